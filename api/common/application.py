@@ -1,0 +1,134 @@
+"""What every service's application has: request ids, errors in the service's format, token validation."""
+
+import re
+import time
+import uuid
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any
+
+import structlog
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from api.common.errors import ServiceError
+from infra import logs
+from infra.identity import TokenValidator
+from infra.settings import Settings
+
+Render = Callable[[ServiceError, Request], Response]
+Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
+REQUEST_ID = re.compile(r"^req-[0-9a-f-]{36}$")
+log = logs.get(__name__)
+
+
+class RequestIds:
+    """Gives each request an id, takes over a well-formed one from a service in front, and answers with it."""
+
+    def __init__(self, app: ASGIApp, service: str) -> None:
+        self.app, self.service = app, service
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        given = Headers(scope=scope).get("x-openstack-request-id", "")
+        request_id = given if REQUEST_ID.match(given) else f"req-{uuid.uuid4()}"
+        scope.setdefault("state", {})["request_id"] = request_id
+        scope["state"]["client_request_id"] = given
+        structlog.contextvars.bind_contextvars(request_id=request_id)
+        begun = time.perf_counter()
+
+        async def answer(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                headers["x-openstack-request-id"] = request_id
+                if self.service == "compute":
+                    headers["x-compute-request-id"] = request_id
+                log.info(
+                    "request",
+                    method=scope["method"],
+                    path=scope["path"],
+                    status=message["status"],
+                    ms=round((time.perf_counter() - begun) * 1000, 1),
+                )
+            await send(message)
+
+        await self.app(scope, receive, answer)
+
+
+def create_app(
+    service: str,
+    settings: Settings,
+    render: Render,
+    lifespan: Lifespan | None = None,
+    state: dict[str, Any] | None = None,
+) -> FastAPI:
+    """An application of `service` whose errors are rendered by `render`.
+
+    `app.state` has `settings`, `tokens` (TokenValidator) and what `state` names. Validation errors of the body
+    become 400 with the first problem's place and text; an exception nobody expected becomes 500 without its text."""
+
+    @asynccontextmanager
+    async def whole_life(app: FastAPI) -> AsyncIterator[None]:
+        app.state.tokens = TokenValidator(settings)
+        try:
+            if lifespan is None:
+                yield
+            else:
+                async with lifespan(app):
+                    yield
+        finally:
+            await app.state.tokens.close()
+
+    app = FastAPI(
+        title=f"Kilonova {service}", lifespan=whole_life, redirect_slashes=False, docs_url=None, redoc_url=None
+    )
+    app.state.settings = settings
+    for name, value in (state or {}).items():
+        setattr(app.state, name, value)
+    app.add_middleware(RequestIds, service=service)
+
+    @app.exception_handler(ServiceError)
+    async def service_error(request: Request, error: ServiceError) -> Response:
+        answer = render(error, request)
+        if error.status == 401:
+            answer.headers["WWW-Authenticate"] = f'Keystone uri="{settings.identity_url}"'
+        answer.headers.update(error.headers)
+        return answer
+
+    @app.exception_handler(HTTPException)
+    async def http_error(request: Request, error: HTTPException) -> Response:
+        words = {404: "The resource could not be found.", 405: "The method is not allowed for this resource."}
+        return await service_error(
+            request, ServiceError(error.status_code, words.get(error.status_code, str(error.detail)))
+        )
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(request: Request, error: RequestValidationError) -> Response:
+        return await service_error(request, ServiceError(400, describe(error)))
+
+    @app.exception_handler(Exception)
+    async def unexpected(request: Request, error: Exception) -> Response:
+        log.error("unexpected error", exc_info=error)
+        return await service_error(
+            request,
+            ServiceError(500, f"Unexpected API Error. ({type(error).__name__}) Request id: {request.state.request_id}"),
+        )
+
+    return app
+
+
+def describe(error: RequestValidationError) -> str:
+    """One sentence about the first problem of a body, naming its place but never repeating the value."""
+    first = error.errors()[0]
+    place = "/".join(str(part) for part in first["loc"] if part not in ("body",))
+    return f"Invalid input for field/attribute {place or 'body'}. {first['msg']}"
+
+
+def json_error(body: dict[str, Any], error: ServiceError) -> JSONResponse:
+    return JSONResponse(body, status_code=error.status)

@@ -1,0 +1,77 @@
+"""Who is asking: the caller's context, built from the token on every request (seed steps 4-5)."""
+
+from dataclasses import dataclass, field
+from typing import Annotated, Any
+
+from fastapi import Depends, Request
+
+from api.common.errors import ServiceError
+from infra.identity import IdentityUnavailable, TokenFacts, TokenInvalid, TokenValidator
+
+
+@dataclass(frozen=True)
+class Context:
+    """The caller of one request. `is_admin` and `is_service` follow from the roles in the token."""
+
+    token: str
+    facts: TokenFacts
+    request_id: str
+    extra: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def user_id(self) -> str:
+        return self.facts.user_id
+
+    @property
+    def project_id(self) -> str:
+        return self.facts.project_id or ""
+
+    @property
+    def roles(self) -> list[str]:
+        return self.facts.roles
+
+    @property
+    def is_admin(self) -> bool:
+        return "admin" in self.facts.roles
+
+    @property
+    def is_service(self) -> bool:
+        return "service" in self.facts.roles
+
+    def credentials(self) -> dict[str, Any]:
+        """Shape that oslo.policy checks understand."""
+        return {
+            "user_id": self.user_id,
+            "project_id": self.facts.project_id,
+            "roles": self.roles,
+            "domain_id": self.facts.domain_id,
+            "user_domain_id": self.facts.user_domain_id,
+            "project_domain_id": self.facts.project_domain_id,
+        }
+
+
+async def caller(request: Request) -> Context:
+    """Context of the request's X-Auth-Token; 401 without a good one, 503 when identity does not answer."""
+    token = request.headers.get("x-auth-token", "")
+    validator: TokenValidator = request.app.state.tokens
+    request_id: str = request.state.request_id
+    if not token:
+        raise Unauthorized
+    try:
+        facts = await validator.validate(token, request_id)
+    except TokenInvalid as error:
+        raise Unauthorized from error
+    except IdentityUnavailable as error:
+        raise ServiceError(503, "The identity service is not reachable; try again.") from error
+    return Context(token=token, facts=facts, request_id=request_id)
+
+
+class Unauthorized(ServiceError):
+    """401 as keystonemiddleware gives it: the challenge header names where to get a token."""
+
+    def __init__(self) -> None:
+        super().__init__(401, "The request you have made requires authentication.", title="Unauthorized")
+
+
+Caller = Annotated[Context, Depends(caller)]
+"""Route parameter type: the authenticated caller."""

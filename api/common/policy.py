@@ -1,0 +1,44 @@
+"""Who may do what: oslo.policy rules per service, overridable by a policy file in OpenStack's own format."""
+
+from pathlib import Path
+from typing import Any
+
+from oslo_config import cfg
+from oslo_policy import policy
+
+from api.common.context import Context
+from api.common.errors import ServiceError
+
+COMMON = {
+    "admin_required": "role:admin",
+    "service_role": "role:service",
+    "admin_or_service": "rule:admin_required or rule:service_role",
+    "owner": "project_id:%(project_id)s",
+    "admin_or_owner": "rule:admin_required or rule:owner",
+    "admin_service_or_owner": "rule:admin_or_service or rule:owner",
+    "any": "@",
+    "never": "!",
+}
+
+
+class Policy:
+    """Rules of one service: `defaults` in code, overridden by STATE/policy/<service>.yaml when that file exists."""
+
+    def __init__(self, service: str, defaults: dict[str, str], state_dir: Path) -> None:
+        conf = cfg.ConfigOpts()
+        file = state_dir / "policy" / f"{service}.yaml"
+        conf([], default_config_files=[])
+        self._enforcer = policy.Enforcer(conf, policy_file=str(file), use_conf=file.exists())
+        for name, rule in {**COMMON, **defaults}.items():
+            self._enforcer.register_default(policy.RuleDefault(name, rule))
+        self._enforcer.suppress_default_change_warnings = True
+        self._enforcer.load_rules()
+
+    def allows(self, context: Context, rule: str, target: dict[str, Any] | None = None) -> bool:
+        mine = {"project_id": context.project_id, "user_id": context.user_id}
+        return bool(self._enforcer.enforce(rule, mine if target is None else target, context.credentials()))
+
+    def enforce(self, context: Context, rule: str, target: dict[str, Any] | None = None) -> None:
+        """403 in the words of OpenStack's services unless `rule` allows the caller on `target`."""
+        if not self.allows(context, rule, target):
+            raise ServiceError(403, f"Policy doesn't allow {rule} to be performed.", title="forbidden")

@@ -1,0 +1,39 @@
+"""Passwords that bootstrap made, in STATE/credentials.json (mode 0600): {user name: password}."""
+
+import json
+import os
+import secrets
+from pathlib import Path
+
+USERS = ("admin", "demo", "nova", "compute", "glance", "neutron", "cinder")
+"""Cloud users that bootstrap creates. `nova` is the control plane, `compute` every compute worker."""
+
+
+def path(state_dir: Path) -> Path:
+    return state_dir / "credentials.json"
+
+
+def load(state_dir: Path) -> dict[str, str]:
+    file = path(state_dir)
+    return json.loads(file.read_text()) if file.exists() else {}
+
+
+def ensure(state_dir: Path) -> dict[str, str]:
+    """Passwords of all cloud users, made on the first call. Safe to call again: existing ones are kept."""
+    known = load(state_dir)
+    missing = [user for user in USERS if user not in known]
+    if missing:
+        known |= {user: secrets.token_urlsafe(18) for user in missing}
+        write_private(path(state_dir), json.dumps(known, indent=1))
+    return known
+
+
+def write_private(file: Path, text: str) -> None:
+    """Replace `file` atomically by one that only its owner may read."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    temporary = file.with_name(f".{file.name}.{os.getpid()}")
+    with os.fdopen(os.open(temporary, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "w") as out:
+        out.write(text)
+        out.flush()
+        os.fsync(out.fileno())
+    temporary.replace(file)

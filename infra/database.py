@@ -1,0 +1,121 @@
+"""One relational store per service: SQLite (WAL) on one machine, PostgreSQL in production, the same migrations."""
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from alembic import command
+from alembic.config import Config
+from pydantic_settings import BaseSettings, SettingsConfigDict
+from sqlalchemy import Connection, Engine, event, text
+from sqlmodel import Session, create_engine
+
+from infra.settings import default_state_dir
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+
+
+class DatabaseSettings(BaseSettings):
+    """`KILONOVA_DATABASE_URL` may hold `{service}`; without it each service has STATE/db/<service>.sqlite."""
+
+    model_config = SettingsConfigDict(env_prefix="KILONOVA_", extra="ignore")
+
+    database_url: str = ""
+    database_pool_size: int = 10
+
+    def url(self, service: str) -> str:
+        if self.database_url:
+            return self.database_url.format(service=service)
+        return f"sqlite:///{default_state_dir() / 'db' / f'{service}.sqlite'}"
+
+
+def _prepare_sqlite(dbapi: Any, _record: object) -> None:
+    dbapi.isolation_level = None  # SQLAlchemy's begin event below opens the transactions
+    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", "busy_timeout=30000"):
+        dbapi.execute(f"PRAGMA {pragma}")
+
+
+class Database:
+    """Sessions on one service's store.
+
+    `read()` sees one snapshot and never blocks a writer. `write()` commits when the block ends without an
+    exception; on SQLite it takes the write lock at once, so that check-then-insert cannot interleave.
+    """
+
+    def __init__(self, service: str, url: str | None = None) -> None:
+        known = DatabaseSettings()
+        self.service = service
+        self.url = url or known.url(service)
+        self.sqlite = self.url.startswith("sqlite")
+        if self.sqlite:
+            Path(self.url.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+        self.engine: Engine = create_engine(
+            self.url,
+            pool_size=known.database_pool_size,
+            max_overflow=40,
+            pool_pre_ping=not self.sqlite,
+            connect_args={"check_same_thread": False} if self.sqlite else {},
+        )
+        if self.sqlite:
+            event.listen(self.engine, "connect", _prepare_sqlite)
+            event.listen(self.engine, "begin", self._begin_sqlite)
+
+    @staticmethod
+    def _begin_sqlite(connection: Connection) -> None:
+        immediate = connection.get_execution_options().get("write")
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
+
+    @contextmanager
+    def read(self) -> Iterator[Session]:
+        with Session(self.engine, expire_on_commit=False) as session:
+            yield session
+
+    @contextmanager
+    def write(self) -> Iterator[Session]:
+        with (
+            self.engine.connect().execution_options(write=True) as connection,
+            Session(connection, expire_on_commit=False) as session,
+        ):
+            yield session
+            session.commit()
+
+    def migrate(self) -> None:
+        """Bring the schema to the newest revision. Two processes at once: the second waits and finds it done."""
+        config = Config()
+        config.set_main_option("script_location", str(MIGRATIONS))
+        config.set_main_option("version_locations", str(MIGRATIONS / self.service))
+        config.attributes["url"] = self.url
+        config.attributes["service"] = self.service
+        with self._migration_lock():
+            command.upgrade(config, "head")
+
+    @contextmanager
+    def _migration_lock(self) -> Iterator[None]:
+        if self.sqlite:
+            import fcntl
+
+            lock = Path(self.url.removeprefix("sqlite:///") + ".lock")
+            with os.fdopen(os.open(lock, os.O_CREAT | os.O_RDWR, 0o600), "w") as held:
+                fcntl.flock(held, fcntl.LOCK_EX)
+                yield
+            return
+        with self.engine.connect() as connection:
+            connection.execute(text("SELECT pg_advisory_lock(7214)"))
+            yield
+            connection.execute(text("SELECT pg_advisory_unlock(7214)"))
+
+    def wait_ready(self, seconds: float = 30.0) -> None:
+        """Return once the store answers; raise its last error after `seconds`."""
+        end = time.monotonic() + seconds
+        while True:
+            try:
+                with self.engine.connect() as connection:
+                    connection.execute(text("SELECT 1"))
+                    return
+            except Exception:
+                if time.monotonic() > end:
+                    raise
+                time.sleep(0.2)

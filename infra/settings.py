@@ -1,0 +1,142 @@
+"""Settings that every Kilonova process shares; none of them names a database.
+
+Order of precedence: environment (`KILONOVA_*`), `kilonova.toml` in the state directory, defaults for one machine.
+"""
+
+import os
+import socket
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, SecretStr
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+EmbeddedService = Literal["identity", "image", "network", "volume"]
+PORTS = {
+    "identity": 5000,
+    "compute": 8774,
+    "image": 9292,
+    "network": 9696,
+    "volume": 8776,
+    "console": 6080,
+    "codec": 8081,
+    "temporal": 7233,
+    "temporal_ui": 8233,
+    "nbd": 10809,
+    "metrics": 9464,
+}
+"""TCP port of each service before `port_offset` is added; OpenStack's own where it has one."""
+
+
+def default_state_dir() -> Path:
+    return Path(os.environ.get("KILONOVA_STATE_DIR", "var")).absolute()
+
+
+class Settings(BaseSettings):
+    """What a process must know about its cloud. Units are in the names; addresses are IPv4 or host names."""
+
+    model_config = SettingsConfigDict(env_prefix="KILONOVA_", extra="ignore", env_nested_delimiter="__")
+
+    state_dir: Path = Field(default_factory=default_state_dir)
+    listen: str = "127.0.0.1"
+    advertise: str = "127.0.0.1"  # host part of the catalog's URLs
+    port_offset: int = 0  # moves every port, so that two clouds fit on one machine
+    region: str = "RegionOne"
+    embedded: list[EmbeddedService] = ["identity", "image", "network", "volume"]
+
+    # Identity: where tokens come from, and who this process is. A password file keeps secrets out of `ps`.
+    auth_url: str = ""  # default: the embedded identity service
+    service_username: str = ""
+    service_password: SecretStr = SecretStr("")
+    service_project: str = "service"
+    token_cache_s: float = 3.0
+
+    # Temporal
+    temporal_address: str = ""  # default: the dev server of `kilonova up`
+    temporal_namespace: str = "default"
+    temporal_ui_url: str = ""
+    codec_key_file: Path | None = None  # default: STATE/keys/codec.json
+
+    # Builds
+    build_deadline_s: float = 3600.0
+    build_max_hosts: int = 3  # hosts tried per build, the first one included
+    park_failed_builds: bool = False
+    park_deadline_s: float = 24 * 3600.0
+    host_down_after_s: float = 60.0  # no heartbeat for so long: the host is down
+    reserved_host_memory_mb: int = 512
+    cpu_allocation_ratio: float = 4.0
+    ram_allocation_ratio: float = 1.0
+    disk_allocation_ratio: float = 1.0
+
+    # Compute host
+    host: str = Field(default_factory=socket.gethostname)
+    libvirt_uri: str = "qemu:///system"
+    virt_type: Literal["auto", "kvm", "qemu", "test"] = "auto"
+    availability_zone: str = "nova"
+    max_concurrent_builds: int = 4
+    heartbeat_s: float = 5.0
+    netns: str = ""  # network namespace the guests live in; "" is the host's own
+    bridge_mappings: dict[str, str] = {"provider": "br-provider"}  # physical network -> bridge
+    host_networking: Literal["kilonova", "none"] = "kilonova"  # who plugs, filters and serves DHCP
+    lab_gateway: bool = False  # answer on the subnet's gateway address ourselves (no router on this network)
+    vnc_listen: str = "socket"  # "socket": a UNIX socket beside the guest's disk; else an address of this host
+    nbd_address: str = "127.0.0.1"  # where compute hosts reach volumes
+
+    # Watching
+    otlp_endpoint: str = ""  # OpenTelemetry traces are sent when set
+    log_level: str = "INFO"
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        toml = default_state_dir() / "kilonova.toml"
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, toml_file=toml)
+
+    def port(self, service: str) -> int:
+        return PORTS[service] + self.port_offset
+
+    def url(self, service: str, path: str = "") -> str:
+        """Base URL of an embedded service, as the catalog publishes it."""
+        return f"http://{self.advertise}:{self.port(service)}{path}"
+
+    @property
+    def identity_url(self) -> str:
+        return (self.auth_url or self.url("identity", "/v3")).rstrip("/")
+
+    @property
+    def temporal(self) -> str:
+        return self.temporal_address or f"{self.listen}:{self.port('temporal')}"
+
+    @property
+    def codec_keys(self) -> Path:
+        return self.codec_key_file or self.state_dir / "keys" / "codec.json"
+
+    @property
+    def run_dir(self) -> Path:
+        return self.state_dir / "run"
+
+    @property
+    def log_dir(self) -> Path:
+        return self.state_dir / "log"
+
+    @property
+    def host_dir(self) -> Path:
+        """What a compute host keeps: image cache, disks, port files. One directory per host name."""
+        return self.state_dir / "hosts" / self.host
+
+
+@lru_cache
+def settings() -> Settings:
+    return Settings()
