@@ -1,0 +1,44 @@
+"""Disk of an instance on its host: image fetched once per host, an overlay per instance (seed steps 20-22)."""
+
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel
+from temporalio import activity
+
+from activities.step import Done
+
+if TYPE_CHECKING:
+    from infra.hypervisor.images import ImageStore
+
+
+class ImageOnHost(BaseModel):
+    instance_id: str
+    image_id: str
+    disk_gb: int  # size of the root disk; 0 keeps the image's own
+
+
+class DiskOnHost(Done):
+    path: str = ""
+    format: str = "qcow2"
+    downloaded_bytes: int = 0  # 0 when the image was on the host already
+
+
+class Image:
+    """Runs on the queue of the chosen host."""
+
+    def __init__(self, store: "ImageStore") -> None:
+        self._store = store
+
+    @activity.defn
+    def fetch_to_host(self, want: ImageOnHost) -> DiskOnHost:
+        """Fetch the image into the host's cache and lay the instance's overlay over it.
+
+        Idempotent: the cache is keyed by image id, a download resumes where the last heartbeat left it, and the
+        overlay's path follows from the instance id. Raises Hopeless for an image that is gone, not active, of wrong
+        checksum or unsafe format; HostCannot when the host's disk is full."""
+        return self._store.fetch(want, activity.heartbeat, activity.info().heartbeat_details)
+
+    @activity.defn
+    def remove_disk(self, want: ImageOnHost) -> None:
+        """Undo of `fetch_to_host`: the overlay and the instance's directory go, the cached image stays."""
+        self._store.remove(want.instance_id)

@@ -1,0 +1,78 @@
+"""Ports of an instance: made in the network service, plugged on the host (seed steps 23-25)."""
+
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel
+from temporalio import activity
+
+from activities.step import Done
+
+if TYPE_CHECKING:
+    from infra.hypervisor.ports import PortPlugger
+
+
+class PortRequest(BaseModel):
+    """One NIC. `port_id` is chosen beforehand: uuid5(instance_id, "port/<n>"), or the tenant's own port."""
+
+    port_id: str
+    network_id: str | None = None  # None with a tenant's own port
+    fixed_ip: str | None = None
+    mine: bool = True  # False: the tenant made the port; it is unbound, never deleted
+    tag: str | None = None
+
+
+class PortsOnHost(BaseModel):
+    instance_id: str
+    project_id: str
+    hostname: str
+    availability_zone: str = "nova"
+    security_groups: list[str] = []  # ids; empty means the project's default group
+    ports: list[PortRequest]
+
+
+class FixedIp(BaseModel):
+    ip_address: str
+    subnet_id: str
+    cidr: str
+    gateway_ip: str | None = None
+    dns_nameservers: list[str] = []
+    host_routes: list[dict[str, str]] = []
+    enable_dhcp: bool = True
+
+
+class Vif(BaseModel):
+    """A plugged port, as the domain and the config drive need it."""
+
+    port_id: str
+    network_id: str
+    label: str  # the network's name
+    mac_address: str
+    tap: str
+    bridge: str
+    mtu: int = 1500
+    fixed_ips: list[FixedIp] = []
+    tag: str | None = None
+
+
+class Plugged(Done):
+    vifs: list[Vif] = []
+
+
+class Network:
+    """Runs on the queue of the chosen host."""
+
+    def __init__(self, plugger: "PortPlugger") -> None:
+        self._plugger = plugger
+
+    @activity.defn
+    def plug_ports(self, want: PortsOnHost) -> Plugged:
+        """Create or bind each port, and prepare bridge, DHCP reservation and filter for it on this host.
+
+        Idempotent: port ids are chosen beforehand, so that a repeated create finds its port. Raises Hopeless when
+        the network is gone or has no address left, HostCannot when this host lacks the physical network."""
+        return self._plugger.plug(want, activity.heartbeat)
+
+    @activity.defn
+    def unplug_ports(self, want: PortsOnHost) -> None:
+        """Undo of `plug_ports`: filter, reservation and tap go; our ports are deleted, the tenant's own unbound."""
+        self._plugger.unplug(want, activity.heartbeat)
