@@ -54,7 +54,7 @@ class KeyPair(Base, table=True):
 
 
 class Instance(Base, table=True):
-    """One server. `vm_state` is building, active, stopped, paused, suspended, rescued, resized, shelved, error, deleted;
+    """One server. `vm_state`: building, active, stopped, paused, suspended, rescued, resized, shelved, error, deleted;
     `task_state` says what an operation is doing; `power_state` is libvirt's, in Nova's numbers."""
 
     __tablename__ = "instances"
