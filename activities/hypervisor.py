@@ -41,8 +41,11 @@ class GuestConfig(BaseModel):
     project_id: str = ""
 
 
-class DomainSpec(BaseModel):
+class DomainRef(BaseModel):
     instance_id: str  # also the domain's UUID
+
+
+class DomainSpec(DomainRef):
     attempt: int  # of the claim: the host checks that it still holds this one before the guest runs
     name: str
     project_id: str
@@ -76,6 +79,6 @@ class Hypervisor:
         return self._driver.spawn(spec, activity.heartbeat)
 
     @activity.defn
-    def destroy(self, spec: DomainSpec) -> None:
+    def destroy(self, spec: DomainRef) -> None:
         """Undo of `spawn`: stop and undefine; console log, config drive and sockets go. Absent is success."""
         self._driver.destroy(spec.instance_id)

@@ -17,6 +17,7 @@ class PortRequest(BaseModel):
     port_id: str
     network_id: str | None = None  # None with a tenant's own port
     fixed_ip: str | None = None
+    preferred_ip: str | None = None  # taken when it is free (a build that runs again), else any
     mine: bool = True  # False: the tenant made the port; it is unbound, never deleted
     tag: str | None = None
 

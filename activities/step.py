@@ -13,3 +13,21 @@ class Done(BaseModel):
     started_at: datetime | None = None
     finished_at: datetime | None = None
     parts: dict[str, float] = Field(default_factory=dict)  # seconds spent in each named part of the step
+
+
+class Step(BaseModel):
+    """One step as `server event show` lists it. Times are UTC; `details` is the error's text, without secrets."""
+
+    event: str
+    host: str = ""
+    attempt: int = 1
+    start_time: datetime
+    finish_time: datetime | None = None
+    result: str | None = None
+    details: str | None = None
+    parts: dict[str, float] = {}
+
+    @property
+    def summary(self) -> str:
+        words = self.event.replace("_", " ")
+        return f"{words} on {self.host}" if self.host else words

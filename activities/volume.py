@@ -31,6 +31,7 @@ class VolumesOnHost(BaseModel):
     instance_id: str
     project_id: str
     volumes: list[VolumeRequest]
+    deleting: bool = False  # the server is deleted: `delete_on_termination` decides over volumes made for it
 
 
 class VolumeConnection(BaseModel):

@@ -70,30 +70,48 @@ class TokenValidator:
         self._ttl = settings.token_cache_s
         self._known: dict[str, tuple[float, TokenFacts]] = {}
         self._http = httpx.AsyncClient(timeout=10.0, limits=httpx.Limits(max_keepalive_connections=8))
+        self._sync_http = httpx.Client(timeout=10.0, limits=httpx.Limits(max_keepalive_connections=8))
 
     async def validate(self, token: str, request_id: str = "") -> TokenFacts:
-        """Facts of `token`; raises TokenInvalid or IdentityUnavailable."""
+        """Facts of `token`, at most `token_cache_s` old; raises TokenInvalid or IdentityUnavailable."""
         now = time.monotonic()
         cached = self._known.get(token)
         if cached and cached[0] > now:
             return cached[1]
-        headers = {"X-Auth-Token": token, "X-Subject-Token": token}
-        if request_id:
-            headers["X-OpenStack-Request-ID"] = request_id
         try:
-            answer = await self._http.get(self._url, headers=headers)
+            answer = await self._http.get(self._url, headers=_headers(token, request_id))
         except httpx.HTTPError as error:
             raise IdentityUnavailable(type(error).__name__) from error
-        if answer.status_code in (401, 403, 404):
+        try:
+            facts = _judge(answer)
+        except TokenInvalid:
             self._known.pop(token, None)
-            raise TokenInvalid
-        if answer.status_code != 200:
-            raise IdentityUnavailable(f"identity answered {answer.status_code}")
-        facts = TokenFacts.from_body(answer.json()["token"])
+            raise
         if len(self._known) > 2000:
             self._known = {k: v for k, v in self._known.items() if v[0] > now}
         self._known[token] = (now + self._ttl, facts)
         return facts
 
+    def validate_now(self, token: str, request_id: str = "") -> TokenFacts:
+        """The same without the cache, for threads."""
+        try:
+            return _judge(self._sync_http.get(self._url, headers=_headers(token, request_id)))
+        except httpx.HTTPError as error:
+            raise IdentityUnavailable(type(error).__name__) from error
+
     async def close(self) -> None:
         await self._http.aclose()
+        self._sync_http.close()
+
+
+def _headers(token: str, request_id: str) -> dict[str, str]:
+    headers = {"X-Auth-Token": token, "X-Subject-Token": token}
+    return headers | {"X-OpenStack-Request-ID": request_id} if request_id else headers
+
+
+def _judge(answer: httpx.Response) -> TokenFacts:
+    if answer.status_code in (401, 403, 404):
+        raise TokenInvalid
+    if answer.status_code != 200:
+        raise IdentityUnavailable(f"identity answered {answer.status_code}")
+    return TokenFacts.from_body(answer.json()["token"])

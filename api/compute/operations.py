@@ -1,1 +1,166 @@
 """Operations on servers as workflows: start them, and learn what Temporal says. The API's only door to Temporal."""
+
+import asyncio
+from typing import Any, NoReturn
+
+from temporalio.client import Client, WithStartWorkflowOperation, WorkflowUpdateFailedError
+from temporalio.common import (
+    SearchAttributePair,
+    TypedSearchAttributes,
+    WorkflowIDConflictPolicy,
+    WorkflowIDReusePolicy,
+)
+from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
+from temporalio.service import RPCError, RPCStatusCode
+
+from api.common.errors import ServiceError
+from infra.codec import KeyRing
+from infra.database import Database
+from infra.settings import Settings
+from infra.tables.compute import Instance
+from infra.temporal import (
+    CONTROL_QUEUE,
+    PROJECT_ID,
+    REQUEST_ID,
+    SERVER_ID,
+    connect,
+    server_workflow_id,
+)
+from workflows.boot_instance import BootInstance
+from workflows.delete_instance import DeleteInstance
+from workflows.operation import RETRY, Operation
+from workflows.requests import Accepted, BootRequest, DeleteRequest, Requester
+
+BUSY = "Cannot '{action}' instance {id} while it is in task_state {task}"
+
+
+class Operations:
+    """What the compute API may ask of the workflows. Every method answers with Nova's errors (ServiceError)."""
+
+    def __init__(self, client: Client, settings: Settings, database: Database) -> None:
+        self._client, self._settings, self._db = client, settings, database
+        self._ring = KeyRing.load(settings.codec_keys)
+
+    @classmethod
+    async def connect(cls, settings: Settings, database: Database | None = None) -> "Operations":
+        return cls(await connect(settings), settings, database or Database("compute"))
+
+    async def boot(self, request: BootRequest, *, again: bool = False) -> Accepted:
+        """Start the build and return once it is durable. The same request twice is one server, the same answer.
+
+        Raises 401/403/400/409 as the workflow's first steps found, 409 when the server is busy."""
+        reuse = WorkflowIDReusePolicy.ALLOW_DUPLICATE if again else WorkflowIDReusePolicy.REJECT_DUPLICATE
+        start = WithStartWorkflowOperation(
+            BootInstance.run,
+            request,
+            id=server_workflow_id(request.instance_id),
+            task_queue=CONTROL_QUEUE,
+            id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
+            id_reuse_policy=reuse,
+            static_summary=f"{request.action} {request.name}",
+            static_details=f"server {request.name} ({request.instance_id}), request {request.requester.request_id}",
+            search_attributes=_search(request.instance_id, request.requester),
+        )
+        try:
+            return await self._client.execute_update_with_start_workflow(
+                BootInstance.accepted, start_workflow_operation=start, id=request.requester.request_id
+            )
+        except WorkflowUpdateFailedError as error:
+            _refused(error)
+        except WorkflowAlreadyStartedError as error:
+            busy = BUSY.format(action=request.action, id=request.instance_id, task="another operation")
+            raise ServiceError(409, busy, title="conflictingRequest") from error
+        except RPCError as error:
+            _unavailable(error)
+        finally:
+            handle = asyncio.ensure_future(start.workflow_handle())  # else asyncio complains of an unread failure
+            handle.add_done_callback(lambda done: done.cancelled() or done.exception())
+
+    async def delete(self, request: DeleteRequest) -> None:
+        """Durable when it returns. What runs under the server's id gives way: it undoes itself, then deletes."""
+        try:
+            await self._client.start_workflow(
+                DeleteInstance.run,
+                request,
+                id=server_workflow_id(request.instance_id),
+                task_queue=CONTROL_QUEUE,
+                id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+                start_signal="delete",
+                start_signal_args=[request],
+                static_summary=f"delete {request.instance_id}",
+                search_attributes=_search(request.instance_id, request.requester),
+            )
+        except RPCError as error:
+            _unavailable(error)
+
+    async def retry(self, requester: Requester, instance_id: str) -> Accepted:
+        """Run a failed build again: the same id, name and request. A parked one goes on at its failed step."""
+        instance = await asyncio.to_thread(self._instance, instance_id)
+        if instance.parked:
+            await self.resume(requester, instance_id, RETRY)
+            return Accepted(instance_id=instance_id, admin_pass="")
+        if instance.vm_state != "error" or instance.launched_at is not None or not instance.sealed_request:
+            words = f"Cannot 'retry' instance {instance_id} while it is in vm_state {instance.vm_state}"
+            raise ServiceError(409, words, title="conflictingRequest")
+        request = BootRequest.model_validate_json(self._ring.unseal(instance.sealed_request))
+        known = {network["port_id"]: network["fixed_ips"] for network in instance.networks}
+        for port in request.ports:
+            port.preferred_ip = next(iter(known.get(port.port_id, [])), None)
+        request.requester, request.action = requester, "retry"
+        return await self.boot(request, again=True)
+
+    async def resume(self, requester: Requester, instance_id: str, decision: str) -> None:
+        """Decide over a parked build: `retry` its failed step, or `abort` and undo it. 409 when it is not parked."""
+        handle = self._client.get_workflow_handle(server_workflow_id(instance_id))
+        try:
+            await handle.execute_update(Operation.decide, decision, id=f"{requester.request_id}-{decision}")
+        except WorkflowUpdateFailedError as error:
+            _refused(error)
+        except RPCError as error:
+            if error.status == RPCStatusCode.NOT_FOUND:
+                words = f"Cannot '{decision}' instance {instance_id}: no step of its build waits for a decision."
+                raise ServiceError(409, words, title="conflictingRequest") from error
+            _unavailable(error)
+
+    async def progress(self, instance_id: str) -> list[dict[str, Any]]:
+        """Steps of the operation that runs now, rows like ActionEvent's; [] when nothing answers within a second."""
+        handle = self._client.get_workflow_handle(server_workflow_id(instance_id))
+        try:
+            async with asyncio.timeout(1.0):
+                steps = await handle.query(Operation.steps)
+        except (RPCError, TimeoutError):
+            return []
+        return [step.model_dump(exclude={"parts"}) for step in steps]
+
+    def _instance(self, instance_id: str) -> Instance:
+        with self._db.read() as session:
+            found = session.get(Instance, instance_id)
+        if found is None or found.deleted_at is not None:
+            raise ServiceError(404, f"Instance {instance_id} could not be found.", title="itemNotFound")
+        return found
+
+
+def _search(instance_id: str, requester: Requester) -> TypedSearchAttributes:
+    return TypedSearchAttributes(
+        [
+            SearchAttributePair(SERVER_ID, instance_id),
+            SearchAttributePair(PROJECT_ID, requester.project_id),
+            SearchAttributePair(REQUEST_ID, requester.request_id),
+        ]
+    )
+
+
+def _refused(error: WorkflowUpdateFailedError) -> NoReturn:
+    """The refusal of the workflow's first steps, with the status that the step chose."""
+    cause = error.cause
+    message, code = "The request was refused.", 500
+    if isinstance(cause, ApplicationError):
+        message = cause.message
+        code = next((d["code"] for d in cause.details if isinstance(d, dict) and "code" in d), 409)
+    raise ServiceError(int(code), message) from error
+
+
+def _unavailable(error: RPCError) -> NoReturn:
+    raise ServiceError(
+        503, "The orchestrator is not reachable; the request was not accepted. Try again.", title="serviceUnavailable"
+    ) from error

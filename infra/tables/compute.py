@@ -79,11 +79,13 @@ class Instance(Base, table=True):
     pinned_zone: str | None = None
     config_drive: bool = False
     host: str | None = Field(default=None, index=True)
+    claims: int = 0  # claims made so far; numbers the attempts
     vm_state: str = "building"
     task_state: str | None = None
     power_state: int = 0
     locked_reason: str | None = None
     locked: bool = False
+    locked_by: str | None = None  # owner | admin: an admin's lock is not the owner's to open
     progress: int = 0
     access_ip_v4: str | None = None
     access_ip_v6: str | None = None

@@ -1,0 +1,51 @@
+"""Where an instance runs (seed steps 8-11): filters, weighers, one atomic claim, alternates."""
+
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel
+from temporalio import activity
+
+if TYPE_CHECKING:
+    from infra.scheduler import Scheduler
+
+
+class ClaimRequest(BaseModel):
+    instance_id: str
+    zone: str | None = None
+    forced_host: str | None = None  # skips the filters
+    requested_host: str | None = None
+    tried: dict[str, str] = {}  # hosts that could not, and why
+
+
+class Claimed(BaseModel):
+    host: str
+    zone: str = "nova"
+    attempt: int  # grows with every new claim of this instance; the host checks it before the guest runs
+    alternates: list[str] = []
+
+
+class HostRef(BaseModel):
+    host: str
+
+
+class Placement:
+    def __init__(self, scheduler: "Scheduler") -> None:
+        self._scheduler = scheduler
+
+    @activity.defn
+    def claim_host(self, want: ClaimRequest) -> Claimed:
+        """Choose a host and take the instance's share of it, in one transaction.
+
+        Idempotent: a claim on a host that was not tried yet is returned as it is. Raises Hopeless `NoValidHost`,
+        whose message counts the hosts left after each filter and whose details name host and filter (admins)."""
+        return self._scheduler.claim(want)
+
+    @activity.defn
+    def release_host(self, want: ClaimRequest) -> None:
+        """Undo of `claim_host`. No claim is success."""
+        self._scheduler.release(want.instance_id)
+
+    @activity.defn
+    def check_host(self, ref: HostRef) -> bool:
+        """Whether the host has reported lately. Reads only."""
+        return self._scheduler.is_up(ref.host)

@@ -1,0 +1,20 @@
+"""What the services hold for an instance whose host cannot be asked: freed from the control worker's side."""
+
+from typing import TYPE_CHECKING
+
+from temporalio import activity
+
+from activities.instance import DeletePlan
+
+if TYPE_CHECKING:
+    from infra.leftovers import Leftovers
+
+
+class Services:
+    def __init__(self, leftovers: "Leftovers") -> None:
+        self._leftovers = leftovers
+
+    @activity.defn
+    def release_services(self, plan: DeletePlan) -> None:
+        """Delete or unbind the instance's ports, end its volume attachments. Absent is success."""
+        self._leftovers.release(plan)

@@ -1,0 +1,29 @@
+"""Frees what the other services hold for an instance whose host is gone: by the control worker's own service user."""
+
+from keystoneauth1.session import Session
+
+from activities.instance import DeletePlan
+from activities.network import PortRequest, PortsOnHost
+from activities.volume import VolumesOnHost
+from infra.hypervisor.ports import PortPlugger
+from infra.hypervisor.volumes import VolumeConnector
+from infra.settings import Settings
+
+
+class Leftovers:
+    def __init__(self, settings: Settings, session: Session) -> None:
+        self._ports = PortPlugger(settings, session, None)
+        self._volumes = VolumeConnector(settings, session)
+
+    def release(self, plan: DeletePlan) -> None:
+        ports = [PortRequest(port_id=port, mine=mine) for port, mine in plan.port_ids.items()]
+        if ports:
+            wanted = PortsOnHost(
+                instance_id=plan.instance_id, project_id=plan.project_id, hostname=plan.name, ports=ports
+            )
+            self._ports.unplug(wanted, lambda *_: None)
+        if plan.volumes:
+            held = VolumesOnHost(
+                instance_id=plan.instance_id, project_id=plan.project_id, volumes=plan.volumes, deleting=True
+            )
+            self._volumes.detach(held, lambda *_: None)

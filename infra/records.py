@@ -1,0 +1,262 @@
+"""The compute database as the build's steps see it: each method one transaction, each safe to run twice."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid5
+
+from sqlalchemy import delete, func, insert, select, text, update
+from sqlmodel import Session, col
+
+from activities.errors import hopeless
+from activities.hypervisor import FlavorFacts
+from activities.instance import BuildDone, BuildFailed, Deleted, DeletePlan
+from activities.requests import BootRequest, DeleteRequest, Fault
+from activities.step import Step
+from activities.volume import VolumeRequest
+from infra.codec import KeyRing
+from infra.database import Database
+from infra.tables.compute import ActionEvent, Flavor, Instance, InstanceAction, now
+
+QUOTAS = {"instances": "instances", "cores": "cores", "ram": "ram"}
+
+
+class Records:
+    def __init__(self, database: Database, ring: KeyRing) -> None:
+        self._db, self._ring = database, ring
+
+    def create(self, req: BootRequest) -> None:
+        with self._db.write() as session:
+            known = session.get(Instance, req.instance_id)
+            if known is not None:
+                self._again(session, known, req)
+                return
+            flavor = session.get(Flavor, req.flavor_id)
+            if flavor is None:
+                raise hopeless(f"Flavor {req.flavor_id} could not be found.", code=400)
+            if not self._db.sqlite:
+                session.execute(text("SELECT pg_advisory_xact_lock(hashtext(:p))"), {"p": req.requester.project_id})
+            _within_quota(session, req, flavor)
+            session.add(_new_instance(req, flavor, self._ring))
+            session.add(_action(req.instance_id, req.requester, req.action))
+
+    def _again(self, session: Session, known: Instance, req: BootRequest) -> None:
+        if known.deleted_at is not None:
+            raise hopeless(f"Instance {req.instance_id} is deleted.", code=409)
+        if session.get(InstanceAction, (req.instance_id, req.requester.request_id)) is None:
+            session.add(_action(req.instance_id, req.requester, req.action))
+        if known.vm_state == "error" and known.launched_at is None:
+            known.vm_state, known.task_state, known.fault, known.parked = "building", "scheduling", None, None
+            known.updated_at = now()
+            session.add(known)
+
+    def flavor(self, instance_id: str) -> FlavorFacts:
+        with self._db.read() as session:
+            found = session.get(Instance, instance_id)
+            if found is None:
+                raise hopeless(f"Instance {instance_id} could not be found.", code=404)
+            return FlavorFacts.model_validate(found.flavor)
+
+    def activate(self, done: BuildDone) -> None:
+        with self._db.write() as session:
+            found = session.get(Instance, done.instance_id)
+            if found is None or found.deleted_at is not None:
+                raise hopeless(f"Instance {done.instance_id} is gone.", code=409)
+            found.vm_state, found.task_state, found.power_state = "active", None, done.power_state
+            found.host, found.fault, found.parked, found.progress = done.host, None, None, 100
+            found.launched_at = found.launched_at or now()
+            found.updated_at = now()
+            found.networks = [
+                {
+                    "port_id": vif.port_id,
+                    "network_id": vif.network_id,
+                    "label": vif.label,
+                    "mac": vif.mac_address,
+                    "fixed_ips": [ip.ip_address for ip in vif.fixed_ips],
+                    "tag": vif.tag,
+                }
+                for vif in done.vifs
+            ]
+            if done.volumes:
+                by_id = {volume.volume_id: volume for volume in done.volumes}
+                found.volumes = [
+                    {**known, "device": by_id[known["volume_id"]].device or known.get("device")}
+                    for known in found.volumes
+                    if known["volume_id"] in by_id
+                ]
+            session.add(found)
+            _finish_action(session, done.instance_id, done.request_id, done.steps, None)
+
+    def fail(self, failed: BuildFailed) -> None:
+        with self._db.write() as session:
+            found = session.get(Instance, failed.instance_id)
+            if found is None or found.deleted_at is not None:
+                return
+            found.vm_state, found.task_state, found.parked, found.host = "error", None, None, None
+            found.power_state = 0
+            found.fault = _fault(failed.fault)
+            found.updated_at = now()
+            session.add(found)
+            _finish_action(session, failed.instance_id, failed.request_id, failed.steps, failed.fault.message)
+
+    def park(self, instance_id: str, where: str | None) -> None:
+        with self._db.write() as session:
+            changed = {"parked": where, "updated_at": now()}
+            session.execute(update(Instance).where(col(Instance.id) == instance_id).values(**changed))
+
+    def begin_delete(self, req: DeleteRequest) -> DeletePlan:
+        with self._db.write() as session:
+            found = session.get(Instance, req.instance_id)
+            if found is None or found.deleted_at is not None:
+                return DeletePlan(instance_id=req.instance_id, found=False)
+            found.task_state, found.updated_at = "deleting", now()
+            session.add(found)
+            if session.get(InstanceAction, (found.id, req.requester.request_id)) is None:
+                session.add(_action(found.id, req.requester, "delete"))
+            return self._plan(session, found)
+
+    def _plan(self, session: Session, found: Instance) -> DeletePlan:
+        claim = session.execute(
+            text("SELECT host, attempt FROM allocations WHERE instance_id = :id"), {"id": found.id}
+        ).first()
+        request = BootRequest.model_validate_json(self._ring.unseal(found.sealed_request or ""))
+        ports = {port.port_id: port.mine for port in request.ports}
+        ports |= {n["port_id"]: ports.get(n["port_id"], True) for n in found.networks}
+        volumes = {v.volume_id: v for v in request.volumes} | {
+            v["volume_id"]: VolumeRequest.model_validate(v) for v in found.volumes
+        }
+        return DeletePlan(
+            instance_id=found.id,
+            project_id=found.project_id,
+            name=found.name,
+            host=claim.host if claim else (found.host or ""),
+            attempt=claim.attempt if claim else 0,
+            image_id=found.image_ref,
+            port_ids=ports,
+            volumes=list(volumes.values()),
+        )
+
+    def finish_delete(self, deleted: Deleted) -> None:
+        with self._db.write() as session:
+            found = session.get(Instance, deleted.instance_id)
+            if found is None or found.deleted_at is not None:
+                return
+            found.task_state, found.parked, found.host = None, None, None
+            found.power_state, found.networks, found.volumes = 0, [], []
+            found.updated_at = now()
+            if deleted.fault:
+                found.vm_state, found.fault = "error", _fault(deleted.fault)
+            else:
+                found.vm_state, found.deleted_at, found.sealed_request = "deleted", now(), None
+                session.execute(text("DELETE FROM console_tokens WHERE instance_id = :id"), {"id": deleted.instance_id})
+            session.add(found)
+            why = deleted.fault.message if deleted.fault else None
+            _finish_action(session, deleted.instance_id, deleted.request_id, deleted.steps, why)
+
+
+def _within_quota(session: Session, req: BootRequest, flavor: Flavor) -> None:
+    """403 in Nova's words when the project would exceed a limit."""
+    if not any(limit >= 0 for limit in req.quota.values()):
+        return
+    row = session.execute(
+        select(func.count(), func.sum(col(Instance.vcpus)), func.sum(col(Instance.memory_mb))).where(
+            col(Instance.project_id) == req.requester.project_id, col(Instance.deleted_at).is_(None)
+        )
+    ).one()
+    used = {"instances": row[0], "cores": int(row[1] or 0), "ram": int(row[2] or 0)}
+    wanted = {"instances": 1, "cores": flavor.vcpus, "ram": flavor.ram}
+    for resource, limit in req.quota.items():
+        if limit >= 0 and used[resource] + wanted[resource] > limit:
+            raise hopeless(
+                f"Quota exceeded for {resource}: Requested {wanted[resource]}, but already used "
+                f"{used[resource]} of {limit} {resource}",
+                code=403,
+            )
+
+
+def _new_instance(req: BootRequest, flavor: Flavor, ring: KeyRing) -> Instance:
+    facts = FlavorFacts(**flavor.model_dump(include=set(FlavorFacts.model_fields)))
+    keep = req.model_copy(update={"requester": req.requester.model_copy(update={"token": ""})})
+    return Instance(
+        id=req.instance_id,
+        project_id=req.requester.project_id,
+        user_id=req.requester.user_id,
+        reservation_id=req.reservation_id,
+        launch_index=req.launch_index,
+        request_id=req.requester.request_id,
+        name=req.name,
+        description=req.description,
+        hostname=req.hostname,
+        image_ref=req.image_id,
+        flavor_id=flavor.id,
+        flavor=facts.model_dump(),
+        vcpus=flavor.vcpus,
+        memory_mb=flavor.ram,
+        root_gb=flavor.disk,
+        key_name=req.key_name,
+        availability_zone=req.availability_zone,
+        pinned_zone=req.availability_zone,
+        config_drive=req.config_drive,
+        task_state="scheduling",
+        server_metadata=req.metadata,
+        tags=req.tags,
+        security_groups=req.security_group_names,
+        volumes=[volume.model_dump() for volume in req.volumes],
+        sealed_request=ring.seal(keep.model_dump_json()),
+    )
+
+
+def _action(instance_id: str, requester: Any, action: str) -> InstanceAction:
+    return InstanceAction(
+        instance_id=instance_id,
+        request_id=requester.request_id,
+        action=action,
+        user_id=requester.user_id,
+        project_id=requester.project_id,
+    )
+
+
+def _finish_action(session: Session, instance_id: str, request_id: str, steps: list[Step], error: str | None) -> None:
+    session.execute(
+        update(InstanceAction)
+        .where(col(InstanceAction.instance_id) == instance_id, col(InstanceAction.request_id) == request_id)
+        .values(finish_time=now(), message=error and "Error")
+    )
+    session.execute(
+        delete(ActionEvent).where(
+            col(ActionEvent.instance_id) == instance_id, col(ActionEvent.request_id) == request_id
+        )
+    )
+    rows = [
+        {
+            "instance_id": instance_id,
+            "request_id": request_id,
+            "event": step.event,
+            "host": step.host or None,
+            "attempt": step.attempt,
+            "start_time": naive(step.start_time),
+            "finish_time": step.finish_time and naive(step.finish_time),
+            "result": step.result,
+            "details": step.details,
+        }
+        for step in steps
+    ]
+    if rows:
+        session.execute(insert(ActionEvent), rows)
+
+
+def _fault(fault: Fault) -> dict[str, Any]:
+    created = now().replace(microsecond=0).isoformat() + "Z"
+    return {"code": fault.code, "message": fault.message[:255], "details": fault.details, "created": created}
+
+
+def naive(moment: datetime) -> datetime:
+    return moment.astimezone(UTC).replace(tzinfo=None)
+
+
+def stable_id(instance_id: str, what: str) -> str:
+    """Id of a thing that belongs to an instance, chosen before it exists."""
+    return str(uuid5(UUID(instance_id), what))
+
+
+def since(seconds: float) -> datetime:
+    return now() - timedelta(seconds=seconds)

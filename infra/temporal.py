@@ -1,0 +1,57 @@
+"""Connection to Temporal: pydantic models in, encrypted payloads out, metrics on one port per process."""
+
+import asyncio
+import dataclasses
+import time
+
+from temporalio.client import Client
+from temporalio.common import SearchAttributeKey
+from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.converter import DataConverter
+from temporalio.runtime import PrometheusConfig, Runtime, TelemetryConfig
+from temporalio.service import RPCError
+
+from infra.codec import EncryptingCodec, KeyRing
+from infra.settings import Settings
+
+CONTROL_QUEUE = "control"
+SERVER_ID = SearchAttributeKey.for_keyword("ServerId")
+PROJECT_ID = SearchAttributeKey.for_keyword("ProjectId")
+HOST_NAME = SearchAttributeKey.for_keyword("HostName")
+REQUEST_ID = SearchAttributeKey.for_keyword("RequestId")
+
+
+def compute_queue(host: str) -> str:
+    """Task queue of the compute worker on `host` (seed steps 12-13: where rpc.cast went)."""
+    return f"compute.{host}"
+
+
+def server_workflow_id(instance_id: str) -> str:
+    """The lock of a server: every operation on it runs under this id."""
+    return f"server-{instance_id}"
+
+
+def data_converter(settings: Settings) -> DataConverter:
+    codec = EncryptingCodec(KeyRing.load(settings.codec_keys))
+    return dataclasses.replace(pydantic_data_converter, payload_codec=codec)
+
+
+async def connect(settings: Settings, *, metrics_port: int | None = None, patience_s: float = 30.0) -> Client:
+    """A client, once Temporal answers; the last error after `patience_s`. At most one `metrics_port` a process."""
+    runtime = None
+    if metrics_port:
+        prometheus = PrometheusConfig(bind_address=f"{settings.listen}:{metrics_port}")
+        runtime = Runtime(telemetry=TelemetryConfig(metrics=prometheus))
+    end = time.monotonic() + patience_s
+    while True:
+        try:
+            return await Client.connect(
+                settings.temporal,
+                namespace=settings.temporal_namespace,
+                data_converter=data_converter(settings),
+                runtime=runtime,
+            )
+        except (RPCError, RuntimeError):
+            if time.monotonic() > end:
+                raise
+            await asyncio.sleep(0.2)

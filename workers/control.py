@@ -1,0 +1,125 @@
+"""The control worker: workflows, and the steps that need the database (conductor and scheduler of the seeds)."""
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from sqlmodel import select
+from temporalio.client import Client
+from temporalio.worker import Worker
+from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
+
+from activities.identity import Identity
+from activities.instance import Instance
+from activities.placement import Placement
+from activities.services import Services
+from infra import credentials, logs
+from infra.codec import KeyRing
+from infra.database import Database
+from infra.identity import TokenValidator
+from infra.leftovers import Leftovers
+from infra.openstack import service_session
+from infra.records import Records
+from infra.scheduler import Scheduler
+from infra.settings import Settings
+from infra.tables.compute import Service, now
+from infra.temporal import CONTROL_QUEUE, connect
+from workers.interceptors import StepInterceptor
+from workflows.boot_instance import BootInstance
+from workflows.delete_instance import DeleteInstance
+
+WORKFLOWS: list[Any] = [BootInstance, DeleteInstance]
+REPORT_EVERY_S = 10.0
+log = logs.get(__name__)
+
+
+def activities_of(*resources: object) -> list[Any]:
+    """Every activity method of `resources`."""
+    found = []
+    for resource in resources:
+        for name in dir(resource):
+            method = getattr(resource, name)
+            if hasattr(method, "__temporal_activity_definition"):
+                found.append(method)
+    return found
+
+
+def control_activities(settings: Settings, database: Database) -> list[Any]:
+    if not settings.service_password.get_secret_value():
+        known = credentials.load(settings.state_dir)
+        settings = settings.model_copy(
+            update={"service_username": "nova", "service_password": _secret(known.get("nova", ""))}
+        )
+    return activities_of(
+        Identity(TokenValidator(settings)),
+        Instance(Records(database, KeyRing.load(settings.codec_keys))),
+        Placement(Scheduler(database, settings)),
+        Services(Leftovers(settings, service_session(settings))),
+    )
+
+
+def _secret(value: str) -> Any:
+    from pydantic import SecretStr
+
+    return SecretStr(value)
+
+
+def control_worker(client: Client, activities: list[Any], pool: ThreadPoolExecutor, **more: Any) -> Worker:
+    """A worker on the control queue. Local activities run in `pool`: short, and bounded by the database's pool."""
+    return Worker(
+        client,
+        task_queue=CONTROL_QUEUE,
+        workflows=WORKFLOWS,
+        activities=activities,
+        activity_executor=pool,
+        max_concurrent_local_activities=16,
+        max_concurrent_activities=8,
+        max_concurrent_workflow_tasks=64,
+        # Validation of workflow code, without re-importing our packages for each build.
+        workflow_runner=SandboxedWorkflowRunner(
+            restrictions=SandboxRestrictions.default.with_passthrough_all_modules()
+        ),
+        interceptors=[StepInterceptor("")],
+        **more,
+    )
+
+
+async def run_control(settings: Settings) -> None:
+    """Serve until SIGTERM or SIGINT."""
+    logs.setup("worker-control", settings.log_level)
+    stop = asyncio.Event()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(name, stop.set)
+    database = Database("compute")
+    await asyncio.to_thread(database.migrate)
+    client = await connect(settings, metrics_port=settings.port("metrics"), patience_s=600)
+    with ThreadPoolExecutor(16, "step") as pool:
+        async with control_worker(client, control_activities(settings, database), pool):
+            log.info("ready", queue=CONTROL_QUEUE)
+            while not stop.is_set():
+                try:
+                    await asyncio.to_thread(report, database)
+                except Exception:
+                    log.warning("could not report", exc_info=True)
+                try:
+                    await asyncio.wait_for(stop.wait(), REPORT_EVERY_S)
+                except TimeoutError:
+                    continue
+    sys.stdout.flush()
+    os._exit(0)  # the SDK sometimes aborts at interpreter exit
+
+
+def report(database: Database) -> None:
+    """Show this worker in the service list, as the conductor and the scheduler that it is."""
+    host = socket.gethostname()
+    with database.write() as session:
+        for binary in ("nova-conductor", "nova-scheduler"):
+            found = session.exec(select(Service).where(Service.binary == binary, Service.host == host)).first()
+            service = found or Service(id=str(uuid.uuid4()), binary=binary, host=host, zone="internal")
+            service.last_seen = now()
+            session.add(service)

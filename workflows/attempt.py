@@ -1,0 +1,96 @@
+"""A build tries one host, then the next alternate: each attempt is a saga of its own, undone before the next."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from types import TracebackType
+
+from temporalio import workflow
+from temporalio.common import Priority, SearchAttributeKey
+from temporalio.exceptions import ApplicationError, FailureError
+
+with workflow.unsafe.imports_passed_through():
+    from activities.errors import HOPELESS
+
+from workflows.operation import Operation
+from workflows.requests import BootRequest
+from workflows.saga import Out, Place, Saga, kind
+from workflows.steps import explain
+
+NO_VALID_HOST = "NoValidHost"
+HOST_NAME = SearchAttributeKey.for_keyword("HostName")
+
+
+async def nothing(value: Out) -> Out:
+    """Stands for a step that this build does not need."""
+    return value
+
+
+class Attempt:
+    """One host's try. Leaving the block undoes it when it failed; a failure that another host may cure ends here."""
+
+    def __init__(self, operation: Operation, request: BootRequest, tried: dict[str, str]) -> None:
+        self.tried = tried
+        self.succeeded = False
+        self._operation, self._request = operation, request
+        park = request.hints.get("kilonova:on_failure") == "park"
+        self._saga = operation.saga(park=park, within=timedelta(seconds=request.park_deadline_s))
+        self._place: Place | None = None
+
+    def move_to(self, host: str) -> Place:
+        """The claimed host's place; from now on the operation watches it."""
+        fair = Priority(fairness_key=self._request.requester.project_id)
+        self._place = Place(queue=f"compute.{host}", host=host, priority=fair)
+        self._operation.place = self._place
+        workflow.upsert_search_attributes([HOST_NAME.value_set(host)])
+        return self._place
+
+    async def __aenter__(self) -> Saga:
+        return await self._saga.__aenter__()
+
+    async def __aexit__(
+        self, type_: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        await self._saga.__aexit__(type_, error, trace)
+        self._operation.place = None
+        if error is None:
+            self.succeeded = True
+            return False
+        if not self._place or not self._another_host_may_help(error):
+            return False
+        lost = self._place.gone
+        self.tried[self._place.host] = "the host stopped answering" if lost else explain(error)
+        task = asyncio.current_task()
+        if lost and task is not None:
+            task.uncancel()
+        return True
+
+    def _another_host_may_help(self, error: BaseException) -> bool:
+        if self._operation.interrupted() or workflow.cancellation_reason() is not None:
+            return False
+        if self._place is not None and self._place.gone:
+            return True
+        # With parking on, the owner decided to abort, or did not decide in time.
+        return isinstance(error, FailureError) and kind(error) != HOPELESS and self._saga.park is None
+
+
+class Attempts:
+    """`async for attempt in Attempts(...)`: until one succeeds or `max_hosts` have failed."""
+
+    def __init__(self, operation: Operation, request: BootRequest) -> None:
+        self._operation, self._request = operation, request
+
+    async def __aiter__(self) -> AsyncIterator[Attempt]:
+        tried: dict[str, str] = {}  # host -> why it could not
+        while len(tried) < self._request.max_hosts:
+            attempt = Attempt(self._operation, self._request, tried)
+            yield attempt
+            if attempt.succeeded:
+                return
+        reasons = "; ".join(f"{host}: {reason}" for host, reason in tried.items())
+        raise ApplicationError(
+            f"No valid host was found. {len(tried)} tried: {reasons}",
+            {"code": 500, "why": reasons},
+            type=NO_VALID_HOST,
+            non_retryable=True,
+        )

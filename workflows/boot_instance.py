@@ -1,0 +1,114 @@
+"""POST /servers as a durable workflow. `build` is the whole boot, top to bottom."""
+
+from datetime import timedelta
+
+from temporalio import workflow
+
+with workflow.unsafe.imports_passed_through():
+    from activities.hypervisor import Hypervisor
+    from activities.identity import Identity, TokenRef
+    from activities.image import Image, ImageOnHost
+    from activities.instance import BuildDone, BuildFailed, Instance, InstanceRef
+    from activities.network import Network, Plugged
+    from activities.placement import Placement
+    from activities.step import Step
+    from activities.volume import Attached, Volume, VolumesOnHost
+
+from workflows.attempt import Attempts, nothing
+from workflows.delete_instance import DeleteInstance
+from workflows.inputs import claim_request, domain_spec, ports_on_host
+from workflows.operation import Operation
+from workflows.requests import Accepted, BootRequest, Fault
+from workflows.saga import HERE, UNDO, execute
+
+
+@workflow.defn
+class BootInstance(Operation):
+    @workflow.run
+    async def run(self, req: BootRequest) -> None:
+        self.instance_id = req.instance_id
+        await self.carry_out(self.build(req), timedelta(seconds=req.deadline_s), lambda fault: self.fail(req, fault))
+        if self.deleting:
+            workflow.continue_as_new(self.deleting, workflow=DeleteInstance.run)
+
+    async def build(self, req: BootRequest) -> None:
+        id = req.instance_id
+        async with self.saga() as saga:
+            await saga.step(
+                Identity.validate_token,
+                TokenRef(token=req.requester.token, project_id=req.requester.project_id),
+                undo=None,  # reads only
+            )
+            await saga.step(
+                Instance.create_record,
+                req,
+                undo=None,  # a failed boot stays visible, in ERROR: `fail` ends it
+            )
+            self.accept(Accepted(instance_id=id, admin_pass=req.admin_pass))
+            async for attempt in Attempts(self, req):
+                async with attempt as on_host:
+                    claim = await on_host.step(
+                        Placement.claim_host,
+                        claim_request(req, attempt.tried),
+                        undo=Placement.release_host,
+                    )
+                    host = attempt.move_to(claim.host)
+                    flavor = await on_host.step(
+                        Instance.fetch_flavor,
+                        InstanceRef(instance_id=id),
+                        undo=None,  # reads only
+                    )
+                    disk, plugged, attached = await on_host.together(
+                        on_host.step(
+                            Image.fetch_to_host,
+                            ImageOnHost(instance_id=id, image_id=req.image_id, disk_gb=flavor.disk),
+                            undo=Image.remove_disk,
+                            at=host,
+                        )
+                        if req.image_id
+                        else nothing(None),
+                        on_host.step(
+                            Network.plug_ports,
+                            ports_on_host(req, claim),
+                            undo=Network.unplug_ports,
+                            at=host,
+                        )
+                        if req.ports
+                        else nothing(Plugged()),
+                        on_host.step(
+                            Volume.attach_volumes,
+                            VolumesOnHost(instance_id=id, project_id=req.requester.project_id, volumes=req.volumes),
+                            undo=Volume.detach_volumes,
+                            at=host,
+                        )
+                        if req.volumes
+                        else nothing(Attached()),
+                    )
+                    spawned = await on_host.step(
+                        Hypervisor.spawn,
+                        domain_spec(req, claim, flavor, disk, plugged, attached),
+                        undo=Hypervisor.destroy,
+                        at=host,
+                    )
+                    await on_host.step(
+                        Instance.mark_active,
+                        BuildDone(
+                            instance_id=id,
+                            request_id=req.requester.request_id,
+                            host=claim.host,
+                            attempt=claim.attempt,
+                            power_state=spawned.power_state,
+                            vifs=plugged.vifs,
+                            volumes=attached.volumes,
+                            steps=self.log.report(),
+                        ),
+                        undo=None,  # `fail` covers it
+                    )
+
+    async def fail(self, req: BootRequest, fault: Fault) -> None:
+        """The one place where a build becomes ERROR, after everything else is undone."""
+        failed = BuildFailed(
+            instance_id=req.instance_id, request_id=req.requester.request_id, fault=fault, steps=self.log.report()
+        )
+        step = Step(event="fail_record", start_time=workflow.now())
+        await execute(Instance.fail_record, failed, HERE, step, UNDO)

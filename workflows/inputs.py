@@ -1,0 +1,61 @@
+"""Inputs of a boot's steps, put together from the request and from what earlier steps found."""
+
+from temporalio import workflow
+
+with workflow.unsafe.imports_passed_through():
+    from activities.hypervisor import DomainSpec, FlavorFacts, GuestConfig
+    from activities.image import DiskOnHost
+    from activities.network import Plugged, PortsOnHost
+    from activities.placement import Claimed, ClaimRequest
+    from activities.requests import BootRequest
+    from activities.volume import Attached
+
+
+def claim_request(req: BootRequest, tried: dict[str, str]) -> ClaimRequest:
+    return ClaimRequest(
+        instance_id=req.instance_id,
+        zone=req.availability_zone,
+        forced_host=req.forced_host,
+        requested_host=req.requested_host,
+        tried=dict(tried),
+    )
+
+
+def ports_on_host(req: BootRequest, claim: Claimed) -> PortsOnHost:
+    return PortsOnHost(
+        instance_id=req.instance_id,
+        project_id=req.requester.project_id,
+        hostname=req.hostname,
+        availability_zone=claim.zone,
+        security_groups=req.security_groups,
+        ports=req.ports,
+    )
+
+
+def domain_spec(
+    req: BootRequest, claim: Claimed, flavor: FlavorFacts, disk: DiskOnHost | None, plugged: Plugged, attached: Attached
+) -> DomainSpec:
+    guest = GuestConfig(
+        hostname=req.hostname,
+        admin_pass=req.admin_pass,
+        user_data=req.user_data,
+        key_name=req.key_name,
+        public_key=req.public_key,
+        metadata=req.metadata,
+        availability_zone=claim.zone,
+        launch_index=req.launch_index,
+        project_id=req.requester.project_id,
+    )
+    return DomainSpec(
+        instance_id=req.instance_id,
+        attempt=claim.attempt,
+        name=req.name,
+        project_id=req.requester.project_id,
+        user_id=req.requester.user_id,
+        flavor=flavor,
+        image_id=req.image_id,
+        disk=disk,
+        vifs=plugged.vifs,
+        volumes=attached.volumes,
+        guest=guest,
+    )

@@ -1,0 +1,198 @@
+"""Saga: steps run forward; if the workflow does not finish, they are undone backward.
+
+1. An undo takes exactly the input of its do, so ids are chosen before the step, never by it.
+2. An undo is registered before its do runs: a do that failed may still have taken effect.
+3. Unwinding cannot be cancelled, and one failed undo does not stop the others.
+4. A step that failed may be parked: the saga keeps what it has and asks whether to try that step again.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from temporalio import workflow
+from temporalio.common import Priority, RetryPolicy
+from temporalio.exceptions import ApplicationError, FailureError
+from temporalio.workflow import ActivityCancellationType
+
+with workflow.unsafe.imports_passed_through():
+    from activities.errors import HOPELESS, HOST_CANNOT
+    from activities.step import Step
+
+from workflows.steps import StepLog, explain
+
+In = TypeVar("In")
+Out = TypeVar("Out")
+Undo = Callable[[], Awaitable[None]]
+
+
+@dataclass(frozen=True)
+class Policy:
+    """How long one try may take, how often it must heartbeat, and how long it is tried again."""
+
+    timeout: timedelta
+    heartbeat: timedelta | None = None
+    attempts: int = 0  # 0: until `within` ends
+    within: timedelta | None = None  # None: for ever
+
+
+CONTROL = Policy(timeout=timedelta(seconds=10), within=timedelta(minutes=5))
+"""A short database step: a local activity, tried until the database is back."""
+ON_HOST = Policy(timeout=timedelta(minutes=30), heartbeat=timedelta(seconds=20), attempts=6)
+"""A step on a host: may wait in the queue for as long as it takes, but once begun it heartbeats."""
+UNDO = Policy(timeout=timedelta(minutes=5), heartbeat=timedelta(seconds=20))
+
+
+@dataclass
+class Place:
+    """Where steps run: the control worker, or the queue of one host."""
+
+    queue: str | None = None
+    host: str = ""
+    priority: Priority | None = None
+    gone: bool = False  # the host is given up: its undos are left to its own reconciliation
+
+
+HERE = Place()
+"""The control worker: steps that the workflow runs as local activities."""
+
+
+def never() -> bool:
+    return False
+
+
+@dataclass
+class Saga:
+    log: StepLog
+    interrupted: Callable[[], bool] = never
+    park: Callable[[Step], Awaitable[bool]] | None = None  # True: run the step again
+    _undos: list[tuple[str, Undo]] = field(default_factory=list)
+
+    async def step(
+        self,
+        do: Callable[[Any, In], Out],
+        arg: In,
+        *,
+        undo: Callable[[Any, In], None] | None,  # required: say None, and say why
+        at: Place = HERE,
+    ) -> Out:
+        """Run `do(arg)`; should the workflow fail later, run `undo(arg)`."""
+        if undo is not None:
+            self._undos.append((undo.__name__, lambda: self._undo(undo, arg, at)))
+        while True:
+            step = self.log.begin(do.__name__, at.host)
+            try:
+                result = await execute(do, arg, at, step, ON_HOST if at.queue else CONTROL)
+            except (FailureError, asyncio.CancelledError) as error:
+                self.log.fail(step, error)
+                if self._may_park(error, at) and self.park and await self.park(step):
+                    continue
+                raise
+            self.log.succeed(step, result)
+            # A step that finishes despite the cancel swallows it, and it is delivered only once.
+            if workflow.cancellation_reason() is not None or self.interrupted():
+                raise asyncio.CancelledError
+            return result
+
+    def _may_park(self, error: BaseException, at: Place) -> bool:
+        interrupted = isinstance(error, asyncio.CancelledError) or self.interrupted()
+        return not interrupted and workflow.cancellation_reason() is None and not at.gone
+
+    async def together(self, *steps: Awaitable[Any]) -> list[Any]:
+        """Run steps at once. If one fails, wait for the others before raising."""
+        results = await asyncio.gather(*steps, return_exceptions=True)
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result
+        return results
+
+    async def _undo(self, undo: Callable[[Any, In], None], arg: In, at: Place) -> None:
+        if at.gone:
+            return
+        step = self.log.begin(undo.__name__, at.host)
+        try:
+            await execute(undo, arg, at, step, UNDO)
+        except FailureError as error:
+            self.log.fail(step, error)
+            raise
+        self.log.succeed(step, None)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, _type: object, error: BaseException | None, _tb: TracebackType | None) -> None:
+        # Only a failed step or a cancel unwinds. Any other exception is a bug in
+        # workflow code (the task is retried once fixed) or a cache eviction.
+        if not isinstance(error, (FailureError, asyncio.CancelledError)):
+            return
+        if stuck := await uncancelled(self._unwind()):
+            raise ApplicationError(f"not undone: {', '.join(stuck)}", type="UnwindIncomplete") from error
+
+    async def _unwind(self) -> list[str]:
+        """Undo in reverse; return the names of the undos that failed."""
+        stuck = []
+        for name, undo in reversed(self._undos):
+            try:
+                await undo()
+            except FailureError as error:
+                workflow.logger.warning("undo failed: %s: %s", name, explain(error))
+                stuck.append(name)
+        self._undos.clear()
+        return stuck
+
+
+async def execute(do: Callable[[Any, In], Out], arg: In, at: Place, step: Step, policy: Policy) -> Out:
+    """Run one activity where it belongs: a local activity on the control worker, else on the host's queue."""
+    retry = RetryPolicy(
+        initial_interval=timedelta(milliseconds=200),
+        maximum_interval=timedelta(seconds=10),
+        maximum_attempts=policy.attempts,
+    )
+    if at.queue is None:
+        return await workflow.execute_local_activity_method(
+            do,
+            arg,
+            start_to_close_timeout=policy.timeout,
+            schedule_to_close_timeout=policy.within,
+            retry_policy=retry,
+            cancellation_type=ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+            summary=step.summary,
+        )
+    return await workflow.execute_activity_method(
+        do,
+        arg,
+        task_queue=at.queue,
+        start_to_close_timeout=policy.timeout,
+        heartbeat_timeout=policy.heartbeat,
+        retry_policy=retry,
+        # Never undo a step that is still running.
+        cancellation_type=ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+        summary=step.summary,
+        priority=at.priority or Priority.default,
+    )
+
+
+async def uncancelled(work: Awaitable[Out]) -> Out:
+    """The result of `work`, which goes on to its end whatever cancels arrive meanwhile."""
+    task = asyncio.ensure_future(work)
+    while not task.done():
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError:
+            pass  # a cancel now asks for what is already being done
+        except FailureError:
+            break
+    return task.result()
+
+
+def kind(error: BaseException) -> str:
+    """The sort of a failure: Hopeless, HostCannot, or the type (possibly empty) of the innermost cause."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ApplicationError) and cause.type in (HOPELESS, HOST_CANNOT):
+            return str(cause.type)
+        cause = cause.__cause__
+    return ""

@@ -1,0 +1,63 @@
+"""The log of an operation's steps: for the event list, the Web UI and `build watch`."""
+
+import asyncio
+from collections.abc import Callable
+
+from temporalio import workflow
+from temporalio.exceptions import ActivityError, ApplicationError, CancelledError, FailureError, TimeoutError
+
+with workflow.unsafe.imports_passed_through():
+    from activities.step import Done, Step
+
+SUCCESS, ERROR = "Success", "Error"
+
+
+class StepLog:
+    """Steps of one run, in the order in which they began. `changed` is told after each change."""
+
+    def __init__(self, changed: Callable[[], None] = lambda: None) -> None:
+        self.steps: list[Step] = []
+        self._changed = changed
+
+    def begin(self, event: str, host: str) -> Step:
+        step = Step(event=event, host=host, start_time=workflow.now())
+        self.steps.append(step)
+        self._changed()
+        return step
+
+    def succeed(self, step: Step, result: object) -> None:
+        step.result, step.finish_time = SUCCESS, workflow.now()
+        if isinstance(result, Done):
+            step.attempt, step.parts = result.attempt, result.parts
+            step.start_time = result.started_at or step.start_time
+            step.finish_time = result.finished_at or step.finish_time
+        self._changed()
+
+    def fail(self, step: Step, error: BaseException) -> None:
+        step.result, step.finish_time, step.details = ERROR, workflow.now(), explain(error)
+        self._changed()
+
+    def report(self) -> list[Step]:
+        """Copies of the finished steps, to be written to the database with the operation's last word."""
+        return [step.model_copy() for step in self.steps if step.result]
+
+    def as_markdown(self) -> str:
+        marks = {SUCCESS: "✔", ERROR: "✘", None: "…"}
+        return "\n".join(
+            f"- {marks[step.result]} {step.summary}" + (f": {step.details}" if step.details else "")
+            for step in self.steps
+        )
+
+
+def explain(error: BaseException) -> str:
+    """What happened, in words for the tenant: the innermost cause without types and traces."""
+    cause: BaseException = error
+    while isinstance(cause, ActivityError) and cause.__cause__ is not None:
+        cause = cause.__cause__
+    if isinstance(cause, (asyncio.CancelledError, CancelledError)):
+        return "cancelled"
+    if isinstance(cause, TimeoutError):
+        return f"no answer in time ({cause.type.name.lower().replace('_', ' ') if cause.type else 'timeout'})"
+    if isinstance(cause, ApplicationError):
+        return cause.message
+    return cause.message if isinstance(cause, FailureError) else str(cause)
