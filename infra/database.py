@@ -1,6 +1,7 @@
 """One relational store per service: SQLite (WAL) on one machine, PostgreSQL in production, the same migrations."""
 
 import os
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from sqlmodel import Session, create_engine
 from infra.settings import default_state_dir
 
 MIGRATIONS = Path(__file__).parent / "migrations"
+_MIGRATING = threading.Lock()  # Alembic's context is global: two stores of one process must take turns
 
 
 class DatabaseSettings(BaseSettings):
@@ -26,10 +28,10 @@ class DatabaseSettings(BaseSettings):
     database_url: str = ""
     database_pool_size: int = 10
 
-    def url(self, service: str) -> str:
+    def url(self, service: str, state_dir: Path | None = None) -> str:
         if self.database_url:
             return self.database_url.format(service=service)
-        return f"sqlite:///{default_state_dir() / 'db' / f'{service}.sqlite'}"
+        return f"sqlite:///{(state_dir or default_state_dir()) / 'db' / f'{service}.sqlite'}"
 
 
 def _prepare_sqlite(dbapi: Any, _record: object) -> None:
@@ -45,10 +47,10 @@ class Database:
     exception; on SQLite it takes the write lock at once, so that check-then-insert cannot interleave.
     """
 
-    def __init__(self, service: str, url: str | None = None) -> None:
+    def __init__(self, service: str, url: str | None = None, *, state_dir: Path | None = None) -> None:
         known = DatabaseSettings()
         self.service = service
-        self.url = url or known.url(service)
+        self.url = url or known.url(service, state_dir)
         self.sqlite = self.url.startswith("sqlite")
         if self.sqlite:
             Path(self.url.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
@@ -86,10 +88,11 @@ class Database:
         """Bring the schema to the newest revision. Two processes at once: the second waits and finds it done."""
         config = Config()
         config.set_main_option("script_location", str(MIGRATIONS))
+        config.set_main_option("path_separator", "os")
         config.set_main_option("version_locations", str(MIGRATIONS / self.service))
         config.attributes["url"] = self.url
         config.attributes["service"] = self.service
-        with self._migration_lock():
+        with _MIGRATING, self._migration_lock():
             command.upgrade(config, "head")
 
     @contextmanager

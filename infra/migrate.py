@@ -17,6 +17,7 @@ def main() -> None:
         database.migrate()
         config = Config()
         config.set_main_option("script_location", str(MIGRATIONS))
+        config.set_main_option("path_separator", "os")
         config.set_main_option("version_locations", str(MIGRATIONS / service))
         config.attributes.update(url=database.url, service=service)
         number = len(list((MIGRATIONS / service).glob("[0-9]*.py"))) + 1

@@ -1,0 +1,66 @@
+"""The network service's application: Neutron v2.0 over a store of its own."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import anyio.to_thread
+from fastapi import FastAPI
+
+from api.common.application import create_app
+from api.common.policy import Policy
+from api.network.errors import render
+from api.network.policy import DEFAULTS
+from api.network.routes import (
+    extensions,
+    filters,
+    networks,
+    ports,
+    quotas,
+    security_group_rules,
+    security_groups,
+    subnets,
+    tags,
+    unbuilt,
+    versions,
+)
+from api.network.store import Store
+from infra.database import Database, DatabaseSettings
+from infra.settings import Settings
+
+ROUTES = (
+    versions,
+    extensions,
+    networks,
+    subnets,
+    ports,
+    security_groups,
+    security_group_rules,
+    quotas,
+    filters,
+    unbuilt,
+    tags,
+)
+
+
+def _url(settings: Settings) -> str | None:
+    given = DatabaseSettings().database_url
+    return None if given else f"sqlite:///{settings.state_dir / 'db' / 'network.sqlite'}"
+
+
+def create(settings: Settings) -> FastAPI:
+    """Application that listens on `settings.port("network")`; it migrates and opens its store when it starts."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        database = Database("network", _url(settings))
+        await anyio.to_thread.run_sync(database.wait_ready)
+        await anyio.to_thread.run_sync(database.migrate)
+        app.state.store = Store(database)
+        yield
+        database.engine.dispose()
+
+    policy = Policy("network", DEFAULTS, settings.state_dir)
+    app = create_app("network", settings, render, lifespan, {"policy": policy, "rules": frozenset(DEFAULTS)})
+    for module in ROUTES:
+        app.include_router(module.router)
+    return app

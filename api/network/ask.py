@@ -1,0 +1,65 @@
+"""One request as routes and model see it: who asks, with which rights, of which store."""
+
+from functools import cached_property
+from typing import Annotated, Any
+
+from fastapi import Body, Depends, Request
+
+from api.common.context import Caller, Context
+from api.common.policy import Policy
+from api.network.errors import bad, forbidden
+from api.network.store import Store
+
+
+class Asker:
+    """`sees_all`: the caller sees and may name every project's resources (roles admin and service)."""
+
+    def __init__(self, request: Request, context: Context) -> None:
+        self.request = request
+        self.context = context
+        self.project_id = context.project_id
+        self.store: Store = request.app.state.store
+        self._policy: Policy = request.app.state.policy
+        self._rules: frozenset[str] = request.app.state.rules
+
+    @cached_property
+    def sees_all(self) -> bool:
+        return self.allows("sees_all_projects", self.project_id)
+
+    def allows(self, rule: str, project_id: str, network_project_id: str = "") -> bool:
+        target = {"project_id": project_id, "network:project_id": network_project_id or project_id}
+        return self._policy.allows(self.context, rule, target)
+
+    def enforce(self, rule: str, project_id: str, network_project_id: str = "") -> None:
+        """403 PolicyNotAuthorized unless `rule` allows the caller."""
+        if not self.allows(rule, project_id, network_project_id):
+            raise forbidden(rule)
+
+    def enforce_attributes(self, action: str, given: list[str], project_id: str, network_project_id: str = "") -> None:
+        """403 for the first of the `given` attributes that has a rule of its own which refuses the caller."""
+        for attribute in given:
+            if (rule := f"{action}:{attribute}") in self._rules:
+                self.enforce(rule, project_id, network_project_id)
+
+    def owner(self, *named: str | None) -> str:
+        """Project of a new resource: the one `named` in the body or the caller's; 400 when it may not be named."""
+        asked = {project for project in named if project}
+        if len(asked) > 1:
+            raise bad("'project_id' and 'tenant_id' do not match")
+        project_id = asked.pop() if asked else self.project_id
+        if not project_id:
+            raise bad("The token has no project, and the request names none.")
+        if project_id != self.project_id and not self.allows("acts_for_other_projects", project_id):
+            raise bad("Specifying 'project_id' or 'tenant_id' other than the authenticated project needs admin rights")
+        return project_id
+
+
+async def _asker(request: Request, context: Caller) -> Asker:
+    return Asker(request, context)
+
+
+Ask = Annotated[Asker, Depends(_asker)]
+"""Route parameter type: the request's caller, rights and store."""
+
+JsonBody = Annotated[dict[str, Any], Body()]
+"""Route parameter type: the request's body, a JSON object."""

@@ -1,0 +1,59 @@
+"""Default rules of the network service, under Neutron's names; STATE/policy/network.yaml overrides them."""
+
+PRIVILEGED = "rule:admin_or_service"
+MEMBER = "rule:admin_or_service or (role:member and rule:owner)"
+NETWORK_OWNER = "rule:admin_or_service or rule:network_owner"
+NETWORK_MEMBER = "rule:admin_or_service or (role:member and rule:network_owner)"
+
+_PORT = {
+    "mac_address": NETWORK_OWNER,
+    "fixed_ips:ip_address": NETWORK_OWNER,
+    "port_security_enabled": NETWORK_OWNER,
+    "allowed_address_pairs": NETWORK_OWNER,
+    "device_owner:network": NETWORK_OWNER,
+    "binding:host_id": PRIVILEGED,
+    "binding:profile": PRIVILEGED,
+    "status": PRIVILEGED,
+    "id": PRIVILEGED,
+}
+_NETWORK = dict.fromkeys(
+    (
+        "shared",
+        "router:external",
+        "provider:network_type",
+        "provider:physical_network",
+        "provider:segmentation_id",
+    ),
+    "rule:admin_required",
+)
+
+DEFAULTS = {
+    "network_owner": "project_id:%(network:project_id)s",
+    "sees_all_projects": PRIVILEGED,
+    "acts_for_other_projects": PRIVILEGED,
+    "create_network": MEMBER,
+    "update_network": MEMBER,
+    "delete_network": MEMBER,
+    **{f"{verb}_network:{attribute}": rule for verb in ("create", "update") for attribute, rule in _NETWORK.items()},
+    "create_subnet": NETWORK_MEMBER,
+    "update_subnet": NETWORK_MEMBER,
+    "delete_subnet": NETWORK_MEMBER,
+    "create_port": MEMBER,
+    "create_port:on_external_network": PRIVILEGED,
+    "update_port": MEMBER,
+    "delete_port": f"{MEMBER} or (role:member and rule:network_owner)",
+    **{f"{verb}_port:{attribute}": rule for verb in ("create", "update") for attribute, rule in _PORT.items()},
+    "create_security_group": MEMBER,
+    "update_security_group": MEMBER,
+    "delete_security_group": MEMBER,
+    "delete_security_group:default": "rule:admin_required",
+    "create_security_group_rule": MEMBER,
+    "delete_security_group_rule": MEMBER,
+    "get_quota": "rule:admin_service_or_owner",
+    "list_quotas": "rule:admin_required",
+    "update_quota": "rule:admin_required",
+    "delete_quota": "rule:admin_required",
+    "get_agent": "rule:admin_required",
+    "get_filters": PRIVILEGED,
+}
+"""Rule name -> oslo.policy expression. Target keys: `project_id` (the resource's) and `network:project_id`."""

@@ -1,0 +1,86 @@
+"""Routes of quotas."""
+
+from typing import Any
+
+from fastapi import APIRouter
+
+from api.common.errors import ServiceError
+from api.network.ask import Ask, JsonBody
+from api.network.errors import bad
+from api.network.model import quotas
+from api.network.routes.answers import json
+
+router = APIRouter(prefix="/v2.0/quotas")
+
+
+@router.get("")
+def list_quotas(ask: Ask) -> Any:
+    """Projects that have limits of their own."""
+    ask.enforce("list_quotas", ask.project_id)
+    with ask.store.read() as session:
+        known = quotas.projects(session)
+        return json({"quotas": [_named(project) | quotas.limits(session, project) for project in known]})
+
+
+def _named(project_id: str) -> dict[str, Any]:
+    return {"project_id": project_id, "tenant_id": project_id}
+
+
+@router.get("/tenant")
+@router.get("/project")
+def whose_quota(ask: Ask) -> Any:
+    """The caller's project, for clients that do not know it."""
+    return json({"tenant": {"tenant_id": ask.project_id, "project_id": ask.project_id}})
+
+
+@router.get("/{project_id}")
+def show_quota(ask: Ask, project_id: str) -> Any:
+    ask.enforce("get_quota", project_id)
+    with ask.store.read() as session:
+        return json({"quota": quotas.limits(session, project_id)})
+
+
+@router.get("/{project_id}/default")
+def show_default_quota(ask: Ask, project_id: str) -> Any:
+    ask.enforce("get_quota", project_id)
+    return json({"quota": quotas.DEFAULTS})
+
+
+@router.get("/{project_id}/details")
+def show_quota_details(ask: Ask, project_id: str) -> Any:
+    ask.enforce("get_quota", project_id)
+    with ask.store.read() as session:
+        return json({"quota": quotas.details(session, project_id)})
+
+
+@router.put("/{project_id}")
+def update_quota(ask: Ask, project_id: str, body: JsonBody) -> Any:
+    ask.enforce("update_quota", project_id)
+    wanted = _limits(body)
+    with ask.store.write() as session:
+        quotas.change(session, project_id, wanted)
+        session.flush()
+        return json({"quota": quotas.limits(session, project_id)})
+
+
+def _limits(body: dict[str, Any]) -> dict[str, int]:
+    given = body.get("quota")
+    if not isinstance(given, dict):
+        raise bad("Unable to find 'quota' in request body")
+    given = {name: value for name, value in given.items() if name not in ("tenant_id", "project_id", "force")}
+    for name, value in given.items():
+        if name not in quotas.DEFAULTS:
+            raise bad(f"Unrecognized attribute(s) '{name}'")
+        if isinstance(value, bool) or not isinstance(value, int) or not -1 <= value <= 2**31 - 1:
+            raise bad(f"Invalid input for {name}. Reason: it must be an integer from -1 to {2**31 - 1}.")
+    return given
+
+
+@router.delete("/{project_id}", status_code=204)
+def delete_quota(ask: Ask, project_id: str) -> None:
+    """Back to the defaults."""
+    ask.enforce("delete_quota", project_id)
+    with ask.store.write() as session:
+        if not quotas.reset(session, project_id):
+            words = f"Quota for tenant {project_id} could not be found."
+            raise ServiceError(404, words, title="TenantQuotaNotFound")

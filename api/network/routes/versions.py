@@ -1,0 +1,44 @@
+"""Version documents: what this service speaks, and where its resources are."""
+
+from typing import Any
+
+from fastapi import APIRouter, Request
+
+from api.network.ask import Ask
+
+router = APIRouter()
+RESOURCES = {
+    "network": "networks",
+    "subnet": "subnets",
+    "port": "ports",
+    "security_group": "security-groups",
+    "security_group_rule": "security-group-rules",
+    "quota": "quotas",
+    "extension": "extensions",
+    "agent": "agents",
+    "availability_zone": "availability_zones",
+}
+
+
+@router.get("/")
+async def versions(request: Request) -> Any:
+    """Needs no token. Source: Networking API v2.0, GET /."""
+    link = {"rel": "self", "href": f"{str(request.base_url).rstrip('/')}/v2.0/"}
+    return {"versions": [{"id": "v2.0", "status": "CURRENT", "links": [link]}]}
+
+
+@router.get("/v2.0")
+@router.get("/v2.0/")
+async def resources(request: Request, _ask: Ask) -> Any:
+    """Source: Networking API v2.0, GET /v2.0/."""
+    base = f"{str(request.base_url).rstrip('/')}/v2.0"
+    return {
+        "resources": [
+            {
+                "name": name,
+                "collection": collection.replace("-", "_"),
+                "links": [{"rel": "self", "href": f"{base}/{collection}"}],
+            }
+            for name, collection in RESOURCES.items()
+        ]
+    }

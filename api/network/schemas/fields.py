@@ -1,0 +1,80 @@
+"""Types of attributes that several resources share; each refuses bad values in words a tenant may read."""
+
+import ipaddress
+import re
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+
+
+def _ipv4(value: str) -> str:
+    try:
+        address = ipaddress.ip_address(value)
+    except ValueError:
+        raise ValueError(f"'{value}' is not a valid IP address.") from None
+    if address.version != 4:
+        raise ValueError("IPv6 addresses are not supported.")
+    return str(address)
+
+
+def _cidr(value: str) -> str:
+    """`value` as a network; host bits are refused as Neutron refuses them."""
+    if "/" not in value:
+        raise ValueError(f"'{value}' is not a valid IP subnet.")
+    try:
+        network = ipaddress.ip_network(value, strict=False)
+    except ValueError:
+        raise ValueError(f"'{value}' is not a valid IP subnet.") from None
+    if network.version != 4:
+        raise ValueError("IPv6 subnets are not supported.")
+    if str(network) != value:
+        raise ValueError(f"'{value}' isn't a recognized IP subnet cidr, '{network}' is recommended.")
+    return str(network)
+
+
+def _ip_or_cidr(value: str) -> str:
+    return _cidr(value) if "/" in value else _ipv4(value)
+
+
+def _mac(value: str) -> str:
+    mac = value.lower()
+    if not re.fullmatch(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}", mac) or mac == "00:00:00:00:00:00":
+        raise ValueError(f"'{value}' is not a valid MAC address.")
+    if int(mac[:2], 16) & 1:
+        raise ValueError(f"'{value}' is a group address, not one of an interface.")
+    return mac
+
+
+def _dns_label(value: str) -> str:
+    if value and not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?", value):
+        raise ValueError(f"'{value}' is not a valid DNS label.")
+    return value
+
+
+def _none_to_list(value: Any) -> Any:
+    return [] if value is None else value
+
+
+ProjectId = Annotated[str | None, Field(max_length=64)]
+Text = Annotated[str, StringConstraints(max_length=255)]
+Uuid = Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F]{8}-([0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}$", to_lower=True)]
+IPv4 = Annotated[str, AfterValidator(_ipv4)]
+Cidr = Annotated[str, AfterValidator(_cidr)]
+IpOrCidr = Annotated[str, AfterValidator(_ip_or_cidr)]
+Mac = Annotated[str, AfterValidator(_mac)]
+DnsLabel = Annotated[str, AfterValidator(_dns_label)]
+NoneIsEmpty = BeforeValidator(_none_to_list)
+TagText = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=r"^[^/,]+$")]
+Tags = Annotated[list[TagText], Field(max_length=50)]
+
+
+class Attributes(BaseModel):
+    """Attributes that a body may have; unknown ones are refused."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Owned(Attributes):
+    project_id: ProjectId = None
+    tenant_id: ProjectId = None
+    description: Text = ""

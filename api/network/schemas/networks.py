@@ -1,0 +1,36 @@
+"""Bodies of networks."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from api.network.schemas.fields import Attributes, Owned, Tags, Text
+
+Mtu = Annotated[int, Field(ge=0, le=65535)]
+
+
+class NetworkCreate(Owned):
+    """Source: Networking API v2.0, POST /v2.0/networks. `mtu` 0 is the default of 1500 bytes."""
+
+    name: Text = ""
+    admin_state_up: bool = True
+    shared: bool = False
+    external: bool = Field(default=False, alias="router:external")
+    mtu: Mtu = 0
+    port_security_enabled: bool = True
+    network_type: str | None = Field(default=None, alias="provider:network_type", max_length=32)
+    physical_network: str | None = Field(default=None, alias="provider:physical_network", max_length=64)
+    segmentation_id: int | None = Field(default=None, alias="provider:segmentation_id")
+    tags: Tags = []
+
+
+class NetworkUpdate(Attributes):
+    """Source: Networking API v2.0, PUT /v2.0/networks/{id}."""
+
+    name: Text = ""
+    description: Text = ""
+    admin_state_up: bool = True
+    shared: bool = False
+    external: bool = Field(default=False, alias="router:external")
+    mtu: Mtu = 0
+    port_security_enabled: bool = True

@@ -1,0 +1,32 @@
+"""Bodies of security groups and their rules; what a rule's protocol and ports may be is the model's to say."""
+
+from typing import Literal
+
+from api.network.schemas.fields import Attributes, Owned, Tags, Text, Uuid
+
+
+class SecurityGroupCreate(Owned):
+    """Source: Networking API v2.0, POST /v2.0/security-groups."""
+
+    name: Text
+    stateful: Literal[True] = True
+    tags: Tags = []
+
+
+class SecurityGroupUpdate(Attributes):
+    name: Text = ""
+    description: Text = ""
+    stateful: Literal[True] = True
+
+
+class RuleCreate(Owned):
+    """Source: Networking API v2.0, POST /v2.0/security-group-rules."""
+
+    security_group_id: Uuid
+    direction: Literal["ingress", "egress"]
+    ethertype: str = "IPv4"
+    protocol: str | int | None = None
+    port_range_min: int | str | None = None
+    port_range_max: int | str | None = None
+    remote_ip_prefix: str | None = None
+    remote_group_id: Uuid | None = None

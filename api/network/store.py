@@ -1,0 +1,56 @@
+"""The network service's store: readers are free, writers take turns on both databases."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy import update
+from sqlalchemy.exc import DataError, IntegrityError
+from sqlmodel import Session, col, select
+
+from api.network.errors import bad, conflict
+from infra.database import Database
+from infra.tables.network import Ledger
+
+UNUSABLE = "The request has a value that the store cannot keep."
+"""For instance a NUL character on PostgreSQL."""
+
+
+class Store:
+    """Sessions on the store. A writer holds the ledger's row from its first to its last statement, so that what it
+    checked (free address, quota, no ports left) still holds when it commits, whatever other processes do."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        self._turn = threading.Lock()
+
+    @contextmanager
+    def read(self) -> Iterator[Session]:
+        try:
+            with self.database.read() as session:
+                yield session
+        except DataError as error:
+            raise bad(UNUSABLE) from error
+
+    @contextmanager
+    def write(self) -> Iterator[Session]:
+        """Commits at the end of the block; 409 when the store's own constraints refuse the change."""
+        try:
+            with self._turn, self.database.write() as session:
+                session.exec(select(Ledger.id).with_for_update()).one()
+                yield session
+        except DataError as error:
+            raise bad(UNUSABLE) from error
+        except IntegrityError as error:
+            raise conflict("Conflict", "The request conflicts with another one; try again.") from error
+
+
+def filters_changed(session: Session) -> None:
+    """Count a change of something that hosts filter by; to be called in the writing transaction."""
+    session.exec(update(Ledger).values(filters=col(Ledger.filters) + 1))
+
+
+def filters_revision(session: Session) -> str:
+    """Changes whenever `filters_changed` was committed; different in every store."""
+    store_id, count = session.exec(select(Ledger.store_id, Ledger.filters)).one()
+    return f"{store_id[:8]}-{count}"

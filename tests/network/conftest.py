@@ -1,0 +1,200 @@
+"""A real identity service and a real network service on loopback, shared by this folder's tests."""
+
+import os
+import random
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import uvicorn
+from fastapi import FastAPI
+
+import api.identity.app
+import api.network.app
+from infra import credentials
+from infra.bootstrap import bootstrap
+from infra.settings import PORTS, Settings
+
+Json = dict[str, Any]
+HTTP: Json = {"timeout": 60, "verify": False}  # loading certificates for plain HTTP would cost 30 ms a client
+
+
+def free_offset() -> int:
+    """A port offset at which neither service collides with anything."""
+    while True:
+        offset = random.randrange(12000, 45000)
+        try:
+            for service in ("identity", "network"):
+                with socket.socket() as probe:
+                    probe.bind(("127.0.0.1", PORTS[service] + offset))
+        except OSError:
+            continue
+        return offset
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def served(app: FastAPI, port: int) -> Iterator[None]:
+    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_level="warning"))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    end = time.monotonic() + 30
+    while not server.started:
+        assert thread.is_alive() and time.monotonic() < end, "the service did not start"
+        time.sleep(0.02)
+    yield
+    server.should_exit = True
+    thread.join(10)
+
+
+class Api:
+    """One user's calls of the network service, below /v2.0."""
+
+    def __init__(self, url: str, token: str, project_id: str) -> None:
+        self.http = httpx.Client(base_url=f"{url}/v2.0", headers={"X-Auth-Token": token}, **HTTP)
+        self.token, self.project_id = token, project_id
+
+    def get(self, path: str, status: int = 200, /, **params: Any) -> Any:
+        return self._json(self.http.get(path, params=params), status)
+
+    def post(self, path: str, member: str, status: int = 201, /, **attributes: Any) -> Any:
+        """The resource made, or the whole error body."""
+        body = self._json(self.http.post(path, json={member: attributes}), status)
+        return body[member] if status == 201 else body["NeutronError"]
+
+    def put(self, path: str, member: str, status: int = 200, /, **attributes: Any) -> Any:
+        body = self._json(self.http.put(path, json={member: attributes}), status)
+        return body[member] if status == 200 else body["NeutronError"]
+
+    def delete(self, path: str, status: int = 204) -> Any:
+        body = self._json(self.http.delete(path), status)
+        return body and body["NeutronError"]
+
+    @staticmethod
+    def _json(answer: httpx.Response, status: int) -> Any:
+        assert answer.status_code == status, f"{answer.request.method} {answer.request.url}: {answer.text}"
+        return answer.json() if answer.content else None
+
+    def network(self, **attributes: Any) -> Json:
+        return self.post("/networks", "network", **attributes)
+
+    def subnet(self, network: Json, cidr: str = "10.1.0.0/24", **attributes: Any) -> Json:
+        return self.post("/subnets", "subnet", network_id=network["id"], ip_version=4, cidr=cidr, **attributes)
+
+    def port(self, network: Json, **attributes: Any) -> Json:
+        return self.post("/ports", "port", network_id=network["id"], **attributes)
+
+    def default_group(self) -> Json:
+        return self.get("/security-groups", name="default", project_id=self.project_id)["security_groups"][0]
+
+
+@dataclass
+class Cloud:
+    settings: Settings
+    admin: Api
+    service: Api
+
+    @property
+    def url(self) -> str:
+        return self.settings.url("network")
+
+    def login(self, name: str, password: str, project: str) -> Api:
+        domain = {"id": "default"}
+        auth = {
+            "identity": {
+                "methods": ["password"],
+                "password": {"user": {"name": name, "password": password, "domain": domain}},
+            },
+            "scope": {"project": {"name": project, "domain": domain}},
+        }
+        answer = httpx.post(f"{self.settings.identity_url}/auth/tokens", json={"auth": auth}, **HTTP)
+        assert answer.status_code == 201, answer.text
+        return Api(self.url, answer.headers["X-Subject-Token"], answer.json()["token"]["project"]["id"])
+
+    def tenant(self, role: str = "member") -> Api:
+        """A user of a new project."""
+        name, password = f"t-{uuid.uuid4().hex[:8]}", uuid.uuid4().hex
+        with httpx.Client(headers={"X-Auth-Token": self.admin.token}, **HTTP) as keystone:
+            base = self.settings.identity_url
+            project = keystone.post(f"{base}/projects", json={"project": {"name": name}}).json()["project"]["id"]
+            user = {"name": name, "password": password, "domain_id": "default"}
+            user_id = keystone.post(f"{base}/users", json={"user": user}).json()["user"]["id"]
+            role_id = keystone.get(f"{base}/roles", params={"name": role}).json()["roles"][0]["id"]
+            granted = keystone.put(f"{base}/projects/{project}/users/{user_id}/roles/{role_id}")
+            assert granted.status_code == 204, granted.text
+        return self.login(name, password, name)
+
+
+@pytest.fixture(scope="session")
+def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
+    state = Path(tmp_path_factory.mktemp("network"))
+    settings = Settings(state_dir=state, port_offset=free_offset())
+    old = os.environ.get("KILONOVA_STATE_DIR")
+    os.environ["KILONOVA_STATE_DIR"] = str(state)
+    bootstrap(settings)
+    passwords = credentials.load(state)
+    try:
+        with (
+            served(api.identity.app.create(settings), settings.port("identity")),
+            served(api.network.app.create(settings), settings.port("network")),
+        ):
+            cloud = Cloud(settings, None, None)  # type: ignore[arg-type]
+            cloud.admin = cloud.login("admin", passwords["admin"], "admin")
+            cloud.service = cloud.login("nova", passwords["nova"], "service")
+            yield cloud
+    finally:
+        del os.environ["KILONOVA_STATE_DIR"]
+        if old is not None:
+            os.environ["KILONOVA_STATE_DIR"] = old
+
+
+@pytest.fixture
+def admin(cloud: Cloud) -> Api:
+    return cloud.admin
+
+
+@pytest.fixture
+def service(cloud: Cloud) -> Api:
+    return cloud.service
+
+
+@pytest.fixture
+def demo(cloud: Cloud) -> Api:
+    """A member of a project of its own."""
+    return cloud.tenant()
+
+
+@pytest.fixture(scope="session")
+def anyone(cloud: Cloud) -> Api:
+    """A member whose project several tests share: for requests that change nothing."""
+    return cloud.tenant()
+
+
+@pytest.fixture
+def other(cloud: Cloud) -> Api:
+    """A member of another project."""
+    return cloud.tenant()
+
+
+@pytest.fixture
+def provider(admin: Api) -> Callable[..., Json]:
+    """Makes a shared flat network on a physical network of its own."""
+
+    def make(**attributes: Any) -> Json:
+        physical = {"provider:network_type": "flat", "provider:physical_network": f"phys-{uuid.uuid4().hex[:8]}"}
+        return admin.network(**{"name": "provider", "shared": True, "router:external": True, **physical, **attributes})
+
+    return make

@@ -1,0 +1,130 @@
+"""No address twice: two server processes on one store, all at once, on both databases."""
+
+import os
+import subprocess
+import sys
+import time
+import uuid
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.network.conftest import HTTP, Api, Cloud, free_port
+from tests.network.postgres import postgres
+
+
+@dataclass
+class Race:
+    """Two server processes on one store, `urls` their base URLs."""
+
+    urls: list[str]
+
+    def user(self, api: Api) -> Api:
+        """The same user at the first of the processes."""
+        return Api(self.urls[0], api.token, api.project_id)
+
+    def at_once(self, api: Api, bodies: list[dict[str, Any]]) -> list[httpx.Response]:
+        """POSTs every body to /ports, alternating between the processes, 32 at a time."""
+        limits = httpx.Limits(max_connections=32)
+        urls = [f"{self.urls[number % 2]}/v2.0/ports" for number in range(len(bodies))]
+        with (
+            httpx.Client(headers={"X-Auth-Token": api.token}, limits=limits, **HTTP) as client,
+            ThreadPoolExecutor(32) as pool,
+        ):
+            return list(pool.map(lambda url, body: client.post(url, json={"port": body}), urls, bodies))
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def race(cloud: Cloud, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Race]:
+    environment = {
+        **os.environ,
+        "KILONOVA_STATE_DIR": str(tmp_path_factory.mktemp("race")),
+        "KILONOVA_PORT_OFFSET": str(cloud.settings.port_offset),
+    }
+    with ExitStack() as stack:
+        if request.param == "postgresql":
+            environment["KILONOVA_DATABASE_URL"] = stack.enter_context(postgres(free_port()))
+        ports = [free_port(), free_port()]
+        for port in ports:
+            command = [sys.executable, "-m", "tests.network.serve", str(port)]
+            process = subprocess.Popen(command, env=environment)
+            stack.callback(process.wait, 10)
+            stack.callback(process.terminate)
+        for port in ports:
+            _wait(f"http://127.0.0.1:{port}/")
+        yield Race([f"http://127.0.0.1:{port}" for port in ports])
+
+
+def _wait(url: str) -> None:
+    end = time.monotonic() + 30
+    while True:
+        try:
+            httpx.get(url, **HTTP)
+            return
+        except httpx.TransportError:
+            assert time.monotonic() < end, f"{url} did not answer"
+            time.sleep(0.05)
+
+
+def addresses(answers: list[httpx.Response]) -> list[str]:
+    made = [answer.json()["port"] for answer in answers if answer.status_code == 201]
+    return [fixed["ip_address"] for port in made for fixed in port["fixed_ips"]]
+
+
+def test_200_ports_get_200_addresses(demo: Api, race: Race) -> None:
+    demo = race.user(demo)
+    network = demo.network()
+    demo.subnet(network, "10.1.0.0/24")
+    answers = race.at_once(demo, [{"network_id": network["id"]}] * 200)
+    assert Counter(answer.status_code for answer in answers) == {201: 200}
+    assert len(set(addresses(answers))) == 200
+    assert len({answer.json()["port"]["mac_address"] for answer in answers}) == 200
+    assert len(demo.get("/security-groups")["security_groups"]) == 1, "one default group, whoever made it"
+
+
+def test_the_last_address_is_given_once(demo: Api, race: Race) -> None:
+    demo = race.user(demo)
+    network = demo.network()
+    demo.subnet(network, "10.1.0.0/26")
+    answers = race.at_once(demo, [{"network_id": network["id"]}] * 100)
+    assert Counter(answer.status_code for answer in answers) == {201: 61, 409: 39}
+    assert len(set(addresses(answers))) == 61
+    refusals = {answer.json()["NeutronError"]["type"] for answer in answers if answer.status_code == 409}
+    assert refusals == {"IpAddressGenerationFailure"}
+    assert len(demo.get("/ports", network_id=network["id"])["ports"]) == 61
+
+
+def test_one_address_one_id_one_quota_place(admin: Api, service: Api, demo: Api, race: Race) -> None:
+    admin, demo = race.user(admin), race.user(demo)
+    network = demo.network()
+    demo.subnet(network, "10.1.0.0/24")
+    same = {"network_id": network["id"], "fixed_ips": [{"ip_address": "10.1.0.99"}]}
+    answers = race.at_once(demo, [same] * 20)
+    assert Counter(answer.status_code for answer in answers) == {201: 1, 409: 19}
+    chosen = {"network_id": network["id"], "project_id": demo.project_id, "id": str(uuid.uuid4())}
+    answers = race.at_once(service, [chosen] * 20)
+    assert Counter(answer.status_code for answer in answers) == {201: 1, 409: 19}
+    admin.put(f"/quotas/{demo.project_id}", "quota", port=7)
+    answers = race.at_once(demo, [{"network_id": network["id"]}] * 20)
+    assert Counter(answer.status_code for answer in answers) == {201: 5, 409: 15}
+
+
+def test_a_network_does_not_vanish_under_a_new_port(demo: Api, race: Race) -> None:
+    """Either the port exists on the network, or the network is gone and there is no port."""
+    demo = race.user(demo)
+    for _ in range(5):
+        network = demo.network()
+        demo.subnet(network)
+        with ThreadPoolExecutor(2) as pool:
+            made = pool.submit(race.at_once, demo, [{"network_id": network["id"]}] * 4)
+            gone = pool.submit(demo.http.delete, f"/networks/{network['id']}")
+            created = sum(answer.status_code == 201 for answer in made.result())
+        left = demo.get("/ports", network_id=network["id"])["ports"]
+        assert len(left) == created
+        assert gone.result().status_code == (409 if created else 204)
