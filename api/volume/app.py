@@ -1,0 +1,30 @@
+"""The embedded volume service: Cinder's v3 API over files that a storage daemon exports by NBD."""
+
+from fastapi import FastAPI
+from starlette.middleware import Middleware
+
+from api.common.application import create_app
+from api.volume import (
+    about,
+    attachments,
+    metadata,
+    quotas,
+    snapshots,
+    unsupported,
+    volume_actions,
+    volumes,
+)
+from api.volume.errors import render
+from api.volume.microversion import Microversions
+from api.volume.service import VolumeService, lifespan
+from infra.settings import Settings
+
+
+def create(settings: Settings) -> FastAPI:
+    """The application; its store is migrated, and unfinished work resumed, when it starts."""
+    app = create_app("volume", settings, render, lifespan, {"volume": VolumeService(settings)})
+    app.user_middleware.append(Middleware(Microversions))  # inside RequestIds, which logs the rewritten path
+    app.include_router(about.root)
+    for module in (volumes, volume_actions, metadata, snapshots, attachments, quotas, about, unsupported):
+        app.include_router(module.router, prefix="/v3")
+    return app

@@ -1,0 +1,146 @@
+"""The life of an attachment: reserved, attaching (exported), attached, detaching, gone.
+
+Each change of state is one transaction that holds the volume's row, so that of two callers one wins."""
+
+import secrets
+import uuid
+from typing import Any
+
+from sqlmodel import Session
+
+from api.common.context import Context
+from api.common.errors import ServiceError
+from api.volume.errors import attachment_not_found, exists, invalid_volume
+from api.volume.records import attachments_of, refresh_status
+from api.volume.schemas import NewAttachment
+from api.volume.service import VolumeService
+from infra import logs
+from infra.nbd import QmpError, QmpUnreachable
+from infra.tables.volume import Attachment, Volume, now
+
+log = logs.get(__name__)
+
+
+def reserve(service: VolumeService, caller: Context, wanted: NewAttachment) -> Attachment:
+    """Take the volume for one server (or host). 400 when another has it; 409 when the chosen id exists already."""
+    if wanted.id:
+        service.policy.enforce(caller, "volume:create_for_project")
+    with service.db.write() as session:
+        if wanted.id and session.get(Attachment, wanted.id):
+            raise exists("Attachment", wanted.id)
+        rule = "volume:attachment_create"
+        volume = service.records.volume(session, caller, wanted.volume_uuid, rule, lock=True)
+        _check_free(session, volume, wanted.instance_uuid)
+        row = Attachment(
+            id=wanted.id or str(uuid.uuid4()),
+            volume_id=volume.id,
+            project_id=volume.project_id,
+            instance_id=wanted.instance_uuid,
+            mode=_mode(volume, wanted),
+            connector=wanted.connector or None,
+            status="attaching" if wanted.connector else "reserved",
+            secret=secrets.token_hex(16),
+        )
+        session.add(row)
+        session.flush()
+        refresh_status(session, volume)
+    if wanted.connector:
+        export(service, row)
+    return row
+
+
+def _check_free(session: Session, volume: Volume, instance_id: str | None) -> None:
+    """The same server may attach a second time: its other host needs the volume while it moves there."""
+    if volume.status == "available":
+        return
+    mine = [a for a in attachments_of(session, volume.id) if instance_id and a.instance_id == instance_id]
+    if volume.status not in ("reserved", "attaching", "in-use") or not mine:
+        raise invalid_volume(f"Volume {volume.id} status must be available, but the current status is {volume.status}")
+
+
+def _mode(volume: Volume, wanted: NewAttachment) -> str:
+    mode = wanted.mode or str((wanted.connector or {}).get("mode") or ("ro" if volume.readonly else "rw"))
+    if mode not in ("rw", "ro") or (mode == "rw" and volume.readonly):
+        raise ServiceError(400, f"Invalid attaching mode '{mode[:8]}' for volume {volume.id}.")
+    return mode
+
+
+def _locked(
+    session: Session, service: VolumeService, caller: Context, attachment_id: str, rule: str
+) -> tuple[Attachment, Volume]:
+    """The attachment as it is once nobody else can change its volume; 404 when it is gone by then."""
+    found = service.records.attachment(session, caller, attachment_id, rule)
+    guard(service, caller, found)
+    volume = session.get(Volume, found.volume_id, with_for_update=True)
+    row = session.get(Attachment, attachment_id, populate_existing=True)
+    if volume is None or row is None:
+        raise attachment_not_found(attachment_id)
+    return row, volume
+
+
+def guard(service: VolumeService, caller: Context, row: Attachment) -> None:
+    """409 for tenants: a server's attachment is changed through the compute API (CVE-2023-2088)."""
+    if row.instance_id and not service.policy.allows(caller, "volume:attachment_of_server"):
+        raise ServiceError(409, f"Detach volume from instance {row.instance_id} using the Compute API")
+
+
+def connect(service: VolumeService, caller: Context, attachment_id: str, connector: dict[str, Any]) -> Attachment:
+    """Say which host will use the volume, and export it. May be repeated: the export keeps its name.
+
+    When another host takes over, the export gets a new name and the old host's connections end: a host that was given
+    up cannot write any more, should it wake up."""
+    stale = ""
+    with service.db.write() as session:
+        row, volume = _locked(session, service, caller, attachment_id, "volume:attachment_update")
+        if row.status == "detaching":
+            raise attachment_not_found(attachment_id)
+        if row.connector and row.connector.get("host") != connector.get("host"):
+            stale = service.exports.wanted(row).id
+            row.secret = secrets.token_hex(16)
+        row.connector = connector
+        if row.status == "reserved":
+            row.status = "attaching"
+        session.flush()
+        refresh_status(session, volume)
+    export(service, row, stale)
+    return row
+
+
+def export(service: VolumeService, row: Attachment, stale: str = "") -> None:
+    """Export the volume now; `stale` is the id of an export to end first. 503 when the daemon does not do it."""
+    try:
+        if stale:
+            service.exports.end(stale)
+        service.exports.ensure(row.id)
+    except (QmpUnreachable, QmpError) as error:
+        log.error("export failed", attachment_id=row.id, error=str(error))
+        raise ServiceError(503, "The volume cannot be exported now; try again.") from error
+
+
+def complete(service: VolumeService, caller: Context, attachment_id: str) -> None:
+    with service.db.write() as session:
+        row, volume = _locked(session, service, caller, attachment_id, "volume:attachment_update")
+        if row.status in ("reserved", "detaching"):
+            raise invalid_volume(f"Attachment {row.id} is {row.status}: no host has it.")
+        if row.status == "attaching":
+            row.status, row.attached_at = "attached", now()
+        session.flush()
+        refresh_status(session, volume)
+
+
+def detach(service: VolumeService, caller: Context, attachment_id: str) -> list[Attachment]:
+    """End the export, then free the volume; the volume's other attachments.
+
+    The volume is not free before its last user is cut off, whatever dies in between."""
+    with service.db.write() as session:
+        row, volume = _locked(session, service, caller, attachment_id, "volume:attachment_delete")
+        row.status = "detaching"
+        session.flush()
+        refresh_status(session, volume)
+    try:
+        service.exports.detach(attachment_id)
+    except (QmpUnreachable, QmpError) as error:
+        log.error("unexport failed", attachment_id=attachment_id, error=str(error))
+        raise ServiceError(503, "The volume's export did not end yet; it will be ended later.") from error
+    with service.db.read() as session:
+        return attachments_of(session, row.volume_id)

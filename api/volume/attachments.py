@@ -1,0 +1,85 @@
+"""Routes of attachments (since 3.27). Source: Block Storage API v3, "Attachments (attachments)"."""
+
+from typing import Any
+
+from fastapi import APIRouter, Depends, Request, Response
+from sqlmodel import col, select
+
+from api.common.context import Context
+from api.common.errors import ServiceError
+from api.volume import attaching, views
+from api.volume.listing import boolean, number
+from api.volume.schemas import AttachmentCreate, AttachmentUpdate
+from api.volume.service import Service, Version, VolumeCaller, VolumeService
+from infra.tables.volume import Attachment
+
+
+def since_3_27(version: Version) -> None:
+    if version < (3, 27):
+        raise ServiceError(404, "The resource could not be found.")
+
+
+router = APIRouter(prefix="/attachments", dependencies=[Depends(since_3_27)])
+
+
+def view(service: VolumeService, caller: Context, row: Attachment) -> dict[str, Any]:
+    """The export's name is shown to services, and to the owner when no server is behind the attachment."""
+    told = row.connector and (row.instance_id is None or service.policy.allows(caller, "volume:attachment_of_server"))
+    return views.attachment(row, service.exports.connection(row) if told else {})
+
+
+@router.post("", status_code=200)
+def create(body: AttachmentCreate, caller: VolumeCaller, service: Service) -> dict[str, Any]:
+    return {"attachment": view(service, caller, attaching.reserve(service, caller, body.attachment))}
+
+
+@router.get("")
+def index(request: Request, caller: VolumeCaller, service: Service) -> dict[str, Any]:
+    return {"attachments": [views.attachment_summary(row) for row in find(request, caller, service)]}
+
+
+@router.get("/detail")
+def detail(request: Request, caller: VolumeCaller, service: Service) -> dict[str, Any]:
+    return {"attachments": [view(service, caller, row) for row in find(request, caller, service)]}
+
+
+def find(request: Request, caller: Context, service: VolumeService) -> list[Attachment]:
+    query = select(Attachment).order_by(col(Attachment.id))
+    given = request.query_params
+    every = boolean(given.get("all_tenants") or "0", "all_tenants")
+    if not (every and service.policy.allows(caller, "volume:get_all_projects")):
+        query = query.where(Attachment.project_id == caller.project_id)
+    for name in ("volume_id", "status", "id", "instance_id", "project_id"):
+        if name in given:
+            query = query.where(getattr(Attachment, name) == given[name])
+    if marker := given.get("marker"):
+        query = query.where(col(Attachment.id) > marker)
+    with service.db.read() as session:
+        return list(session.exec(query.limit(number(request, "limit", 1000))).all())
+
+
+@router.get("/{attachment_id}")
+def show(attachment_id: str, caller: VolumeCaller, service: Service) -> dict[str, Any]:
+    with service.db.read() as session:
+        row = service.records.attachment(session, caller, attachment_id)
+    return {"attachment": view(service, caller, row)}
+
+
+@router.put("/{attachment_id}")
+def update(attachment_id: str, body: AttachmentUpdate, caller: VolumeCaller, service: Service) -> dict[str, Any]:
+    row = attaching.connect(service, caller, attachment_id, body.attachment.connector)
+    return {"attachment": view(service, caller, row)}
+
+
+@router.post("/{attachment_id}/action")
+def act(attachment_id: str, body: dict[str, Any], caller: VolumeCaller, service: Service, version: Version) -> Response:
+    if list(body) != ["os-complete"] or version < (3, 44):
+        raise ServiceError(400, f"There is no such action: {', '.join(list(body)[:1])[:64]}")
+    attaching.complete(service, caller, attachment_id)
+    return Response(status_code=204)
+
+
+@router.delete("/{attachment_id}")
+def delete(attachment_id: str, caller: VolumeCaller, service: Service) -> dict[str, Any]:
+    rest = attaching.detach(service, caller, attachment_id)
+    return {"attachments": [views.attachment_summary(row) for row in rest]}

@@ -1,0 +1,137 @@
+"""Keeps what the storage daemon exports equal to the attachments, whatever happens to the daemon or to us."""
+
+import threading
+import time
+from typing import Any
+
+from sqlmodel import col, select
+
+from api.volume.files import Files
+from api.volume.records import refresh_status
+from infra import logs
+from infra.database import Database
+from infra.nbd import Export, QmpDown, QmpError, QmpUnreachable, StorageDaemon
+from infra.settings import Settings
+from infra.tables.volume import Attachment, Volume
+
+CHECK_S = 2.0
+PATIENCE_S = 5.0
+EXPORTED = ("attaching", "attached")
+log = logs.get(__name__)
+
+
+def export_name(attachment: Attachment) -> str:
+    return f"volume-{attachment.volume_id}-{attachment.secret}"
+
+
+class Exports:
+    """A thread compares every `CHECK_S` seconds; attach and detach do their part at once."""
+
+    def __init__(self, settings: Settings, db: Database, files: Files, daemon: StorageDaemon) -> None:
+        self._settings, self._db, self._files, self._daemon = settings, db, files, daemon
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="volume-exports", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def close(self) -> None:
+        self._stop.set()
+        self._thread.join(timeout=10)
+
+    def connection(self, attachment: Attachment) -> dict[str, Any]:
+        """How a host reaches the volume, for os-brick's reader: flat as Cinder's attachment API gives it, and once
+        more under `data`. The export's name is a secret."""
+        data = {
+            "host": self._settings.nbd_address,
+            "port": self._settings.port("nbd"),
+            "export": export_name(attachment),
+            "volume_id": attachment.volume_id,
+            "attachment_id": attachment.id,
+            "access_mode": attachment.mode,
+            "encrypted": False,
+            "qos_specs": None,
+            "discard": True,
+        }
+        return {"driver_volume_type": "nbd", **data, "data": data}
+
+    def ensure(self, attachment_id: str) -> None:
+        """Export now, unless the attachment is being removed; waits some seconds for a daemon that is being restarted,
+        then raises QmpUnreachable or QmpError."""
+        end = time.monotonic() + PATIENCE_S
+        while True:
+            try:
+                with self._daemon.lock, self._db.read() as session:
+                    row = session.get(Attachment, attachment_id)
+                    if row is not None and row.status in EXPORTED:
+                        self._daemon.export(self.wanted(row))
+                return
+            except (QmpUnreachable, QmpError):
+                if time.monotonic() > end:
+                    raise
+                time.sleep(0.1)
+
+    def detach(self, attachment_id: str) -> None:
+        """End the export of an attachment that is `detaching`, then forget it. QmpUnreachable: the daemon hangs, and
+        the watch will finish this later."""
+        with self._db.read() as session:
+            attachment = session.get(Attachment, attachment_id)
+        if attachment is None or attachment.status != "detaching":
+            return
+        self.end(self.wanted(attachment).id)
+        with self._db.write() as session:
+            volume = session.get(Volume, attachment.volume_id, with_for_update=True)
+            if stored := session.get(Attachment, attachment_id):
+                session.delete(stored)
+                session.flush()
+            if volume:
+                refresh_status(session, volume)
+
+    def end(self, export_id: str) -> None:
+        """Cut off whoever uses this export."""
+        try:
+            self._daemon.unexport(export_id)
+        except QmpDown:
+            log.info("the storage daemon is not running, so it exports nothing", export=export_id)
+
+    def reconcile(self) -> None:
+        """Finish detaches, add missing exports, end those that no attachment asks for."""
+        with self._db.read() as session:
+            leaving = session.exec(select(Attachment.id).where(Attachment.status == "detaching")).all()
+        for attachment_id in leaving:
+            self.detach(attachment_id)
+        with self._daemon.lock:
+            with self._db.read() as session:
+                rows = session.exec(select(Attachment).where(col(Attachment.status).in_(EXPORTED))).all()
+            wanted = {export.id: export for export in map(self.wanted, rows)}
+            present = self._daemon.exports()
+            for export_id in present - wanted.keys():
+                self._daemon.unexport(export_id)
+            for export_id in wanted.keys() - present:
+                self._restore(wanted[export_id])
+
+    def _restore(self, export: Export) -> None:
+        try:
+            self._daemon.export(export)
+            log.info("export restored", attachment_id=export.attachment_id, volume_id=export.volume_id)
+        except QmpError as error:
+            log.error("export refused", attachment_id=export.attachment_id, error=str(error))
+
+    def wanted(self, attachment: Attachment) -> Export:
+        path = self._files.volume(attachment.volume_id)
+        name, writable = export_name(attachment), attachment.mode == "rw"
+        return Export(attachment.id, attachment.volume_id, name, path, writable)
+
+    def _watch(self) -> None:
+        down = False
+        while not self._stop.is_set():
+            try:
+                self.reconcile()
+                down = False
+            except QmpUnreachable as error:
+                if not down:
+                    log.warning("storage daemon unreachable", error=str(error))
+                down = True
+            except Exception:
+                log.exception("export watch failed")
+            self._stop.wait(0.2 if down else CHECK_S)

@@ -1,0 +1,27 @@
+"""Default rules of the volume service, under Cinder's names; STATE/policy/volume.yaml overrides them."""
+
+RULES = {
+    "volume:create": "rule:any",
+    "volume:get": "rule:admin_service_or_owner",
+    "volume:get_all": "rule:any",
+    "volume:get_all_projects": "rule:admin_or_service",
+    "volume:create_for_project": "rule:admin_or_service",
+    "volume:update": "rule:admin_service_or_owner",
+    "volume:delete": "rule:admin_service_or_owner",
+    "volume:force_delete": "rule:admin_or_service",
+    "volume:extend": "rule:admin_service_or_owner",
+    "volume:reset_status": "rule:admin_or_service",
+    "volume:host_attributes": "rule:admin_required",
+    "volume:create_snapshot": "rule:admin_service_or_owner",
+    "volume:get_snapshot": "rule:admin_service_or_owner",
+    "volume:update_snapshot": "rule:admin_service_or_owner",
+    "volume:delete_snapshot": "rule:admin_service_or_owner",
+    "volume:attachment_create": "rule:admin_service_or_owner",
+    "volume:attachment_update": "rule:admin_service_or_owner",
+    "volume:attachment_delete": "rule:admin_service_or_owner",
+    "volume:attachment_of_server": "rule:admin_or_service",
+    "volume_extension:quotas:show": "rule:admin_service_or_owner",
+    "volume_extension:quotas:update": "rule:admin_required",
+    "volume_extension:services:index": "rule:admin_required",
+    "scheduler_extension:scheduler_stats:get_pools": "rule:admin_required",
+}

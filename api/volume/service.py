@@ -1,0 +1,93 @@
+"""The volume service's parts, put together once per process, and the types by which routes ask for them."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Annotated
+
+from fastapi import Depends, FastAPI, Request
+
+from api.common.context import Caller, Context
+from api.common.errors import ServiceError
+from api.common.policy import Policy
+from api.volume import microversion
+from api.volume.exports import Exports
+from api.volume.files import Files
+from api.volume.images import Images
+from api.volume.jobs import Jobs
+from api.volume.policy import RULES
+from api.volume.records import Records
+from api.volume.work import Work
+from infra.database import Database, DatabaseSettings
+from infra.nbd import StorageDaemon, socket_path
+from infra.settings import Settings
+
+TYPE_NAME = "nbd"
+TYPE_ID = "6f1f7d5c-7a0e-5a4b-9d0f-6e6264000001"
+
+
+class VolumeService:
+    """Everything a route needs. One process may run it per state directory: jobs and exports are its own."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        state = settings.state_dir.absolute()  # the storage daemon may have another working directory
+        local = f"sqlite:///{state / 'db' / 'volume.sqlite'}"
+        self.db = Database("volume", None if DatabaseSettings().database_url else local)
+        self.policy = Policy("volume", RULES, settings.state_dir)
+        self.records = Records(self.policy)
+        self.files = Files(state / "volumes")
+        self.daemon = StorageDaemon(socket_path(settings))
+        self.images = Images(settings)
+        self.work = Work(self.db, self.files, self.daemon, self.images)
+        self.jobs = Jobs(self.db, self.work)
+        self.exports = Exports(settings, self.db, self.files, self.daemon)
+
+    def start(self) -> None:
+        self.db.wait_ready()
+        self.db.migrate()
+        if self.db.sqlite:  # the names of exports are secrets
+            Path(self.db.url.removeprefix("sqlite:///")).chmod(0o600)
+        self.files.remove_parts()
+        self.jobs.start()
+        self.exports.start()
+
+    def close(self) -> None:
+        self.exports.close()
+        self.jobs.close()
+        self.db.engine.dispose()
+
+
+@asynccontextmanager
+async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    from anyio import to_thread
+
+    service: VolumeService = app.state.volume
+    await to_thread.run_sync(service.start)
+    try:
+        yield
+    finally:
+        await to_thread.run_sync(service.close)
+
+
+def volume_service(request: Request) -> VolumeService:
+    service: VolumeService = request.app.state.volume
+    return service
+
+
+def request_version(request: Request) -> microversion.Version:
+    version: microversion.Version = request.state.version
+    return version
+
+
+async def volume_caller(request: Request, caller: Caller) -> Context:
+    """The caller; 400 as in Cinder when the path names a project that is not the token's."""
+    named = request.state.path_project
+    if named and named != caller.project_id and not (caller.is_admin or caller.is_service):
+        raise ServiceError(400, "Malformed request url")
+    return caller
+
+
+Service = Annotated[VolumeService, Depends(volume_service)]
+Version = Annotated[microversion.Version, Depends(request_version)]
+VolumeCaller = Annotated[Context, Depends(volume_caller)]

@@ -1,0 +1,191 @@
+"""Volumes over the network: controls the one qemu-storage-daemon that exports them by NBD."""
+
+import hashlib
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from infra.qmp import Qmp, QmpDown, QmpError, QmpUnreachable
+from infra.settings import Settings
+
+__all__ = ["Export", "QmpDown", "QmpError", "QmpUnreachable", "StorageDaemon", "socket_path", "storage_daemon_argv"]
+
+
+def socket_path(settings: Settings) -> Path:
+    return settings.run_dir.absolute() / "nbd.qmp"
+
+
+def storage_daemon_argv(settings: Settings) -> list[str]:
+    """Command line of the daemon, in the foreground; a supervisor runs it (in a network namespace, if it likes).
+
+    Nothing secret is in it. It exports nothing until the volume service tells it to, and may be killed and started
+    again at any time: clients that reconnect lose nothing that they had flushed."""
+
+    def quoted(path: Path) -> str:
+        return str(path).replace(",", ",,")
+
+    return [
+        "qemu-storage-daemon",
+        "--chardev",
+        f"socket,id=qmp,path={quoted(socket_path(settings))},server=on,wait=off",
+        "--monitor",
+        "chardev=qmp",
+        "--nbd-server",
+        f"addr.type=inet,addr.host={settings.nbd_address},addr.port={settings.port('nbd')},max-connections=0",
+        "--pidfile",
+        str(settings.run_dir.absolute() / "nbd.pid"),
+    ]
+
+
+@dataclass(frozen=True)
+class Export:
+    """What one attachment of a volume sees: the file at `path` under the unguessable `name`."""
+
+    attachment_id: str
+    volume_id: str
+    name: str
+    path: Path
+    writable: bool = True
+
+    @property
+    def id(self) -> str:
+        """The daemon's id of it; another name is another export."""
+        return f"att-{self.attachment_id}-{hashlib.sha256(self.name.encode()).hexdigest()[:12]}"
+
+
+def _node(kind: str, object_id: str) -> str:
+    """Block node of a volume (`v`), of its copy's filter (`f`), of a copy's target (`t`): QEMU allows 31 characters."""
+    return kind + object_id.replace("-", "")[:30]
+
+
+class StorageDaemon:
+    """The daemon behind one QMP socket. Every method may be repeated; calls from several threads take turns.
+
+    All raise QmpUnreachable when the daemon does not answer, QmpError when it refuses."""
+
+    def __init__(self, socket: Path, timeout: float = 5.0) -> None:
+        self._socket, self._timeout = socket, timeout
+        self.lock = threading.RLock()
+
+    def _qmp(self) -> Qmp:
+        return Qmp(self._socket, self._timeout)
+
+    def exports(self) -> set[str]:
+        """Ids of the exports that clients can use now, as `Export.id` names them."""
+        with self.lock, self._qmp() as qmp:
+            return {e["id"] for e in qmp("query-block-exports") if not e["shutting-down"]}
+
+    def export(self, wanted: Export) -> None:
+        with self.lock, self._qmp() as qmp:
+            if wanted.id in {e["id"] for e in qmp("query-block-exports")}:
+                return
+            _open(qmp, wanted.volume_id, wanted.path)
+            # While a copy runs, writers must enter above its filter, which saves each block before it is overwritten.
+            above = _node("f", wanted.volume_id)
+            node = above if above in _nodes(qmp) else _node("v", wanted.volume_id)
+            qmp(
+                "block-export-add",
+                type="nbd",
+                id=wanted.id,
+                node_name=node,
+                name=wanted.name,
+                writable=wanted.writable,
+            )
+
+    def unexport(self, export_id: str) -> None:
+        """End the export and its connections at once; close files that nobody uses any more."""
+        with self.lock, self._qmp() as qmp:
+            if export_id in {e["id"] for e in qmp("query-block-exports")}:
+                qmp("block-export-del", id=export_id, mode="hard")
+            end = time.monotonic() + self._timeout
+            while export_id in {e["id"] for e in qmp("query-block-exports")}:
+                if time.monotonic() > end:
+                    raise QmpUnreachable("storage daemon: an export did not end in time")
+                time.sleep(0.02)
+            self._close_unused(qmp)
+
+    def copy(self, volume_id: str, source: Path, target: Path, cancelled: Callable[[], bool]) -> None:
+        """Copy the volume as it is at this moment into the existing qcow2 file `target`, while guests may go on
+        writing. Returns when the copy is complete; a cancelled or failed one raises QmpError, one that was lost
+        with its daemon QmpUnreachable."""
+        node, job = _node("t", target.name.partition(".")[0]), f"copy-{target.name}"
+        with self.lock, self._qmp() as qmp:
+            _end_job(qmp, job)
+            _close(qmp, node)
+            _open(qmp, volume_id, source)
+            qmp("blockdev-add", driver="qcow2", node_name=node, discard="unmap", file=_file(target))
+            qmp(
+                "blockdev-backup",
+                job_id=job,
+                device=_node("v", volume_id),
+                target=node,
+                sync="full",
+                auto_dismiss=False,
+                filter_node_name=_node("f", volume_id),
+            )
+        try:
+            self._follow(job, cancelled)
+        finally:
+            with self.lock, self._qmp() as qmp:
+                _end_job(qmp, job)
+                _close(qmp, node)
+                self._close_unused(qmp)
+
+    def _follow(self, job: str, cancelled: Callable[[], bool]) -> None:
+        pause = 0.02
+        while True:
+            with self._qmp() as qmp:
+                state = next((j for j in qmp("query-jobs") if j["id"] == job), None)
+            if state is None:
+                raise QmpUnreachable("storage daemon: it was restarted during a copy")
+            if state["status"] == "concluded":
+                if "error" in state:
+                    raise QmpError(state["error"])
+                return
+            if cancelled():
+                raise QmpError("the copy was cancelled")
+            time.sleep(pause)
+            pause = min(pause * 2, 0.5)
+
+    def _close_unused(self, qmp: Qmp) -> None:
+        for node in _nodes(qmp):
+            if node.startswith("v"):
+                _close(qmp, node)
+
+
+def _file(path: Path) -> dict[str, Any]:
+    return {"driver": "file", "filename": str(path), "discard": "unmap"}
+
+
+def _nodes(qmp: Qmp) -> set[str]:
+    return {n["node-name"] for n in qmp("query-named-block-nodes", flat=True)}
+
+
+def _open(qmp: Qmp, volume_id: str, path: Path) -> None:
+    if _node("v", volume_id) not in _nodes(qmp):
+        qmp("blockdev-add", driver="raw", node_name=_node("v", volume_id), discard="unmap", file=_file(path))
+
+
+def _close(qmp: Qmp, node: str) -> None:
+    """Close a node; one that is still used, or does not exist, stays as it is."""
+    try:
+        qmp("blockdev-del", node_name=node)
+    except QmpError:
+        return
+
+
+def _end_job(qmp: Qmp, job: str) -> None:
+    """Cancel and forget a job of a copy that its service did not see to its end."""
+    for _ in range(200):
+        state = next((j["status"] for j in qmp("query-jobs") if j["id"] == job), None)
+        if state is None:
+            return
+        if state == "concluded":
+            qmp("job-dismiss", id=job)
+        elif state not in ("aborting", "waiting", "pending"):
+            qmp("job-cancel", id=job)
+        time.sleep(0.02)
+    raise QmpUnreachable("storage daemon: a job did not end in time")

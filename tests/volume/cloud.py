@@ -1,0 +1,189 @@
+"""A cloud for these tests: the real identity and volume services and the real storage daemon, as processes."""
+
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from infra import credentials
+from infra.bootstrap import bootstrap
+from infra.nbd import storage_daemon_argv
+from infra.settings import Settings
+
+ROOT = Path(__file__).parents[2]
+PROJECTS = {"admin": "admin", "demo": "demo"}
+
+
+def free_offset() -> int:
+    for _ in range(100):
+        offset = random.randrange(10000, 50000, 10)
+        settings = Settings(port_offset=offset)
+        try:
+            for service in ("identity", "volume", "image", "nbd"):
+                with socket.socket() as probe:
+                    probe.bind(("127.0.0.1", settings.port(service)))
+        except (OSError, OverflowError):
+            continue
+        return offset
+    raise RuntimeError("no free ports")
+
+
+def until(ask: Callable[[], Any], seconds: float = 15.0) -> Any:
+    """The first true answer of `ask`."""
+    end = time.monotonic() + seconds
+    while True:
+        answer = ask()
+        if answer:
+            return answer
+        assert time.monotonic() < end, f"not in time: {ask}"
+        time.sleep(0.03)
+
+
+class Cloud:
+    def __init__(self, state_dir: Path) -> None:
+        self.settings = Settings(state_dir=state_dir, port_offset=free_offset(), host="store1")
+        kept = {k: v for k, v in os.environ.items() if not k.startswith(("OS_", "KILONOVA_")) or "DATABASE" in k}
+        self.env = kept | {
+            "KILONOVA_STATE_DIR": str(state_dir),
+            "KILONOVA_PORT_OFFSET": str(self.settings.port_offset),
+            "KILONOVA_HOST": "store1",
+            "PYTHONPATH": str(ROOT),
+        }
+        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self.tokens: dict[str, str] = {}
+        self.project_ids: dict[str, str] = {}
+        self.http = httpx.Client(timeout=30)
+        self.wrap: list[str] = []  # what the volume service is started with, such as a mount namespace
+        bootstrap(self.settings)
+        for name in ("run", "log"):
+            (state_dir / name).mkdir(exist_ok=True)
+
+    # Processes
+
+    def start(self, name: str) -> None:
+        if name == "nbd":
+            argv = storage_daemon_argv(self.settings)
+        else:
+            argv = [sys.executable, "-m", "tests.volume.serve", name, {"volume": "cinder"}.get(name, "admin")]
+            argv = [*(self.wrap if name == "volume" else []), *argv]
+        with (self.settings.log_dir / f"{name}.log").open("ab") as log:
+            self.processes[name] = subprocess.Popen(argv, env=self.env, stderr=log, stdout=log, cwd=ROOT)
+        if name == "nbd":
+            until(lambda: self.listens("nbd"))
+        else:
+            until(lambda: self.answers(name), 30)
+
+    def listens(self, name: str) -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self.settings.port(name))) == 0
+
+    def answers(self, name: str) -> bool:
+        assert self.processes[name].poll() is None, (self.settings.log_dir / f"{name}.log").read_text()[-3000:]
+        try:
+            return self.http.get(self.settings.url(name, "/v3")).status_code == 200
+        except httpx.TransportError:
+            return False
+
+    def kill(self, name: str, number: int = signal.SIGKILL) -> None:
+        process = self.processes.pop(name)
+        process.send_signal(number)
+        process.wait(20)
+
+    def close(self) -> None:
+        for name in list(self.processes):
+            self.kill(name, signal.SIGTERM)
+        self.http.close()
+
+    # Requests
+
+    def token(self, user: str) -> str:
+        if user not in self.tokens:
+            identity = {
+                "methods": ["password"],
+                "password": {
+                    "user": {
+                        "name": user,
+                        "domain": {"id": "default"},
+                        "password": credentials.load(self.settings.state_dir)[user],
+                    }
+                },
+            }
+            scope = {"project": {"name": PROJECTS.get(user, "service"), "domain": {"id": "default"}}}
+            answer = self.http.post(
+                self.settings.url("identity", "/v3/auth/tokens"), json={"auth": {"identity": identity, "scope": scope}}
+            )
+            assert answer.status_code == 201, answer.text
+            self.tokens[user] = answer.headers["X-Subject-Token"]
+            self.project_ids[user] = answer.json()["token"]["project"]["id"]
+        return self.tokens[user]
+
+    def call(self, method: str, path: str, body: Any = None, *, user: str = "demo", version: str = "3.71") -> Any:
+        """The response of the volume API as `user`."""
+        headers = {"X-Auth-Token": self.token(user), "OpenStack-API-Version": f"volume {version}"}
+        return self.http.request(method, self.settings.url("volume", f"/v3{path}"), json=body, headers=headers)
+
+    def ok(self, method: str, path: str, body: Any = None, **options: Any) -> Any:
+        answer = self.call(method, path, body, **options)
+        assert answer.status_code < 300, answer.text
+        return answer.json() if answer.content else None
+
+    # Volumes
+
+    def status(self, volume_id: str) -> str:
+        answer = self.call("GET", f"/volumes/{volume_id}", user="nova")
+        return answer.json()["volume"]["status"] if answer.status_code == 200 else "gone"
+
+    def volume(self, **wanted: Any) -> str:
+        """A new volume that is ready."""
+        user = wanted.pop("user", "demo")
+        volume_id = self.ok("POST", "/volumes", {"volume": {"size": 1} | wanted}, user=user)["volume"]["id"]
+        self.settled(volume_id, "available")
+        return volume_id
+
+    def settled(self, volume_id: str, status: str, seconds: float = 20) -> None:
+        until(lambda: self.status(volume_id) not in ("creating", "downloading", "deleting"), seconds)
+        assert self.status(volume_id) == status
+
+    def snapshot(self, volume_id: str, **wanted: Any) -> str:
+        body = {"snapshot": {"volume_id": volume_id} | wanted}
+        snapshot_id = self.ok("POST", "/snapshots", body)["snapshot"]["id"]
+        until(lambda: self.ok("GET", f"/snapshots/{snapshot_id}")["snapshot"]["status"] != "creating")
+        assert self.ok("GET", f"/snapshots/{snapshot_id}")["snapshot"]["status"] == "available"
+        return snapshot_id
+
+    def attach(self, volume_id: str, host: str = "host1", **wanted: Any) -> dict[str, Any]:
+        """A complete attachment, made as the compute workers make it."""
+        body = {"volume_uuid": volume_id, "instance_uuid": None, "connector": None} | wanted
+        attachment = self.ok("POST", "/attachments", {"attachment": body}, user="nova")["attachment"]
+        path = f"/attachments/{attachment['id']}"
+        connected = self.ok("PUT", path, {"attachment": {"connector": {"host": host}}}, user="nova")["attachment"]
+        self.ok("POST", f"{path}/action", {"os-complete": {}}, user="nova")
+        return connected
+
+    def delete(self, volume_id: str) -> None:
+        assert self.call("DELETE", f"/volumes/{volume_id}", user="nova").status_code == 202
+        until(lambda: self.status(volume_id) == "gone")
+
+    def file(self, volume_id: str) -> Path:
+        return self.settings.state_dir / "volumes" / f"{volume_id}.raw"
+
+
+def nbd_url(connection: dict[str, Any]) -> str:
+    return f"nbd://{connection['host']}:{connection['port']}/{connection['export']}"
+
+
+def io(target: str, *commands: str, read_only: bool = False) -> bool:
+    """Whether qemu-io could do all of it; `read -P` fails when other bytes are there."""
+    argv = ["qemu-io", *(["-r"] if read_only else []), "-f", "raw"]
+    for command in commands:
+        argv += ["-c", command]
+    done = subprocess.run([*argv, target], capture_output=True, text=True, timeout=30)
+    return done.returncode == 0 and "verification failed" not in done.stdout

@@ -1,0 +1,41 @@
+"""Fixtures of the volume tests: one cloud for all of them, and an image service that can misbehave."""
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.volume.cloud import Cloud
+from tests.volume.images import ImageServer
+
+
+@pytest.fixture(scope="session")
+def whole_cloud() -> Iterator[Cloud]:
+    with tempfile.TemporaryDirectory(prefix="kv-") as state:
+        cloud = Cloud(Path(state))
+        try:
+            for name in ("identity", "nbd", "volume"):
+                cloud.start(name)
+            for user in ("demo", "admin"):
+                cloud.token(user)
+                quota = {"quota_set": {"volumes": 200, "snapshots": 200, "gigabytes": 100000}}
+                cloud.ok("PUT", f"/os-quota-sets/{cloud.project_ids[user]}", quota, user="admin")
+            yield cloud
+        finally:
+            cloud.close()
+
+
+@pytest.fixture
+def cloud(whole_cloud: Cloud) -> Cloud:
+    """The cloud with every process running."""
+    for name in ("nbd", "volume"):
+        if name not in whole_cloud.processes:
+            whole_cloud.start(name)
+    return whole_cloud
+
+
+@pytest.fixture
+def images(cloud: Cloud) -> Iterator[ImageServer]:
+    with ImageServer(cloud.settings.port("image")) as server:
+        yield server
