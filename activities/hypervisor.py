@@ -2,65 +2,22 @@
 
 from typing import TYPE_CHECKING
 
-from pydantic import BaseModel
 from temporalio import activity
 
-from activities.image import DiskOnHost
-from activities.network import Vif
-from activities.step import Done
-from activities.volume import VolumeConnection
+from infra.contracts.hypervisor import (
+    ConsoleOutput,
+    ConsoleOutputRequest,
+    ConsoleTarget,
+    DomainRef,
+    DomainSpec,
+    HostFacts,
+    HostRef,
+    InstanceRef,
+    Spawned,
+)
 
 if TYPE_CHECKING:
     from infra.hypervisor.driver import Driver
-
-
-class FlavorFacts(BaseModel):
-    """Memory and swap in MiB, disks in GiB."""
-
-    id: str
-    name: str
-    vcpus: int
-    ram: int
-    disk: int = 0
-    ephemeral: int = 0
-    swap: int = 0
-    extra_specs: dict[str, str] = {}
-
-
-class GuestConfig(BaseModel):
-    """What the config drive tells the guest. Secrets: the payload that carries it is encrypted in the history."""
-
-    hostname: str
-    admin_pass: str | None = None
-    user_data: str | None = None  # base64, as the API got it
-    key_name: str | None = None
-    public_key: str | None = None
-    metadata: dict[str, str] = {}
-    availability_zone: str = "nova"
-    launch_index: int = 0
-    project_id: str = ""
-
-
-class DomainRef(BaseModel):
-    instance_id: str  # also the domain's UUID
-
-
-class DomainSpec(DomainRef):
-    attempt: int  # of the claim: the host checks that it still holds this one before the guest runs
-    name: str
-    project_id: str
-    user_id: str
-    flavor: FlavorFacts
-    image_id: str = ""
-    disk: DiskOnHost | None = None  # None: boots from a volume
-    vifs: list[Vif] = []
-    volumes: list[VolumeConnection] = []
-    guest: GuestConfig
-
-
-class Spawned(Done):
-    power_state: int = 1
-    virt_type: str = ""
 
 
 class Hypervisor:
@@ -82,3 +39,23 @@ class Hypervisor:
     def destroy(self, spec: DomainRef) -> None:
         """Undo of `spawn`: stop and undefine; console log, config drive and sockets go. Absent is success."""
         self._driver.destroy(spec.instance_id)
+
+    @activity.defn
+    def console_output(self, want: ConsoleOutputRequest) -> ConsoleOutput:
+        """The end of the guest's serial log, at most 100 KiB. Reads only."""
+        return ConsoleOutput(text=self._driver.console_output(want.instance_id, want.length))
+
+    @activity.defn
+    def console_target(self, ref: InstanceRef) -> ConsoleTarget:
+        """Where the guest's VNC server listens. Reads only; Hopeless (409) when the guest does not run."""
+        return ConsoleTarget(target=self._driver.console_target(ref.instance_id))
+
+    @activity.defn
+    def host_facts(self, ref: HostRef) -> HostFacts:
+        """What lies on this host, for the audit. Reads only."""
+        return self._driver.facts()
+
+    @activity.defn
+    def clean_up(self, ref: InstanceRef) -> None:
+        """Undo whatever one server left on this host: domain, ports, disk. Absent is success."""
+        self._driver.clean_up(ref.instance_id)

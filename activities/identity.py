@@ -3,7 +3,7 @@
 from pydantic import BaseModel
 from temporalio import activity
 
-from activities.errors import hopeless
+from infra.contracts.errors import hopeless
 from infra.identity import TokenInvalid, TokenValidator
 
 

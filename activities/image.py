@@ -2,25 +2,12 @@
 
 from typing import TYPE_CHECKING
 
-from pydantic import BaseModel
 from temporalio import activity
 
-from activities.step import Done
+from infra.contracts.image import DiskOnHost, ImageOnHost
 
 if TYPE_CHECKING:
     from infra.hypervisor.images import ImageStore
-
-
-class ImageOnHost(BaseModel):
-    instance_id: str
-    image_id: str
-    disk_gb: int  # size of the root disk; 0 keeps the image's own
-
-
-class DiskOnHost(Done):
-    path: str = ""
-    format: str = "qcow2"
-    downloaded_bytes: int = 0  # 0 when the image was on the host already
 
 
 class Image:

@@ -2,66 +2,14 @@
 
 from typing import TYPE_CHECKING
 
-from pydantic import BaseModel
 from temporalio import activity
 
-from activities.hypervisor import FlavorFacts
-from activities.network import Vif
-from activities.requests import BootRequest, DeleteRequest, Fault
-from activities.step import Step
-from activities.volume import VolumeConnection, VolumeRequest
+from infra.contracts.hypervisor import FlavorFacts
+from infra.contracts.instance import BuildDone, BuildFailed, Deleted, DeletePlan, InstanceRef, ParkedAt
+from infra.contracts.requests import BootRequest, DeleteRequest
 
 if TYPE_CHECKING:
     from infra.records import Records
-
-
-class InstanceRef(BaseModel):
-    instance_id: str
-
-
-class BuildDone(BaseModel):
-    instance_id: str
-    request_id: str
-    host: str
-    attempt: int
-    power_state: int
-    vifs: list[Vif]
-    volumes: list[VolumeConnection]
-    steps: list[Step]
-
-
-class BuildFailed(BaseModel):
-    instance_id: str
-    request_id: str
-    fault: Fault
-    steps: list[Step]
-
-
-class ParkedAt(BaseModel):
-    instance_id: str
-    step: str
-    reason: str
-
-
-class DeletePlan(BaseModel):
-    """What a server holds, as its record knows it. `host` is "" when it never had one, or lost it."""
-
-    instance_id: str
-    project_id: str = ""
-    name: str = ""
-    host: str = ""
-    attempt: int = 0
-    image_id: str = ""
-    port_ids: dict[str, bool] = {}  # port id -> ours to delete
-    volumes: list[VolumeRequest] = []
-    found: bool = True
-
-
-class Deleted(BaseModel):
-    instance_id: str
-    request_id: str
-    steps: list[Step]
-    fault: Fault | None = None  # keep the record, in ERROR, instead of deleting it
 
 
 class Instance:

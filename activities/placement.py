@@ -2,30 +2,12 @@
 
 from typing import TYPE_CHECKING
 
-from pydantic import BaseModel
 from temporalio import activity
+
+from infra.contracts.placement import Claimed, ClaimRequest, HostRef
 
 if TYPE_CHECKING:
     from infra.scheduler import Scheduler
-
-
-class ClaimRequest(BaseModel):
-    instance_id: str
-    zone: str | None = None
-    forced_host: str | None = None  # skips the filters
-    requested_host: str | None = None
-    tried: dict[str, str] = {}  # hosts that could not, and why
-
-
-class Claimed(BaseModel):
-    host: str
-    zone: str = "nova"
-    attempt: int  # grows with every new claim of this instance; the host checks it before the guest runs
-    alternates: list[str] = []
-
-
-class HostRef(BaseModel):
-    host: str
 
 
 class Placement:

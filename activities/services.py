@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from temporalio import activity
 
-from activities.instance import DeletePlan
+from infra.contracts.instance import DeletePlan
 
 if TYPE_CHECKING:
     from infra.leftovers import Leftovers

@@ -2,9 +2,9 @@
 
 from keystoneauth1.session import Session
 
-from activities.instance import DeletePlan
-from activities.network import PortRequest, PortsOnHost
-from activities.volume import VolumesOnHost
+from infra.contracts.instance import DeletePlan
+from infra.contracts.network import PortRequest, PortsOnHost
+from infra.contracts.volume import VolumesOnHost
 from infra.hypervisor.ports import PortPlugger
 from infra.hypervisor.volumes import VolumeConnector
 from infra.settings import Settings
@@ -12,8 +12,8 @@ from infra.settings import Settings
 
 class Leftovers:
     def __init__(self, settings: Settings, session: Session) -> None:
-        self._ports = PortPlugger(settings, session, None)
-        self._volumes = VolumeConnector(settings, session)
+        self._ports = PortPlugger(settings, session, None, fenced=False)
+        self._volumes = VolumeConnector(settings, session, fenced=False)
 
     def release(self, plan: DeletePlan) -> None:
         ports = [PortRequest(port_id=port, mine=mine) for port, mine in plan.port_ids.items()]

@@ -7,13 +7,13 @@ from uuid import UUID, uuid5
 from sqlalchemy import delete, func, insert, select, text, update
 from sqlmodel import Session, col
 
-from activities.errors import hopeless
-from activities.hypervisor import FlavorFacts
-from activities.instance import BuildDone, BuildFailed, Deleted, DeletePlan
-from activities.requests import BootRequest, DeleteRequest, Fault
-from activities.step import Step
-from activities.volume import VolumeRequest
 from infra.codec import KeyRing
+from infra.contracts.errors import hopeless
+from infra.contracts.hypervisor import FlavorFacts
+from infra.contracts.instance import BuildDone, BuildFailed, Deleted, DeletePlan
+from infra.contracts.requests import BootRequest, DeleteRequest, Fault
+from infra.contracts.step import Step
+from infra.contracts.volume import VolumeRequest
 from infra.database import Database
 from infra.tables.compute import ActionEvent, Flavor, Instance, InstanceAction, now
 

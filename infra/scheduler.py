@@ -9,8 +9,8 @@ from sqlalchemy import select as sql
 from sqlmodel import Session, col, select
 from temporalio.exceptions import ApplicationError
 
-from activities.errors import hopeless
-from activities.placement import Claimed, ClaimRequest
+from infra.contracts.errors import hopeless
+from infra.contracts.placement import Claimed, ClaimRequest
 from infra.database import Database
 from infra.records import since
 from infra.settings import Settings
@@ -94,6 +94,11 @@ class Scheduler:
         with self._db.read() as session:
             found = session.exec(select(Service).where(Service.binary == "nova-compute", Service.host == host)).first()
             return found is not None and self._up(found)
+
+    def up_hosts(self) -> list[str]:
+        with self._db.read() as session:
+            found = session.exec(select(Service).where(Service.binary == "nova-compute")).all()
+        return sorted(service.host for service in found if self._up(service))
 
     def _claimed(self, session: Session, host: str, attempt: int, alternates: list[str]) -> Claimed:
         found = session.exec(select(Service).where(Service.binary == "nova-compute", Service.host == host)).first()

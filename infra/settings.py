@@ -68,6 +68,7 @@ class Settings(BaseSettings):
     build_max_hosts: int = 3  # hosts tried per build, the first one included
     park_failed_builds: bool = False
     park_deadline_s: float = 24 * 3600.0
+    audit_every_s: float = 300.0
     host_down_after_s: float = 60.0  # no heartbeat for so long: the host is down
     reserved_host_memory_mb: int = 512
     cpu_allocation_ratio: float = 4.0
@@ -87,6 +88,8 @@ class Settings(BaseSettings):
     lab_gateway: bool = False  # answer on the subnet's gateway address ourselves (no router on this network)
     vnc_listen: str = "socket"  # "socket": a UNIX socket beside the guest's disk; else an address of this host
     nbd_address: str = "127.0.0.1"  # where compute hosts reach volumes
+
+    failpoints: bool = False  # for chaos tests: a file STATE/failpoints/<step>.before|after kills the step's process
 
     # Watching
     otlp_endpoint: str = ""  # OpenTelemetry traces are sent when set
@@ -122,6 +125,10 @@ class Settings(BaseSettings):
     @property
     def codec_keys(self) -> Path:
         return self.codec_key_file or self.state_dir / "keys" / "codec.json"
+
+    @property
+    def failpoints_dir(self) -> Path | None:
+        return self.state_dir / "failpoints" if self.failpoints else None
 
     @property
     def run_dir(self) -> Path:

@@ -7,19 +7,34 @@ import socket
 import sys
 import uuid
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 from sqlmodel import select
-from temporalio.client import Client
+from temporalio.client import (
+    Client,
+    Schedule,
+    ScheduleActionStartWorkflow,
+    ScheduleAlreadyRunningError,
+    ScheduleIntervalSpec,
+    ScheduleOverlapPolicy,
+    SchedulePolicy,
+    ScheduleSpec,
+)
 from temporalio.worker import Worker
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
+from activities.audit import Audit
 from activities.identity import Identity
 from activities.instance import Instance
 from activities.placement import Placement
 from activities.services import Services
-from infra import credentials, logs
+from infra import logs
+from infra.audit import Auditor
 from infra.codec import KeyRing
+from infra.contracts.audit import AuditRequest
 from infra.database import Database
 from infra.identity import TokenValidator
 from infra.leftovers import Leftovers
@@ -30,10 +45,12 @@ from infra.settings import Settings
 from infra.tables.compute import Service, now
 from infra.temporal import CONTROL_QUEUE, connect
 from workers.interceptors import StepInterceptor
+from workers.sign_in import as_service
 from workflows.boot_instance import BootInstance
 from workflows.delete_instance import DeleteInstance
+from workflows.reconcile_cloud import ReconcileCloud
 
-WORKFLOWS: list[Any] = [BootInstance, DeleteInstance]
+WORKFLOWS: list[Any] = [BootInstance, DeleteInstance, ReconcileCloud]
 REPORT_EVERY_S = 10.0
 log = logs.get(__name__)
 
@@ -49,27 +66,20 @@ def activities_of(*resources: object) -> list[Any]:
     return found
 
 
-def control_activities(settings: Settings, database: Database) -> list[Any]:
-    if not settings.service_password.get_secret_value():
-        known = credentials.load(settings.state_dir)
-        settings = settings.model_copy(
-            update={"service_username": "nova", "service_password": _secret(known.get("nova", ""))}
-        )
+def control_activities(settings: Settings, database: Database, client: Client) -> list[Any]:
+    settings = as_service(settings, "nova")
+    session = service_session(settings)
+    scheduler = Scheduler(database, settings)
     return activities_of(
         Identity(TokenValidator(settings)),
         Instance(Records(database, KeyRing.load(settings.codec_keys))),
-        Placement(Scheduler(database, settings)),
-        Services(Leftovers(settings, service_session(settings))),
+        Placement(scheduler),
+        Services(Leftovers(settings, session)),
+        Audit(Auditor(client, database, session, scheduler.up_hosts)),
     )
 
 
-def _secret(value: str) -> Any:
-    from pydantic import SecretStr
-
-    return SecretStr(value)
-
-
-def control_worker(client: Client, activities: list[Any], pool: ThreadPoolExecutor, **more: Any) -> Worker:
+def control_worker(client: Client, activities: list[Any], pool: ThreadPoolExecutor, failpoints: Path | None) -> Worker:
     """A worker on the control queue. Local activities run in `pool`: short, and bounded by the database's pool."""
     return Worker(
         client,
@@ -84,8 +94,7 @@ def control_worker(client: Client, activities: list[Any], pool: ThreadPoolExecut
         workflow_runner=SandboxedWorkflowRunner(
             restrictions=SandboxRestrictions.default.with_passthrough_all_modules()
         ),
-        interceptors=[StepInterceptor("")],
-        **more,
+        interceptors=[StepInterceptor("", failpoints)],
     )
 
 
@@ -95,11 +104,14 @@ async def run_control(settings: Settings) -> None:
     stop = asyncio.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(name, stop.set)
-    database = Database("compute")
+    database = Database("compute", state_dir=settings.state_dir)
     await asyncio.to_thread(database.migrate)
     client = await connect(settings, metrics_port=settings.port("metrics"), patience_s=600)
     with ThreadPoolExecutor(16, "step") as pool:
-        async with control_worker(client, control_activities(settings, database), pool):
+        async with control_worker(
+            client, control_activities(settings, database, client), pool, settings.failpoints_dir
+        ):
+            await schedule_audit(client, settings)
             log.info("ready", queue=CONTROL_QUEUE)
             while not stop.is_set():
                 try:
@@ -112,6 +124,23 @@ async def run_control(settings: Settings) -> None:
                     continue
     sys.stdout.flush()
     os._exit(0)  # the SDK sometimes aborts at interpreter exit
+
+
+async def schedule_audit(client: Client, settings: Settings) -> None:
+    """Have the cloud audited, and mended where it is safe, every `audit_every_s`. Keeps a schedule that exists."""
+    action = ScheduleActionStartWorkflow(
+        ReconcileCloud.run,
+        AuditRequest(repair=True),
+        id="reconcile-cloud",
+        task_queue=CONTROL_QUEUE,
+        static_summary="periodic audit",
+    )
+    every = ScheduleSpec(intervals=[ScheduleIntervalSpec(every=timedelta(seconds=settings.audit_every_s))])
+    with suppress(ScheduleAlreadyRunningError):
+        await client.create_schedule(
+            "reconcile-cloud",
+            Schedule(action=action, spec=every, policy=SchedulePolicy(overlap=ScheduleOverlapPolicy.SKIP)),
+        )
 
 
 def report(database: Database) -> None:

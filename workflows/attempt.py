@@ -10,7 +10,7 @@ from temporalio.common import Priority, SearchAttributeKey
 from temporalio.exceptions import ApplicationError, FailureError
 
 with workflow.unsafe.imports_passed_through():
-    from activities.errors import HOPELESS
+    from infra.contracts.errors import HOPELESS
 
 from workflows.operation import Operation
 from workflows.requests import BootRequest

@@ -7,12 +7,16 @@ from temporalio import workflow
 with workflow.unsafe.imports_passed_through():
     from activities.hypervisor import Hypervisor
     from activities.identity import Identity, TokenRef
-    from activities.image import Image, ImageOnHost
-    from activities.instance import BuildDone, BuildFailed, Instance, InstanceRef
-    from activities.network import Network, Plugged
+    from activities.image import Image
+    from activities.instance import Instance
+    from activities.network import Network
     from activities.placement import Placement
-    from activities.step import Step
-    from activities.volume import Attached, Volume, VolumesOnHost
+    from activities.volume import Volume
+    from infra.contracts.image import ImageOnHost
+    from infra.contracts.instance import BuildDone, BuildFailed, InstanceRef
+    from infra.contracts.network import Plugged
+    from infra.contracts.step import Step
+    from infra.contracts.volume import Attached, VolumesOnHost
 
 from workflows.attempt import Attempts, nothing
 from workflows.delete_instance import DeleteInstance

@@ -8,14 +8,20 @@ from typing import Any
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
-    from activities.hypervisor import DomainRef, Hypervisor
-    from activities.image import Image, ImageOnHost
-    from activities.instance import Deleted, DeletePlan, Instance
-    from activities.network import Network, PortRequest, PortsOnHost
-    from activities.placement import ClaimRequest, HostRef, Placement
+    from activities.hypervisor import Hypervisor
+    from activities.image import Image
+    from activities.instance import Instance
+    from activities.network import Network
+    from activities.placement import Placement
     from activities.services import Services
-    from activities.step import Step
-    from activities.volume import Volume, VolumesOnHost
+    from activities.volume import Volume
+    from infra.contracts.hypervisor import DomainRef
+    from infra.contracts.image import ImageOnHost
+    from infra.contracts.instance import Deleted, DeletePlan
+    from infra.contracts.network import PortRequest, PortsOnHost
+    from infra.contracts.placement import ClaimRequest, HostRef
+    from infra.contracts.step import Step
+    from infra.contracts.volume import VolumesOnHost
 
 from workflows.requests import DeleteRequest
 from workflows.saga import CONTROL, HERE, UNDO, In, Out, Place, execute

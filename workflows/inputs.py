@@ -3,12 +3,12 @@
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
-    from activities.hypervisor import DomainSpec, FlavorFacts, GuestConfig
-    from activities.image import DiskOnHost
-    from activities.network import Plugged, PortsOnHost
-    from activities.placement import Claimed, ClaimRequest
-    from activities.requests import BootRequest
-    from activities.volume import Attached
+    from infra.contracts.hypervisor import DomainSpec, FlavorFacts, GuestConfig
+    from infra.contracts.image import DiskOnHost
+    from infra.contracts.network import Plugged, PortsOnHost
+    from infra.contracts.placement import Claimed, ClaimRequest
+    from infra.contracts.requests import BootRequest
+    from infra.contracts.volume import Attached
 
 
 def claim_request(req: BootRequest, tried: dict[str, str]) -> ClaimRequest:

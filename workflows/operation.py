@@ -10,9 +10,11 @@ from temporalio import workflow
 from temporalio.exceptions import ApplicationError, FailureError
 
 with workflow.unsafe.imports_passed_through():
-    from activities.instance import Instance, ParkedAt
-    from activities.placement import HostRef, Placement
-    from activities.step import Step
+    from activities.instance import Instance
+    from activities.placement import Placement
+    from infra.contracts.instance import ParkedAt
+    from infra.contracts.placement import HostRef
+    from infra.contracts.step import Step
 
 from workflows.requests import Accepted, DeleteRequest, Fault
 from workflows.saga import CONTROL, HERE, UNDO, Place, Saga, execute, kind, uncancelled
@@ -121,13 +123,13 @@ class Operation:
         raise ApplicationError(fault.message, type=kind(error) or "OperationFailed", non_retryable=True) from error
 
     def _fault(self, error: BaseException) -> Fault:
-        failed = next((s for s in reversed(self.log.steps) if s.details and not s.event.startswith("release")), None)
+        failed = self.log.failed
         reason = self.overdue or explain(error)
         inner = _innermost(error)
         code = next((d["code"] for d in (inner.details if inner else ()) if isinstance(d, dict) and "code" in d), 500)
         if self.overdue or isinstance(error, asyncio.CancelledError):
-            last = self.log.steps[-1].summary if self.log.steps else "the first step"
-            reason = self.overdue or f"The operation was cancelled by an operator during {last}."
+            cut = self.log.latest.summary if self.log.latest else "its start"
+            reason = self.overdue or f"The operation was cancelled by an operator during: {cut}."
             return Fault(code=500, message=reason)
         if inner is not None and inner.type == "NoValidHost":
             return Fault(

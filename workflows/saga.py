@@ -19,8 +19,8 @@ from temporalio.exceptions import ApplicationError, FailureError
 from temporalio.workflow import ActivityCancellationType
 
 with workflow.unsafe.imports_passed_through():
-    from activities.errors import HOPELESS, HOST_CANNOT
-    from activities.step import Step
+    from infra.contracts.errors import HOPELESS, HOST_CANNOT
+    from infra.contracts.step import Step
 
 from workflows.steps import StepLog, explain
 
@@ -112,7 +112,7 @@ class Saga:
     async def _undo(self, undo: Callable[[Any, In], None], arg: In, at: Place) -> None:
         if at.gone:
             return
-        step = self.log.begin(undo.__name__, at.host)
+        step = self.log.begin(undo.__name__, at.host, undo=True)
         try:
             await execute(undo, arg, at, step, UNDO)
         except FailureError as error:

@@ -7,7 +7,7 @@ from temporalio import workflow
 from temporalio.exceptions import ActivityError, ApplicationError, CancelledError, FailureError, TimeoutError
 
 with workflow.unsafe.imports_passed_through():
-    from activities.step import Done, Step
+    from infra.contracts.step import Done, Step
 
 SUCCESS, ERROR = "Success", "Error"
 
@@ -17,11 +17,14 @@ class StepLog:
 
     def __init__(self, changed: Callable[[], None] = lambda: None) -> None:
         self.steps: list[Step] = []
+        self.latest: Step | None = None  # the newest step that was not an undo
+        self.failed: Step | None = None  # the newest of them that failed
         self._changed = changed
 
-    def begin(self, event: str, host: str) -> Step:
+    def begin(self, event: str, host: str, *, undo: bool = False) -> Step:
         step = Step(event=event, host=host, start_time=workflow.now())
         self.steps.append(step)
+        self.latest = self.latest if undo else step
         self._changed()
         return step
 
@@ -34,6 +37,7 @@ class StepLog:
         self._changed()
 
     def fail(self, step: Step, error: BaseException) -> None:
+        self.failed = step if step is self.latest or self.failed is None else self.failed
         step.result, step.finish_time, step.details = ERROR, workflow.now(), explain(error)
         self._changed()
 

@@ -1,10 +1,13 @@
 """Operations on servers as workflows: start them, and learn what Temporal says. The API's only door to Temporal."""
 
 import asyncio
+import uuid
+from datetime import timedelta
 from typing import Any, NoReturn
 
-from temporalio.client import Client, WithStartWorkflowOperation, WorkflowUpdateFailedError
+from temporalio.client import ActivityFailureError, Client, WithStartWorkflowOperation, WorkflowUpdateFailedError
 from temporalio.common import (
+    RetryPolicy,
     SearchAttributePair,
     TypedSearchAttributes,
     WorkflowIDConflictPolicy,
@@ -15,6 +18,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from api.common.errors import ServiceError
 from infra.codec import KeyRing
+from infra.contracts.hypervisor import ConsoleOutput, ConsoleOutputRequest, ConsoleTarget, InstanceRef
 from infra.database import Database
 from infra.settings import Settings
 from infra.tables.compute import Instance
@@ -23,6 +27,7 @@ from infra.temporal import (
     PROJECT_ID,
     REQUEST_ID,
     SERVER_ID,
+    compute_queue,
     connect,
     server_workflow_id,
 )
@@ -43,7 +48,7 @@ class Operations:
 
     @classmethod
     async def connect(cls, settings: Settings, database: Database | None = None) -> "Operations":
-        return cls(await connect(settings), settings, database or Database("compute"))
+        return cls(await connect(settings), settings, database or Database("compute", state_dir=settings.state_dir))
 
     async def boot(self, request: BootRequest, *, again: bool = False) -> Accepted:
         """Start the build and return once it is durable. The same request twice is one server, the same answer.
@@ -132,6 +137,40 @@ class Operations:
             return []
         return [step.model_dump(exclude={"parts"}) for step in steps]
 
+    async def console_output(self, instance_id: str, length: int | None) -> str:
+        """The last `length` lines of the guest's serial console, read by its host. 409 while it has no host."""
+        want = ConsoleOutputRequest(instance_id=instance_id, length=length)
+        found: ConsoleOutput = await self._ask_host("console_output", want, ConsoleOutput)
+        return found.text
+
+    async def console_target(self, instance_id: str) -> str:
+        """Where the guest's VNC server listens: `unix_socket:PATH` or `host:port`."""
+        ref = InstanceRef(instance_id=instance_id)
+        found: ConsoleTarget = await self._ask_host("console_target", ref, ConsoleTarget)
+        return found.target
+
+    async def _ask_host(self, what: str, arg: ConsoleOutputRequest | InstanceRef, result: type[Any]) -> Any:
+        instance = await asyncio.to_thread(self._instance, arg.instance_id)
+        if not instance.host:
+            raise ServiceError(409, f"Instance {instance.id} is not ready", title="conflictingRequest")
+        try:
+            return await self._client.execute_activity(
+                what,
+                arg,
+                id=f"{what}-{uuid.uuid4()}",
+                task_queue=compute_queue(instance.host),
+                result_type=result,
+                schedule_to_close_timeout=timedelta(seconds=15),
+                retry_policy=RetryPolicy(maximum_attempts=3),
+            )
+        except ActivityFailureError as error:
+            cause = error.cause
+            if isinstance(cause, ApplicationError) and cause.details:
+                _raise_as(cause, error)
+            raise ServiceError(503, f"Host of instance {instance.id} does not answer.") from error
+        except RPCError as error:
+            _unavailable(error)
+
     def _instance(self, instance_id: str) -> Instance:
         with self._db.read() as session:
             found = session.get(Instance, instance_id)
@@ -152,12 +191,14 @@ def _search(instance_id: str, requester: Requester) -> TypedSearchAttributes:
 
 def _refused(error: WorkflowUpdateFailedError) -> NoReturn:
     """The refusal of the workflow's first steps, with the status that the step chose."""
-    cause = error.cause
-    message, code = "The request was refused.", 500
-    if isinstance(cause, ApplicationError):
-        message = cause.message
-        code = next((d["code"] for d in cause.details if isinstance(d, dict) and "code" in d), 409)
-    raise ServiceError(int(code), message) from error
+    if isinstance(error.cause, ApplicationError):
+        _raise_as(error.cause, error)
+    raise ServiceError(500, "The request was refused.") from error
+
+
+def _raise_as(cause: ApplicationError, error: Exception) -> NoReturn:
+    code = next((d["code"] for d in cause.details if isinstance(d, dict) and "code" in d), 409)
+    raise ServiceError(int(code), cause.message) from error
 
 
 def _unavailable(error: RPCError) -> NoReturn:

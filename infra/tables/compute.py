@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any
 
+from pydantic import NaiveDatetime
 from sqlalchemy import JSON, Index, MetaData, UniqueConstraint
 from sqlmodel import Field, SQLModel
 
@@ -34,7 +35,7 @@ class Flavor(Base, table=True):
     disabled: bool = False
     description: str | None = None
     extra_specs: dict[str, str] = Field(default_factory=dict, sa_type=JSON)
-    created_at: datetime = Field(default_factory=now)
+    created_at: NaiveDatetime = Field(default_factory=now)
 
 
 class FlavorAccess(Base, table=True):
@@ -50,7 +51,7 @@ class KeyPair(Base, table=True):
     type: str = "ssh"
     fingerprint: str
     public_key: str
-    created_at: datetime = Field(default_factory=now)
+    created_at: NaiveDatetime = Field(default_factory=now)
 
 
 class Instance(Base, table=True):
@@ -99,10 +100,10 @@ class Instance(Base, table=True):
     sealed_request: str | None = None  # the boot request, encrypted: for `build retry` and user_data
     fault: dict[str, Any] | None = Field(default=None, sa_type=JSON)  # {code, message, details, created}
     parked: str | None = None  # the step at which a parked build waits
-    created_at: datetime = Field(default_factory=now, index=True)
-    updated_at: datetime = Field(default_factory=now)
-    launched_at: datetime | None = None
-    deleted_at: datetime | None = None
+    created_at: NaiveDatetime = Field(default_factory=now, index=True)
+    updated_at: NaiveDatetime = Field(default_factory=now)
+    launched_at: NaiveDatetime | None = None
+    deleted_at: NaiveDatetime | None = None
 
 
 class Allocation(Base, table=True):
@@ -115,7 +116,7 @@ class Allocation(Base, table=True):
     vcpus: int
     memory_mb: int
     disk_gb: int
-    created_at: datetime = Field(default_factory=now)
+    created_at: NaiveDatetime = Field(default_factory=now)
 
 
 class Service(Base, table=True):
@@ -131,8 +132,8 @@ class Service(Base, table=True):
     disabled: bool = False
     disabled_reason: str | None = None
     forced_down: bool = False
-    last_seen: datetime | None = None
-    updated_at: datetime = Field(default_factory=now)
+    last_seen: NaiveDatetime | None = None
+    updated_at: NaiveDatetime = Field(default_factory=now)
 
 
 class ComputeNode(Base, table=True):
@@ -148,7 +149,7 @@ class ComputeNode(Base, table=True):
     hypervisor_type: str = "QEMU"
     hypervisor_version: int = 0
     host_ip: str = ""
-    started_at: datetime | None = None  # when the worker came up; a new value means it reconciled
+    started_at: NaiveDatetime | None = None  # when the worker came up; a new value means it reconciled
     facts: dict[str, Any] = Field(default_factory=dict, sa_type=JSON)
 
 
@@ -159,8 +160,8 @@ class InstanceAction(Base, table=True):
     action: str
     user_id: str
     project_id: str
-    start_time: datetime = Field(default_factory=now)
-    finish_time: datetime | None = None
+    start_time: NaiveDatetime = Field(default_factory=now)
+    finish_time: NaiveDatetime | None = None
     message: str | None = None
 
 
@@ -175,8 +176,8 @@ class ActionEvent(Base, table=True):
     event: str
     host: str | None = None
     attempt: int = 1
-    start_time: datetime
-    finish_time: datetime | None = None
+    start_time: NaiveDatetime
+    finish_time: NaiveDatetime | None = None
     result: str | None = None
     details: str | None = None
 
@@ -196,4 +197,4 @@ class ConsoleToken(Base, table=True):
     instance_id: str = Field(max_length=36, index=True)
     console_type: str = "novnc"
     target: str  # host:port, or unix_socket:PATH
-    expires_at: datetime
+    expires_at: NaiveDatetime

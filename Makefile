@@ -1,0 +1,35 @@
+# Developers' own tasks. Users need only ./kilonova.
+BIN := .venv/bin
+.PHONY: help lint format types contracts test acceptance bench chaos screenshots
+
+help:
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
+
+lint: types contracts ## style, types, import contracts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: ## rewrite in the project's style
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+types:
+	$(BIN)/mypy
+
+contracts:
+	$(BIN)/lint-imports --no-logo
+
+test: ## all checks and tests
+	./kilonova test
+
+acceptance: ## a cloud of its own, the walkthrough, and down again
+	.ci/run acceptance
+
+bench: ## measure, and write docs/benchmarks.md
+	$(BIN)/python -m tests.bench $(ARGS)
+
+chaos: ## kill everything at random and count what was lost
+	$(BIN)/python -m tests.chaos $(ARGS)
+
+screenshots: ## pictures of the Web UI and of a console, for the README
+	$(BIN)/python -m tests.screenshots $(ARGS)

@@ -1,0 +1,154 @@
+"""The disks of a server to be, from imageRef and block_device_mapping_v2 (Compute API reference, "Create server")."""
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from api.compute.boot.images import Needs, image
+from api.compute.call import ComputeCall
+from api.compute.errors import bad_request, not_implemented
+from api.compute.neighbours import neighbours
+from api.compute.schemas.servers import Disk, ServerCreate
+from api.compute.validation import is_uuid
+from infra.openstack import VOLUME
+
+INVALID = "Block Device Mapping is Invalid: "
+SEQUENCE = "Boot sequence for the instance and image/block device mapping combination is not valid."
+
+
+@dataclass(frozen=True)
+class DiskPlan:
+    """A volume of the server: an existing one, or one to make from an image, a snapshot or nothing. Size in GiB."""
+
+    boot_index: int | None
+    volume_id: str | None = None
+    size_gb: int = 0
+    image_id: str | None = None
+    snapshot_id: str | None = None
+    device: str | None = None
+    delete_on_termination: bool = False
+    tag: str | None = None
+    needs: Needs = field(default_factory=Needs)
+
+
+@dataclass(frozen=True)
+class Disks:
+    """`image_id` is "" when the server boots from a volume; `needs` is of whatever it boots from."""
+
+    image_id: str
+    needs: Needs
+    volumes: tuple[DiskPlan, ...] = ()
+
+
+def disks(call: ComputeCall, wish: ServerCreate) -> Disks:
+    """400 in Nova's words for a combination that cannot boot, and for unknown images, volumes and snapshots."""
+    if wish.block_device_mapping:
+        raise bad_request("The block_device_mapping syntax is not supported; use block_device_mapping_v2.")
+    entries = [entry for entry in wish.block_device_mapping_v2 if entry.no_device in (None, False, "")]
+    if entries:
+        call.enforce("os_compute_api:servers:create:attach_volume")
+    if not wish.image_ref and not entries:
+        raise bad_request("Invalid imageRef provided.")
+    plans = [plan for plan in (_plan(entry, wish) for entry in entries) if plan is not None]
+    indexes = sorted(plan.boot_index for plan in plans if plan.boot_index is not None and plan.boot_index >= 0)
+    local = bool(wish.image_ref) and 0 not in indexes
+    if local:
+        indexes.insert(0, 0)
+    if indexes != list(range(len(indexes))) or not indexes:
+        raise bad_request(INVALID + SEQUENCE)
+    if any(_is_local_image(entry) for entry in entries) and not local:
+        raise bad_request(INVALID + SEQUENCE)
+    needs = image(call, str(wish.image_ref)) if local else Needs()
+    volumes = tuple(_resolved(call, plan) for plan in plans)
+    if not local:
+        needs = next(plan.needs for plan in volumes if plan.boot_index == 0)
+    return Disks(str(wish.image_ref) if local else "", needs, volumes)
+
+
+def _is_local_image(entry: Disk) -> bool:
+    return entry.source_type == "image" and entry.destination_type != "volume"
+
+
+def _plan(entry: Disk, wish: ServerCreate) -> DiskPlan | None:
+    """None for the entry that merely repeats imageRef."""
+    source = entry.source_type
+    given = entry.uuid or {"image": entry.image_id, "volume": entry.volume_id, "snapshot": entry.snapshot_id}.get(
+        source or ""
+    )
+    if source is None:
+        raise bad_request(INVALID + "source_type is missing.")
+    if source == "blank" and given:
+        raise bad_request(INVALID + "Invalid device UUID.")
+    if source != "blank" and not given:
+        raise bad_request(INVALID + "Missing device UUID.")
+    if given and not is_uuid(given):
+        raise bad_request(INVALID + f"'{given[:64]}' is not a UUID.")
+    if _is_local_image(entry):
+        if not wish.image_ref or entry.boot_index != 0:
+            raise bad_request(INVALID + "Mapping image to local is not supported.")
+        return None
+    _require_volume(entry)
+    plan = DiskPlan(
+        boot_index=entry.boot_index,
+        size_gb=int(entry.volume_size or 0),
+        device=entry.device_name or None,
+        delete_on_termination=entry.delete_on_termination,
+        tag=entry.tag,
+    )
+    match source:
+        case "volume":
+            return replace(plan, volume_id=given)
+        case "image":
+            return replace(plan, image_id=given)
+        case "snapshot":
+            return replace(plan, snapshot_id=given)
+    return plan
+
+
+def _require_volume(entry: Disk) -> None:
+    source = entry.source_type
+    if entry.destination_type == "local" or (entry.destination_type is None and source == "blank"):
+        if source != "blank":
+            raise bad_request(INVALID + f"Mapping {source} to local is not supported.")
+        raise not_implemented("Ephemeral and swap disks by block device mapping are not implemented.")
+    if entry.volume_type:
+        if source == "volume":
+            raise bad_request(INVALID + "Specifying volume type to existing volume is not supported.")
+        raise not_implemented("Choosing a volume_type in a block device mapping is not implemented.")
+    if source == "image" and not entry.volume_size:
+        raise bad_request("Images with destination_type 'volume' need to have a non-zero size specified")
+    if source == "blank" and not entry.volume_size:
+        raise bad_request("Blank volumes (source: 'blank', dest: 'volume') need to have non-zero size")
+
+
+def _resolved(call: ComputeCall, plan: DiskPlan) -> DiskPlan:
+    if plan.volume_id:
+        return replace(plan, needs=_volume(call, plan.volume_id, root=plan.boot_index == 0))
+    if plan.image_id:
+        needs = image(call, plan.image_id, f"{INVALID}failed to get image {plan.image_id}.")
+        if needs.min_disk > plan.size_gb:
+            raise bad_request(
+                "Volume is smaller than the minimum size specified in image metadata. "
+                f"Volume size is {plan.size_gb << 30} bytes, minimum size is {needs.min_disk << 30} bytes."
+            )
+        return replace(plan, needs=needs)
+    if plan.snapshot_id:
+        body = neighbours(call).get(call, VOLUME, f"/snapshots/{plan.snapshot_id}")
+        if body is None:
+            raise bad_request(f"{INVALID}failed to get snapshot {plan.snapshot_id}.")
+        return replace(plan, size_gb=plan.size_gb or int(body["snapshot"].get("size") or 0))
+    return plan
+
+
+def _volume(call: ComputeCall, volume_id: str, *, root: bool) -> Needs:
+    body = neighbours(call).get(call, VOLUME, f"/volumes/{volume_id}")
+    if body is None:
+        raise bad_request(f"Volume {volume_id} could not be found.")
+    volume: dict[str, Any] = body["volume"]
+    if volume.get("status") != "available":
+        raise bad_request(
+            f"Invalid volume: volume '{volume_id}' status must be 'available'. Currently in '{volume.get('status')}'"
+        )
+    if root and str(volume.get("bootable", "true")).lower() != "true":
+        raise bad_request(f"Block Device {volume_id} is not bootable.")
+    known = volume.get("volume_image_metadata") or {}
+    return Needs(int(known.get("min_ram") or 0), 0, 0)

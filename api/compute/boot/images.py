@@ -1,0 +1,71 @@
+"""The image and the flavor of a server to be: there, active, and fitting each other."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlmodel import Session
+
+from api.common.errors import ServiceError
+from api.compute.call import ComputeCall
+from api.compute.errors import bad_request, forbidden
+from api.compute.neighbours import neighbours
+from api.compute.records import flavors
+from infra.openstack import IMAGE
+from infra.tables.compute import Flavor
+
+GIB = 1 << 30
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What an image (or a bootable volume's image) demands: MiB of memory, GiB of disk, its own size in bytes."""
+
+    min_ram: int = 0
+    min_disk: int = 0
+    size: int = 0
+
+    @classmethod
+    def of(cls, facts: dict[str, Any]) -> "Needs":
+        size = max(int(facts.get("size") or 0), int(facts.get("virtual_size") or 0))
+        return cls(int(facts.get("min_ram") or 0), int(facts.get("min_disk") or 0), size)
+
+
+def image(call: ComputeCall, image_id: str, missing: str = "Can not find requested image") -> Needs:
+    """400 for an image that the caller cannot see or that is not active."""
+    found = neighbours(call).get(call, IMAGE, f"/v2/images/{image_id}", cached=True)
+    if found is None:
+        raise bad_request(missing)
+    if found.get("status") != "active":
+        raise bad_request(f"Image {image_id} is not active.")
+    return Needs.of(found)
+
+
+def flavor(session: Session, call: ComputeCall, wanted: str) -> Flavor:
+    """400 for a flavor that the caller cannot use; a link to one counts as its id."""
+    flavor_id = wanted.rsplit("/", 1)[-1]
+    try:
+        return flavors.find(session, call, flavor_id)
+    except ServiceError as error:
+        raise bad_request(error.message) from None
+
+
+def require_fit(call: ComputeCall, chosen: Flavor, needs: Needs, *, local: bool) -> None:
+    """400 for a flavor smaller than the image demands; 403 for a local disk of unlimited size."""
+    if chosen.ram < needs.min_ram:
+        raise bad_request("Flavor's memory is too small for requested image.")
+    if not local:
+        return
+    if chosen.disk == 0:
+        if not call.allows("os_compute_api:servers:create:zero_disk_flavor"):
+            raise forbidden("Only volume-backed servers are allowed for flavors with zero disk.")
+        return
+    if needs.size > chosen.disk * GIB:
+        raise bad_request(
+            f"Flavor's disk is too small for requested image. Flavor disk is {chosen.disk * GIB} bytes, "
+            f"image is {needs.size} bytes."
+        )
+    if needs.min_disk > chosen.disk:
+        raise bad_request(
+            "Flavor's disk is smaller than the minimum size specified in image metadata. "
+            f"Flavor disk is {chosen.disk * GIB} bytes, minimum size is {needs.min_disk * GIB} bytes."
+        )

@@ -1,0 +1,190 @@
+"""From a checked body to what the workflow gets: every name resolved, every id chosen."""
+
+import uuid
+from dataclasses import dataclass
+from typing import Any
+
+from sqlmodel import Session
+
+from api.compute.boot import names
+from api.compute.boot.disks import DiskPlan, Disks, disks
+from api.compute.boot.images import flavor, require_fit
+from api.compute.boot.nics import Nic, groups, nics
+from api.compute.boot.place import Place, hints, place
+from api.compute.call import ComputeCall
+from api.compute.errors import bad_request, forbidden, not_implemented
+from api.compute.records import quotas
+from api.compute.schemas.servers import ServerCreate
+from infra.contracts.network import PortRequest
+from infra.contracts.volume import VolumeRequest
+from infra.tables.compute import Flavor, KeyPair
+from workflows.requests import BootRequest
+
+COUNTED = ("instances", "cores", "ram")
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What the compute store contributes to a boot."""
+
+    flavor: Flavor
+    key: KeyPair | None
+    place: Place
+    limits: dict[str, int]
+    count: int
+
+
+def plan(call: ComputeCall, wish: ServerCreate, body: dict[str, Any]) -> list[BootRequest]:
+    """One request per server. Reads the store and asks the neighbours with the caller's token; changes nothing.
+
+    Raises 400, 403, 404 and 409 as Nova words them."""
+    _require_known(call, wish)
+    chosen_hints = hints(call, body)
+    with call.db.read() as session:
+        stored = _stored(session, call, wish)
+    chosen_disks = disks(call, wish)
+    require_fit(call, stored.flavor, chosen_disks.needs, local=bool(chosen_disks.image_id))
+    cards = nics(call, wish.networks, stored.count)
+    group_ids, group_names = groups(call, wish.security_groups)
+    shared = _shared(call, wish, stored, chosen_disks) | {
+        "hints": chosen_hints,
+        "security_groups": group_ids,
+        "security_group_names": group_names if cards else [],
+    }
+    first = names.first_id(call, body)
+    return [_request(wish, stored, shared, first, n, (cards, chosen_disks.volumes)) for n in range(stored.count)]
+
+
+def _require_known(call: ComputeCall, wish: ServerCreate) -> None:
+    """What a schema alone cannot say: attributes inside lists that came and went, and what is not built."""
+    if wish.networks is None and call.since(37):
+        raise bad_request("Invalid input for field/attribute server. 'networks' is a required property")
+    if isinstance(wish.networks, str) and not call.since(37):
+        raise bad_request("Invalid input for field/attribute networks. It is not of type 'array'")
+    tags_of_nics = 32 <= call.version <= 36 or call.since(42)
+    if isinstance(wish.networks, list) and any(nic.tag for nic in wish.networks) and not tags_of_nics:
+        raise bad_request("Additional properties are not allowed ('tag' was unexpected)")
+    for disk in wish.block_device_mapping_v2:
+        if disk.tag and not (call.version == 32 or call.since(42)):
+            raise bad_request("Additional properties are not allowed ('tag' was unexpected)")
+        if disk.volume_type and not call.since(67):
+            raise bad_request("Additional properties are not allowed ('volume_type' was unexpected)")
+    if wish.personality:
+        raise not_implemented("Injected files (personality) are not implemented; use user_data.")
+    if wish.trusted_image_certificates:
+        raise not_implemented("Trusted image certificates are not implemented.")
+
+
+def _stored(session: Session, call: ComputeCall, wish: ServerCreate) -> Stored:
+    chosen = flavor(session, call, wish.flavor_ref)
+    key = None
+    if wish.key_name:
+        key = session.get(KeyPair, (call.context.user_id, wish.key_name))
+        if key is None:
+            raise bad_request("Invalid key_name provided.")
+    limits = quotas.limits(session, call.context.project_id)
+    if 0 <= limits["metadata_items"] < len(wish.metadata):
+        raise forbidden(f"Maximum number of metadata items exceeds {limits['metadata_items']}")
+    count = _count(session, call, wish, chosen, limits)
+    return Stored(chosen, key, place(session, call, wish), limits, count)
+
+
+def _count(session: Session, call: ComputeCall, wish: ServerCreate, chosen: Flavor, limits: dict[str, int]) -> int:
+    """How many servers: as many as asked for, fewer when the quota leaves room for at least `min_count`."""
+    most = wish.max_count or wish.min_count
+    if wish.min_count > most:
+        raise bad_request("min_count must be <= max_count")
+    if most == 1:
+        return 1
+    if wish.hostname:
+        raise bad_request("Unable to allocate a single hostname to multiple instances")
+    used = quotas.used(session, call.context.project_id)
+    for resource, each in zip(COUNTED, (1, chosen.vcpus, chosen.ram), strict=True):
+        limit = limits[resource]
+        if limit < 0:
+            continue
+        room = max(limit - used[resource], 0) // each
+        if room < wish.min_count:
+            raise forbidden(
+                f"Quota exceeded for {resource}: Requested {each * wish.min_count}, but already used "
+                f"{used[resource]} of {limit} {resource}"
+            )
+        most = min(most, room)
+    return most
+
+
+def _shared(call: ComputeCall, wish: ServerCreate, stored: Stored, chosen: Disks) -> dict[str, Any]:
+    """What all servers of one request have in common."""
+    settings = call.settings
+    return {
+        "requester": call.requester,
+        "description": wish.description if call.since(19) else wish.name,
+        "image_id": chosen.image_id,
+        "flavor_id": stored.flavor.id,
+        "image_min_ram": chosen.needs.min_ram,
+        "image_min_disk": chosen.needs.min_disk,
+        "availability_zone": stored.place.zone,
+        "forced_host": stored.place.forced_host,
+        "requested_host": stored.place.requested_host,
+        "key_name": stored.key.name if stored.key else None,
+        "public_key": stored.key.public_key if stored.key else None,
+        "admin_pass": wish.admin_pass or names.password(),
+        "user_data": wish.user_data,
+        "config_drive": bool(wish.config_drive),
+        "access_ip_v4": wish.access_ip_v4 or None,
+        "access_ip_v6": wish.access_ip_v6 or None,
+        "metadata": wish.metadata,
+        "tags": list(dict.fromkeys(wish.tags)),
+        "quota": {resource: stored.limits[resource] for resource in COUNTED},
+        "max_hosts": settings.build_max_hosts,
+        "deadline_s": settings.build_deadline_s,
+        "park_deadline_s": settings.park_deadline_s,
+    }
+
+
+def _request(
+    wish: ServerCreate,
+    stored: Stored,
+    shared: dict[str, Any],
+    first: uuid.UUID,
+    n: int,
+    parts: tuple[list[Nic], tuple[DiskPlan, ...]],
+) -> BootRequest:
+    own = uuid.UUID(names.nth_id(first, n))
+    suffix = f"-{n + 1}" if stored.count > 1 else ""
+    label = names.hostname(wish.name)
+    return BootRequest(
+        instance_id=str(own),
+        name=wish.name + suffix,
+        hostname=wish.hostname or (label + suffix if label else f"server-{own}"),
+        reservation_id=names.reservation(first),
+        launch_index=n,
+        ports=[_port(own, place, nic) for place, nic in enumerate(parts[0])],
+        volumes=[_volume(own, place, disk) for place, disk in enumerate(parts[1])],
+        **shared,
+    )
+
+
+def _port(own: uuid.UUID, place_: int, nic: Nic) -> PortRequest:
+    return PortRequest(
+        port_id=nic.port_id or str(uuid.uuid5(own, f"port/{place_}")),
+        network_id=nic.network_id,
+        fixed_ip=nic.fixed_ip,
+        mine=nic.port_id is None,
+        tag=nic.tag,
+    )
+
+
+def _volume(own: uuid.UUID, place_: int, disk: DiskPlan) -> VolumeRequest:
+    return VolumeRequest(
+        volume_id=disk.volume_id or str(uuid.uuid5(own, f"volume/{place_}")),
+        attachment_id=str(uuid.uuid5(own, f"attachment/{place_}")),
+        create=disk.volume_id is None,
+        size_gb=disk.size_gb,
+        image_id=disk.image_id,
+        snapshot_id=disk.snapshot_id,
+        boot_index=disk.boot_index,
+        device=disk.device,
+        delete_on_termination=disk.delete_on_termination,
+        tag=disk.tag,
+    )

@@ -1,0 +1,125 @@
+"""One request to the compute API: who asks, at which microversion, and the way to store, policy and workflows."""
+
+import json
+from dataclasses import dataclass
+from typing import Annotated, Any, cast
+
+from fastapi import Depends, Request
+
+from api.common.context import Caller, Context
+from api.common.errors import ServiceError
+from api.common.policy import Policy
+from api.compute.contract import Operations
+from api.compute.errors import bad_request, forbidden, not_found
+from infra.database import Database
+from infra.settings import Settings
+from workflows.requests import Requester
+
+MAX_BODY = 114_688
+"""Bytes, as in Nova: 64 KiB of user data and what surrounds it."""
+
+
+@dataclass(frozen=True, slots=True)
+class ComputeCall:
+    request: Request
+    context: Context
+    version: int  # minor number of the microversion
+
+    @property
+    def settings(self) -> Settings:
+        return cast(Settings, self.request.app.state.settings)
+
+    @property
+    def db(self) -> Database:
+        return cast(Database, self.request.app.state.database)
+
+    @property
+    def operations(self) -> Operations:
+        return cast(Operations, self.request.app.state.operations)
+
+    @property
+    def policy(self) -> Policy:
+        return cast(Policy, self.request.app.state.policy)
+
+    @property
+    def query(self) -> dict[str, str]:
+        return dict(self.request.query_params)
+
+    @property
+    def requester(self) -> Requester:
+        asks = self.context
+        return Requester(token=asks.token, user_id=asks.user_id, project_id=asks.project_id, request_id=asks.request_id)
+
+    def since(self, minor: int) -> bool:
+        return self.version >= minor
+
+    def enforce(self, rule: str, **target: str) -> None:
+        self.policy.enforce(self.context, rule, self._target(target))
+
+    def allows(self, rule: str, **target: str) -> bool:
+        return self.policy.allows(self.context, rule, self._target(target))
+
+    def _target(self, target: dict[str, str]) -> dict[str, str]:
+        return {"project_id": self.context.project_id, "user_id": self.context.user_id, **target}
+
+    def url(self, path: str = "") -> str:
+        """Absolute address of `path` (which begins with a slash) below the API's version."""
+        return self.settings.url("compute", "/v2.1" + path)
+
+    def bookmark(self, path: str) -> str:
+        return self.settings.url("compute", path)
+
+    def links(self, path: str) -> list[dict[str, str]]:
+        return [{"rel": "self", "href": self.url(path)}, {"rel": "bookmark", "href": self.bookmark(path)}]
+
+
+async def compute_call(request: Request, context: Caller) -> ComputeCall:
+    """403 for a token without a project; 400 when the path names another project than the token."""
+    if not context.project_id:
+        raise forbidden("The request needs a token that is scoped to a project.")
+    named = getattr(request.state, "url_project", None)
+    if named and named.replace("-", "") != context.project_id.replace("-", ""):
+        raise bad_request(f"Malformed request URL: URL's project_id '{named}' doesn't match Context's project_id")
+    return ComputeCall(request, context, request.state.microversion)
+
+
+Call = Annotated[ComputeCall, Depends(compute_call)]
+"""Route parameter type: the authenticated call."""
+
+
+class Versions:
+    """Route dependency: the route exists from microversion 2.`first` to 2.`last`, elsewhere 404."""
+
+    def __init__(self, first: int = 1, last: int | None = None) -> None:
+        self.first, self.last = first, last
+
+    def __call__(self, call: Call) -> None:
+        if call.version < self.first or (self.last is not None and call.version > self.last):
+            raise not_found()
+
+
+def versions(first: int = 1, last: int | None = None) -> Any:
+    return Depends(Versions(first, last))
+
+
+async def read_body(request: Request, _call: Call) -> dict[str, Any]:
+    """The JSON object in the body; 413 above 112 KiB, 415 for another media type, 400 for anything else."""
+    kind = request.headers.get("content-type", "application/json").split(";")[0].strip().lower()
+    if kind not in ("application/json", "", "text/plain") and not kind.endswith("+json"):
+        raise ServiceError(415, "Unsupported Content-Type")
+    raw = bytearray()
+    async for chunk in request.stream():
+        raw += chunk
+        if len(raw) > MAX_BODY:
+            raise ServiceError(413, "Request is too large.")
+    try:
+        body = json.loads(raw)
+    except (ValueError, RecursionError) as error:
+        raise bad_request("Malformed request body") from error
+    if not isinstance(body, dict):
+        raise bad_request("Malformed request body")
+    return body
+
+
+Body = Annotated[dict[str, Any], Depends(read_body)]
+"""Route parameter type: the body's JSON object."""

@@ -1,0 +1,30 @@
+"""What the compute API asks of the workflows' side: the shape of `app.state.operations`."""
+
+from typing import Any, Protocol
+
+from workflows.requests import Accepted, BootRequest, DeleteRequest, Requester
+
+
+class Operations(Protocol):
+    """Starts operations on servers and tells how they go. Refusals are ServiceErrors in Nova's words."""
+
+    async def boot(self, request: BootRequest) -> Accepted:
+        """The record is durable; 403 over quota. The same instance id again gives the same answer."""
+
+    async def delete(self, request: DeleteRequest) -> None:
+        """Accepted; never refused."""
+
+    async def progress(self, instance_id: str) -> list[dict[str, Any]]:
+        """Steps of the running operation in the shape of ActionEvent rows; [] when nothing runs."""
+
+    async def retry(self, requester: Requester, instance_id: str) -> object:
+        """Run a failed build again; 409 when it did not fail."""
+
+    async def resume(self, requester: Requester, instance_id: str, decision: str) -> None:
+        """Go on with a parked build (`retry`), or give it up (`abort`); 409 when none is parked."""
+
+    async def console_output(self, instance_id: str, length: int | None) -> str:
+        """The last `length` lines of the console log, which lies on the server's host; None gives all."""
+
+    async def console_target(self, instance_id: str) -> str:
+        """Where the proxy reaches the server's VNC: `host:port` or `unix_socket:PATH`."""

@@ -1,0 +1,54 @@
+"""What other services tell the caller with the caller's own token: images, networks, ports, groups, volumes."""
+
+import time
+from typing import Any
+
+from keystoneauth1 import exceptions as ks_exceptions
+from keystoneauth1 import session as ks_session
+
+from api.common.errors import ServiceError
+from api.compute.call import ComputeCall
+from infra.openstack import IMAGE, NETWORK, VOLUME, UserClient
+
+CACHE_S = 2.0
+SERVICES = {IMAGE: "image", NETWORK: "network", VOLUME: "volume", "identity": "identity"}
+
+
+class Neighbours:
+    """One connection pool, and answers kept for two seconds per project where the caller says that is good enough."""
+
+    def __init__(self) -> None:
+        self.transport = ks_session.Session(timeout=30, connect_retries=1)
+        self._known: dict[tuple[str, str, str], tuple[float, Any]] = {}
+
+    def get(self, call: ComputeCall, service: str, path: str, *, cached: bool = False) -> dict[str, Any] | None:
+        """The JSON object at `path`; None for 404 (and for 403: not the caller's). 502 when the service fails."""
+        key = (call.context.project_id, service, path)
+        if cached and (known := self._known.get(key)) and known[0] > time.monotonic():
+            return known[1]  # type: ignore[no-any-return]
+        client = UserClient(self.transport, call.context.token, call.context.facts, call.settings)
+        try:
+            answer = client.get(service, path, headers={"X-OpenStack-Request-ID": call.context.request_id})
+        except ks_exceptions.ClientException as error:
+            raise ServiceError(503, f"The {SERVICES[service]} service is not reachable; try again.") from error
+        if answer.status_code in (400, 403, 404):
+            return None
+        if answer.status_code == 401:
+            raise ServiceError(401, "The request you have made requires authentication.")
+        if answer.status_code != 200:
+            raise ServiceError(503, f"The {SERVICES[service]} service answered {answer.status_code}; try again.")
+        body: dict[str, Any] = answer.json()
+        if cached:
+            self._keep(key, body)
+        return body
+
+    def _keep(self, key: tuple[str, str, str], body: Any) -> None:
+        moment = time.monotonic()
+        if len(self._known) > 500:
+            self._known = {k: v for k, v in list(self._known.items()) if v[0] > moment}
+        self._known[key] = (moment + CACHE_S, body)
+
+
+def neighbours(call: ComputeCall) -> Neighbours:
+    found: Neighbours = call.request.app.state.neighbours
+    return found

@@ -1,0 +1,89 @@
+"""Default rules of the compute API, named as Nova names them, so that an operator's policy file carries over."""
+
+READER = "rule:admin_required or (role:reader and rule:owner) or (role:member and rule:owner)"
+MEMBER = "rule:admin_required or (role:member and rule:owner)"
+ADMIN = "rule:admin_required"
+SELF = "rule:admin_required or user_id:%(user_id)s"
+ANY = "rule:any"
+
+PREFIX = "os_compute_api:"
+
+
+def _all(rule: str, *names: str) -> dict[str, str]:
+    return {PREFIX + name: rule for name in names}
+
+
+RULES: dict[str, str] = {
+    **_all(
+        READER,
+        *(f"servers:{name}" for name in ("index", "detail", "show", "show:flavor-extra-specs")),
+        *(f"server-metadata:{name}" for name in ("index", "show")),
+        *(f"os-server-tags:{name}" for name in ("index", "show")),
+        *(f"ips:{name}" for name in ("index", "show")),
+        *(f"os-attach-interfaces:{name}" for name in ("list", "show")),
+        *(f"os-volumes-attachments:{name}" for name in ("index", "show")),
+        *(f"os-instance-actions:{name}" for name in ("list", "show", "events:details")),
+        "os-security-groups:list",
+        "os-quota-sets:show",
+        "os-quota-sets:detail",
+        "os-simple-tenant-usage:show",
+        "os-server-groups:index",
+        "os-server-groups:show",
+    ),
+    **_all(
+        MEMBER,
+        *(
+            f"servers:{name}"
+            for name in ("create", "create:attach_volume", "create:attach_network", "delete", "update")
+        ),
+        *(f"server-metadata:{name}" for name in ("create", "update", "update_all", "delete")),
+        *(f"os-server-tags:{name}" for name in ("update", "update_all", "delete", "delete_all")),
+        "os-console-output",
+        "os-remote-consoles",
+        "os-lock-server:lock",
+        "os-lock-server:unlock",
+        "os-deferred-delete:force",
+        "kilonova:retry",
+        "kilonova:resume",
+        "kilonova:abort",
+    ),
+    **_all(
+        ADMIN,
+        *(f"servers:{name}" for name in ("index:get_all_tenants", "detail:get_all_tenants", "allow_all_filters")),
+        *(f"servers:{name}" for name in ("show:host_status", "create:forced_host", "create:zero_disk_flavor")),
+        "os-extended-server-attributes",
+        "os-instance-actions:events",
+        "os-lock-server:unlock:unlock_override",
+        "os-admin-actions:reset_state",
+        *(f"os-flavor-manage:{name}" for name in ("create", "update", "delete")),
+        *(f"os-flavor-extra-specs:{name}" for name in ("create", "update", "delete")),
+        *(f"os-flavor-access{name}" for name in ("", ":add_tenant_access", ":remove_tenant_access")),
+        *(f"os-services:{name}" for name in ("list", "update", "delete")),
+        *(
+            f"os-hypervisors:{name}"
+            for name in ("list", "list-detail", "show", "statistics", "search", "servers", "uptime")
+        ),
+        *(f"os-hosts:{name}" for name in ("list", "show", "update")),
+        *(f"os-quota-sets:{name}" for name in ("update", "delete")),
+        "os-availability-zone:detail",
+        "os-simple-tenant-usage:list",
+        "os-migrations:index",
+        "os-aggregates:index",
+        "os-aggregates:show",
+        "limits:other_project",
+    ),
+    **_all(SELF, *(f"os-keypairs:{name}" for name in ("index", "show", "create", "delete"))),
+    **_all(
+        ANY,
+        "flavors",
+        "os-flavor-extra-specs:index",
+        "os-flavor-extra-specs:show",
+        "limits",
+        "extensions",
+        "os-availability-zone:list",
+        "os-quota-sets:defaults",
+    ),
+    "compute:servers:create:requested_destination": ADMIN,
+    "network:attach_external_network": ADMIN,
+    "kilonova:host": "rule:admin_or_service",
+}

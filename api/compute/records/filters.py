@@ -1,0 +1,215 @@
+"""The query of GET /servers as a search: which filters a caller may use, and what each means."""
+
+import ipaddress
+from collections.abc import Callable
+from typing import Any
+
+from api.compute.call import ComputeCall
+from api.compute.errors import bad_request, forbidden
+from api.compute.records.instances import table
+from api.compute.records.search import Predicate, Search, bounded
+from api.compute.validation import boolean, timestamp, unexpected
+from api.compute.views.states import DEFAULT, states_of
+
+EXACT = {
+    "project_id": "project_id",
+    "tenant_id": "project_id",
+    "user_id": "user_id",
+    "image": "image_ref",
+    "image_ref": "image_ref",
+    "flavor": "flavor_id",
+    "host": "host",
+    "node": "host",
+    "uuid": "id",
+    "reservation_id": "reservation_id",
+    "key_name": "key_name",
+    "vm_state": "vm_state",
+    "task_state": "task_state",
+    "availability_zone": "availability_zone",
+}
+NUMBERS = {"launch_index": "launch_index", "power_state": "power_state", "progress": "progress"}
+PATTERNS = {
+    "name": "name",
+    "display_name": "name",
+    "hostname": "hostname",
+    "description": "description",
+    "display_description": "description",
+    "access_ip_v4": "access_ip_v4",
+    "access_ip_v6": "access_ip_v6",
+}
+TIMES = {"created_at": "created_at", "launched_at": "launched_at", "terminated_at": "deleted_at"}
+TAGS = ("tags", "tags-any", "not-tags", "not-tags-any")
+OTHERS = ("ip", "ip6", "status", "deleted", "soft_deleted", "changes-since", "changes-before", "all_tenants",
+          "locked", "locked_by", "config_drive", "auto_disk_config", "kernel_id", "ramdisk_id", "root_device_name",
+          "limit", "marker", "sort_key", "sort_dir")  # fmt: skip
+TENANTS = {"reservation_id", "name", "status", "image", "flavor", "ip", "changes-since", "all_tenants"}
+TENANTS_SINCE = {
+    5: {"ip6"},
+    26: set(TAGS),
+    66: {"changes-before"},
+    73: {"locked"},
+    83: {"availability_zone", "config_drive", "key_name", "created_at", "launched_at", "terminated_at",
+         "power_state", "task_state", "vm_state", "progress", "user_id"},
+}  # fmt: skip
+JOINED = ("block_device_mapping", "services", "metadata", "system_metadata", "info_cache", "security_groups")
+SORTABLE = {
+    "display_name": "name", "display_description": "description", "uuid": "id", "terminated_at": "deleted_at",
+    "node": "host", "instance_type_id": "flavor_id", "locked_by": "locked", "auto_disk_config": "created_at",
+    "kernel_id": "created_at", "ramdisk_id": "created_at", "root_device_name": "created_at",
+} | {name: name for name in ("access_ip_v4", "access_ip_v6", "availability_zone", "config_drive", "created_at", "host",
+                             "hostname", "image_ref", "key_name", "launch_index", "launched_at", "power_state",
+                             "progress", "project_id", "task_state", "updated_at", "user_id", "vm_state")}  # fmt: skip
+
+
+def search_of(call: ComputeCall, listing: str) -> Search | None:
+    """The search that the query asks for; None when nothing can match. `listing` (index, detail) names the rule of
+    `all_tenants`. 400 for bad values, 403 for other projects' or deleted servers unless an admin asks."""
+    query = _allowed(call)
+    search = Search()
+    _scope(call, query, listing, search)
+    if not _states(call, query, search) or not _existing(call, query, search):
+        return None
+    for name, text in query.items():
+        _apply(search, name, text)
+    _addresses(query, search)
+    _tags(query, search)
+    _order(call, search)
+    return search
+
+
+def _allowed(call: ComputeCall) -> dict[str, str]:
+    """The query without filters that the caller may not use: those are ignored, as in Nova."""
+    known = {*EXACT, *NUMBERS, *PATTERNS, *TIMES, *TAGS, *OTHERS}
+    for name in call.request.query_params:
+        if name in JOINED or name.startswith("_"):
+            raise bad_request(f"Invalid filter field: {name[:64]}.")
+        if call.since(75) and name not in known:
+            raise unexpected(name)
+    may = known
+    if not call.allows("os_compute_api:servers:allow_all_filters"):
+        may = TENANTS.union(*(names for minor, names in TENANTS_SINCE.items() if call.since(minor)))
+    return {name: text for name, text in call.query.items() if name in may}
+
+
+def _scope(call: ComputeCall, query: dict[str, str], listing: str, search: Search) -> None:
+    everywhere = "all_tenants" in query and boolean(query["all_tenants"] or "1", "all_tenants")
+    if everywhere:
+        call.enforce(f"os_compute_api:servers:{listing}:get_all_tenants")
+        return
+    query.pop("tenant_id", None)
+    query["project_id"] = call.context.project_id
+
+
+def _states(call: ComputeCall, query: dict[str, str], search: Search) -> bool:
+    if "status" not in query:
+        return True
+    vm_states, task_states = states_of(call.request.query_params.getlist("status"))
+    if not vm_states:
+        if call.since(38):
+            raise bad_request("Invalid status value")
+        return False
+    if vm_states == {"deleted"}:
+        if not call.context.is_admin:
+            raise forbidden("Only administrators may list deleted instances")
+        query["deleted"] = "true"
+    search.clauses.append(table.c.vm_state.in_(vm_states))
+    if DEFAULT not in task_states:
+        search.clauses.append(table.c.task_state.in_(task_states))
+    return True
+
+
+def _existing(call: ComputeCall, query: dict[str, str], search: Search) -> bool:
+    since, before = query.get("changes-since"), query.get("changes-before")
+    if since is not None:
+        search.clauses.append(table.c.updated_at >= timestamp(since, "changes-since"))
+    if before is not None:
+        search.clauses.append(table.c.updated_at <= timestamp(before, "changes-before"))
+        if since is not None and timestamp(before, "changes-before") < timestamp(since, "changes-since"):
+            raise bad_request("The value of changes-since must be less than or equal to changes-before.")
+    asked = query.get("deleted")
+    if asked is not None and asked.strip().lower() in ("1", "t", "true", "on", "y", "yes"):
+        search.clauses.append(table.c.deleted_at.is_not(None))
+    elif asked is not None or (since is None and before is None):
+        search.clauses.append(table.c.deleted_at.is_(None))
+    return True
+
+
+def _apply(search: Search, name: str, text: str) -> None:
+    if name in EXACT:
+        search.clauses.append(table.c[EXACT[name]] == text)
+    elif name in NUMBERS:
+        if not text.isascii() or not text.isdigit() or len(text) > 9:
+            raise bad_request(f"Invalid filter field: {name}.")
+        search.clauses.append(table.c[NUMBERS[name]] == int(text))
+    elif name in PATTERNS:
+        search.matching(PATTERNS[name], text)
+    elif name in TIMES:
+        search.clauses.append(table.c[TIMES[name]] == timestamp(text, name))
+    elif name in ("locked", "config_drive"):
+        wanted = boolean(text, name)
+        search.clauses.append(table.c[name].is_(wanted))
+
+
+def _addresses(query: dict[str, str], search: Search) -> None:
+    for name, version in (("ip", 4), ("ip6", 6)):
+        if name in query:
+            search.by(_has_address(query[name], version), "networks")
+
+
+def _has_address(pattern: str, version: int) -> Predicate:
+    """Whether a row has an address of `version` that equals `pattern`, or begins with a match of it."""
+    try:
+        wanted = str(ipaddress.ip_address(pattern))
+    except ValueError:
+        compiled = bounded(pattern)
+        return lambda row: any(compiled.match(ip) for ip in _ips(row["networks"]) if (":" in ip) == (version == 6))
+    return lambda row: wanted in _ips(row["networks"])
+
+
+def _ips(networks: list[dict[str, Any]] | None) -> list[str]:
+    return [
+        ip["ip_address"] if isinstance(ip, dict) else ip
+        for port in networks or ()
+        for ip in port.get("fixed_ips") or ()
+    ]
+
+
+TAG_TESTS: dict[str, Callable[[set[str], set[str]], bool]] = {
+    "tags": lambda wanted, has: wanted <= has,
+    "tags-any": lambda wanted, has: bool(wanted & has),
+    "not-tags": lambda wanted, has: not wanted <= has,
+    "not-tags-any": lambda wanted, has: not wanted & has,
+}
+
+
+def _tags(query: dict[str, str], search: Search) -> None:
+    for name, test in TAG_TESTS.items():
+        if name in query:
+            search.by(_has_tags(test, set(query[name].split(","))), "tags")
+
+
+def _has_tags(test: Callable[[set[str], set[str]], bool], wanted: set[str]) -> Predicate:
+    return lambda row: test(wanted, set(row["tags"] or ()))
+
+
+def _order(call: ComputeCall, search: Search) -> None:
+    keys = call.request.query_params.getlist("sort_key")
+    directions = call.request.query_params.getlist("sort_dir")
+    chosen: list[tuple[str, bool]] = []
+    for n, key in enumerate(keys):
+        if key not in SORTABLE and not (key == "locked" and call.since(73)):
+            if call.since(75):
+                raise bad_request(f"Invalid input for query parameters sort_key. '{key[:64]}' is not one of the keys")
+            continue
+        if key in ("host", "node") and not call.context.is_admin:
+            raise forbidden("Only administrators can sort servers by host or node")
+        chosen.append((SORTABLE.get(key, key), _descending(directions, n)))
+    search.order = chosen or [("created_at", _descending(directions, 0))]
+
+
+def _descending(directions: list[str], n: int) -> bool:
+    """The n-th direction; the last one given counts for the keys that follow, `desc` without any."""
+    text = (directions[min(n, len(directions) - 1)] if directions else "desc").strip().lower()
+    if text not in ("asc", "desc"):
+        raise bad_request(f"Unknown sort direction, must be one of: asc, desc: {text[:20]}")
+    return text == "desc"

@@ -1,0 +1,103 @@
+"""Rows of single instances: reading one that the caller may see, and the small changes that need no workflow."""
+
+from typing import Any
+
+from sqlalchemy import RowMapping, Update, select, update
+from sqlmodel import Session
+
+from api.compute.call import ComputeCall
+from api.compute.errors import conflict, is_locked, no_such_server
+from api.compute.validation import is_uuid
+from infra.tables.compute import Instance, InstanceAction, now
+
+table = Instance.__table__  # type: ignore[attr-defined]
+COLUMNS = [column for column in table.c if column.name not in ("sealed_request", "parked")]
+"""What the API shows; the sealed request is large and nobody's to see."""
+
+
+def find(session: Session, call: ComputeCall, server_id: str, *, deleted: bool = False) -> RowMapping:
+    """The row of a server of the caller's project (an admin's: of any); 404 in Nova's words otherwise."""
+    if not is_uuid(server_id):
+        raise no_such_server(server_id)
+    query = select(*COLUMNS).where(table.c.id == server_id)
+    if not call.context.is_admin:
+        query = query.where(table.c.project_id == call.context.project_id)
+    if not deleted:
+        query = query.where(table.c.deleted_at.is_(None))
+    row = session.execute(query).mappings().one_or_none()
+    if row is None:
+        raise no_such_server(server_id)
+    return row
+
+
+def read(call: ComputeCall, server_id: str, rule: str = "", *, deleted: bool = False) -> RowMapping:
+    """`find` in a session of its own; 403 unless `rule` (a compute API rule) allows the caller."""
+    with call.db.read() as session:
+        row = find(session, call, server_id, deleted=deleted)
+    if rule:
+        call.enforce(f"os_compute_api:{rule}", project_id=row["project_id"], user_id=row["user_id"])
+    return row
+
+
+def require_unlocked(call: ComputeCall, row: RowMapping) -> None:
+    """409 when the server is locked, unless an admin asks."""
+    if row["locked"] and not call.context.is_admin:
+        raise is_locked(row["id"])
+
+
+def change(session: Session, server_id: str, **values: Any) -> RowMapping:
+    """Set columns of one living server; the row as it is then. 404 when it went away meanwhile."""
+    changed = session.execute(_living(server_id).values(updated_at=now(), **values).returning(*COLUMNS))
+    row = changed.mappings().one_or_none()
+    if row is None:
+        raise no_such_server(server_id)
+    return row
+
+
+def _living(server_id: str) -> Update:
+    return update(table).where(table.c.id == server_id, table.c.deleted_at.is_(None))
+
+
+def record_action(session: Session, call: ComputeCall, row: RowMapping, action: str) -> None:
+    """An action that is finished as soon as it is asked for, in the server's event list."""
+    asks, moment = call.requester, now()
+    if session.get(InstanceAction, (row["id"], asks.request_id)) is None:
+        session.add(
+            InstanceAction(
+                instance_id=row["id"],
+                request_id=asks.request_id,
+                action=action,
+                user_id=asks.user_id,
+                project_id=asks.project_id,
+                start_time=moment,
+                finish_time=moment,
+            )
+        )
+
+
+def lock(call: ComputeCall, row: RowMapping, reason: str | None) -> None:
+    by = "owner" if row["project_id"] == call.context.project_id and not call.context.is_admin else "admin"
+    with call.db.write() as session:
+        change(session, row["id"], locked=True, locked_by=by, locked_reason=reason)
+        record_action(session, call, row, "lock")
+
+
+def unlock(call: ComputeCall, row: RowMapping) -> None:
+    """An admin's lock needs an admin: 403."""
+    if row["locked_by"] == "admin":
+        call.enforce("os_compute_api:os-lock-server:unlock:unlock_override", project_id=row["project_id"])
+    with call.db.write() as session:
+        change(session, row["id"], locked=False, locked_by=None, locked_reason=None)
+        record_action(session, call, row, "unlock")
+
+
+def reset_state(call: ComputeCall, row: RowMapping, vm_state: str) -> None:
+    """409 while an operation works on the server: it would overwrite the state."""
+    with call.db.write() as session:
+        current = find(session, call, row["id"])
+        if current["task_state"] is not None:
+            raise conflict(
+                f"Cannot 'reset_state' instance {row['id']} while it is in task_state {current['task_state']}"
+            )
+        change(session, row["id"], vm_state=vm_state)
+        record_action(session, call, row, "reset_state")

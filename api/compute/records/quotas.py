@@ -1,0 +1,57 @@
+"""Limits of projects, and what counts against them."""
+
+from sqlalchemy import delete, func, select
+from sqlmodel import Session
+
+from infra.tables.compute import Instance, Quota
+
+DEFAULTS = {
+    "instances": 10,
+    "cores": 20,
+    "ram": 51200,
+    "metadata_items": 128,
+    "injected_files": 5,
+    "injected_file_content_bytes": 10240,
+    "injected_file_path_bytes": 255,
+    "key_pairs": 100,
+    "server_groups": 10,
+    "server_group_members": 10,
+    "fixed_ips": -1,
+    "floating_ips": -1,
+    "security_groups": -1,
+    "security_group_rules": -1,
+}
+"""Nova's defaults; -1 is unlimited. `ram` is in MiB."""
+NETWORK = ("fixed_ips", "floating_ips", "security_groups", "security_group_rules")
+FILES = ("injected_files", "injected_file_content_bytes", "injected_file_path_bytes")
+quotas = Quota.__table__  # type: ignore[attr-defined]
+
+
+def limits(session: Session, project_id: str) -> dict[str, int]:
+    query = select(quotas.c.resource, quotas.c.hard_limit).where(quotas.c.project_id == project_id)
+    return DEFAULTS | {row.resource: row.hard_limit for row in session.execute(query)}
+
+
+def used(session: Session, project_id: str) -> dict[str, int]:
+    """Instances, cores and ram of the project's servers, those in ERROR included."""
+    c = Instance.__table__.c  # type: ignore[attr-defined]
+    query = select(func.count(), func.sum(c.vcpus), func.sum(c.memory_mb)).where(
+        c.project_id == project_id, c.deleted_at.is_(None)
+    )
+    count, cores, ram = session.execute(query).one()
+    return {"instances": count, "cores": int(cores or 0), "ram": int(ram or 0)}
+
+
+def shown(minor: int) -> list[str]:
+    """Resources that the microversion shows: the network's until 2.35, injected files until 2.56."""
+    hidden = (*(NETWORK if minor >= 36 else ()), *(FILES if minor >= 57 else ()))
+    return [resource for resource in DEFAULTS if resource not in hidden]
+
+
+def store(session: Session, project_id: str, values: dict[str, int]) -> None:
+    for resource, limit in values.items():
+        session.merge(Quota(project_id=project_id, resource=resource, hard_limit=limit))
+
+
+def reset(session: Session, project_id: str) -> None:
+    session.execute(delete(quotas).where(quotas.c.project_id == project_id))

@@ -1,0 +1,97 @@
+"""What compute hosts report: that they live, what they have, what their guests do. Cheap, since every host calls
+every few seconds."""
+
+import uuid
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import func, insert, select, update
+from sqlmodel import Session
+
+from api.compute.errors import bad_request
+from api.compute.records.hosts import COMPUTE, nodes, services
+from api.compute.schemas.services import GuestEvent, HostReport
+from infra.tables.compute import Allocation, Instance, now
+
+held, servers = Allocation.__table__, Instance.__table__  # type: ignore[attr-defined]
+RUNNING, SHUTDOWN, CRASHED = 1, 4, 6
+
+
+def heartbeat(session: Session, host: str, report: HostReport) -> tuple[str, bool]:
+    """Write the report; (the service's id, whether it is disabled). Three statements, more for a new host."""
+    known = session.execute(
+        update(services)
+        .where(services.c.binary == COMPUTE, services.c.host == host)
+        .values(last_seen=now(), zone=report.zone)
+        .returning(services.c.id, services.c.disabled)
+    ).one_or_none()
+    if known is None:
+        service_id = str(uuid.uuid4())
+        number = (session.scalar(select(func.max(services.c.number))) or 0) + 1
+        session.execute(
+            insert(services).values(
+                id=service_id, number=number, binary=COMPUTE, host=host, zone=report.zone, disabled=False,
+                forced_down=False, last_seen=now(), updated_at=now(),
+            )
+        )  # fmt: skip
+        _write_node(session, host, report)
+        return service_id, False
+    _write_node(session, host, report)
+    return known.id, known.disabled
+
+
+def _write_node(session: Session, host: str, report: HostReport) -> None:
+    values: dict[str, Any] = report.model_dump(exclude={"zone", "started_at"})
+    values["started_at"] = _moment(report.started_at)
+    changed = session.execute(update(nodes).where(nodes.c.host == host).values(**values))
+    if not changed.rowcount:  # type: ignore[attr-defined]
+        number = (session.scalar(select(func.max(nodes.c.number))) or 0) + 1
+        session.execute(insert(nodes).values(host=host, id=str(uuid.uuid4()), number=number, **values))
+
+
+def _moment(text: str | None) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise bad_request("Invalid input for field/attribute host/started_at. It is not a 'date-time'") from error
+    return moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment
+
+
+def claims(session: Session, host: str) -> list[dict[str, Any]]:
+    """Every allocation on the host, with its server's states (null when there is no such server)."""
+    query = (
+        select(held.c.instance_id, held.c.attempt, servers.c.vm_state, servers.c.task_state)
+        .select_from(held.outerjoin(servers, servers.c.id == held.c.instance_id))
+        .where(held.c.host == host)
+        .order_by(held.c.instance_id)
+    )
+    return [dict(row) for row in session.execute(query).mappings()]
+
+
+def claim(session: Session, host: str, instance_id: str) -> dict[str, Any] | None:
+    query = select(held.c.instance_id, held.c.attempt).where(held.c.host == host, held.c.instance_id == instance_id)
+    row = session.execute(query).mappings().one_or_none()
+    return dict(row) if row else None
+
+
+def apply_event(session: Session, host: str, event: GuestEvent) -> None:
+    """A guest's new power state. A server that an operation works on, or on another host, is left alone."""
+    values: dict[str, Any] = {"power_state": event.power_state, "updated_at": now()}
+    if event.power_state in (SHUTDOWN, CRASHED):
+        values |= {"vm_state": "stopped", "power_state": SHUTDOWN}
+    elif event.power_state == RUNNING:
+        values["vm_state"] = "active"
+    session.execute(
+        update(servers)
+        .where(
+            servers.c.id == event.instance_id,
+            servers.c.host == host,
+            servers.c.task_state.is_(None),
+            servers.c.vm_state.in_(("active", "stopped")),
+            servers.c.deleted_at.is_(None),
+            servers.c.power_state != values["power_state"],
+        )
+        .values(**values)
+    )

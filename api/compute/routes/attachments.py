@@ -1,0 +1,126 @@
+"""What is attached to a server: ports, volumes, security groups (Compute API reference, each by its own chapter)."""
+
+import uuid
+from typing import Any
+
+from fastapi import APIRouter, Response
+from fastapi.responses import JSONResponse
+
+from api.compute.call import Call, ComputeCall
+from api.compute.errors import not_found
+from api.compute.neighbours import neighbours
+from api.compute.paging import Page
+from api.compute.records import instances
+from api.compute.validation import check_query
+from infra.openstack import NETWORK
+
+router = APIRouter()
+
+
+@router.get("/servers/{server_id}/os-interface")
+def list_interfaces(call: Call, server_id: str) -> Response:
+    """The server's ports as the network service knows them."""
+    row = instances.read(call, server_id, "os-attach-interfaces:list")
+    return JSONResponse({"interfaceAttachments": [_interface(call, row, port) for port in _ports(call, row["id"])]})
+
+
+@router.get("/servers/{server_id}/os-interface/{port_id}")
+def show_interface(call: Call, server_id: str, port_id: str) -> Response:
+    """One port of the server."""
+    row = instances.read(call, server_id, "os-attach-interfaces:show")
+    for port in _ports(call, row["id"]):
+        if port["id"] == port_id:
+            return JSONResponse({"interfaceAttachment": _interface(call, row, port)})
+    raise not_found(f"Instance {server_id} does not have a port with id {port_id[:64]}")
+
+
+def _ports(call: ComputeCall, server_id: str) -> list[dict[str, Any]]:
+    body = neighbours(call).get(call, NETWORK, f"/v2.0/ports?device_id={server_id}")
+    return list((body or {}).get("ports", []))
+
+
+def _interface(call: ComputeCall, row: Any, port: dict[str, Any]) -> dict[str, Any]:
+    shown = {
+        "net_id": port["network_id"],
+        "port_id": port["id"],
+        "mac_addr": port["mac_address"],
+        "port_state": port.get("status"),
+        "fixed_ips": port.get("fixed_ips") or [],
+    }
+    if call.since(70):
+        tags = {known["port_id"]: known.get("tag") for known in row["networks"] or ()}
+        shown["tag"] = tags.get(port["id"])
+    return shown
+
+
+@router.get("/servers/{server_id}/os-volume_attachments")
+def list_volume_attachments(call: Call, server_id: str) -> Response:
+    """The server's volumes."""
+    check_query(call, "limit", "offset")
+    row = instances.read(call, server_id, "os-volumes-attachments:index")
+    offset = call.query.get("offset", "0")
+    volumes = (row["volumes"] or [])[int(offset) if offset.isdigit() else 0 :][: Page.of(call).limit]
+    return JSONResponse({"volumeAttachments": [_attachment(call, server_id, volume) for volume in volumes]})
+
+
+@router.get("/servers/{server_id}/os-volume_attachments/{volume_id}")
+def show_volume_attachment(call: Call, server_id: str, volume_id: str) -> Response:
+    """One volume of the server."""
+    row = instances.read(call, server_id, "os-volumes-attachments:show")
+    for volume in row["volumes"] or ():
+        if volume["volume_id"] == volume_id:
+            return JSONResponse({"volumeAttachment": _attachment(call, server_id, volume)})
+    raise not_found(f"Instance {server_id} is not attached to volume {volume_id[:64]}")
+
+
+def _attachment(call: ComputeCall, server_id: str, volume: dict[str, Any]) -> dict[str, Any]:
+    shown: dict[str, Any] = {"volumeId": volume["volume_id"], "serverId": server_id}
+    if device := volume.get("device"):
+        shown["device"] = device if device.startswith("/") else f"/dev/{device}"
+    if call.since(70):
+        shown["tag"] = volume.get("tag")
+    if call.since(79):
+        shown["delete_on_termination"] = bool(volume.get("delete_on_termination"))
+    if call.since(89):
+        shown["attachment_id"] = volume.get("attachment_id")
+        shown["bdm_uuid"] = str(uuid.uuid5(uuid.UUID(server_id), f"bdm/{volume['volume_id']}"))
+    else:
+        shown["id"] = volume["volume_id"]
+    return shown
+
+
+@router.get("/servers/{server_id}/os-security-groups")
+def list_security_groups(call: Call, server_id: str) -> Response:
+    """The security groups of the server's ports, in the shape that the old network service gave them."""
+    row = instances.read(call, server_id, "os-security-groups:list")
+    ids = {group for port in _ports(call, row["id"]) for group in port.get("security_groups") or ()}
+    if not ids:
+        return JSONResponse({"security_groups": []})
+    wanted = "&".join(f"id={group}" for group in sorted(ids))
+    body = neighbours(call).get(call, NETWORK, f"/v2.0/security-groups?{wanted}")
+    found = [group for group in (body or {}).get("security_groups", []) if group["id"] in ids]
+    return JSONResponse({"security_groups": [_group(group) for group in found]})
+
+
+def _group(group: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "id": group["id"],
+        "name": group["name"],
+        "description": group.get("description", ""),
+        "tenant_id": group.get("project_id") or group.get("tenant_id"),
+        "rules": [_rule(rule) for rule in group.get("security_group_rules", []) if rule.get("direction") == "ingress"],
+    }
+
+
+def _rule(rule: dict[str, Any]) -> dict[str, Any]:
+    remote = rule.get("remote_group_id")
+    open_to = rule.get("remote_ip_prefix") or ("::/0" if rule.get("ethertype") == "IPv6" else "0.0.0.0/0")
+    return {
+        "id": rule["id"],
+        "parent_group_id": rule.get("security_group_id"),
+        "ip_protocol": rule.get("protocol"),
+        "from_port": rule.get("port_range_min"),
+        "to_port": rule.get("port_range_max"),
+        "group": {"name": remote, "tenant_id": rule.get("project_id")} if remote else {},
+        "ip_range": {} if remote else {"cidr": open_to},
+    }

@@ -1,0 +1,40 @@
+"""Consoles behind one-time tokens (Compute API reference, "Server consoles")."""
+
+from urllib.parse import quote
+
+from fastapi import APIRouter, Response
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import JSONResponse
+from sqlalchemy import RowMapping
+
+from api.compute.call import Body, Call, ComputeCall, versions
+from api.compute.errors import bad_request, not_ready
+from api.compute.records import consoles, instances
+from api.compute.schemas.actions import RemoteConsole
+from api.compute.validation import parse
+
+router = APIRouter()
+RUNNING = 1
+KINDS = {"vnc": ("novnc", "xvpvnc"), "spice": ("spice-html5",), "serial": ("serial",), "mks": ("webmks",)}
+
+
+@router.post("/servers/{server_id}/remote-consoles", dependencies=[versions(6)])
+async def create_console(call: Call, server_id: str, body: Body) -> Response:
+    """Address of a console in the browser; noVNC is the kind that is built."""
+    wish = parse(call, RemoteConsole, body, "remote_console")
+    row = await run_in_threadpool(instances.read, call, server_id, "os-remote-consoles")
+    if wish.protocol in KINDS and wish.type not in KINDS[wish.protocol]:
+        raise bad_request(f"Invalid console type {wish.type}")
+    url = await vnc_console(call, row, wish.type)
+    return JSONResponse({"remote_console": {"protocol": wish.protocol, "type": wish.type, "url": url}})
+
+
+async def vnc_console(call: ComputeCall, row: RowMapping, kind: str) -> str:
+    """400 for a kind that is not served, 409 while the guest does not run."""
+    if kind != "novnc":
+        raise bad_request(f"Unavailable console type {kind}.")
+    if not row["host"] or row["power_state"] != RUNNING or row["vm_state"] == "building":
+        raise not_ready(row["id"])
+    target = await call.operations.console_target(row["id"])
+    token = await run_in_threadpool(consoles.grant, call.db, row["id"], target)
+    return call.settings.url("console", "/vnc_auto.html?path=" + quote(f"?token={token}", safe=""))

@@ -1,0 +1,69 @@
+"""What compute workers and the console proxy ask of the control plane: they have no database of their own."""
+
+from fastapi import APIRouter, Depends, Response
+from fastapi.responses import JSONResponse
+from sqlalchemy.exc import IntegrityError
+
+from api.compute.call import Body, Call
+from api.compute.errors import bad_request, not_found
+from api.compute.records import consoles, reports
+from api.compute.schemas.services import ConsoleUse, GuestEvents, HostReport
+from api.compute.validation import check, parse
+
+
+def _host_only(call: Call) -> None:
+    call.enforce("kilonova:host")
+
+
+router = APIRouter(prefix="/kilonova", dependencies=[Depends(_host_only)])
+
+
+@router.put("/hosts/{host}")
+def report_host(call: Call, host: str, body: Body) -> Response:
+    """A host's heartbeat with its inventory."""
+    if not 0 < len(host) <= 255:
+        raise bad_request("Invalid input for field/attribute host.")
+    report = parse(call, HostReport, body, "host")
+    try:
+        with call.db.write() as session:
+            service_id, disabled = reports.heartbeat(session, host, report)
+    except IntegrityError:  # the same new host, reported twice at the same time
+        with call.db.write() as session:
+            service_id, disabled = reports.heartbeat(session, host, report)
+    return JSONResponse({"host": {"id": service_id, "disabled": disabled}})
+
+
+@router.get("/hosts/{host}/claims")
+def list_claims(call: Call, host: str) -> Response:
+    """Every claim on the host."""
+    with call.db.read() as session:
+        return JSONResponse({"claims": reports.claims(session, host)})
+
+
+@router.get("/hosts/{host}/claims/{instance_id}")
+def show_claim(call: Call, host: str, instance_id: str) -> Response:
+    """The host's claim on one server; 404 when it has none (any more)."""
+    with call.db.read() as session:
+        found = reports.claim(session, host, instance_id)
+    if found is None:
+        raise not_found(f"Host {host[:255]} has no claim on instance {instance_id[:64]}.")
+    return JSONResponse({"claim": found})
+
+
+@router.post("/hosts/{host}/events", status_code=204)
+def report_events(call: Call, host: str, body: Body) -> Response:
+    """What happened to guests without anybody's asking."""
+    wish = check(GuestEvents, body, "")
+    with call.db.write() as session:
+        for event in wish.events:
+            reports.apply_event(session, host, event)
+    return Response(status_code=204)
+
+
+@router.post("/consoles")
+def use_console(call: Call, body: Body) -> Response:
+    """Where a console token leads; it is used up by asking."""
+    found = consoles.use(call.db, check(ConsoleUse, body, "").token)
+    if found is None:
+        raise not_found("The console token is unknown, used or expired.")
+    return JSONResponse({"console": {"target": found[0], "instance_id": found[1]}})

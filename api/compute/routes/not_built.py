@@ -1,0 +1,123 @@
+"""The rest of Nova's API: empty lists where there can be nothing, 501 where something is not built."""
+
+from typing import Any
+
+from fastapi import APIRouter, Response
+from fastapi.responses import JSONResponse
+
+from api.compute.call import Call, versions
+from api.compute.errors import not_found, not_implemented
+from api.compute.records import instances
+
+router = APIRouter()
+
+
+@router.get("/os-aggregates")
+def list_aggregates(call: Call) -> Response:
+    """Host aggregates: none."""
+    call.enforce("os_compute_api:os-aggregates:index")
+    return JSONResponse({"aggregates": []})
+
+
+@router.get("/os-aggregates/{aggregate_id}")
+def show_aggregate(call: Call, aggregate_id: str) -> Response:
+    """404: there are no aggregates."""
+    call.enforce("os_compute_api:os-aggregates:show")
+    raise not_found(f"Aggregate {aggregate_id[:64]} could not be found.")
+
+
+@router.get("/os-server-groups")
+def list_server_groups(call: Call) -> Response:
+    """Server groups: none."""
+    call.enforce("os_compute_api:os-server-groups:index")
+    return JSONResponse({"server_groups": []})
+
+
+@router.get("/os-server-groups/{group_id}")
+def show_server_group(call: Call, group_id: str) -> Response:
+    """404: there are no server groups."""
+    call.enforce("os_compute_api:os-server-groups:show")
+    raise not_found(f"Instance group {group_id[:64]} could not be found.")
+
+
+@router.get("/os-migrations")
+def list_migrations(call: Call) -> Response:
+    """Migrations: none."""
+    call.enforce("os_compute_api:os-migrations:index")
+    return JSONResponse({"migrations": []})
+
+
+@router.get("/servers/{server_id}/migrations", dependencies=[versions(23)])
+def list_server_migrations(call: Call, server_id: str) -> Response:
+    """Migrations of a server: none."""
+    instances.read(call, server_id, "servers:show")
+    return JSONResponse({"migrations": []})
+
+
+@router.get("/servers/{server_id}/os-server-password")
+def show_server_password(call: Call, server_id: str) -> Response:
+    """The password that the guest itself set: none."""
+    instances.read(call, server_id, "servers:show")
+    return JSONResponse({"password": ""})
+
+
+async def not_built(_call: Call) -> Response:
+    """Not built: 501."""
+    raise not_implemented()
+
+
+NOT_BUILT: list[tuple[str, str, int, int | None]] = [
+    ("POST", "/os-aggregates", 1, None),
+    ("PUT DELETE", "/os-aggregates/{aggregate_id}", 1, None),
+    ("POST", "/os-aggregates/{aggregate_id}/action", 1, None),
+    ("POST", "/os-aggregates/{aggregate_id}/images", 81, None),
+    ("POST", "/os-server-groups", 1, None),
+    ("DELETE", "/os-server-groups/{group_id}", 1, None),
+    ("POST", "/os-server-external-events", 1, None),
+    ("GET", "/os-console-auth-tokens/{token}", 1, None),
+    ("GET", "/os-instance_usage_audit_log", 1, None),
+    ("GET", "/os-instance_usage_audit_log/{before}", 1, None),
+    ("POST", "/os-assisted-volume-snapshots", 1, None),
+    ("DELETE", "/os-assisted-volume-snapshots/{snapshot_id}", 1, None),
+    ("GET PUT", "/os-quota-class-sets/{class_name}", 1, None),
+    ("PUT", "/os-hosts/{host}", 1, 42),
+    ("GET", "/os-hosts/{host}/{power_action}", 1, 42),
+    ("GET", "/servers/{server_id}/diagnostics", 1, None),
+    ("GET", "/servers/{server_id}/topology", 78, None),
+    ("DELETE", "/servers/{server_id}/os-server-password", 1, None),
+    ("GET", "/servers/{server_id}/os-virtual-interfaces", 1, 43),
+    ("POST", "/servers/{server_id}/os-interface", 1, None),
+    ("DELETE", "/servers/{server_id}/os-interface/{port_id}", 1, None),
+    ("POST", "/servers/{server_id}/os-volume_attachments", 1, None),
+    ("PUT DELETE", "/servers/{server_id}/os-volume_attachments/{volume_id}", 1, None),
+    ("GET DELETE", "/servers/{server_id}/migrations/{migration_id}", 23, None),
+    ("POST", "/servers/{server_id}/migrations/{migration_id}/action", 22, None),
+    # proxies to other services, which Nova dropped at 2.36 and 2.39
+    ("GET", "/images", 1, 35),
+    ("GET", "/images/detail", 1, 35),
+    ("GET DELETE", "/images/{image_id}", 1, 35),
+    ("GET POST PUT", "/images/{image_id}/metadata", 1, 38),
+    ("GET", "/os-networks", 1, 35),
+    ("GET", "/os-networks/{network_id}", 1, 35),
+    ("GET", "/os-tenant-networks", 1, 35),
+    ("GET", "/os-tenant-networks/{network_id}", 1, 35),
+    ("GET POST", "/os-security-groups", 1, 35),
+    ("GET PUT DELETE", "/os-security-groups/{group_id}", 1, 35),
+    ("POST", "/os-security-group-rules", 1, 35),
+    ("DELETE", "/os-security-group-rules/{rule_id}", 1, 35),
+    ("GET POST", "/os-floating-ips", 1, 35),
+    ("GET DELETE", "/os-floating-ips/{address_id}", 1, 35),
+    ("GET", "/os-floating-ip-pools", 1, 35),
+    ("GET POST", "/os-volumes", 1, 35),
+    ("GET", "/os-volumes/detail", 1, 35),
+    ("GET DELETE", "/os-volumes/{volume_id}", 1, 35),
+    ("GET POST", "/os-snapshots", 1, 35),
+    ("GET DELETE", "/os-snapshots/{snapshot_id}", 1, 35),
+    ("GET", "/os-baremetal-nodes", 1, 35),
+    ("GET", "/os-baremetal-nodes/{node_id}", 1, 35),
+]
+"""Methods, path, first and last microversion."""
+
+for methods, path, first, last in NOT_BUILT:
+    options: dict[str, Any] = {"methods": methods.split(), "dependencies": [versions(first, last)]}
+    router.add_api_route(path, not_built, **options)

@@ -1,0 +1,136 @@
+"""Limits of projects (Compute API reference, "Quota sets" and "Limits")."""
+
+from typing import Any
+
+from fastapi import APIRouter, Response
+from fastapi.responses import JSONResponse
+
+from api.compute.call import Body, Call, ComputeCall
+from api.compute.errors import bad_request
+from api.compute.neighbours import neighbours
+from api.compute.records import quotas
+from api.compute.schemas.services import QuotaUpdate
+from api.compute.validation import check_query, parse
+
+router = APIRouter()
+RULE = "os_compute_api:os-quota-sets:"
+LIMITS = {
+    "ram": ("maxTotalRAMSize",),
+    "instances": ("maxTotalInstances",),
+    "cores": ("maxTotalCores",),
+    "key_pairs": ("maxTotalKeypairs",),
+    "floating_ips": ("maxTotalFloatingIps",),
+    "metadata_items": ("maxServerMeta", "maxImageMeta"),
+    "injected_files": ("maxPersonality",),
+    "injected_file_content_bytes": ("maxPersonalitySize",),
+    "security_groups": ("maxSecurityGroups",),
+    "security_group_rules": ("maxSecurityGroupRules",),
+    "server_groups": ("maxServerGroups",),
+    "server_group_members": ("maxServerGroupMembers",),
+}
+USED = {
+    "ram": "totalRAMUsed",
+    "cores": "totalCoresUsed",
+    "instances": "totalInstancesUsed",
+    "floating_ips": "totalFloatingIpsUsed",
+    "security_groups": "totalSecurityGroupsUsed",
+    "server_groups": "totalServerGroupsUsed",
+}
+
+
+def _require_project(call: ComputeCall, project_id: str) -> None:
+    """400 for a project that identity does not know."""
+    if project_id != call.context.project_id:
+        if not project_id.replace("-", "").isalnum() or len(project_id) > 64:
+            raise bad_request(f"Project ID {project_id[:64]} is not a valid project.")
+        if neighbours(call).get(call, "identity", f"/projects/{project_id}", cached=True) is None:
+            raise bad_request(f"Project ID {project_id} is not a valid project.")
+
+
+def _set(call: ComputeCall, values: dict[str, Any], project_id: str = "") -> Response:
+    shown = {name: values[name] for name in quotas.shown(call.version) if name in values}
+    return JSONResponse({"quota_set": ({"id": project_id} if project_id else {}) | shown})
+
+
+@router.get("/os-quota-sets/{project_id}")
+def show_quotas(call: Call, project_id: str) -> Response:
+    """A project's limits."""
+    check_query(call, "user_id", "usage")
+    call.enforce(RULE + "show", project_id=project_id)
+    _require_project(call, project_id)
+    with call.db.read() as session:
+        return _set(call, quotas.limits(session, project_id), project_id)
+
+
+@router.get("/os-quota-sets/{project_id}/detail")
+def show_quotas_detail(call: Call, project_id: str) -> Response:
+    """A project's limits with what is in use."""
+    check_query(call, "user_id")
+    call.enforce(RULE + "detail", project_id=project_id)
+    _require_project(call, project_id)
+    with call.db.read() as session:
+        limits, used = quotas.limits(session, project_id), quotas.used(session, project_id)
+    values = {name: {"limit": limit, "in_use": used.get(name, 0), "reserved": 0} for name, limit in limits.items()}
+    return _set(call, values, project_id)
+
+
+@router.get("/os-quota-sets/{project_id}/defaults")
+def show_default_quotas(call: Call, project_id: str) -> Response:
+    """Limits of a project for which nothing was set."""
+    call.enforce(RULE + "defaults")
+    return _set(call, quotas.DEFAULTS, project_id)
+
+
+@router.put("/os-quota-sets/{project_id}")
+def update_quotas(call: Call, project_id: str, body: Body) -> Response:
+    """Set limits; below what is in use only with `force`."""
+    check_query(call, "user_id")
+    call.enforce(RULE + "update", project_id=project_id)
+    wish = parse(call, QuotaUpdate, body, "quota_set")
+    if wish.networks is not None:
+        raise bad_request("The networks quota has been removed")
+    _require_project(call, project_id)
+    values = {name: limit for name, limit in wish.model_dump(exclude={"force"}).items() if limit is not None}
+    with call.db.write() as session:
+        used = quotas.used(session, project_id)
+        for name, limit in values.items():
+            if 0 <= limit < used.get(name, 0) and not wish.force:
+                raise bad_request(
+                    f"Quota limit {limit} for {name} must be greater than or equal to already used and reserved "
+                    f"{used[name]}."
+                )
+        quotas.store(session, project_id, values)
+        session.flush()
+        return _set(call, quotas.limits(session, project_id))
+
+
+@router.delete("/os-quota-sets/{project_id}", status_code=202)
+def delete_quotas(call: Call, project_id: str) -> Response:
+    """Back to the defaults."""
+    check_query(call, "user_id")
+    call.enforce(RULE + "delete", project_id=project_id)
+    with call.db.write() as session:
+        quotas.reset(session, project_id)
+    return Response(status_code=202)
+
+
+@router.get("/limits")
+def show_limits(call: Call) -> Response:
+    """The project's limits and what is used of them, in one flat object."""
+    check_query(call, "tenant_id", "reserved")
+    call.enforce("os_compute_api:limits")
+    project_id = call.query.get("tenant_id", call.context.project_id)
+    if project_id != call.context.project_id:
+        call.enforce("os_compute_api:limits:other_project")
+    with call.db.read() as session:
+        limits, used = quotas.limits(session, project_id), quotas.used(session, project_id)
+    shown = quotas.shown(call.version)
+    absolute = {
+        name: limits[resource]
+        for resource, names in LIMITS.items()
+        if resource in shown
+        for name in names
+        if name != "maxImageMeta" or not call.since(39)
+    }
+    absolute |= {name: used.get(resource, 0) for resource, name in USED.items() if resource in shown}
+    return JSONResponse({"limits": {"rate": [], "absolute": absolute}})

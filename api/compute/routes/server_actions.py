@@ -1,0 +1,112 @@
+"""POST /servers/{id}/action: one door to many actions (Compute API reference, "Servers - run an action")."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from fastapi import APIRouter, Response
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import JSONResponse
+from sqlalchemy import RowMapping
+
+from api.compute.call import Body, Call, ComputeCall
+from api.compute.errors import bad_request, not_found, not_implemented, not_ready
+from api.compute.records import instances
+from api.compute.routes.consoles import vnc_console
+from api.compute.schemas.actions import NOT_BUILT, ConsoleOutput, Lock, ResetState, VncConsole
+from api.compute.validation import parse
+from workflows.requests import DeleteRequest
+
+router = APIRouter()
+Handler = Callable[[ComputeCall, RowMapping, dict[str, Any]], Awaitable[Response]]
+UNPRINTABLE = {code: None for code in range(32) if code not in (9, 10)}
+
+
+@router.post("/servers/{server_id}/action")
+async def run_action(call: Call, server_id: str, body: Body) -> Response:
+    """Run the action that the body's only key names."""
+    if len(body) != 1:
+        raise bad_request("Malformed request body")
+    name = next(iter(body))
+    if name in NOT_BUILT:
+        first, last = NOT_BUILT[name]
+        if not first <= call.version <= last:
+            raise not_found()
+        await run_in_threadpool(instances.read, call, server_id)
+        raise not_implemented(f"The action {name} is not implemented.")
+    if name not in ACTIONS:
+        raise bad_request(f"There is no such action: {name[:64]}")
+    rule, last, handler = ACTIONS[name]
+    if call.version > last:
+        raise not_found()
+    row = await run_in_threadpool(instances.read, call, server_id, rule)
+    return await handler(call, row, {name: body[name] or {}})
+
+
+async def get_console_output(call: ComputeCall, row: RowMapping, body: dict[str, Any]) -> Response:
+    wish = parse(call, ConsoleOutput, body, "os-getConsoleOutput")
+    if not row["host"]:
+        raise not_ready(row["id"])
+    length = None if wish.length in (None, -1) else wish.length
+    text = await call.operations.console_output(row["id"], length)
+    return JSONResponse({"output": text.translate(UNPRINTABLE)})
+
+
+async def get_vnc_console(call: ComputeCall, row: RowMapping, body: dict[str, Any]) -> Response:
+    wish = parse(call, VncConsole, body, "os-getVNCConsole")
+    url = await vnc_console(call, row, wish.type)
+    return JSONResponse({"console": {"type": wish.type, "url": url}})
+
+
+async def force_delete(call: ComputeCall, row: RowMapping, _body: dict[str, Any]) -> Response:
+    instances.require_unlocked(call, row)
+    await call.operations.delete(DeleteRequest(requester=call.requester, instance_id=row["id"]))
+    return Response(status_code=202)
+
+
+async def reset_state(call: ComputeCall, row: RowMapping, body: dict[str, Any]) -> Response:
+    wish = parse(call, ResetState, body, "os-resetState")
+    await run_in_threadpool(instances.reset_state, call, row, wish.state)
+    return Response(status_code=202)
+
+
+async def lock(call: ComputeCall, row: RowMapping, body: dict[str, Any]) -> Response:
+    wish = parse(call, Lock, body, "lock") if call.since(73) else Lock()
+    await run_in_threadpool(instances.lock, call, row, wish.locked_reason)
+    return Response(status_code=202)
+
+
+async def unlock(call: ComputeCall, row: RowMapping, _body: dict[str, Any]) -> Response:
+    await run_in_threadpool(instances.unlock, call, row)
+    return Response(status_code=202)
+
+
+async def retry(call: ComputeCall, row: RowMapping, _body: dict[str, Any]) -> Response:
+    instances.require_unlocked(call, row)
+    await call.operations.retry(call.requester, row["id"])
+    return Response(status_code=202)
+
+
+async def resume(call: ComputeCall, row: RowMapping, _body: dict[str, Any]) -> Response:
+    instances.require_unlocked(call, row)
+    await call.operations.resume(call.requester, row["id"], "retry")
+    return Response(status_code=202)
+
+
+async def abort(call: ComputeCall, row: RowMapping, _body: dict[str, Any]) -> Response:
+    instances.require_unlocked(call, row)
+    await call.operations.resume(call.requester, row["id"], "abort")
+    return Response(status_code=202)
+
+
+ACTIONS: dict[str, tuple[str, int, Handler]] = {
+    "os-getConsoleOutput": ("os-console-output", 1000, get_console_output),
+    "os-getVNCConsole": ("os-remote-consoles", 5, get_vnc_console),
+    "forceDelete": ("os-deferred-delete:force", 1000, force_delete),
+    "os-resetState": ("os-admin-actions:reset_state", 1000, reset_state),
+    "lock": ("os-lock-server:lock", 1000, lock),
+    "unlock": ("os-lock-server:unlock", 1000, unlock),
+    "kilonova:retry": ("kilonova:retry", 1000, retry),
+    "kilonova:resume": ("kilonova:resume", 1000, resume),
+    "kilonova:abort": ("kilonova:abort", 1000, abort),
+}
+"""Action → its rule, its last microversion, what it does."""

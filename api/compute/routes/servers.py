@@ -1,0 +1,85 @@
+"""Servers: list, show, change, delete (Compute API reference, "Servers")."""
+
+from typing import Any
+
+from fastapi import APIRouter, Response
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import JSONResponse
+
+from api.compute.call import Body, Call, ComputeCall
+from api.compute.paging import Page
+from api.compute.records import hosts, instances, search
+from api.compute.records.filters import search_of
+from api.compute.schemas.servers import ServerUpdate
+from api.compute.validation import parse
+from api.compute.views.servers import ServerView, rendered, with_groups
+from workflows.requests import DeleteRequest
+
+router = APIRouter()
+
+
+@router.get("/servers")
+def list_servers(call: Call) -> Response:
+    """Ids and names of servers, filtered, sorted and paged."""
+    return _listing(call, detail=False)
+
+
+@router.get("/servers/detail")
+def list_servers_detail(call: Call) -> Response:
+    """Servers with all attributes, filtered, sorted and paged."""
+    return _listing(call, detail=True)
+
+
+def _listing(call: ComputeCall, *, detail: bool) -> Response:
+    kind = "detail" if detail else "index"
+    call.enforce(f"os_compute_api:servers:{kind}")
+    page = Page.of(call)
+    wanted = search_of(call, kind)
+    rows: list[Any] = []
+    status = None
+    if wanted is not None:
+        with call.db.read() as session:
+            rows = search.run(session, wanted, page)
+            if detail:
+                status = hosts.status_for(session, call, rows)
+    view = ServerView(call, status)
+    body: dict[str, Any] = {"servers": rendered(rows, view.detail if detail else view.basic)}
+    if links := page.links(call, "/servers/detail" if detail else "/servers", [row["id"] for row in rows]):
+        body["servers_links"] = links
+    return JSONResponse(body)
+
+
+@router.get("/servers/{server_id}")
+def show_server(call: Call, server_id: str) -> Response:
+    """One server by its id; a name is not found here (404)."""
+    with call.db.read() as session:
+        row = instances.find(session, call, server_id)
+        status = hosts.status_for(session, call, [row])
+    call.enforce("os_compute_api:servers:show", project_id=row["project_id"])
+    return JSONResponse({"server": with_groups(call, ServerView(call, status).detail(row))})
+
+
+@router.put("/servers/{server_id}")
+def update_server(call: Call, server_id: str, body: Body) -> Response:
+    """Change name, description, access addresses or hostname."""
+    wish = parse(call, ServerUpdate, body, "server")
+    row = instances.read(call, server_id, "servers:update")
+    values = {name: value for name, value in wish.model_dump(exclude_unset=True).items() if name != "disk_config"}
+    if values.get("name", "") is None:
+        values.pop("name")
+    for name in ("access_ip_v4", "access_ip_v6"):
+        if name in values:
+            values[name] = values[name] or None
+    with call.db.write() as session:
+        row = instances.change(session, server_id, **values)
+        status = hosts.status_for(session, call, [row])
+    return JSONResponse({"server": with_groups(call, ServerView(call, status).updated(row))})
+
+
+@router.delete("/servers/{server_id}", status_code=204)
+async def delete_server(call: Call, server_id: str) -> Response:
+    """Delete a server, whatever it is doing."""
+    row = await run_in_threadpool(instances.read, call, server_id, "servers:delete")
+    instances.require_unlocked(call, row)
+    await call.operations.delete(DeleteRequest(requester=call.requester, instance_id=server_id))
+    return Response(status_code=204)

@@ -1,0 +1,76 @@
+"""Bodies of the actions that are built, and the names of all that Nova knows."""
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import BeforeValidator, Field, StringConstraints
+
+from api.compute.validation import Strict
+
+Length = Annotated[
+    int, BeforeValidator(lambda value: int(value) if isinstance(value, str) and value.lstrip("-").isdigit() else value)
+]
+
+
+class ConsoleOutput(Strict):
+    length: Annotated[Length, Field(ge=-1, le=0x7FFFFFFF)] | None = None
+
+
+class VncConsole(Strict):
+    type: Literal["novnc", "xvpvnc"]
+
+
+class RemoteConsole(Strict):
+    SINCE: ClassVar[dict[str, int]] = {}
+
+    protocol: Literal["vnc", "spice", "serial", "mks", "rdp"]
+    type: Literal["novnc", "xvpvnc", "spice-html5", "serial", "webmks", "rdp-html5"]
+
+
+class ResetState(Strict):
+    state: Literal["active", "error"]
+
+
+class Lock(Strict):
+    SINCE: ClassVar = {"locked_reason": 73}
+
+    locked_reason: Annotated[str, StringConstraints(min_length=1, max_length=255)] | None = None
+
+
+NOT_BUILT: dict[str, tuple[int, int]] = {
+    **dict.fromkeys(
+        (
+            "os-start",
+            "os-stop",
+            "reboot",
+            "pause",
+            "unpause",
+            "suspend",
+            "resume",
+            "resize",
+            "confirmResize",
+            "revertResize",
+            "rebuild",
+            "rescue",
+            "unrescue",
+            "shelve",
+            "unshelve",
+            "shelveOffload",
+            "migrate",
+            "os-migrateLive",
+            "evacuate",
+            "createImage",
+            "createBackup",
+            "changePassword",
+            "restore",
+            "addSecurityGroup",
+            "removeSecurityGroup",
+            "resetNetwork",
+            "injectNetworkInfo",
+        ),
+        (1, 1000),
+    ),
+    "trigger_crash_dump": (17, 1000),
+    **dict.fromkeys(("addFixedIp", "removeFixedIp", "addFloatingIp", "removeFloatingIp"), (1, 43)),
+    **dict.fromkeys(("os-getSPICEConsole", "os-getRDPConsole", "os-getSerialConsole"), (1, 5)),
+}
+"""Nova's actions that answer 501 here, with their first and last microversion."""

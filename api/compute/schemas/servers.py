@@ -1,0 +1,127 @@
+"""Bodies about servers (Compute API reference, "Servers"); younger attributes are unknown to older microversions."""
+
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import BeforeValidator, Field, StringConstraints
+
+from api.compute.validation import (
+    Address,
+    AddressV4,
+    AddressV6,
+    Base64,
+    Description,
+    Host,
+    Metadata,
+    Name,
+    Natural,
+    Positive,
+    Strict,
+    Tag,
+    Tags,
+    Uuid,
+)
+
+FlavorRef = Annotated[str, BeforeValidator(lambda value: str(value) if type(value) is int else value)]
+Hostname = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=r"^[a-zA-Z0-9\-._]*$")]
+BootIndex = Annotated[int, Field(ge=-(2**31), le=2**31)]
+Ignored = Any
+
+
+class NetworkWish(Strict):
+    uuid: str | None = None
+    port: Uuid | None = None
+    fixed_ip: Address | None = None
+    tag: Tag | None = None
+
+
+class GroupWish(Strict):
+    name: Name | None = None
+
+
+class Disk(Strict):
+    """One entry of block_device_mapping_v2. Sizes in GiB."""
+
+    source_type: Literal["volume", "image", "snapshot", "blank"] | None = None
+    destination_type: Literal["local", "volume"] | None = None
+    uuid: Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=r"^[a-zA-Z0-9._-]*$")] | None = None
+    boot_index: BootIndex | None = None
+    volume_size: Natural | Literal[""] | None = None
+    volume_type: Annotated[str, StringConstraints(max_length=255)] | None = None
+    delete_on_termination: bool = False
+    device_name: Annotated[str, StringConstraints(max_length=255, pattern=r"^[a-zA-Z0-9._\-r/]*$")] | None = None
+    guest_format: str | None = None
+    device_type: str | None = None
+    disk_bus: str | None = None
+    no_device: Ignored = None
+    tag: Tag | None = None
+    # other ways of Nova to say what `uuid` says, and what only its older syntax used
+    image_id: Uuid | None = None
+    volume_id: Uuid | None = None
+    snapshot_id: Uuid | None = None
+    virtual_name: Ignored = None
+    connection_info: Ignored = None
+
+
+class ServerCreate(Strict):
+    SINCE: ClassVar = {
+        "description": 19,
+        "tags": 52,
+        "trusted_image_certificates": 63,
+        "host": 74,
+        "hypervisor_hostname": 74,
+        "hostname": 90,
+    }
+    UNTIL: ClassVar = {"personality": 56}
+    BESIDE: ClassVar = ("os:scheduler_hints", "OS-SCH-HNT:scheduler_hints")
+
+    name: Name
+    flavor_ref: FlavorRef = Field(alias="flavorRef", min_length=1)
+    image_ref: Uuid | Literal[""] | None = Field(None, alias="imageRef")
+    admin_pass: str | None = Field(None, alias="adminPass")
+    metadata: Metadata = {}
+    networks: list[NetworkWish] | Literal["auto", "none"] | None = None
+    disk_config: Literal["AUTO", "MANUAL"] | None = Field(None, alias="OS-DCF:diskConfig")
+    access_ip_v4: AddressV4 | Literal[""] | None = Field(None, alias="accessIPv4")
+    access_ip_v6: AddressV6 | Literal[""] | None = Field(None, alias="accessIPv6")
+    personality: list[Any] = []
+    availability_zone: Name | None = None
+    block_device_mapping: list[Any] = []
+    block_device_mapping_v2: list[Disk] = []
+    config_drive: bool | Literal[""] | None = None
+    key_name: Name | None = None
+    min_count: Positive = 1
+    max_count: Positive | None = None
+    return_reservation_id: bool = False
+    security_groups: list[GroupWish] | None = None
+    user_data: Base64 | None = None
+    description: Description | None = None
+    tags: Tags = []
+    trusted_image_certificates: list[str] | None = None
+    host: Host | None = None
+    hypervisor_hostname: Host | None = None
+    hostname: Hostname | None = None
+
+
+class ServerUpdate(Strict):
+    SINCE: ClassVar = {"description": 19, "hostname": 90}
+
+    name: Name | None = None
+    disk_config: Literal["AUTO", "MANUAL"] | None = Field(None, alias="OS-DCF:diskConfig")
+    access_ip_v4: AddressV4 | Literal[""] | None = Field(None, alias="accessIPv4")
+    access_ip_v6: AddressV6 | Literal[""] | None = Field(None, alias="accessIPv6")
+    description: Description | None = None
+    hostname: Hostname | None = None
+
+
+class MetadataBody(Strict):
+    """Body of the metadata routes as a whole."""
+
+    metadata: Metadata
+
+
+class MetaBody(Strict):
+    meta: Annotated[Metadata, Field(min_length=1, max_length=1)]
+
+
+class TagsBody(Strict):
+    tags: Tags

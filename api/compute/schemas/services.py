@@ -1,0 +1,81 @@
+"""Bodies about services, quotas and hosts."""
+
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import BeforeValidator, Field, StringConstraints
+
+from api.compute.validation import Host, Natural, Strict, Uuid
+
+Reason = Annotated[str, StringConstraints(min_length=1, max_length=255)]
+Limit = Annotated[
+    int, BeforeValidator(lambda value: None if isinstance(value, bool) else value), Field(ge=-1, le=0x7FFFFFFF)
+]
+
+
+class ServiceUpdate(Strict):
+    """PUT /os-services/{id} from 2.53 on."""
+
+    status: Literal["enabled", "disabled"] | None = None
+    disabled_reason: Reason | None = None
+    forced_down: bool | None = None
+
+
+class ServiceAction(Strict):
+    """PUT /os-services/{enable, disable, …} before 2.53."""
+
+    host: Host
+    binary: Annotated[str, StringConstraints(min_length=1, max_length=255)]
+    disabled_reason: Reason | None = None
+    forced_down: bool | None = None
+
+
+class QuotaUpdate(Strict):
+    UNTIL: ClassVar = {
+        **dict.fromkeys(("fixed_ips", "floating_ips", "security_groups", "security_group_rules", "networks"), 35),
+        **dict.fromkeys(("injected_files", "injected_file_content_bytes", "injected_file_path_bytes"), 56),
+    }
+
+    force: bool = False
+    instances: Limit | None = None
+    cores: Limit | None = None
+    ram: Limit | None = None
+    metadata_items: Limit | None = None
+    key_pairs: Limit | None = None
+    server_groups: Limit | None = None
+    server_group_members: Limit | None = None
+    fixed_ips: Limit | None = None
+    floating_ips: Limit | None = None
+    security_groups: Limit | None = None
+    security_group_rules: Limit | None = None
+    injected_files: Limit | None = None
+    injected_file_content_bytes: Limit | None = None
+    injected_file_path_bytes: Limit | None = None
+    networks: Limit | None = None
+
+
+class HostReport(Strict):
+    """A compute host's heartbeat. Memory in MiB, disk in GiB; `started_at` is when its worker came up."""
+
+    vcpus: Natural
+    memory_mb: Natural
+    disk_gb: Natural
+    hypervisor_type: str = "QEMU"
+    hypervisor_version: Natural = 0
+    host_ip: str = ""
+    zone: str = "nova"
+    started_at: str | None = None
+    facts: dict[str, Any] = {}
+
+
+class GuestEvent(Strict):
+    instance_id: Uuid
+    power_state: Literal[0, 1, 3, 4, 6, 7]
+    reason: str = ""
+
+
+class GuestEvents(Strict):
+    events: Annotated[list[GuestEvent], Field(max_length=1000)]
+
+
+class ConsoleUse(Strict):
+    token: Annotated[str, StringConstraints(min_length=1, max_length=255)]

@@ -1,0 +1,170 @@
+"""Checks of bodies and queries: field types that many resources share, and Nova's words for what is wrong."""
+
+import base64
+import binascii
+import ipaddress
+import re
+import unicodedata
+import uuid
+from datetime import UTC, datetime
+from typing import Annotated, Any, TypeVar
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
+
+from api.compute.call import ComputeCall
+from api.compute.errors import bad_request
+
+Model = TypeVar("Model", bound="Strict")
+KEY = re.compile(r"^[a-zA-Z0-9\-_:. ]{1,255}$")
+TRUE, FALSE = ("1", "t", "true", "on", "y", "yes"), ("0", "f", "false", "off", "n", "no")
+
+
+class Strict(BaseModel):
+    """A body's object: unknown attributes are refused, and those younger than the call's microversion are unknown.
+
+    `SINCE` gives the first microversion of an attribute (by its name on the wire), `UNTIL` its last."""
+
+    model_config = ConfigDict(extra="forbid", populate_by_name=True, protected_namespaces=())
+
+
+def parse(call: ComputeCall, model: type[Model], body: dict[str, Any], key: str) -> Model:
+    """`body[key]` as a `model`; 400 with the place and kind of the first problem, never with the value."""
+    if not isinstance(body.get(key), dict):
+        raise bad_request(f"Invalid input for field/attribute {key}. '{key}' is a required property and an object")
+    if extra := sorted(set(body) - {key} - set(getattr(model, "BESIDE", ()))):
+        raise unexpected(extra[0])
+    known: dict[str, int] = getattr(model, "SINCE", {})
+    gone: dict[str, int] = getattr(model, "UNTIL", {})
+    for name in body[key]:
+        if call.version < known.get(name, 0) or call.version > gone.get(name, 1000):
+            raise unexpected(name, key)
+    return check(model, body[key], key)
+
+
+def check(model: type[Model], value: Any, place: str) -> Model:
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        where = "/".join([place, *(str(part) for part in first["loc"])]).strip("/")
+        if first["type"] == "extra_forbidden":
+            raise unexpected(str(first["loc"][-1]), "/".join(where.split("/")[:-1])) from None
+        if first["type"] == "missing":
+            raise bad_request(
+                f"Invalid input for field/attribute {place}. '{first['loc'][-1]}' is a required property"
+            ) from None
+        words = first["msg"].removeprefix("Value error, ")
+        raise bad_request(f"Invalid input for field/attribute {where}. {words}") from None
+
+
+def unexpected(name: str, place: str = "") -> Exception:
+    where = f"Invalid input for field/attribute {place}. " if place else ""
+    return bad_request(f"{where}Additional properties are not allowed ('{name[:64]}' was unexpected)")
+
+
+def check_query(call: ComputeCall, *known: str, since: int = 75) -> None:
+    """400 for a query parameter that the resource does not know, from the microversion on that is strict."""
+    if call.since(since):
+        for name in call.request.query_params:
+            if name not in known:
+                raise bad_request(
+                    f"Invalid input for query parameters. Additional properties are not allowed ('{name[:64]}' "
+                    "was unexpected)"
+                )
+
+
+def _printable(text: str) -> str:
+    for char in text:
+        kind = unicodedata.category(char)
+        if kind.startswith("C") or kind in ("Zl", "Zp"):
+            raise ValueError("Only printable characters are allowed.")
+    return text
+
+
+def _name(text: str) -> str:
+    if not text or text != text.strip():
+        raise ValueError("The string is empty, or starts or ends with whitespace.")
+    return _printable(text)
+
+
+def is_uuid(text: object) -> bool:
+    try:
+        return bool(uuid.UUID(str(text)))
+    except ValueError:
+        return False
+
+
+def _uuid(text: str) -> str:
+    if not is_uuid(text):
+        raise ValueError("It is not a 'uuid'")
+    return text
+
+
+def _address(version: int | None) -> Any:
+    def checked(text: str) -> str:
+        parsed = ipaddress.ip_address(text)
+        if version and parsed.version != version:
+            raise ValueError(f"It is not an 'ipv{version}' address")
+        return str(parsed)
+
+    return AfterValidator(checked)
+
+
+def _base64(text: str) -> str:
+    try:
+        base64.b64decode("".join(text.split()), validate=True)
+    except binascii.Error as error:
+        raise ValueError("It is not in 'base64' format") from error
+    return text
+
+
+def _metadata(value: dict[str, str]) -> dict[str, str]:
+    for key in value:
+        if not KEY.match(key):
+            raise ValueError(f"'{key[:64]}' does not match any of the regexes: '{KEY.pattern}'")
+    return value
+
+
+def _tag(text: str) -> str:
+    if not text or "/" in text or "," in text:
+        raise ValueError("A tag is not empty and contains neither '/' nor ','")
+    return text
+
+
+def _not_bool(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise ValueError("It is not of type 'integer', 'string'")
+    return value
+
+
+Name = Annotated[str, StringConstraints(max_length=255), AfterValidator(_name)]
+Description = Annotated[str, StringConstraints(max_length=255), AfterValidator(_printable)]
+Uuid = Annotated[str, AfterValidator(_uuid)]
+Address = Annotated[str, _address(None)]
+AddressV4 = Annotated[str, _address(4)]
+AddressV6 = Annotated[str, _address(6)]
+Base64 = Annotated[str, StringConstraints(max_length=65535), AfterValidator(_base64)]
+Value = Annotated[str, StringConstraints(max_length=255)]
+Metadata = Annotated[dict[str, Value], AfterValidator(_metadata)]
+Tag = Annotated[str, StringConstraints(max_length=60), AfterValidator(_tag)]
+Tags = Annotated[list[Tag], Field(max_length=50)]
+Host = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=r"^[a-zA-Z0-9\-._]*$")]
+Positive = Annotated[int, BeforeValidator(_not_bool), Field(ge=1, le=0x7FFFFFFF)]
+Natural = Annotated[int, BeforeValidator(_not_bool), Field(ge=0, le=0x7FFFFFFF)]
+
+
+def boolean(text: str, name: str) -> bool:
+    """A query's boolean; 400 for anything that is neither."""
+    value = text.strip().lower()
+    if value in TRUE or value in FALSE:
+        return value in TRUE
+    raise bad_request(f"Invalid value '{text[:32]}' for '{name}': it must be a boolean")
+
+
+def timestamp(text: str, name: str) -> datetime:
+    """A query's time as UTC without a zone; 400 for anything else. A '+' that became a space is forgiven."""
+    try:
+        value = datetime.fromisoformat(text.replace(" ", "+") if "T" in text else text)
+    except ValueError as error:
+        raise bad_request(f"Invalid filter field: {name}.") from error
+    return value.astimezone(UTC).replace(tzinfo=None) if value.tzinfo else value

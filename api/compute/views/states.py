@@ -1,0 +1,87 @@
+"""What users see as a server's status, from the states in its record (Nova's table of vm and task states)."""
+
+import hashlib
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import RowMapping
+
+REBUILD = dict.fromkeys(("rebuilding", "rebuild_block_device_mapping", "rebuild_spawning"), "REBUILD")
+RESIZE = dict.fromkeys(("resize_prep", "resize_migrating", "resize_migrated", "resize_finish"), "RESIZE")
+REBOOT = dict.fromkeys(("rebooting", "reboot_pending", "reboot_started"), "REBOOT")
+HARD = dict.fromkeys(("rebooting_hard", "reboot_pending_hard", "reboot_started_hard"), "HARD_REBOOT")
+DEFAULT = ""
+
+STATES: dict[str, dict[str, str]] = {
+    "active": {DEFAULT: "ACTIVE", "updating_password": "PASSWORD", "migrating": "MIGRATING"}
+    | (REBOOT | HARD | REBUILD | RESIZE),
+    "building": {DEFAULT: "BUILD"},
+    "stopped": {DEFAULT: "SHUTOFF"} | RESIZE | REBUILD,
+    "resized": {DEFAULT: "VERIFY_RESIZE", "resize_reverting": "REVERT_RESIZE"},
+    "paused": {DEFAULT: "PAUSED", "migrating": "MIGRATING"},
+    "suspended": {DEFAULT: "SUSPENDED"},
+    "rescued": {DEFAULT: "RESCUE"},
+    "error": {DEFAULT: "ERROR"} | REBUILD,
+    "deleted": {DEFAULT: "DELETED"},
+    "soft-delete": {DEFAULT: "SOFT_DELETED"},
+    "shelved": {DEFAULT: "SHELVED"},
+    "shelved_offloaded": {DEFAULT: "SHELVED_OFFLOADED"},
+}
+"""vm_state → task_state → status; the empty task_state stands for every other one."""
+
+WITH_PROGRESS = frozenset(("ACTIVE", "BUILD", "REBUILD", "RESIZE", "VERIFY_RESIZE", "MIGRATING"))
+WITH_FAULT = frozenset(("ERROR", "DELETED"))
+
+
+def status(vm_state: str, task_state: str | None) -> str:
+    by_task = STATES.get(vm_state)
+    if by_task is None:
+        return "UNKNOWN"
+    return by_task.get(task_state or DEFAULT) or by_task[DEFAULT]
+
+
+def states_of(wanted: Iterable[str]) -> tuple[set[str], set[str]]:
+    """vm_states and task_states in which one of the statuses is shown; DEFAULT among the latter means any."""
+    names = {name.upper() for name in wanted}
+    vm_states, task_states = set(), set()
+    for vm_state, by_task in STATES.items():
+        for task_state, name in by_task.items():
+            if name in names:
+                vm_states.add(vm_state)
+                task_states.add(task_state)
+    return vm_states, task_states
+
+
+def host_id(host: str | None, project_id: str) -> str:
+    """The host's name as tenants may see it: equal for servers of one project on one host, else meaningless."""
+    return hashlib.sha224((project_id + host).encode()).hexdigest() if host else ""
+
+
+def second(moment: datetime | None) -> str | None:
+    """`2026-01-31T12:00:00Z`"""
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ") if moment else None
+
+
+def micro(moment: datetime | str | None) -> str | None:
+    """`2026-01-31T12:00:00.000000`, the older form of times in this API."""
+    if moment is None or isinstance(moment, str):
+        return moment
+    return moment.replace(tzinfo=None).isoformat(timespec="microseconds")
+
+
+def addresses(row: RowMapping, *, extended: bool) -> dict[str, list[dict[str, Any]]]:
+    """Network name → addresses; hidden while the server is building."""
+    shown: dict[str, list[dict[str, Any]]] = {}
+    if row["vm_state"] == "building":
+        return shown
+    for port in row["networks"] or ():
+        of_network = shown.setdefault(port["label"], [])
+        for ip in port.get("fixed_ips") or ():
+            text = ip["ip_address"] if isinstance(ip, dict) else ip
+            entry: dict[str, Any] = {"version": 6 if ":" in text else 4, "addr": text}
+            if extended:
+                entry["OS-EXT-IPS:type"] = "fixed"
+                entry["OS-EXT-IPS-MAC:mac_addr"] = port["mac"]
+            of_network.append(entry)
+    return shown

@@ -1,0 +1,1 @@
+"""Routes of the identity API, by resource."""

@@ -1,0 +1,1 @@
+"""Bodies that the identity API accepts, by resource."""

@@ -1,0 +1,87 @@
+"""Inputs and results of the domain steps."""
+
+from pydantic import BaseModel
+
+from infra.contracts.image import DiskOnHost
+from infra.contracts.network import Vif
+from infra.contracts.step import Done
+from infra.contracts.volume import VolumeConnection
+
+
+class FlavorFacts(BaseModel):
+    """Memory and swap in MiB, disks in GiB."""
+
+    id: str
+    name: str
+    vcpus: int
+    ram: int
+    disk: int = 0
+    ephemeral: int = 0
+    swap: int = 0
+    extra_specs: dict[str, str] = {}
+
+
+class GuestConfig(BaseModel):
+    """What the config drive tells the guest. Secrets: the payload that carries it is encrypted in the history."""
+
+    hostname: str
+    admin_pass: str | None = None
+    user_data: str | None = None  # base64, as the API got it
+    key_name: str | None = None
+    public_key: str | None = None
+    metadata: dict[str, str] = {}
+    availability_zone: str = "nova"
+    launch_index: int = 0
+    project_id: str = ""
+
+
+class DomainRef(BaseModel):
+    instance_id: str  # also the domain's UUID
+
+
+class DomainSpec(DomainRef):
+    attempt: int  # of the claim: the host checks that it still holds this one before the guest runs
+    name: str
+    project_id: str
+    user_id: str
+    flavor: FlavorFacts
+    image_id: str = ""
+    disk: DiskOnHost | None = None  # None: boots from a volume
+    vifs: list[Vif] = []
+    volumes: list[VolumeConnection] = []
+    guest: GuestConfig
+
+
+class Spawned(Done):
+    power_state: int = 1
+    virt_type: str = ""
+
+
+class InstanceRef(BaseModel):
+    instance_id: str
+
+
+class HostRef(BaseModel):
+    host: str
+
+
+class ConsoleOutputRequest(BaseModel):
+    instance_id: str
+    length: int | None = None  # lines from the end; None is the whole log
+
+
+class ConsoleOutput(BaseModel):
+    text: str = ""
+
+
+class ConsoleTarget(BaseModel):
+    target: str  # host:port, or unix_socket:PATH
+
+
+class HostFacts(BaseModel):
+    """What lies on a host, by server id: domains with their power state, directories, plugged ports."""
+
+    host: str
+    domains: dict[str, int] = {}
+    instance_dirs: list[str] = []
+    ports: dict[str, str] = {}  # port id -> server id

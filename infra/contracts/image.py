@@ -1,0 +1,17 @@
+"""Inputs and results of the image steps."""
+
+from pydantic import BaseModel
+
+from infra.contracts.step import Done
+
+
+class ImageOnHost(BaseModel):
+    instance_id: str
+    image_id: str
+    disk_gb: int  # size of the root disk; 0 keeps the image's own
+
+
+class DiskOnHost(Done):
+    path: str = ""
+    format: str = "qcow2"
+    downloaded_bytes: int = 0  # 0 when the image was on the host already

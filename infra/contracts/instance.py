@@ -1,0 +1,57 @@
+"""Inputs and results of the record steps."""
+
+from pydantic import BaseModel
+
+from infra.contracts.network import Vif
+from infra.contracts.requests import Fault
+from infra.contracts.step import Step
+from infra.contracts.volume import VolumeConnection, VolumeRequest
+
+
+class InstanceRef(BaseModel):
+    instance_id: str
+
+
+class BuildDone(BaseModel):
+    instance_id: str
+    request_id: str
+    host: str
+    attempt: int
+    power_state: int
+    vifs: list[Vif]
+    volumes: list[VolumeConnection]
+    steps: list[Step]
+
+
+class BuildFailed(BaseModel):
+    instance_id: str
+    request_id: str
+    fault: Fault
+    steps: list[Step]
+
+
+class ParkedAt(BaseModel):
+    instance_id: str
+    step: str
+    reason: str
+
+
+class DeletePlan(BaseModel):
+    """What a server holds, as its record knows it. `host` is "" when it never had one, or lost it."""
+
+    instance_id: str
+    project_id: str = ""
+    name: str = ""
+    host: str = ""
+    attempt: int = 0
+    image_id: str = ""
+    port_ids: dict[str, bool] = {}  # port id -> ours to delete
+    volumes: list[VolumeRequest] = []
+    found: bool = True
+
+
+class Deleted(BaseModel):
+    instance_id: str
+    request_id: str
+    steps: list[Step]
+    fault: Fault | None = None  # keep the record, in ERROR, instead of deleting it

@@ -1,0 +1,74 @@
+"""What the compute API hands to a workflow, and what it gets back before it answers 202."""
+
+from pydantic import BaseModel
+
+from infra.contracts.network import PortRequest
+from infra.contracts.volume import VolumeRequest
+
+
+class Requester(BaseModel):
+    """Who asked, with the token that the workflow's first step validates again (seed steps 4-5)."""
+
+    token: str
+    user_id: str
+    project_id: str
+    request_id: str  # req-<uuid>, the action's id in `server event list`
+
+
+class BootRequest(BaseModel):
+    """POST /servers, checked and resolved: ids instead of names, every id chosen before its thing exists."""
+
+    requester: Requester
+    instance_id: str
+    name: str
+    hostname: str
+    description: str | None = None
+    reservation_id: str = ""
+    launch_index: int = 0
+    image_id: str = ""  # "" boots from a volume
+    flavor_id: str
+    image_min_ram: int = 0
+    image_min_disk: int = 0
+    availability_zone: str | None = None  # as asked: a zone; None leaves it to the scheduler
+    forced_host: str | None = None  # "zone:host", admins only
+    requested_host: str | None = None  # 2.74: `host`, filters still apply
+    hints: dict[str, str] = {}  # kilonova:on_failure = park | unwind; others are kept
+    key_name: str | None = None
+    public_key: str | None = None
+    admin_pass: str
+    user_data: str | None = None  # base64
+    config_drive: bool = False  # what the tenant asked; the guest gets one in any case
+    access_ip_v4: str | None = None
+    access_ip_v6: str | None = None
+    metadata: dict[str, str] = {}
+    tags: list[str] = []
+    security_groups: list[str] = []  # ids
+    security_group_names: list[str] = []  # as shown in the server's body
+    ports: list[PortRequest] = []
+    volumes: list[VolumeRequest] = []
+    quota: dict[str, int] = {}  # limits in force: instances, cores, ram; -1 is unlimited
+    action: str = "create"  # as `server event list` names it; "retry" when a failed build runs again
+    max_hosts: int = 3
+    deadline_s: float = 3600.0
+    park_deadline_s: float = 86400.0
+
+
+class Accepted(BaseModel):
+    """The record is durable; the API may answer 202."""
+
+    instance_id: str
+    admin_pass: str
+
+
+class Fault(BaseModel):
+    """Why a server is in ERROR. `message` is for the tenant; `details` only admins see."""
+
+    code: int = 500
+    message: str
+    details: str = ""
+
+
+class DeleteRequest(BaseModel):
+    requester: Requester
+    instance_id: str
+    keep_as: Fault | None = None  # undo everything, but keep the record, in ERROR (a build whose workflow was lost)

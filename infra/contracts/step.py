@@ -1,0 +1,33 @@
+"""What every finished step on a host tells about itself, for the event list and the Web UI."""
+
+from datetime import datetime
+
+from pydantic import BaseModel, Field
+
+
+class Done(BaseModel):
+    """Base of a step's result. The worker's interceptor fills in all but `parts`."""
+
+    host: str = ""
+    attempt: int = 1
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    parts: dict[str, float] = Field(default_factory=dict)  # seconds spent in each named part of the step
+
+
+class Step(BaseModel):
+    """One step as `server event show` lists it. Times are UTC; `details` is the error's text, without secrets."""
+
+    event: str
+    host: str = ""
+    attempt: int = 1
+    start_time: datetime
+    finish_time: datetime | None = None
+    result: str | None = None
+    details: str | None = None
+    parts: dict[str, float] = {}
+
+    @property
+    def summary(self) -> str:
+        words = self.event.replace("_", " ")
+        return f"{words} on {self.host}" if self.host else words

@@ -1,0 +1,47 @@
+"""Inputs and results of the volume steps."""
+
+from pydantic import BaseModel
+
+from infra.contracts.step import Done
+
+
+class VolumeRequest(BaseModel):
+    """One volume. Ids are chosen beforehand: uuid5(instance_id, "volume/<n>") and uuid5(…, "attachment/<n>")."""
+
+    volume_id: str
+    attachment_id: str
+    create: bool = False  # make the volume first (block device mapping source image, snapshot, volume or blank)
+    size_gb: int = 0
+    image_id: str | None = None
+    snapshot_id: str | None = None
+    source_volume_id: str | None = None
+    boot_index: int | None = None
+    device: str | None = None
+    delete_on_termination: bool = False
+    tag: str | None = None
+
+
+class VolumesOnHost(BaseModel):
+    instance_id: str
+    project_id: str
+    volumes: list[VolumeRequest]
+    deleting: bool = False  # the server is deleted: `delete_on_termination` decides over volumes made for it
+
+
+class VolumeConnection(BaseModel):
+    """How QEMU reaches an attached volume; `export` carries the attachment's secret."""
+
+    volume_id: str
+    attachment_id: str
+    driver: str = "nbd"
+    host: str = ""
+    port: int = 0
+    export: str = ""
+    boot_index: int | None = None
+    device: str = ""  # vdb, vdc, …
+    delete_on_termination: bool = False
+    tag: str | None = None
+
+
+class Attached(Done):
+    volumes: list[VolumeConnection] = []

@@ -1,0 +1,1 @@
+"""The test guest: its image sources, builder and kernel."""

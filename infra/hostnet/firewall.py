@@ -1,0 +1,107 @@
+"""Loads the host's rules in one transaction, only when they differ from what this kernel already has."""
+
+import hashlib
+import json
+from pathlib import Path
+
+from infra import logs
+from infra.hostnet import netns
+from infra.hostnet.links import Link
+from infra.hostnet.models import is_v4
+from infra.hostnet.netns import HostNetworkError
+from infra.hostnet.ruleset import Guest, GuestBridge, render, render_guard
+from infra.hostnet.store import PlugRecord, Store, write_atomic
+
+log = logs.get("hostnet")
+FAMILIES = ("bridge", "inet", "netdev")
+
+
+class Firewall:
+    """Our tables `kilonova_…` of the families bridge, inet and netdev in the namespace of `store`."""
+
+    def __init__(self, store: Store, gateway: bool) -> None:
+        self._store = store
+        self._gateway = gateway  # whether we answer on the subnets' gateway addresses
+        self._table = f"kilonova_{store.tag}"
+        self._marker = store.run / "filters.loaded"
+        self._guard_marker = store.run / "guard.loaded"
+
+    def _bridges(self, records: list[PlugRecord]) -> list[GuestBridge]:
+        zones = {name: record.zone for name, record in self._store.bridges().items()}
+        found: dict[str, GuestBridge] = {}
+        for record in records:
+            bridge = found.setdefault(record.bridge, GuestBridge(record.bridge, zones.get(record.bridge, 0)))
+            addresses = {f.gateway_ip for f in record.port.fixed_ips if f.gateway_ip and is_v4(f.gateway_ip)}
+            if self._gateway:
+                bridge.gateways = sorted(addresses.union(bridge.gateways))
+        return sorted(found.values(), key=lambda b: b.name)
+
+    def _guests(self, records: list[PlugRecord]) -> list[Guest]:
+        known = self._store.filters()
+        return [Guest(r.port, known.get(r.port.port_id)) for r in records]
+
+    def _load(self, marker: Path, text: str, extra: str = "") -> bool:
+        """Load `text` unless this very namespace has it already, as the marker remembers; `extra` belongs to it."""
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        digest = hashlib.sha256(f"{extra}{text}".encode()).hexdigest()
+        key = f"{boot} {netns.identity(self._store.netns)} {digest}"
+        if marker.exists() and marker.read_text() == key:
+            return False
+        netns.run(self._store.netns, ["nft", "-f", "-"], text)
+        write_atomic(marker, key)
+        return True
+
+    def converge(self) -> bool:
+        """Bring the kernel's rules in line with the port and filter files; whether anything had to be loaded.
+
+        Whoever holds the lock loads for all who wait for it: they then find nothing left to do.
+        """
+        with self._store.lock("filters"):
+            records = self._store.ports()
+            own = bool(self._store.netns)
+            text = self._without()
+            if records or own:
+                guests = self._guests(records)
+                text = render(self._table, guests, self._bridges(records), own_namespace=own)
+            return self._load(self._marker, text)
+
+    def repair(self) -> bool:
+        """Load the rules again if somebody else removed our tables."""
+        if not self._tables() >= {"bridge", "inet"} and (self._store.netns or self._store.ports()):
+            self._marker.unlink(missing_ok=True)
+            self._guard_marker.unlink(missing_ok=True)
+        return self.converge()
+
+    def guard(self, found: dict[str, Link]) -> bool:
+        """Check sources at the taps that exist, too; whether anything had to be loaded."""
+        with self._store.lock("filters"):
+            guests = [g for g in self._guests(self._store.ports()) if g.plug.tap in found]
+            indexes = " ".join(f"{g.plug.tap}={found[g.plug.tap].index}" for g in guests)
+            if not guests and not self._guard_marker.exists():
+                return False
+            try:
+                return self._load(self._guard_marker, render_guard(self._table, guests), indexes)
+            except HostNetworkError as error:  # a tap went away meanwhile: the next call sees it
+                log.info("taps are not guarded yet", reason=str(error))
+                return False
+
+    def _tables(self) -> set[str]:
+        listed = json.loads(netns.run(self._store.netns, ["nft", "-j", "list", "tables"]))["nftables"]
+        return {entry["table"]["family"] for entry in listed if entry.get("table", {}).get("name") == self._table}
+
+    def _without(self) -> str:
+        return "".join(f"table {f} {self._table}\ndelete table {f} {self._table}\n" for f in FAMILIES)
+
+    def remove(self) -> None:
+        with self._store.lock("filters"):
+            netns.run(self._store.netns, ["nft", "-f", "-"], self._without())
+            self._marker.unlink(missing_ok=True)
+            self._guard_marker.unlink(missing_ok=True)
+
+    def taps(self) -> list[str]:
+        """Names of the interfaces that the kernel's rules know."""
+        if "bridge" not in self._tables():
+            return []
+        command = ["nft", "-j", "list", "set", "bridge", self._table, "taps"]
+        listed = json.loads(netns.run(self._store.netns, command))["nftables"]
+        return sorted(name for entry in listed for name in entry.get("set", {}).get("elem", []))

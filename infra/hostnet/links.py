@@ -1,0 +1,131 @@
+"""Bridges, taps and addresses in a network namespace, read and changed through iproute2."""
+
+import hashlib
+import json
+import zlib
+from dataclasses import dataclass, field
+
+from infra.hostnet import netns
+from infra.hostnet.netns import HostNetworkError
+from infra.hostnet.store import BridgeRecord
+
+
+@dataclass(frozen=True)
+class Link:
+    """One interface. No later one has its `index`; `addresses` are IPv4 with prefix length; `filtering` a bridge's
+    nf_call_iptables."""
+
+    name: str
+    index: int
+    kind: str
+    master: str
+    mtu: int
+    up: bool
+    filtering: bool
+    addresses: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a bridge with ports must look like. `create`: whether we may make it; `seed`: makes its MAC address."""
+
+    name: str
+    mtu: int
+    create: bool
+    seed: str
+    taps: frozenset[str] = frozenset()
+    addresses: frozenset[str] = field(default_factory=frozenset)
+
+
+def snapshot(namespace: str) -> dict[str, Link]:
+    """All interfaces of the namespace by name."""
+    found = {}
+    for entry in json.loads(netns.run(namespace, ["ip", "-j", "-d", "address", "show"]) or "[]"):
+        info = entry.get("linkinfo", {})
+        found[entry["ifname"]] = Link(
+            name=entry["ifname"],
+            index=entry["ifindex"],
+            kind=info.get("info_kind", ""),
+            master=entry.get("master", ""),
+            mtu=entry.get("mtu", 0),
+            up="UP" in entry.get("flags", []),
+            filtering=bool(info.get("info_data", {}).get("nf_call_iptables")),
+            addresses=frozenset(
+                f"{a['local']}/{a['prefixlen']}" for a in entry.get("addr_info", []) if a.get("family") == "inet"
+            ),
+        )
+    return found
+
+
+def apply(namespace: str, lines: list[str]) -> None:
+    """Run `lines` of an iproute2 batch; the first that fails ends it with HostNetworkError."""
+    if lines:
+        netns.run(namespace, ["ip", "-batch", "-"], "\n".join(lines) + "\n")
+
+
+def delete(namespace: str, name: str) -> None:
+    """Remove an interface; absent is success, also when somebody else removes it meanwhile."""
+    if name not in snapshot(namespace):
+        return
+    try:
+        apply(namespace, [f"link delete dev {name}"])
+    except HostNetworkError:
+        if name in snapshot(namespace):
+            raise
+
+
+def _new_bridge(wanted: Wanted) -> list[str]:
+    digest = hashlib.sha256(f"{wanted.seed}/{wanted.name}".encode()).hexdigest()
+    # A fixed address: a bridge's own follows its ports, and guests would keep the gateway's old one in their caches.
+    mac = ":".join(["02", *(digest[i : i + 2] for i in range(0, 10, 2))])
+    return [
+        f"link add name {wanted.name} address {mac} type bridge stp_state 0 forward_delay 0 mcast_snooping 0",
+        f"link set dev {wanted.name} addrgenmode none",
+    ]
+
+
+def plan(wanted: Wanted, record: BridgeRecord | None, links: dict[str, Link]) -> tuple[list[str], BridgeRecord]:
+    """The batch that makes the bridge as wanted (empty: it is), and what there is to undo then.
+
+    The record must be stored before the batch runs, so that nothing is made that nobody would remove.
+    """
+    name, link = wanted.name, links.get(wanted.name)
+    done = record or BridgeRecord()
+    lines: list[str] = []
+    if link is None:
+        if not wanted.create:
+            raise HostNetworkError(f"bridge {name} of a physical network does not exist on this host")
+        lines = _new_bridge(wanted)
+        done = done.model_copy(update={"made": True, "zone": zlib.crc32(name.encode()) % 0xFFFF + 1})
+        link = Link(name, 0, "bridge", "", 0, up=False, filtering=False, addresses=frozenset())
+    if link.kind != "bridge":
+        raise HostNetworkError(f"interface {name} is not a bridge")
+    if not link.filtering:
+        lines.append(f"link set dev {name} type bridge nf_call_iptables 1")
+        done = done.model_copy(update={"filtering": True})
+    if done.made and link.mtu != wanted.mtu:
+        lines.append(f"link set dev {name} mtu {wanted.mtu}")
+    if done.made and not link.up:
+        lines.append(f"link set dev {name} up")
+    lines += [f"address add {address} dev {name}" for address in sorted(wanted.addresses - link.addresses)]
+    stale = (set(done.addresses) - wanted.addresses) & link.addresses
+    lines += [f"address delete {address} dev {name}" for address in sorted(stale)]
+    ours = (set(done.addresses) & wanted.addresses) | (wanted.addresses - link.addresses)
+    done = done.model_copy(update={"addresses": sorted(ours)})
+    for tap in sorted(wanted.taps & links.keys()):
+        if links[tap].master != name:
+            lines.append(f"link set dev {tap} master {name}")
+    return lines, done
+
+
+def plan_removal(name: str, record: BridgeRecord, links: dict[str, Link]) -> list[str]:
+    """The batch that undoes `record`."""
+    link = links.get(name)
+    if link is None:
+        return []
+    if record.made:
+        return [f"link delete dev {name}"]
+    lines = [f"address delete {address} dev {name}" for address in record.addresses if address in link.addresses]
+    if record.filtering:
+        lines.append(f"link set dev {name} type bridge nf_call_iptables 0")
+    return lines

@@ -1,0 +1,139 @@
+"""What a compute host is told about a port, and what it can tell about its own network."""
+
+import ipaddress
+import re
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict
+
+MAC = re.compile(r"([0-9a-f]{2}:){5}[0-9a-f]{2}")
+IDENTIFIER = re.compile(r"[0-9A-Za-z-]{11,64}")
+
+
+def _address(value: str) -> str:
+    return str(ipaddress.ip_address(value))
+
+
+def _prefix(value: str) -> str:
+    return str(ipaddress.ip_network(value, strict=False))
+
+
+def _mac(value: str) -> str:
+    value = value.lower()
+    if not MAC.fullmatch(value):
+        raise ValueError("not a MAC address")
+    return value
+
+
+def _identifier(value: str) -> str:
+    if not IDENTIFIER.fullmatch(value):
+        raise ValueError("not an id")
+    return value
+
+
+# Each of these ends up in files that other programs parse, so none may hold anything but what its name says.
+Address = Annotated[str, AfterValidator(_address)]
+Prefix = Annotated[str, AfterValidator(_prefix)]
+Mac = Annotated[str, AfterValidator(_mac)]
+Identifier = Annotated[str, AfterValidator(_identifier)]
+
+
+def tap_name(port_id: str) -> str:
+    """Name of a port's interface on its host, as Neutron's agents name it (15 characters are the kernel's limit)."""
+    return f"tap{port_id[:11]}"
+
+
+def is_v4(address: str) -> bool:
+    return ":" not in address
+
+
+class _Known(BaseModel):
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+class HostRoute(_Known):
+    destination: Prefix
+    nexthop: Address
+
+
+class FixedIp(_Known):
+    """One address of a port with what its subnet says; `cidr` as in Neutron's subnet."""
+
+    ip_address: Address
+    subnet_id: Identifier
+    cidr: Prefix
+    gateway_ip: Address | None = None
+    dns_nameservers: list[Address] = []
+    host_routes: list[HostRoute] = []
+    enable_dhcp: bool = True
+
+
+class AddressPair(_Known):
+    """Neutron's allowed address pair: addresses (one or a prefix) that the port may also use."""
+
+    ip_address: Prefix
+    mac_address: Mac | None = None
+
+
+class PortPlug(_Known):
+    """All a host must know to plug a port. `mtu` in bytes; `physical_network` None for a network of its own."""
+
+    port_id: Identifier
+    instance_id: Identifier
+    network_id: Identifier
+    physical_network: str | None = None
+    mac_address: Mac
+    mtu: int = 1500
+    fixed_ips: list[FixedIp] = []
+    hostname: str = ""
+    port_security_enabled: bool = True
+    allowed_address_pairs: list[AddressPair] = []
+
+    @property
+    def tap(self) -> str:
+        return tap_name(self.port_id)
+
+
+class FilterRule(_Known):
+    """A security group rule with its remote group or prefix made out to prefixes; None is anywhere."""
+
+    direction: Literal["ingress", "egress"]
+    ethertype: str = "IPv4"
+    protocol: str | int | None = None
+    port_range_min: int | None = None
+    port_range_max: int | None = None
+    remote_ips: list[Prefix] | None = None
+
+
+class FilterAddress(_Known):
+    ip_address: Address
+    subnet_id: str | None = None
+
+
+class PortFilter(_Known):
+    """One entry of the network service's answer to `GET /v2.0/kilonova/filters?host=`."""
+
+    id: Identifier
+    mac_address: Mac
+    fixed_ips: list[FilterAddress] = []
+    network_id: Identifier
+    device_id: str = ""
+    port_security_enabled: bool = True
+    allowed_address_pairs: list[AddressPair] = []
+    rules: list[FilterRule] = []
+
+
+class HostNetInventory(BaseModel):
+    """What exists on this host, whatever the records say; what another host in the same namespace plugged is left out.
+
+    `ports`: plugged port id → instance id, from the port files. `taps` and `filters`: interface names (`tap_name`
+    of a port id). `bridges`: those that we made. `networks`: network id → process id of its dnsmasq.
+    `reservations`: port ids that a dnsmasq would answer.
+    """
+
+    ports: dict[str, str] = {}
+    taps: list[str] = []
+    bridges: list[str] = []
+    networks: dict[str, int] = {}
+    reservations: list[str] = []
+    filters: list[str] = []

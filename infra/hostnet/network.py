@@ -1,0 +1,235 @@
+"""HostNetwork: what a compute worker calls to plug, filter, repair, list and remove its guests' networking.
+
+The port files say what is wanted; every call writes its intent there first and then brings bridges, dnsmasq and
+nftables in line with them. So each call may be repeated, or finished by the next `sync`, after a crash at any point.
+"""
+
+import contextlib
+import re
+from pathlib import Path
+
+from infra import logs
+from infra.hostnet import dhcp, links, netns
+from infra.hostnet.dhcp import DhcpServer
+from infra.hostnet.firewall import Firewall
+from infra.hostnet.links import Link, Wanted
+from infra.hostnet.models import HostNetInventory, PortFilter, PortPlug, is_v4, tap_name
+from infra.hostnet.netns import HostNetworkError
+from infra.hostnet.store import PlugRecord, Store, write_atomic
+from infra.settings import Settings
+
+log = logs.get("hostnet")
+TAP = re.compile(r"tap[0-9A-Za-z-]{11}")
+OWN_NAMESPACE = {
+    "ipv4/ip_forward": "0",  # networks without a router do not reach each other
+    "ipv4/conf/all/rp_filter": "0",  # the same subnet may exist on two bridges; spoofing is stopped at the taps
+    "ipv4/conf/default/rp_filter": "0",
+    "ipv6/conf/default/disable_ipv6": "1",
+    "bridge/bridge-nf-call-iptables": "1",
+}
+
+
+class HostNetwork:
+    """Guest networking in the namespace `settings.netns`, or on the host itself. Needs root.
+
+    Thread-safe, and safe beside other processes that use the same state directory. Every method raises
+    HostNetworkError with a reason when the host cannot do it.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._netns = settings.netns
+        self._store = Store(settings)
+        self._firewall = Firewall(self._store, settings.lab_gateway)
+        self._ensured = ""  # identity of the namespace that was seen to be in order
+
+    def ensure_namespace(self) -> None:
+        """Make the namespace if need be, with lo up and bridged packets handed to nftables. Idempotent."""
+        identity = netns.identity(self._netns)
+        if identity and identity == self._ensured:
+            return
+        if not Path("/proc/sys/net/bridge").exists():
+            with contextlib.suppress(HostNetworkError):
+                netns.run("", ["modprobe", "br_netfilter"])
+            if not Path("/proc/sys/net/bridge").exists():
+                raise HostNetworkError("the kernel module br_netfilter is missing: no security groups without it")
+        if self._netns:
+            self._ensure_own()
+        self._ensured = netns.identity(self._netns)
+
+    def _ensure_own(self) -> None:
+        with self._store.lock("namespace"):
+            marker = self._store.run / "namespace"
+            if not netns.path(self._netns).exists():
+                write_atomic(marker, self._netns)
+                netns.create(self._netns)
+            if not links.snapshot(self._netns)["lo"].up:
+                links.apply(self._netns, ["link set dev lo up"])
+            if marker.exists():
+                netns.sysctl(self._netns, OWN_NAMESPACE)
+
+    def _bridge_of(self, port: PortPlug) -> str:
+        if not port.physical_network:
+            return f"br-{port.network_id[:11]}"
+        name = self._settings.bridge_mappings.get(port.physical_network)
+        if not name:
+            raise HostNetworkError(f"physical network {port.physical_network!r} is not in this host's bridge mappings")
+        return name
+
+    def plug(self, port: PortPlug) -> None:
+        """Prepare bridge, gateway, DHCP reservation and default-deny filters for a port, before its guest starts.
+
+        The tap itself (`port.tap`) is made by libvirt. Rules beyond DHCP come from `apply_filters`, before or after.
+        """
+        self.ensure_namespace()
+        record = PlugRecord(netns=self._netns, bridge=self._bridge_of(port), port=port)
+        before = self._store.port(port.port_id)
+        with self._store.lock(record.bridge):
+            self._store.put_port(record)
+            self._converge(record.bridge)
+        if before and before.bridge != record.bridge:
+            with self._store.lock(before.bridge):
+                self._converge(before.bridge)
+        self._firewall.converge()
+
+    def unplug(self, port_id: str) -> None:
+        """Remove all that `plug` made for the port, its tap too; with the last port of a network, the network's."""
+        if self._netns and not netns.path(self._netns).exists():
+            self._store.drop_port(port_id)
+            return
+        record = self._store.port(port_id)
+        if record:
+            with self._store.lock(record.bridge):
+                links.delete(self._netns, tap_name(port_id))
+                self._store.drop_port(port_id)
+                self._converge(record.bridge)
+        else:
+            links.delete(self._netns, tap_name(port_id))
+            self._repair_bridges()  # what an earlier call may have left when it was killed
+        self._firewall.converge()
+
+    def apply_filters(self, ports: list[PortFilter]) -> bool:
+        """Take over the network service's whole answer for this host; whether the kernel's rules changed.
+
+        Plugged ports that it leaves out keep DHCP and anti-spoofing and are denied everything else.
+        """
+        self._store.put_filters(ports)
+        if self._netns and not netns.path(self._netns).exists():
+            return False
+        return self._firewall.converge()
+
+    def _wanted(self, bridge: str, records: list[PlugRecord]) -> Wanted:
+        gateways = {
+            f"{f.gateway_ip}/{f.cidr.split('/')[1]}"
+            for r in records
+            for f in r.port.fixed_ips
+            if self._settings.lab_gateway and f.gateway_ip and is_v4(f.gateway_ip)
+        }
+        return Wanted(
+            name=bridge,
+            mtu=max(r.port.mtu for r in records),
+            # On a real host a mapped bridge leads to the provider's network: one made here would lead nowhere.
+            create=bool(self._netns) or not any(r.port.physical_network for r in records),
+            seed=f"{self._netns}-{self._store.tag}",
+            taps=frozenset(r.port.tap for r in records),
+            addresses=frozenset(gateways),
+        )
+
+    def _servers(self, bridge: str, records: list[PlugRecord]) -> list[tuple[DhcpServer, list[PortPlug]]]:
+        """dnsmasq of each network on the bridge with its ports, of those too that have none left."""
+        networks: dict[str, list[PortPlug]] = {}
+        for record in records:
+            networks.setdefault(record.port.network_id, []).append(record.port)
+        for directory in self._store.run.glob("dhcp/*"):
+            with contextlib.suppress(FileNotFoundError):
+                if f"interface={bridge}\n" in (directory / "dnsmasq.conf").read_text():
+                    networks.setdefault(directory.name, [])
+        lab = self._settings.lab_gateway
+        return [(DhcpServer(self._store, n, bridge), p if lab else []) for n, p in networks.items()]
+
+    def _converge(self, bridge: str) -> None:
+        """Bring one bridge and its dnsmasqs in line with the port files; the caller holds the bridge's lock."""
+        records = [r for r in self._store.ports() if r.bridge == bridge]
+        found = links.snapshot(self._netns)
+        known = self._store.bridge(bridge)
+        if records:
+            lines, record = links.plan(self._wanted(bridge, records), known, found)
+            if record != known:
+                self._store.put_bridge(bridge, record)
+            links.apply(self._netns, lines)
+        for server, ports in self._servers(bridge, records):
+            server.converge(ports)
+        if not records and known:
+            links.apply(self._netns, links.plan_removal(bridge, known, found))
+            self._store.drop_bridge(bridge)
+
+    def _is_right(self, bridge: str, records: list[PlugRecord], found: dict[str, Link]) -> bool:
+        known = self._store.bridge(bridge)
+        if not records or links.plan(self._wanted(bridge, records), known, found)[0]:
+            return False
+        return all(server.is_right(ports) for server, ports in self._servers(bridge, records))
+
+    def sync(self) -> list[str]:
+        """Repair what was damaged from outside or left half done; what was repaired, in words. Cheap when all is well.
+
+        Brings everything back after a reboot of the machine, too, from the port files. Call it once more when a guest's
+        taps have just been made: some checks can only be tied to interfaces that exist.
+        """
+        repaired = []
+        if self._netns and not netns.path(self._netns).exists():
+            if not self._store.ports():
+                return []
+            repaired.append(f"namespace {self._netns}")
+        self.ensure_namespace()
+        repaired += [f"bridge {name}" for name in self._repair_bridges()]
+        if self._firewall.repair():
+            repaired.append("filters")
+        if self._firewall.guard(links.snapshot(self._netns)):
+            log.debug("taps guarded")
+        if repaired:
+            log.warning("host network repaired", repaired=repaired)
+        return repaired
+
+    def _repair_bridges(self) -> list[str]:
+        found = links.snapshot(self._netns)
+        plugged = self._store.ports()
+        bridges = sorted({r.bridge for r in plugged} | self._store.bridges().keys())
+        wrong = [b for b in bridges if not self._is_right(b, [r for r in plugged if r.bridge == b], found)]
+        for bridge in wrong:
+            with self._store.lock(bridge):
+                self._converge(bridge)
+        return wrong
+
+    def inventory(self) -> HostNetInventory:
+        """What exists, read from the kernel, the processes and the files; empty without the namespace."""
+        own = {r.port.port_id: r.port.instance_id for r in self._store.own_ports()}
+        others = [r.port for r in self._store.ports() if r.port.port_id not in own]
+        foreign = {p.tap for p in others} | {p.port_id for p in others}
+        inventory = HostNetInventory(ports=own, networks=dhcp.processes(self._store.run))
+        servers = [DhcpServer(self._store, d.name, "") for d in sorted(self._store.run.glob("dhcp/*"))]
+        inventory.reservations = [p for server in servers for p in server.reservations() if p not in foreign]
+        if self._netns and not netns.path(self._netns).exists():
+            return inventory
+        found = links.snapshot(self._netns)
+        made = self._store.bridges()
+        inventory.bridges = sorted(name for name, record in made.items() if record.made and name in found)
+        near = made.keys() | set(self._settings.bridge_mappings.values())
+        taps = {name for name, link in found.items() if TAP.fullmatch(name) and (self._netns or link.master in near)}
+        inventory.taps = sorted(taps - foreign)
+        inventory.filters = sorted(set(self._firewall.taps()) - foreign)
+        return inventory
+
+    def teardown(self) -> None:
+        """End every dnsmasq and remove taps, bridges, tables and namespace that we made; port files stay."""
+        for network_id in dhcp.processes(self._store.run):
+            DhcpServer(self._store, network_id, "").stop()
+        if not self._netns or netns.path(self._netns).exists():
+            found = links.snapshot(self._netns)
+            for record in self._store.ports():
+                links.delete(self._netns, record.port.tap)
+            for name, bridge in self._store.bridges().items():
+                links.apply(self._netns, links.plan_removal(name, bridge, found))
+            self._firewall.remove()
+        if (self._store.run / "namespace").exists():
+            netns.remove(self._netns)
+        self._store.erase()

@@ -1,0 +1,69 @@
+"""Heartbeats while an activity's own thread is busy: downloads, locks, libvirt, other services."""
+
+import contextlib
+import contextvars
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+Heartbeat = Callable[..., None]
+EVERY_S = 1.0
+In = TypeVar("In")
+Out = TypeVar("Out")
+
+
+@contextlib.contextmanager
+def beating(heartbeat: Heartbeat, details: Callable[[], tuple[Any, ...]] = tuple) -> Iterator[None]:
+    """Call `heartbeat(*details())` now and every second until the block ends.
+
+    Temporal delivers a cancel only with heartbeats, and raises it in the activity's own thread."""
+    done = threading.Event()
+    context = contextvars.copy_context()  # how temporalio knows which activity beats
+
+    def beat() -> None:
+        while not done.wait(EVERY_S):
+            try:
+                context.run(heartbeat, *details())
+            except Exception:  # the activity is over already
+                return
+
+    heartbeat(*details())
+    thread = threading.Thread(target=beat, name="heartbeat", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+
+
+def at_once(work: Callable[[In], Out], items: list[In]) -> list[Out]:
+    """`work` of every item, in parallel; all have ended when the first failure is raised."""
+    if len(items) < 2:
+        return [work(item) for item in items]
+    with ThreadPoolExecutor(max_workers=min(8, len(items))) as pool:
+        futures = [pool.submit(work, item) for item in items]
+    return [future.result() for future in futures]
+
+
+class Turns:
+    """One at a time per instance: a step that was given up but still runs never overlaps with its repeat or undo.
+
+    Waits in small steps, so that a cancel gets through; wait inside `beating`."""
+
+    def __init__(self) -> None:
+        self._guard = threading.Condition()
+        self._busy: set[str] = set()
+
+    @contextlib.contextmanager
+    def take(self, instance_id: str) -> Iterator[None]:
+        with self._guard:
+            while instance_id in self._busy:
+                self._guard.wait(0.5)
+            self._busy.add(instance_id)
+        try:
+            yield
+        finally:
+            with self._guard:
+                self._busy.discard(instance_id)
+                self._guard.notify_all()

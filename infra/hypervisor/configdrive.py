@@ -1,0 +1,143 @@
+"""The config drive: an ISO 9660 image labelled config-2 that tells the guest who it is.
+
+Source: Nova's metadata format 2018-08-27 (user guide, "Config drives" and "Metadata service").
+"""
+
+import base64
+import binascii
+import io
+import ipaddress
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pycdlib
+
+from infra.contracts.errors import hopeless
+from infra.contracts.hypervisor import DomainSpec
+from infra.contracts.network import FixedIp, Vif
+
+VERSIONS = ("2018-08-27", "latest")
+
+
+def write(spec: DomainSpec, target: Path) -> None:
+    """Replace `target` atomically by the drive of `spec`; only its owner may read it, since it holds secrets."""
+    partial = target.with_name(f"{target.name}.part")
+    with os.fdopen(os.open(partial, os.O_CREAT | os.O_RDWR | os.O_TRUNC, 0o600), "w+b") as out:
+        _image(files(spec), out)
+    partial.replace(target)
+
+
+def files(spec: DomainSpec) -> dict[str, bytes]:
+    """File name → content, the same for every version of the format that is offered."""
+    content = {
+        "meta_data.json": _json(meta_data(spec)),
+        "network_data.json": _json(network_data(spec.vifs)),
+        "vendor_data.json": b"{}",
+        "vendor_data2.json": b"{}",
+    }
+    if spec.guest.user_data:
+        try:
+            content["user_data"] = base64.b64decode(spec.guest.user_data, validate=True)
+        except binascii.Error as error:
+            raise hopeless("User data needs to be valid base 64.", code=400) from error
+    return content
+
+
+def meta_data(spec: DomainSpec) -> dict[str, Any]:
+    guest = spec.guest
+    body: dict[str, Any] = {
+        "uuid": spec.instance_id,
+        "name": spec.name,
+        "hostname": guest.hostname,
+        "availability_zone": guest.availability_zone,
+        "launch_index": guest.launch_index,
+        "project_id": guest.project_id or spec.project_id,
+        "random_seed": base64.b64encode(os.urandom(512)).decode(),
+        "devices": _tagged(spec),
+        "dedicated_cpus": [],
+    }
+    if guest.metadata:
+        body["meta"] = guest.metadata
+    if guest.admin_pass:
+        body["admin_pass"] = guest.admin_pass
+    if guest.public_key:
+        name, key = guest.key_name or "key", guest.public_key
+        body |= {"public_keys": {name: key}, "keys": [{"name": name, "type": "ssh", "data": key}]}
+    return body
+
+
+def network_data(vifs: list[Vif]) -> dict[str, Any]:
+    """Links, the networks on them, and name servers. Source: Nova's network_data.json schema."""
+    links: list[dict[str, Any]] = []
+    networks: list[dict[str, Any]] = []
+    servers: list[str] = []
+    for vif in vifs:
+        link = {"id": vif.tap, "vif_id": vif.port_id, "type": "bridge", "mtu": vif.mtu}
+        links.append({**link, "ethernet_mac_address": vif.mac_address})
+        for fixed in vif.fixed_ips:
+            networks.append({"id": f"network{len(networks)}", **_network(vif, fixed)})
+            servers += [dns for dns in fixed.dns_nameservers if dns not in servers]
+    services = [{"type": "dns", "address": address} for address in servers]
+    return {"links": links, "networks": networks, "services": services}
+
+
+def _network(vif: Vif, fixed: FixedIp) -> dict[str, Any]:
+    cidr = ipaddress.ip_network(fixed.cidr, strict=False)
+    kind = f"ipv{cidr.version}"
+    base = {"link": vif.tap, "network_id": vif.network_id}
+    if fixed.enable_dhcp:
+        return {**base, "type": f"{kind}_dhcp"}
+    anywhere = ipaddress.ip_network("0.0.0.0/0" if cidr.version == 4 else "::/0")
+    routes = [(anywhere, fixed.gateway_ip)] if fixed.gateway_ip else []
+    routes += [(ipaddress.ip_network(route["destination"]), route["nexthop"]) for route in fixed.host_routes]
+    return {
+        **base,
+        "type": kind,
+        "ip_address": fixed.ip_address,
+        "netmask": str(cidr.netmask),
+        "routes": [
+            {"network": str(net.network_address), "netmask": str(net.netmask), "gateway": gateway}
+            for net, gateway in routes
+        ],
+        "services": [{"type": "dns", "address": address} for address in fixed.dns_nameservers],
+    }
+
+
+def _tagged(spec: DomainSpec) -> list[dict[str, Any]]:
+    """Devices that the tenant tagged, so that the guest can tell which is which."""
+    nics = [
+        {"type": "nic", "bus": "none", "address": "none", "mac": vif.mac_address, "tags": [vif.tag]}
+        for vif in spec.vifs
+        if vif.tag
+    ]
+    disks = [
+        {"type": "disk", "bus": "none", "address": "none", "serial": volume.volume_id, "tags": [volume.tag]}
+        for volume in spec.volumes
+        if volume.tag
+    ]
+    return [*nics, *disks]
+
+
+def _json(body: dict[str, Any]) -> bytes:
+    return json.dumps(body).encode()
+
+
+def _image(content: dict[str, bytes], out: Any) -> None:
+    iso = pycdlib.PyCdlib()
+    iso.new(interchange_level=1, joliet=3, rock_ridge="1.09", vol_ident="config-2")
+    iso.add_directory("/OPENSTCK", rr_name="openstack", joliet_path="/openstack")
+    for number, version in enumerate(VERSIONS):
+        directory = f"/OPENSTCK/V{number}"
+        iso.add_directory(directory, rr_name=version, joliet_path=f"/openstack/{version}")
+        for index, (name, data) in enumerate(content.items()):
+            iso.add_fp(
+                io.BytesIO(data),
+                len(data),
+                f"{directory}/F{index}.;1",
+                rr_name=name,
+                joliet_path=f"/openstack/{version}/{name}",
+            )
+    iso.write_fp(out)
+    iso.close()

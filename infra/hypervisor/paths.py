@@ -1,0 +1,94 @@
+"""Names and places of everything that one instance has on its host; all follow from its id."""
+
+import contextlib
+import hashlib
+import re
+import shutil
+from pathlib import Path
+
+from infra.contracts.errors import hopeless
+from infra.settings import Settings
+
+IDENTIFIER = re.compile(r"[0-9a-zA-Z][0-9a-zA-Z-]{0,63}")
+SOCKET_PATH_LIMIT = 107  # sun_path has 108 bytes, the last one zero
+SHORT_ROOT = Path("/run/kilonova")
+
+
+def checked(identifier: str) -> str:
+    """`identifier` if it can be a file's name; it came from outside."""
+    if not IDENTIFIER.fullmatch(identifier):
+        raise hopeless("Not an identifier.", code=400)
+    return identifier
+
+
+def domain_name(instance_id: str) -> str:
+    """Name of the instance's domain, as `OS-EXT-SRV-ATTR:instance_name` shows it."""
+    return f"instance-{instance_id[:8]}"
+
+
+def is_test_driver(settings: Settings) -> bool:
+    """libvirt's own pretended hypervisor: no guest, hence no disk and no sockets."""
+    return settings.virt_type == "test" or settings.libvirt_uri.startswith("test")
+
+
+def remove_tree(directory: Path) -> None:
+    """Absent is success, and so is another that removes the same."""
+    while directory.exists():
+        with contextlib.suppress(FileNotFoundError):
+            shutil.rmtree(directory)
+
+
+class HostPaths:
+    """STATE/hosts/<host>: `images` is the cache, `instances/<id>` holds disk, config drive, console log, VNC socket."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.root = settings.host_dir.absolute()
+        self.images = self.root / "images"
+        self.instances = self.root / "instances"
+        self.virt_type = self.root / "virt_type.json"
+
+    def instance(self, instance_id: str) -> Path:
+        return self.instances / checked(instance_id)
+
+    def make_instance(self, instance_id: str) -> Path:
+        """The instance's directory; QEMU's user may pass through it, nobody may list it."""
+        directory = self.instance(instance_id)
+        directory.mkdir(parents=True, exist_ok=True, mode=0o711)
+        return directory
+
+    def disk(self, instance_id: str) -> Path:
+        return self.instance(instance_id) / "disk"
+
+    def image_of(self, instance_id: str) -> Path:
+        """File that names the cached image under the instance's overlay."""
+        return self.instance(instance_id) / "image"
+
+    def config_drive(self, instance_id: str) -> Path:
+        return self.instance(instance_id) / "config.iso"
+
+    def console_log(self, instance_id: str) -> Path:
+        return self.instance(instance_id) / "console.log"
+
+    def vnc_socket(self, instance_id: str) -> Path:
+        """Beside the disk, or below /run where the state directory's path is too long for a socket."""
+        beside = self.instance(instance_id) / "vnc"
+        if len(str(beside).encode()) <= SOCKET_PATH_LIMIT:
+            return beside
+        return self._short() / f"{checked(instance_id)}.vnc"
+
+    def _short(self) -> Path:
+        return SHORT_ROOT / hashlib.sha256(str(self.root).encode()).hexdigest()[:10]
+
+    def make_socket_place(self, instance_id: str) -> Path:
+        socket = self.vnc_socket(instance_id)
+        socket.parent.mkdir(parents=True, exist_ok=True, mode=0o711)
+        return socket
+
+    def known_instances(self) -> set[str]:
+        """Ids of the instances that have any file here."""
+        found: set[str] = set()
+        with contextlib.suppress(FileNotFoundError):
+            found |= {entry.name for entry in self.instances.iterdir()}
+        with contextlib.suppress(FileNotFoundError):
+            found |= {entry.stem for entry in self._short().glob("*.vnc")}
+        return found

@@ -1,0 +1,129 @@
+"""The cloud that chaos is let loose on: several projects, plain HTTP, and every process's PID."""
+
+import asyncio
+import os
+import signal
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from infra import credentials
+from infra.settings import Settings
+
+UNSURE = (httpx.HTTPError, OSError)
+
+
+@dataclass
+class Tenant:
+    """A project with a user of its own; signs in again when its token is gone."""
+
+    name: str
+    password: str
+    settings: Settings
+    token: str = ""
+    project: str = ""
+
+    async def sign_in(self, http: httpx.AsyncClient) -> None:
+        user = {"name": self.name, "password": self.password, "domain": {"id": "default"}}
+        scope = {"project": {"name": self.name, "domain": {"id": "default"}}}
+        body = {"auth": {"identity": {"methods": ["password"], "password": {"user": user}}, "scope": scope}}
+        answer = await http.post(f"{self.settings.identity_url}/auth/tokens", json=body)
+        answer.raise_for_status()
+        self.token = answer.headers["x-subject-token"]
+        self.project = answer.json()["token"]["project"]["id"]
+
+
+@dataclass
+class Cloud:
+    state_dir: Path
+    offset: int
+    settings: Settings = field(init=False)
+    tenants: list[Tenant] = field(default_factory=list)
+    image: str = ""
+    network: str = ""
+
+    def __post_init__(self) -> None:
+        self.settings = Settings(state_dir=self.state_dir, port_offset=self.offset)
+        self.http = httpx.AsyncClient(timeout=20)
+        self.admin = Tenant("admin", credentials.load(self.state_dir)["admin"], self.settings)
+
+    async def call(self, who: Tenant, method: str, service: str, path: str, **more: Any) -> httpx.Response | None:
+        """One request; None when nobody can say whether it arrived. Signs in first when needed."""
+        try:
+            if not who.token:
+                await who.sign_in(self.http)
+            headers = {"X-Auth-Token": who.token, "OpenStack-API-Version": "compute 2.90", **more.pop("headers", {})}
+            answer = await self.http.request(method, self.settings.url(service, path), headers=headers, **more)
+        except UNSURE:
+            return None
+        if answer.status_code == 401:
+            who.token = ""
+            return None
+        return None if answer.status_code >= 500 else answer
+
+    async def sure(self, who: Tenant, method: str, service: str, path: str, **more: Any) -> httpx.Response:
+        """The same, until somebody answers."""
+        for _ in range(240):
+            answer = await self.call(who, method, service, path, **dict(more))
+            if answer is not None:
+                return answer
+            await asyncio.sleep(0.5)
+        raise SystemExit(f"nobody answers {method} {service} {path}")
+
+    async def prepare(self, tenants: int) -> None:
+        """Projects with a user each, an image, a network wide enough, no quota in the way."""
+        made = await self.sure(self.admin, "GET", "identity", "/v3/roles?name=member")
+        role = made.json()["roles"][0]["id"]
+        for number in range(tenants):
+            name = f"tenant{number}"
+            project = {"project": {"name": name, "domain_id": "default"}}
+            project_id = (await self.sure(self.admin, "POST", "identity", "/v3/projects", json=project)).json()[
+                "project"
+            ]["id"]
+            user = {"user": {"name": name, "password": f"pw-{name}", "domain_id": "default"}}
+            user_id = (await self.sure(self.admin, "POST", "identity", "/v3/users", json=user)).json()["user"]["id"]
+            grant = f"/v3/projects/{project_id}/users/{user_id}/roles/{role}"
+            await self.sure(self.admin, "PUT", "identity", grant)
+            quota = {"quota_set": {"instances": -1, "cores": -1, "ram": -1}}
+            await self.sure(self.admin, "PUT", "compute", f"/v2.1/os-quota-sets/{project_id}", json=quota)
+            ports = {"quota": {"port": -1}}
+            await self.sure(self.admin, "PUT", "network", f"/v2.0/quotas/{project_id}", json=ports)
+            self.tenants.append(Tenant(name, f"pw-{name}", self.settings))
+        flavor = {"flavor": {"id": "chaos", "name": "chaos", "ram": 1, "vcpus": 1, "disk": 0}}
+        await self.sure(self.admin, "POST", "compute", "/v2.1/flavors", json=flavor)
+        image = {"name": "chaos", "disk_format": "raw", "container_format": "bare", "visibility": "public"}
+        self.image = (await self.sure(self.admin, "POST", "image", "/v2/images", json=image)).json()["id"]
+        octets = {"Content-Type": "application/octet-stream"}
+        await self.sure(
+            self.admin, "PUT", "image", f"/v2/images/{self.image}/file", content=b"\0" * 4096, headers=octets
+        )
+        network = {"network": {"name": "chaos", "shared": True}}
+        self.network = (await self.sure(self.admin, "POST", "network", "/v2.0/networks", json=network)).json()[
+            "network"
+        ]["id"]
+        subnet = {"subnet": {"network_id": self.network, "ip_version": 4, "cidr": "10.99.0.0/20"}}
+        await self.sure(self.admin, "POST", "network", "/v2.0/subnets", json=subnet)
+
+    def pids(self) -> dict[str, int]:
+        """PID of every process that may be killed, by its name."""
+        found = {}
+        for file in self.settings.run_dir.glob("*.pid"):
+            if file.stem.startswith(("supervis", "nbd")):
+                continue
+            try:
+                found[file.stem] = int(file.read_text().split()[0])
+            except (OSError, ValueError, IndexError):
+                continue
+        return found
+
+    def kill(self, name: str) -> bool:
+        pid = self.pids().get(name)
+        if not pid:
+            return False
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            return False
+        return True

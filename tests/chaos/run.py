@@ -1,0 +1,195 @@
+"""`make chaos`: boots and deletes from several projects while processes are killed with -9, at random and at each step.
+
+Settings (environment): CHAOS_SECONDS (180), CHAOS_HOSTS (3), CHAOS_TENANTS (3), CHAOS_SEED (random, printed).
+The last line counts; exit status 0 when nothing is stuck, lost, doubled or leaked."""
+
+import asyncio
+import os
+import random
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.chaos.cloud import Cloud, Tenant
+
+ROOT = Path(__file__).resolve().parents[2]
+KILONOVA = ROOT / ".venv" / "bin" / "kilonova"
+OFFSET = 23000
+STEPS = (
+    "validate_token", "create_record", "claim_host", "fetch_flavor", "fetch_to_host", "plug_ports", "spawn",
+    "mark_active", "begin_delete", "destroy", "remove_disk", "unplug_ports", "release_host", "finish_delete",
+)  # fmt: skip
+SETTLE_S = 240
+
+
+@dataclass
+class Wanted:
+    """What a tenant asked for and was promised."""
+
+    tenant: Tenant
+    key: str
+    server_id: str = ""
+    deleted: bool = False
+
+
+class Chaos:
+    def __init__(self, cloud: Cloud, dice: random.Random, seconds: float) -> None:
+        self.cloud, self.dice = cloud, dice
+        self.end = time.monotonic() + seconds
+        self.wanted: list[Wanted] = []
+        self.kills: Counter[str] = Counter()
+        self.operations = 0
+        self.doubled = 0
+
+    async def boot(self, tenant: Tenant) -> None:
+        """Ask until somebody answers, always with the same key: however often it arrives, it is one server."""
+        want = Wanted(tenant, f"chaos-{uuid.UUID(int=self.dice.getrandbits(128))}")
+        networks: Any = [{"uuid": self.cloud.network}] if self.dice.random() < 0.7 else "none"
+        server = {"name": want.key[:20], "imageRef": self.cloud.image, "flavorRef": "chaos", "networks": networks}
+        headers = {"Idempotency-Key": want.key}
+        for _ in range(1 + (self.dice.random() < 0.2)):  # some clients send the same request twice
+            answer = await self.cloud.sure(
+                tenant, "POST", "compute", "/v2.1/servers", json={"server": server}, headers=headers
+            )
+            self.operations += 1
+            if answer.status_code == 202:
+                server_id = answer.json()["server"]["id"]
+                self.doubled += bool(want.server_id) and want.server_id != server_id
+                want.server_id = server_id
+        if want.server_id:
+            self.wanted.append(want)
+
+    async def delete(self, want: Wanted) -> None:
+        want.deleted = True
+        await self.cloud.sure(want.tenant, "DELETE", "compute", f"/v2.1/servers/{want.server_id}")
+        self.operations += 1
+
+    async def retry(self, want: Wanted) -> None:
+        action = f"/v2.1/servers/{want.server_id}/action"
+        await self.cloud.sure(want.tenant, "POST", "compute", action, json={"kilonova:retry": None})
+        self.operations += 1
+
+    async def tenant_life(self, tenant: Tenant) -> None:
+        while time.monotonic() < self.end:
+            mine = [w for w in self.wanted if w.tenant is tenant and not w.deleted]
+            if mine and self.dice.random() < 0.45:
+                chosen = self.dice.choice(mine)
+                await (self.retry(chosen) if self.dice.random() < 0.2 else self.delete(chosen))
+            else:
+                await self.boot(tenant)
+            await asyncio.sleep(self.dice.random() * 0.8)
+
+    async def killer(self) -> None:
+        """Kill one process, several, or all; now and then leave a mine at a step, before or after its effect."""
+        mines = self.cloud.state_dir / "failpoints"
+        mines.mkdir(exist_ok=True)
+        steps = [f"{step}.{when}" for step in STEPS for when in ("before", "after")]
+        self.dice.shuffle(steps)
+        while time.monotonic() < self.end:
+            await asyncio.sleep(0.5 + self.dice.random() * 3)
+            if steps and self.dice.random() < 0.6:
+                mine = steps.pop()
+                (mines / mine).touch()
+                self.kills[f"at {mine}"] += 1
+                continue
+            names = sorted(self.cloud.pids())
+            everything = self.dice.random() < 0.08
+            for name in (
+                names if everything else self.dice.sample(names, k=min(len(names), self.dice.choice((1, 1, 2))))
+            ):
+                self.kills[name] += self.cloud.kill(name)
+        for left in mines.iterdir():
+            self.kills[f"at {left.name}"] -= 1
+            left.unlink(missing_ok=True)
+
+    async def run(self) -> None:
+        await asyncio.gather(self.killer(), *(self.tenant_life(tenant) for tenant in self.cloud.tenants))
+
+    async def settle(self) -> Counter[str]:
+        """Wait until every operation has ended; count how. What does not end in time is stuck."""
+        end = time.monotonic() + SETTLE_S
+        while True:
+            counts: Counter[str] = Counter({"active": 0, "error": 0, "gone": 0, "stuck": 0, "lost": 0, "bare": 0})
+            for want in self.wanted:
+                counts[await self._state(want)] += 1
+            if not counts["stuck"] or time.monotonic() > end:
+                return counts
+            await asyncio.sleep(2)
+
+    async def _state(self, want: Wanted) -> str:
+        answer = await self.cloud.sure(want.tenant, "GET", "compute", f"/v2.1/servers/{want.server_id}")
+        if answer.status_code == 404:
+            return "gone" if want.deleted else "lost"
+        server = answer.json()["server"]
+        if want.deleted or server["OS-EXT-STS:task_state"] or server["status"] == "BUILD":
+            return "stuck"
+        if server["status"] == "ERROR":
+            return "error" if server.get("fault", {}).get("message") else "bare"
+        return "active" if server["status"] in ("ACTIVE", "SHUTOFF") else "stuck"
+
+
+def leaks(env: dict[str, str]) -> tuple[int, int, str]:
+    """(leaked, doubled guests, the command's output), as `kilonova leaks` counts them."""
+    for _ in range(3):
+        done = subprocess.run([KILONOVA, "leaks", "--json"], env=env, capture_output=True, text=True, timeout=300)
+        if done.stdout.strip():
+            break
+        time.sleep(5)
+    import json
+
+    report = json.loads(done.stdout)
+    kinds = [finding["kind"] for finding in report["findings"]]
+    doubled = kinds.count("doubled")
+    return len(kinds) - doubled + len(report["unreachable"]), doubled, done.stdout
+
+
+async def chaos(cloud: Cloud, seed: int, seconds: float, env: dict[str, str]) -> int:
+    await cloud.prepare(int(os.environ.get("CHAOS_TENANTS", "3")))
+    storm = Chaos(cloud, random.Random(seed), seconds)
+    await storm.run()
+    counts = await storm.settle()
+    await asyncio.sleep(15)  # the hosts' own reconciliation after the last kill
+    leaked, doubled, details = await asyncio.to_thread(leaks, env)
+    print(f"killed with -9: {sum(storm.kills.values())} ({dict(sorted(storm.kills.items()))})")
+    if leaked or doubled:
+        print(details)
+    doubled += storm.doubled
+    stuck = counts["stuck"] + counts["bare"]
+    print(f"{counts['gone']} deleted; seed {seed}")
+    print(
+        f"{storm.operations} operations, {counts['active']} active, {counts['error']} error with fault, "
+        f"{stuck} stuck, {counts['lost']} lost, {doubled} doubled, {leaked} leaked"
+    )
+    return 1 if stuck or counts["lost"] or doubled or leaked else 0
+
+
+def main() -> int:
+    seed = int(os.environ.get("CHAOS_SEED") or random.SystemRandom().randrange(10**6))
+    seconds = float(os.environ.get("CHAOS_SECONDS", "180"))
+    hosts = os.environ.get("CHAOS_HOSTS", "3")
+    print(f"seed {seed}, {seconds:.0f} s, {hosts} hosts", flush=True)
+    with tempfile.TemporaryDirectory(prefix="kilonova-chaos-") as scratch:
+        env = {
+            **os.environ,
+            "KILONOVA_STATE_DIR": scratch,
+            "KILONOVA_PORT_OFFSET": str(OFFSET),
+            "KILONOVA_FAILPOINTS": "1",
+            "KILONOVA_HOST_DOWN_AFTER_S": "15",
+        }
+        subprocess.run([KILONOVA, "up", "--hosts", hosts, "--driver", "test"], env=env, check=True)
+        try:
+            return asyncio.run(chaos(Cloud(Path(scratch), OFFSET), seed, seconds, env))
+        finally:
+            if keep := os.environ.get("CHAOS_KEEP"):
+                subprocess.run(["cp", "-r", scratch, keep], check=False)
+            subprocess.run([KILONOVA, "down"], env=env, check=False)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

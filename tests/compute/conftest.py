@@ -1,0 +1,290 @@
+"""Real identity, network, volume and (where built) image services, and the compute API in front of them.
+
+Only Temporal is absent: `Ledger` stands at the seam to the workflows and writes records with the workflows' own code."""
+
+import os
+import random
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import uvicorn
+from fastapi import FastAPI
+from temporalio.exceptions import ApplicationError
+
+import api.identity.app
+import api.network.app
+import api.volume.app
+from api.common.errors import ServiceError
+from api.compute.app import create_compute
+from infra import credentials
+from infra.bootstrap import bootstrap
+from infra.codec import KeyRing
+from infra.database import Database
+from infra.records import Records
+from infra.settings import PORTS, Settings
+from infra.tables.compute import Flavor, Instance, Service, now
+from workflows.requests import Accepted, BootRequest, DeleteRequest, Requester
+
+Json = dict[str, Any]
+HTTP: Json = {"timeout": 60, "verify": False}  # loading certificates for plain HTTP would cost 30 ms a client
+HAS_IMAGES = find_spec("api.image.app") is not None
+SERVICES = ("identity", "compute", "network", "volume", "image")
+
+
+def free_offset() -> int:
+    while True:
+        offset = random.randrange(12000, 45000)
+        try:
+            for service in SERVICES:
+                with socket.socket() as probe:
+                    probe.bind(("127.0.0.1", PORTS[service] + offset))
+        except OSError:
+            continue
+        return offset
+
+
+@contextmanager
+def served(app: FastAPI, port: int) -> Iterator[None]:
+    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_level="warning"))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    end = time.monotonic() + 30
+    while not server.started:
+        assert thread.is_alive() and time.monotonic() < end, "the service did not start"
+        time.sleep(0.02)
+    yield
+    server.should_exit = True
+    thread.join(10)
+
+
+@dataclass
+class Ledger:
+    """Operations without Temporal: what was asked, and the records that the first steps would write."""
+
+    database: Database
+    ring: KeyRing
+    booted: list[BootRequest] = field(default_factory=list)
+    deleted: list[str] = field(default_factory=list)
+    decisions: list[tuple[str, str]] = field(default_factory=list)
+    steps: list[Json] = field(default_factory=list)
+    refuse: set[str] = field(default_factory=set)  # names of servers that are to be refused
+
+    async def boot(self, request: BootRequest) -> Accepted:
+        if request.name in self.refuse:
+            raise ServiceError(409, "refused")
+        known = [each for each in self.booted if each.instance_id == request.instance_id]
+        if known:
+            return Accepted(instance_id=request.instance_id, admin_pass=known[0].admin_pass)
+        try:
+            Records(self.database, self.ring).create(request)
+        except ApplicationError as error:
+            raise ServiceError(error.details[0]["code"], error.message) from error
+        self.booted.append(request)
+        return Accepted(instance_id=request.instance_id, admin_pass=request.admin_pass)
+
+    async def delete(self, request: DeleteRequest) -> None:
+        self.deleted.append(request.instance_id)
+        with self.database.write() as session:
+            row = session.get_one(Instance, request.instance_id)
+            row.deleted_at, row.vm_state = now(), "deleted"
+
+    async def progress(self, instance_id: str) -> list[Json]:
+        return self.steps
+
+    async def retry(self, requester: Requester, instance_id: str) -> None:
+        self.decisions.append((instance_id, "again"))
+
+    async def resume(self, requester: Requester, instance_id: str, decision: str) -> None:
+        self.decisions.append((instance_id, decision))
+
+    async def console_output(self, instance_id: str, length: int | None) -> str:
+        lines = ["one", "two\x07", "three"]
+        return "\n".join(lines if length is None else lines[-length:])
+
+    async def console_target(self, instance_id: str) -> str:
+        return "unix_socket:/run/guest.vnc"
+
+
+class Api:
+    """One user's calls of the compute API, below /v2.1."""
+
+    def __init__(self, url: str, token: str, body: Json) -> None:
+        self.http = httpx.Client(base_url=f"{url}/v2.1", headers={"X-Auth-Token": token}, **HTTP)
+        self.token, self.project_id, self.user_id = token, body["project"]["id"], body["user"]["id"]
+
+    def call(self, method: str, path: str, status: int = 200, version: str = "2.96", **more: Any) -> Any:
+        """The body of an answer that has to have `status`; `text` of one without JSON."""
+        headers = {"OpenStack-API-Version": f"compute {version}", **more.pop("headers", {})}
+        answer = self.http.request(method, path, headers=headers, **more)
+        assert answer.status_code == status, f"{method} {path}: {answer.status_code} {answer.text}"
+        return answer.json() if answer.content else None
+
+    def get(self, path: str, status: int = 200, /, *, version: str = "2.96", **params: Any) -> Any:
+        return self.call("GET", path, status, version, params=params)
+
+    def post(self, path: str, body: Json, status: int = 200, version: str = "2.96", **headers: str) -> Any:
+        return self.call("POST", path, status, version, json=body, headers=headers)
+
+    def put(self, path: str, body: Json | None, status: int = 200, version: str = "2.96") -> Any:
+        return self.call("PUT", path, status, version, json=body)
+
+    def delete(self, path: str, status: int = 204, version: str = "2.96") -> Any:
+        return self.call("DELETE", path, status, version)
+
+    def refused(self, method: str, path: str, status: int, version: str = "2.96", **more: Any) -> str:
+        """The message of a refusal in Nova's format."""
+        body = self.call(method, path, status, version, **more)
+        (error,) = body.values()
+        assert error["code"] == status
+        return str(error["message"])
+
+
+@dataclass
+class Cloud:
+    settings: Settings
+    database: Database
+    ledger: Ledger
+
+    def login(self, name: str, password: str, project: str) -> Api:
+        domain = {"id": "default"}
+        user = {"name": name, "password": password, "domain": domain}
+        auth = {
+            "identity": {"methods": ["password"], "password": {"user": user}},
+            "scope": {"project": {"name": project, "domain": domain}},
+        }
+        answer = httpx.post(f"{self.settings.identity_url}/auth/tokens", json={"auth": auth}, **HTTP)
+        assert answer.status_code == 201, answer.text
+        return Api(self.settings.url("compute"), answer.headers["X-Subject-Token"], answer.json()["token"])
+
+    def user(self, name: str) -> Api:
+        project = {"admin": "admin", "demo": "demo"}.get(name, "service")
+        return self.login(name, credentials.load(self.settings.state_dir)[name], project)
+
+    def tenant(self, admin: Api, role: str = "member") -> Api:
+        """A user with `role` in a new project."""
+        name, password = f"t-{uuid.uuid4().hex[:8]}", uuid.uuid4().hex
+        base = self.settings.identity_url
+        with httpx.Client(headers={"X-Auth-Token": admin.token}, **HTTP) as keystone:
+            project = keystone.post(f"{base}/projects", json={"project": {"name": name}}).json()["project"]["id"]
+            user = {"name": name, "password": password, "domain_id": "default"}
+            user_id = keystone.post(f"{base}/users", json={"user": user}).json()["user"]["id"]
+            role_id = keystone.get(f"{base}/roles", params={"name": role}).json()["roles"][0]["id"]
+            keystone.put(f"{base}/projects/{project}/users/{user_id}/roles/{role_id}").raise_for_status()
+        return self.login(name, password, name)
+
+    def environment(self, name: str) -> dict[str, str]:
+        """What `openstack` reads, for a bootstrapped user."""
+        return os.environ | {
+            "OS_AUTH_URL": self.settings.identity_url,
+            "OS_USERNAME": name,
+            "OS_PASSWORD": credentials.load(self.settings.state_dir)[name],
+            "OS_PROJECT_NAME": name,
+            "OS_USER_DOMAIN_NAME": "Default",
+            "OS_PROJECT_DOMAIN_NAME": "Default",
+            "OS_IDENTITY_API_VERSION": "3",
+        }
+
+    def server(self, owner: Api, **values: Any) -> str:
+        """A server's record as the end of a build leaves it; its id."""
+        row = Instance(
+            **{
+                "id": str(uuid.uuid4()),
+                "project_id": owner.project_id,
+                "user_id": owner.user_id,
+                "name": "vm",
+                "hostname": "vm",
+                "flavor_id": "tiny",
+                "flavor": {"id": "tiny", "name": "m1.tiny", "vcpus": 1, "ram": 64, "disk": 1, "extra_specs": {}},
+                "vcpus": 1,
+                "memory_mb": 64,
+                "root_gb": 1,
+                "vm_state": "active",
+                "power_state": 1,
+                "launched_at": now(),
+                **values,
+            }
+        )
+        with self.database.write() as session:
+            session.add(row)
+        return row.id
+
+    def host(self, name: str, **values: Any) -> str:
+        """A compute host that reports; its service's id."""
+        with self.database.write() as session:
+            row = Service(id=str(uuid.uuid4()), binary="nova-compute", host=name, last_seen=now(), **values)
+            session.add(row)
+        return row.id
+
+    def row(self, server_id: str) -> Instance:
+        with self.database.read() as session:
+            return session.get_one(Instance, server_id)
+
+
+@pytest.fixture(scope="session")
+def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
+    state = Path(tmp_path_factory.mktemp("compute"))
+    settings = Settings(state_dir=state, port_offset=free_offset())
+    old = os.environ.get("KILONOVA_STATE_DIR")
+    os.environ["KILONOVA_STATE_DIR"] = str(state)
+    bootstrap(settings)
+    database = Database("compute", state_dir=state)
+    database.migrate()
+    ledger = Ledger(database, KeyRing.load(settings.codec_keys))
+    apps = {
+        "identity": api.identity.app.create(settings),
+        "network": api.network.app.create(settings),
+        "volume": api.volume.app.create(settings),
+        "compute": create_compute(settings, ledger),
+    }
+    if HAS_IMAGES:
+        apps["image"] = import_module("api.image.app").create(settings)
+    try:
+        with ExitStack() as running:
+            for service, app in apps.items():
+                running.enter_context(served(app, settings.port(service)))
+            yield Cloud(settings, database, ledger)
+    finally:
+        del os.environ["KILONOVA_STATE_DIR"]
+        if old is not None:
+            os.environ["KILONOVA_STATE_DIR"] = old
+
+
+@pytest.fixture(scope="session")
+def admin(cloud: Cloud) -> Api:
+    return cloud.user("admin")
+
+
+@pytest.fixture(scope="session")
+def service(cloud: Cloud) -> Api:
+    return cloud.user("compute")
+
+
+@pytest.fixture
+def demo(cloud: Cloud, admin: Api) -> Api:
+    """A member of a project of its own."""
+    return cloud.tenant(admin)
+
+
+@pytest.fixture
+def other(cloud: Cloud, admin: Api) -> Api:
+    """A member of another project."""
+    return cloud.tenant(admin)
+
+
+@pytest.fixture(scope="session")
+def tiny(cloud: Cloud) -> Flavor:
+    flavor = Flavor(id="tiny", name="m1.tiny", ram=64, vcpus=1, disk=1, extra_specs={"hw:x": "y"})
+    with cloud.database.write() as session:
+        session.add(flavor)
+    return flavor

@@ -1,0 +1,194 @@
+"""Server actions, consoles, and the list of what was done."""
+
+import hashlib
+import uuid
+from datetime import timedelta
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from api.compute.schemas.actions import NOT_BUILT
+from infra.tables.compute import ActionEvent, ConsoleToken, InstanceAction, now
+from tests.compute.conftest import Api, Cloud
+
+
+def act(user: Api, server: str, name: str, body: object = None, status: int = 202, version: str = "2.96") -> object:
+    return user.post(f"/servers/{server}/action", {name: body}, status, version)
+
+
+def test_lock_and_unlock(cloud: Cloud, admin: Api, demo: Api) -> None:
+    server = cloud.server(demo)
+    act(demo, server, "lock", {"locked_reason": "mine"})
+    shown = demo.get(f"/servers/{server}")["server"]
+    assert (shown["locked"], shown["locked_reason"]) == (True, "mine")
+    assert demo.refused("DELETE", f"/servers/{server}", 409) == f"Instance {server} is locked"
+    act(demo, server, "unlock")
+    assert demo.get(f"/servers/{server}")["server"]["locked"] is False
+    actions = demo.get(f"/servers/{server}/os-instance-actions")["instanceActions"]
+    assert {action["action"] for action in actions} == {"lock", "unlock"}
+    act(admin, server, "lock")
+    demo.refused("POST", f"/servers/{server}/action", 403, json={"unlock": None})
+    act(admin, server, "unlock")
+    act(demo, server, "lock", {"locked_reason": "ignored before 2.73"}, version="2.72")
+    assert cloud.row(server).locked_reason is None
+    admin.delete(f"/servers/{server}")
+
+
+def test_reset_state(cloud: Cloud, admin: Api, demo: Api) -> None:
+    server = cloud.server(demo)
+    demo.refused("POST", f"/servers/{server}/action", 403, json={"os-resetState": {"state": "error"}})
+    act(admin, server, "os-resetState", {"state": "error"})
+    assert demo.get(f"/servers/{server}")["server"]["status"] == "ERROR"
+    admin.refused("POST", f"/servers/{server}/action", 400, json={"os-resetState": {"state": "building"}})
+    busy = cloud.server(demo, task_state="deleting")
+    admin.refused("POST", f"/servers/{busy}/action", 409, json={"os-resetState": {"state": "active"}})
+
+
+@pytest.mark.parametrize("name", [name for name, (first, last) in NOT_BUILT.items() if last > 96])
+def test_not_built(cloud: Cloud, demo: Api, name: str) -> None:
+    server = cloud.server(demo)
+    body = demo.post(f"/servers/{server}/action", {name: {}}, 501)
+    assert body["notImplemented"]["code"] == 501
+
+
+def test_unknown_actions(cloud: Cloud, demo: Api) -> None:
+    server = cloud.server(demo)
+    assert demo.refused("POST", f"/servers/{server}/action", 400, json={"fly": 1}) == "There is no such action: fly"
+    demo.refused("POST", f"/servers/{server}/action", 400, json={})
+    demo.refused("POST", f"/servers/{server}/action", 400, json={"lock": None, "unlock": None})
+    demo.refused("POST", f"/servers/{server}/action", 404, "2.44", json={"addFixedIp": {"networkId": "1"}})
+    demo.refused("POST", f"/servers/{server}/action", 404, "2.6", json={"os-getVNCConsole": {"type": "novnc"}})
+
+
+def test_decisions_over_builds(cloud: Cloud, demo: Api, other: Api) -> None:
+    server = cloud.server(demo, vm_state="error")
+    for name, decision in (("retry", "again"), ("resume", "retry"), ("abort", "abort")):
+        act(demo, server, f"kilonova:{name}")
+        assert cloud.ledger.decisions[-1] == (server, decision)
+        other.refused("POST", f"/servers/{server}/action", 404, json={f"kilonova:{name}": None})
+
+
+def test_force_delete(cloud: Cloud, demo: Api) -> None:
+    server = cloud.server(demo)
+    act(demo, server, "forceDelete")
+    assert cloud.ledger.deleted[-1] == server
+
+
+def test_console_output(cloud: Cloud, demo: Api) -> None:
+    server = cloud.server(demo, host="node1")
+    assert act(demo, server, "os-getConsoleOutput", {}, 200) == {"output": "one\ntwo\nthree"}
+    assert act(demo, server, "os-getConsoleOutput", {"length": 1}, 200) == {"output": "three"}
+    assert act(demo, server, "os-getConsoleOutput", {"length": "2"}, 200) == {"output": "two\nthree"}
+    assert act(demo, server, "os-getConsoleOutput", {"length": None}, 200, "2.1")
+    demo.refused("POST", f"/servers/{server}/action", 400, json={"os-getConsoleOutput": {"length": "x"}})
+    early = cloud.server(demo, vm_state="building")
+    demo.refused("POST", f"/servers/{early}/action", 409, json={"os-getConsoleOutput": {}})
+
+
+def test_console_url(cloud: Cloud, demo: Api, service: Api) -> None:
+    server = cloud.server(demo, host="node1")
+    wish = {"remote_console": {"protocol": "vnc", "type": "novnc"}}
+    shown = demo.post(f"/servers/{server}/remote-consoles", wish)["remote_console"]
+    url = urlsplit(shown["url"])
+    assert (url.port, url.path) == (cloud.settings.port("console"), "/vnc_auto.html")
+    (path,) = parse_qs(url.query)["path"]
+    token = path.removeprefix("?token=")
+    with cloud.database.read() as session:
+        stored = session.get_one(ConsoleToken, hashlib.sha256(token.encode()).hexdigest())
+    assert timedelta(minutes=9) < stored.expires_at - now() < timedelta(minutes=11)
+    demo.refused("POST", "/kilonova/consoles", 403, json={"token": token})
+    used = service.post("/kilonova/consoles", {"token": token})
+    assert used == {"console": {"target": "unix_socket:/run/guest.vnc", "instance_id": server}}
+    service.refused("POST", "/kilonova/consoles", 404, json={"token": token})
+
+
+def test_console_refusals(cloud: Cloud, demo: Api) -> None:
+    server = cloud.server(demo, host="node1")
+    path = f"/servers/{server}/remote-consoles"
+    spice = {"remote_console": {"protocol": "spice", "type": "spice-html5"}}
+    assert demo.refused("POST", path, 400, json=spice) == "Unavailable console type spice-html5."
+    demo.refused("POST", path, 400, json={"remote_console": {"protocol": "vnc", "type": "serial"}})
+    novnc = {"remote_console": {"protocol": "vnc", "type": "novnc"}}
+    demo.refused("POST", path, 404, "2.5", json=novnc)
+    old = demo.post(f"/servers/{server}/action", {"os-getVNCConsole": {"type": "novnc"}}, version="2.1")
+    assert old["console"]["type"] == "novnc"
+    stopped = cloud.server(demo, host="node1", power_state=4, vm_state="stopped")
+    message = demo.refused("POST", f"/servers/{stopped}/remote-consoles", 409, json=novnc)
+    assert message == f"Instance {stopped} is not ready"
+
+
+@pytest.fixture
+def built(cloud: Cloud, demo: Api) -> tuple[str, str]:
+    """A server with a finished create of two steps; its id and the request's."""
+    server, request = cloud.server(demo), f"req-{uuid.uuid4()}"
+    begun = now()
+    with cloud.database.write() as session:
+        session.add(
+            InstanceAction(
+                instance_id=server, request_id=request, action="create", user_id=demo.user_id,
+                project_id=demo.project_id, start_time=begun, finish_time=begun + timedelta(seconds=3),
+            )
+        )  # fmt: skip
+        for n, (event, host, result) in enumerate([("claim", None, "Success"), ("spawn", "node1", "Error")]):
+            moment = begun + timedelta(seconds=n)
+            session.add(
+                ActionEvent(
+                    instance_id=server, request_id=request, event=event, host=host, attempt=n + 1, start_time=moment,
+                    finish_time=moment, result=result, details="boom" if n else None,
+                )
+            )  # fmt: skip
+    return server, request
+
+
+def test_events(admin: Api, demo: Api, built: tuple[str, str]) -> None:
+    server, request = built
+    path = f"/servers/{server}/os-instance-actions/{request}"
+    shown = demo.get(path)["instanceAction"]
+    assert (shown["action"], shown["instance_uuid"], shown["message"]) == ("create", server, None)
+    assert [event["event"] for event in shown["events"]] == ["spawn (attempt 2)", "claim"]
+    newest = shown["events"][0]
+    assert (newest["result"], newest["details"]) == ("Error", "boom")
+    assert len(newest["hostId"]) == 56 and "host" not in newest and "traceback" not in newest
+    assert "details" not in demo.get(path, version="2.83")["instanceAction"]["events"][0]
+    assert "hostId" not in demo.get(path, version="2.61")["instanceAction"]["events"][0]
+    assert "events" not in demo.get(path, version="2.50")["instanceAction"]
+    full = admin.get(path)["instanceAction"]["events"][0]
+    assert (full["host"], full["traceback"]) == ("node1", "boom")
+    assert admin.get(path, version="2.1")["instanceAction"]["events"]
+    demo.refused("GET", f"/servers/{server}/os-instance-actions/req-x", 404)
+
+
+def test_action_list(demo: Api, built: tuple[str, str]) -> None:
+    path = f"/servers/{built[0]}/os-instance-actions"
+    (shown,) = demo.get(path)["instanceActions"]
+    assert shown["updated_at"] > shown["start_time"]
+    assert "updated_at" not in demo.get(path, version="2.57")["instanceActions"][0]
+    assert demo.get(path, limit=1)["links"][0]["rel"] == "next"
+    assert demo.get(path, **{"changes-since": "2099-01-01T00:00:00Z"})["instanceActions"] == []
+    demo.refused("GET", path, 400, params={"nonsense": "1"})
+    demo.refused("GET", path, 400, params={"marker": "req-x"})
+
+
+def test_running_action_shows_live_steps(cloud: Cloud, demo: Api) -> None:
+    server, request = cloud.server(demo, vm_state="building", task_state="spawning"), f"req-{uuid.uuid4()}"
+    with cloud.database.write() as session:
+        session.add(
+            InstanceAction(
+                instance_id=server, request_id=request, action="create", user_id="u", project_id=demo.project_id
+            )
+        )
+    step = {"host": "node1", "attempt": 1, "start_time": now(), "finish_time": None, "result": None, "details": None}
+    cloud.ledger.steps = [{"event": "claim", **step}, {"event": "spawn", **step}]
+    try:
+        shown = demo.get(f"/servers/{server}/os-instance-actions/{request}")["instanceAction"]
+    finally:
+        cloud.ledger.steps = []
+    assert [event["event"] for event in shown["events"]] == ["spawn", "claim"]
+    assert shown["events"][0]["finish_time"] is None
+
+
+def test_actions_of_a_deleted_server(cloud: Cloud, demo: Api, built: tuple[str, str]) -> None:
+    demo.delete(f"/servers/{built[0]}")
+    path = f"/servers/{built[0]}/os-instance-actions"
+    assert demo.get(path)["instanceActions"]
+    demo.refused("GET", path, 404, "2.20")

@@ -1,0 +1,177 @@
+"""Security groups in force: every direction in which a packet can reach or leave a guest."""
+
+import socket
+from collections.abc import Callable
+
+from infra.hostnet import netns
+from infra.hostnet.models import FilterRule, FixedIp
+from tests.hostnet.conftest import Host, StandIn, filters, ingress, ip, pings, reaches, tcp_open
+
+GATEWAY = "10.9.0.1"
+
+
+def test_a_guest_is_unreachable_until_a_rule_allows_it_and_again_afterwards(host: Host) -> None:
+    guest = host.boot(host.port(11))
+    guest.listen(22)
+    assert not pings(host.ns, guest.address)
+    assert not reaches(host.ns, guest.address, 22)
+    assert host.net.apply_filters([filters(guest.plug, ingress("icmp"), ingress("tcp", 22))])
+    assert pings(host.ns, guest.address)
+    assert reaches(host.ns, guest.address, 22)
+    assert not host.net.apply_filters([filters(guest.plug, ingress("icmp"), ingress("tcp", 22))])
+    assert host.net.apply_filters([filters(guest.plug, ingress("icmp"))])
+    assert pings(host.ns, guest.address)
+    assert not reaches(host.ns, guest.address, 22)
+    host.net.apply_filters([])
+    assert not pings(host.ns, guest.address)
+
+
+def test_guests_on_one_bridge_reach_each_other_only_as_members_of_the_remote_group(host: Host) -> None:
+    one, two, three = (host.boot(host.port(n)) for n in (11, 12, 13))
+    two.listen(80)
+    group = ingress("tcp", 80, [f"{one.address}/32", f"{two.address}/32"])
+    host.net.apply_filters([filters(g.plug, group) for g in (one, two, three)])
+    assert reaches(one.ns, two.address, 80)
+    assert not reaches(three.ns, two.address, 80)
+    assert not pings(one.ns, two.address)
+
+
+def test_traffic_from_outside_through_the_bridge_is_filtered(host: Host) -> None:
+    guest = host.boot(host.port(11))
+    guest.listen(22)
+    ip(host.ns, "link", "add", "uplink", "type", "veth", "peer", "name", "outside", "netns", guest.ns)
+    other = f"o{host.ns}"
+    netns.create(other)
+    try:
+        ip(guest.ns, "link", "set", "outside", "netns", other)
+        ip(host.ns, "link", "set", "uplink", "master", f"br-{host.network_id[:11]}", "up")
+        ip(other, "address", "add", "10.9.0.99/24", "dev", "outside")
+        ip(other, "link", "set", "outside", "up")
+        server = netns.call(other, lambda: socket.create_server(("10.9.0.99", 443)))
+        assert not reaches(other, guest.address, 22)
+        host.net.apply_filters([filters(guest.plug, ingress("tcp", 22, ["10.9.0.99/32"]))])
+        assert reaches(other, guest.address, 22)
+        assert reaches(guest.ns, "10.9.0.99", 443)
+        host.net.apply_filters([filters(guest.plug, ingress("tcp", 22, ["10.9.0.98/32"]))])
+        assert not reaches(other, guest.address, 22)
+        server.close()
+    finally:
+        netns.remove(other)
+
+
+def test_removing_a_rule_cuts_connections_that_it_had_allowed(host: Host) -> None:
+    guest = host.boot(host.port(11))
+    guest.listen(22)
+    host.net.apply_filters([filters(guest.plug, ingress("tcp", 22))])
+    connection = tcp_open(host.ns, guest.address, 22)
+    assert connection
+    peer, _ = guest._sockets[0].accept()
+    with connection, peer:
+        peer.settimeout(0.4)
+        connection.sendall(b"allowed")
+        assert peer.recv(10) == b"allowed"
+        host.net.apply_filters([filters(guest.plug)])
+        connection.sendall(b"cut")
+        try:
+            assert peer.recv(10) == b""
+        except TimeoutError:
+            return
+
+
+def test_a_guest_reaches_of_the_host_only_its_gateways_services(host: Host) -> None:
+    guest = host.boot(host.port(11))
+    host.net.apply_filters([filters(guest.plug)])
+    ip(host.ns, "address", "add", "192.0.2.1/32", "dev", "lo")
+    ip(guest.ns, "route", "add", "default", "via", GATEWAY)
+    open_port = netns.call(host.ns, lambda: socket.create_server(("0.0.0.0", 5000)))
+    with open_port:
+        assert pings(guest.ns, GATEWAY)
+        assert reaches(guest.ns, GATEWAY, 53)
+        assert not reaches(guest.ns, GATEWAY, 5000)
+        assert not reaches(guest.ns, "192.0.2.1", 5000)
+        assert not pings(guest.ns, "192.0.2.1")
+        assert reaches(host.ns, GATEWAY, 5000)
+
+
+def test_egress_rules_are_honoured(host: Host) -> None:
+    one, two = host.boot(host.port(11)), host.boot(host.port(12))
+    for port in (80, 81):
+        two.listen(port)
+    outward = FilterRule(direction="egress", protocol="tcp", port_range_min=80, port_range_max=80)
+    limited = filters(one.plug).model_copy(update={"rules": [outward]})
+    host.net.apply_filters([limited, filters(two.plug, ingress(None))])
+    assert reaches(one.ns, two.address, 80)
+    assert not reaches(one.ns, two.address, 81)
+    assert not pings(one.ns, GATEWAY)
+
+
+def test_without_port_security_nothing_is_filtered_but_the_host_stays_closed(host: Host) -> None:
+    guest = host.boot(host.port(11, port_security_enabled=False))
+    guest.listen(22)
+    server = netns.call(host.ns, lambda: socket.create_server(("0.0.0.0", 5000)))
+    with server:
+        assert reaches(host.ns, guest.address, 22)
+        assert pings(guest.ns, GATEWAY)
+        assert not reaches(guest.ns, GATEWAY, 5000)
+    strict = filters(guest.plug)
+    host.net.apply_filters([strict])
+    assert not reaches(host.ns, guest.address, 22)
+
+
+def _second_network(host: Host, address: str, number: int) -> StandIn:
+    prefix, gateway = address.rsplit(".", 1)[0] + ".0/24", address.rsplit(".", 1)[0] + ".1"
+    fixed = FixedIp(ip_address=address, subnet_id="second-subnet", cidr=prefix, gateway_ip=gateway)
+    return host.boot(host.port(number, network_id="0000beef-0000-4000-8000-000000000000", fixed_ips=[fixed]))
+
+
+def test_networks_do_not_reach_each_other_through_the_host(host: Host) -> None:
+    one, two = host.boot(host.port(11)), _second_network(host, "10.8.0.11", 12)
+    two.listen(80)
+    host.net.apply_filters([filters(g.plug, ingress(None)) for g in (one, two)])
+    ip(one.ns, "route", "add", "default", "via", GATEWAY)
+    ip(two.ns, "route", "add", "default", "via", "10.8.0.1")
+    assert reaches(host.ns, two.address, 80)
+    assert not reaches(one.ns, two.address, 80)
+    netns.sysctl(host.ns, {"ipv4/ip_forward": "1"})
+    assert not reaches(one.ns, two.address, 80)
+
+
+def test_equal_addresses_on_two_networks_are_kept_apart(host: Host) -> None:
+    pairs = []
+    for network in ("0000aaaa-0000-4000-8000-000000000000", "0000bbbb-0000-4000-8000-000000000000"):
+        pairs.append([host.boot(host.port(n, network_id=network)) for n in (11, 12)])
+        pairs[-1][1].listen(80)
+    host.net.apply_filters([filters(guest.plug, ingress("tcp", 80)) for pair in pairs for guest in pair])
+    for pair in pairs:
+        assert reaches(pair[0].ns, "10.9.0.12", 80)
+    host.net.apply_filters([filters(guest.plug, ingress("tcp", 80)) for guest in pairs[0]])
+    assert reaches(pairs[0][0].ns, "10.9.0.12", 80)
+    assert not reaches(pairs[1][0].ns, "10.9.0.12", 80)
+
+
+def test_rules_that_somebody_removed_are_restored(host: Host) -> None:
+    guest = host.boot(host.port(11))
+    guest.listen(22)
+    netns.run(host.ns, ["nft", "flush", "ruleset"])
+    assert reaches(host.ns, guest.address, 22)
+    assert host.net.sync() == ["filters"]
+    assert not reaches(host.ns, guest.address, 22)
+    assert host.net.sync() == []
+
+
+def test_two_hosts_in_one_namespace_keep_each_others_rules(make_host: Callable[..., Host]) -> None:
+    host = make_host()
+    other = make_host(netns=host.ns, host="h2")
+    other.ns = host.ns
+    one = host.boot(host.port(11))
+    two = other.boot(other.port(12, network_id=host.network_id))
+    two.listen(80)
+    host.net.apply_filters([filters(one.plug)])
+    other.net.apply_filters([filters(two.plug, ingress("tcp", 80))])
+    assert reaches(one.ns, two.address, 80)
+    assert list(host.net.inventory().ports) == [one.plug.port_id]
+    assert host.net.inventory().taps == host.net.inventory().filters == [one.plug.tap]
+    host.net.unplug(one.plug.port_id)
+    assert reaches(host.ns, two.address, 80)
+    other.net.unplug(two.plug.port_id)
+    assert other.net.inventory().bridges == []

@@ -1,0 +1,149 @@
+"""`kilonova build …`: watch, retry, resume and replay the builds of servers."""
+
+import asyncio
+import os
+import time
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+app = typer.Typer(help="Watch, retry, resume and replay builds.", no_args_is_help=True)
+console = Console()
+COMPUTE = {"service_type": "compute", "interface": "public"}
+NEWEST = {"OpenStack-API-Version": "compute 2.96"}
+
+
+class Cloud:
+    """The compute API as the caller of the command line (OS_* variables), else as the cloud's admin."""
+
+    def __init__(self) -> None:
+        from keystoneauth1 import session
+        from keystoneauth1.identity import v3
+
+        from infra import credentials
+        from infra.settings import settings
+
+        known = settings()
+        mine = os.environ.get("OS_USERNAME")
+        auth = v3.Password(
+            auth_url=os.environ.get("OS_AUTH_URL") or known.identity_url,
+            username=mine or "admin",
+            password=os.environ["OS_PASSWORD"] if mine else credentials.load(known.state_dir)["admin"],
+            project_name=os.environ.get("OS_PROJECT_NAME") if mine else "admin",
+            user_domain_id="default",
+            project_domain_id="default",
+        )
+        self._session = session.Session(auth=auth, timeout=30)
+
+    def call(self, method: str, path: str, **kwargs: Any) -> Any:
+        answer = self._session.request(path, method, endpoint_filter=COMPUTE, headers=NEWEST, raise_exc=False, **kwargs)
+        if answer.status_code >= 400:
+            words = next(iter(answer.json().values())).get("message", answer.text)
+            console.print(f"[red]{words}[/red]")
+            raise typer.Exit(1)
+        return answer.json() if answer.content else {}
+
+    def server(self, name_or_id: str) -> dict[str, Any]:
+        everyone = {} if os.environ.get("OS_USERNAME") else {"all_tenants": "1"}
+        servers = self.call("GET", "/servers/detail", params=everyone)["servers"]
+        found = [server for server in servers if name_or_id in (server["id"], server["name"])]
+        if len(found) != 1:
+            console.print(f"[red]{'No' if not found else 'More than one'} server is named {name_or_id}.[/red]")
+            raise typer.Exit(1)
+        server: dict[str, Any] = found[0]
+        return server
+
+
+@app.command()
+def retry(server: str) -> None:
+    """Run a failed build again: same id, name and request; a parked one goes on at its failed step."""
+    cloud = Cloud()
+    found = cloud.server(server)
+    cloud.call("POST", f"/servers/{found['id']}/action", json={"kilonova:retry": None})
+    console.print(f"{found['name']} builds again; `kilonova build watch {found['id']}` shows how.")
+
+
+@app.command()
+def abort(server: str) -> None:
+    """Undo a parked build; the server ends in ERROR."""
+    cloud = Cloud()
+    found = cloud.server(server)
+    cloud.call("POST", f"/servers/{found['id']}/action", json={"kilonova:abort": None})
+    console.print(f"{found['name']} is being undone.")
+
+
+@app.command()
+def watch(server: str, once: bool = typer.Option(False, help="Print what there is and leave.")) -> None:
+    """Show each step as it happens, until the operation ends."""
+    cloud = Cloud()
+    found = cloud.server(server)
+    seen: dict[tuple[str, str], str | None] = {}
+    while True:
+        actions = cloud.call("GET", f"/servers/{found['id']}/os-instance-actions")["instanceActions"]
+        newest = max(actions, key=lambda a: a["start_time"])
+        path = f"/servers/{found['id']}/os-instance-actions/{newest['request_id']}"
+        action = cloud.call("GET", path)["instanceAction"]
+        for event in action["events"]:
+            key = (event["event"], event["start_time"])
+            if seen.get(key, "unseen") != event["result"]:
+                seen[key] = event["result"]
+                _print_event(event)
+        status = cloud.call("GET", f"/servers/{found['id']}")["server"]["status"]
+        if once or action.get("finish_time") or status in ("ACTIVE", "ERROR", "DELETED"):
+            console.print(f"{found['name']} is {status}")
+            return
+        time.sleep(0.5)
+
+
+def _print_event(event: dict[str, Any]) -> None:
+    mark = {"Success": "[green]✔[/green]", "Error": "[red]✘[/red]"}.get(event["result"] or "", "…")
+    took = ""
+    if event.get("finish_time"):
+        begun, ended = (datetime.fromisoformat(event[k]) for k in ("start_time", "finish_time"))
+        took = f"{(ended - begun).total_seconds():.2f} s"
+    where = f" on {event['host']}" if event.get("host") else ""
+    console.print(f"{mark} {event['event']}{where} {took} {event.get('details') or ''}".rstrip())
+
+
+@app.command()
+def replay(
+    server_or_file: str,
+    save: Path | None = typer.Option(None, help="Also write the history, decrypted and masked, to this file."),
+) -> None:
+    """Step a recorded history through today's workflow code; print each step and the first difference."""
+    asyncio.run(_replay(server_or_file, save))
+
+
+async def _replay(server_or_file: str, save: Path | None) -> None:
+    from temporalio.client import WorkflowHistory
+    from temporalio.contrib.pydantic import pydantic_data_converter
+
+    from infra.settings import settings
+    from infra.temporal import connect, data_converter, server_workflow_id
+    from workers.replay import in_clear
+    from workers.replay import replay as run
+
+    known = settings()
+    if Path(server_or_file).is_file():
+        history = WorkflowHistory.from_json(Path(server_or_file).stem, Path(server_or_file).read_text())
+        converter = data_converter(known) if known.codec_keys.exists() else pydantic_data_converter
+    else:
+        client = await connect(known)
+        instance_id = (await asyncio.to_thread(lambda: Cloud().server(server_or_file)))["id"]
+        history = await client.get_workflow_handle(server_workflow_id(instance_id)).fetch_history()
+        converter = client.data_converter
+    if save:
+        save.write_text(await in_clear(history, converter))
+    replayed = await run(history, converter)
+    table = Table("event", "step", "input", "result", title=replayed.workflow_id)
+    for step in replayed.steps:
+        table.add_row(str(step.event_id), step.name, step.input, step.result or f"[red]{step.failure}[/red]")
+    console.print(table)
+    if replayed.difference:
+        console.print(f"[red]first difference:[/red] {replayed.difference}")
+        raise typer.Exit(1)
+    console.print("[green]today's code does the same[/green]")

@@ -1,0 +1,71 @@
+"""Processes in the foreground: what the supervisor, or systemd on a production host, runs."""
+
+import asyncio
+import inspect
+import os
+import sys
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+from infra import logs
+from infra.settings import Settings
+
+
+def _finish(code: int) -> NoReturn:
+    """End without Python's finalization, during which Temporal's SDK now and then aborts the process."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+def _run(process: str, entry: Callable[[Settings], Any], settings: Settings) -> NoReturn:
+    logs.setup(process, settings.log_level)
+    code = 0
+    try:
+        outcome = entry(settings)
+        if inspect.isawaitable(outcome):
+            asyncio.run(_wait(outcome))
+    except KeyboardInterrupt:
+        code = 130
+    except SystemExit as request:
+        code = request.code if isinstance(request.code, int) else 1
+    except BaseException as error:
+        logs.get(__name__).error("process failed", exc_info=error)
+        code = 1
+    _finish(code)
+
+
+async def _wait(outcome: Any) -> None:
+    await outcome
+
+
+def api(services: list[str]) -> NoReturn:
+    from workers import servers
+
+    _run("api-" + "+".join(services), lambda settings: servers.run(settings, services), Settings())
+
+
+def worker_control() -> NoReturn:
+    from workers.control import run_control
+    from workers.sign_in import as_service
+
+    _run("worker-control", run_control, as_service(Settings(), "nova"))
+
+
+def worker_compute() -> NoReturn:
+    from workers.compute import run_compute
+    from workers.sign_in import as_service
+
+    _run("worker-compute", run_compute, as_service(Settings(), "compute"))
+
+
+def console() -> NoReturn:
+    from workers.console import run_console
+
+    _run("console", run_console, Settings())
+
+
+def codec() -> NoReturn:
+    from workers.codec_server import run_codec
+
+    _run("codec", run_codec, Settings())

@@ -1,0 +1,158 @@
+"""The `kilonova` command. Each command imports what it needs when it runs, so that `--help` is instant."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+CHECKOUT = Path(__file__).resolve().parent.parent.parent
+if "KILONOVA_STATE_DIR" not in os.environ and (CHECKOUT / "pyproject.toml").exists():
+    os.environ["KILONOVA_STATE_DIR"] = str(CHECKOUT / "var")
+
+app = typer.Typer(
+    name="kilonova",
+    help="OpenStack-compatible compute service in which every operation on a server is a durable Temporal workflow.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,  # its tracebacks print local variables: tokens, passwords
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+worker = typer.Typer(help="Run one worker in the foreground.", no_args_is_help=True)
+app.add_typer(worker, name="worker")
+PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "allow_interspersed_args": False}
+
+
+@app.command()
+def up(
+    hosts: Annotated[int | None, typer.Option(min=1, max=64, help="Number of compute hosts: node1, node2, …")] = None,
+    driver: Annotated[str | None, typer.Option(help="qemu: real guests; test: libvirt's test driver.")] = None,
+    image: Annotated[bool, typer.Option(help="Upload a guest image `cirros` if there is none.")] = True,
+    timeout: Annotated[float, typer.Option(help="Seconds to wait until all is ready.")] = 90.0,
+) -> None:
+    """Start the whole cloud on this machine and wait until it is ready. Does nothing to what runs already."""
+    from workers.cli import cloud
+
+    if driver not in (None, "qemu", "test"):
+        raise typer.BadParameter("qemu or test", param_hint="--driver")
+    chosen: Literal["qemu", "test"] | None = None if driver is None else ("test" if driver == "test" else "qemu")
+    raise typer.Exit(cloud.up(hosts=hosts, driver=chosen, image=image, timeout_s=timeout))
+
+
+@app.command()
+def down() -> None:
+    """Stop everything that `up` started and remove namespace, bridges and mounts. Data is kept."""
+    from workers.cli import cloud
+
+    raise typer.Exit(cloud.down())
+
+
+@app.command()
+def status(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+    """Show each process; exit status 0 only when all of them run and answer."""
+    from workers.cli import status as view
+
+    raise typer.Exit(view.show(as_json))
+
+
+@app.command()
+def openrc(who: Annotated[str, typer.Argument(help="admin or demo")]) -> None:
+    """Print the openrc file of a user: eval "$(./kilonova openrc demo)"."""
+    from workers.cli import shell
+
+    raise typer.Exit(shell.openrc(who))
+
+
+@app.command("exec", context_settings=PASS_ON)
+def exec_(context: typer.Context) -> None:
+    """Run a command where guests can be reached: kilonova exec -- ssh cirros@192.168.56.101."""
+    from workers.cli import shell
+
+    raise typer.Exit(shell.run_inside(context.args))
+
+
+@app.command()
+def demo() -> None:
+    """Start the cloud, boot a server with the `openstack` client, log into it, show what happened."""
+    from workers.cli import demo as show
+
+    raise typer.Exit(show.run())
+
+
+@app.command(context_settings=PASS_ON)
+def test(context: typer.Context) -> None:
+    """Run linters, type checker, import contracts and tests. Arguments go to pytest."""
+    from workers.cli import checks
+
+    raise typer.Exit(checks.run(CHECKOUT, context.args))
+
+
+@app.command()
+def api(
+    service: Annotated[list[str], typer.Option(help="compute, identity, image, network or volume; repeat for more")],
+) -> None:
+    """Serve one or more APIs in the foreground."""
+    from workers.cli import foreground
+
+    foreground.api(service)
+
+
+@worker.command("control")
+def worker_control() -> None:
+    """Workflows and database activities."""
+    from workers.cli import foreground
+
+    foreground.worker_control()
+
+
+@worker.command("compute")
+def worker_compute() -> None:
+    """One hypervisor host's activities. Knows no database."""
+    from workers.cli import foreground
+
+    foreground.worker_compute()
+
+
+@app.command()
+def console() -> None:
+    """Serve guests' consoles (noVNC) behind one-time tokens, in the foreground."""
+    from workers.cli import foreground
+
+    foreground.console()
+
+
+@app.command()
+def codec() -> None:
+    """Serve the codec that shows encrypted payloads to operators in the Web UI, in the foreground."""
+    from workers.cli import foreground
+
+    foreground.codec()
+
+
+@app.command()
+def supervise() -> None:
+    """Supervise the planned processes in the foreground, as `up` does in the background."""
+    from workers.cli import cloud
+
+    raise typer.Exit(cloud.supervise())
+
+
+@app.command()
+def leaks(repair: Annotated[bool, typer.Option("--repair", help="Mend what is safe.")] = False) -> None:
+    """Count and print what hosts, services and records disagree about; exit status 0 when there is nothing (left)."""
+    from workers.cli import leaks as audit
+
+    audit.leaks(repair)
+
+
+def _build_group() -> typer.Typer:
+    """The `build` commands; imported only when one of them is called, else just their place in `--help`."""
+    if sys.argv[1:2] == ["build"]:
+        from workers.cli.build import app as commands
+
+        return commands
+    return typer.Typer()
+
+
+app.add_typer(_build_group(), name="build", help="Watch, retry, abort and replay builds.")

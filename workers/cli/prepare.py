@@ -1,0 +1,96 @@
+"""What has to exist before a cloud's processes start: keys, users, namespace, libvirt's directories, the plan."""
+
+import os
+import socket
+
+from infra.settings import Settings
+from workers import libvirtd
+from workers.layout import Layout, host_settings
+from workers.plan import Plan
+from workers.process import Process
+from workers.processes import build_plan, temporal_binary
+
+
+class Refused(Exception):
+    """The cloud cannot be started like this; the text says what to do."""
+
+
+def everything(settings: Settings, layout: Layout) -> Plan:
+    """Prepare all of it; may be repeated. Raises Refused."""
+    plan = build_plan(settings, layout)
+    _check_ports(settings, plan)
+    if not settings.temporal_address and not os.access(temporal_binary(), os.X_OK):
+        raise Refused("There is no `temporal`: install it, or name a server by KILONOVA_TEMPORAL_ADDRESS.")
+    layout.save(settings.state_dir)
+    _keys_and_users(settings)
+    if layout.netns:
+        _namespace(settings, layout)
+    for host in layout.hosts:
+        libvirtd.prepare(settings, host)
+    plan.save()
+    return plan
+
+
+def differs(plan: Plan, settings: Settings, layout: Layout) -> bool:
+    """True when the same settings would now give another plan than the one that runs."""
+    fresh = build_plan(settings, layout)
+    return fresh.specs_as_data() != plan.specs_as_data() or fresh.env != plan.env
+
+
+def _keys_and_users(settings: Settings) -> None:
+    from infra.bootstrap import bootstrap
+    from infra.codec import KeyRing
+
+    KeyRing.load(settings.codec_keys)  # made by one process, before several want it
+    bootstrap(settings)
+
+
+def _namespace(settings: Settings, layout: Layout) -> None:
+    from infra.hostnet.netns import NAMESPACES, HostNetworkError
+    from infra.hostnet.network import HostNetwork
+
+    mark = settings.run_dir / "netns-mount"
+    if not NAMESPACES.is_mount():
+        mark.touch()  # `ip netns add` will mount it; `down` takes that back
+    try:
+        HostNetwork(host_settings(settings, layout, layout.hosts[0])).ensure_namespace()
+    except HostNetworkError as error:
+        raise Refused(f"No network for guests: {error}") from error
+
+
+def _check_ports(settings: Settings, plan: Plan) -> None:
+    """Refused when a port is taken by something that is not a process of this cloud."""
+    for spec in plan.specs:
+        if spec.name == "nbd" and plan.env.get("KILONOVA_NETNS"):
+            continue  # it listens in a namespace of our own
+        taken = [port for port in spec.ports.values() if _taken(settings.listen, port)]
+        if not taken:
+            continue
+        found = Process.find(spec.name, plan.place)
+        if found is None:
+            raise Refused(
+                f"Port {taken[0]} ({spec.name}) is in use by another program. "
+                "Stop it, or move all ports of this cloud by KILONOVA_PORT_OFFSET."
+            )
+        found.close()
+
+
+def _taken(address: str, port: int) -> bool:
+    with socket.socket() as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            sock.bind((address, port))
+        except OSError:
+            return True
+        return False
+
+
+def hand_over(settings: Settings) -> None:
+    """Let the person who typed `sudo` read the sign-in files that were made for him."""
+    uid, gid = os.environ.get("SUDO_UID"), os.environ.get("SUDO_GID")
+    if not uid or not gid:
+        return
+    for name in ("admin-openrc", "demo-openrc", "clouds.yaml", "demo_key", "demo_key.pub"):
+        file = settings.state_dir / name
+        if file.exists():
+            os.chown(file, int(uid), int(gid))

@@ -1,0 +1,163 @@
+"""The compute worker: everything on one hypervisor host, on a task queue of its own. No database, by construction."""
+
+import asyncio
+import os
+import signal
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from keystoneauth1.session import Session
+from temporalio.client import Client
+from temporalio.worker import FixedSizeSlotSupplier, Worker, WorkerTuner
+
+from activities.hypervisor import Hypervisor
+from activities.image import Image
+from activities.network import Network
+from activities.volume import Volume
+from infra import logs
+from infra.hypervisor.control import ControlClient
+from infra.hypervisor.driver import Driver
+from infra.hypervisor.filters import FilterPoll
+from infra.hypervisor.images import ImageStore
+from infra.hypervisor.ports import PortPlugger
+from infra.hypervisor.reconcile import reconcile
+from infra.hypervisor.volumes import VolumeConnector
+from infra.openstack import service_session
+from infra.settings import Settings
+from infra.temporal import compute_queue, connect
+from workers.host_loops import Heartbeat, bring_back, loops
+from workers.interceptors import StepInterceptor
+from workers.sign_in import as_service
+from workers.slots import HEAVY, BuildSlots
+
+if TYPE_CHECKING:
+    from infra.hostnet.network import HostNetwork
+
+GRACE = timedelta(seconds=8)
+PATIENCE_S = 600.0  # for Temporal; then the supervisor starts the process anew
+log = logs.get(__name__)
+
+
+@dataclass
+class Host:
+    """The parts of one host, connected."""
+
+    settings: Settings
+    session: Session
+    hostnet: "HostNetwork | None"
+    control: ControlClient
+    driver: Driver
+
+    @classmethod
+    def connect(cls, settings: Settings) -> "Host":
+        """May take some seconds the first time: whether KVM works is tried out."""
+        session = service_session(settings)
+        hostnet = None
+        if settings.host_networking == "kilonova":
+            from infra.hostnet.network import HostNetwork
+
+            hostnet = HostNetwork(settings)
+            hostnet.ensure_namespace()
+        control = ControlClient(settings, session)
+        return cls(settings, session, hostnet, control, Driver(settings, control, hostnet))
+
+    def activities(self) -> list[Any]:
+        """Every step that runs on a host, bound to this one."""
+        image = Image(ImageStore(self.settings, self.session))
+        network = Network(PortPlugger(self.settings, self.session, self.hostnet))
+        volume = Volume(VolumeConnector(self.settings, self.session))
+        guest = Hypervisor(self.driver)
+        return [
+            image.fetch_to_host,
+            image.remove_disk,
+            network.plug_ports,
+            network.unplug_ports,
+            volume.attach_volumes,
+            volume.detach_volumes,
+            guest.spawn,
+            guest.destroy,
+            guest.console_output,
+            guest.console_target,
+            guest.host_facts,
+            guest.clean_up,
+        ]
+
+
+def compute_worker(client: Client, settings: Settings, activities: list[Any], pool: ThreadPoolExecutor) -> Worker:
+    """A worker on the host's queue. At most `max_concurrent_builds` guests are spawned at once; what does not fit
+    waits in the queue. Heartbeats are passed on every second, so that a cancel arrives as fast."""
+    one = FixedSizeSlotSupplier(1)
+    return Worker(
+        client,
+        task_queue=compute_queue(settings.host),
+        activities=activities,
+        activity_executor=pool,
+        tuner=WorkerTuner.create_composite(
+            workflow_supplier=one,
+            activity_supplier=BuildSlots(settings.max_concurrent_builds),
+            local_activity_supplier=one,
+            nexus_supplier=one,
+        ),
+        max_heartbeat_throttle_interval=timedelta(seconds=1),
+        default_heartbeat_throttle_interval=timedelta(seconds=1),
+        graceful_shutdown_timeout=GRACE,
+        interceptors=[StepInterceptor(settings.host)],
+    )
+
+
+async def run_compute(settings: Settings) -> None:
+    """Serve one host until SIGTERM or SIGINT; ends the process. What nobody claims is undone before any new work."""
+    logs.setup("worker-compute", settings.log_level)
+    life = _Life()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(name, life.end)
+    serving = asyncio.create_task(_serve(as_service(settings, "compute"), life))
+    await asyncio.wait({serving, asyncio.create_task(life.stop.wait())}, return_when=asyncio.FIRST_COMPLETED)
+    code = 0
+    try:
+        if serving.done() or life.working:
+            await asyncio.wait_for(serving, GRACE.total_seconds() + 4)
+    except TimeoutError:
+        log.warning("steps did not end in time; they are repeated elsewhere or later")
+    except Exception as error:
+        log.error("compute worker failed", exc_info=error)
+        code = 1
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)  # the SDK sometimes aborts at interpreter exit, and a libvirt call may still hang
+
+
+class _Life:
+    """Of the process: when it is to end, for tasks and for threads, and whether it takes steps yet."""
+
+    def __init__(self) -> None:
+        self.stop, self.stopping = asyncio.Event(), threading.Event()
+        self.working = False
+
+    def end(self) -> None:
+        self.stop.set()
+        self.stopping.set()
+
+
+async def _serve(settings: Settings, life: _Life) -> None:
+    host = await asyncio.to_thread(Host.connect, settings)
+    log.info("host connected", host=settings.host, virt_type=host.driver.virt.virt_type, why=host.driver.virt.reason)
+    await asyncio.to_thread(reconcile, host.driver, host.control, life.stopping)
+    host.driver.events.start()
+    client = await connect(settings, patience_s=PATIENCE_S)
+    heartbeat = Heartbeat(settings, host.driver, host.control, life.stopping)
+    filters = FilterPoll(settings, host.session, host.hostnet) if host.hostnet else None
+    with ThreadPoolExecutor(settings.max_concurrent_builds * HEAVY + 2, "step") as pool:
+        async with compute_worker(client, settings, host.activities(), pool):
+            life.working = True
+            tasks = loops(settings, heartbeat, host.driver, filters, host.hostnet)
+            back = (settings, host.driver, host.control, life.stopping)
+            tasks.append(asyncio.create_task(asyncio.to_thread(bring_back, *back)))
+            log.info("ready", queue=compute_queue(settings.host))
+            await life.stop.wait()
+            for task in tasks:
+                task.cancel()

@@ -1,0 +1,127 @@
+"""The console proxy: noVNC's pages and, behind one-time tokens, WebSockets to guests' screens (websockify)."""
+
+import os
+import signal
+import socket
+import threading
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from websockify.token_plugins import BasePlugin
+from websockify.websocketproxy import LibProxyServer, ProxyRequestHandler
+
+from infra import logs
+from infra.hypervisor.rest import Service
+from infra.openstack import COMPUTE, service_session
+from infra.settings import Settings
+from workers.sign_in import as_service
+
+NOVNC = "/usr/share/novnc"
+UNIX = "unix_socket"
+PING_S = 30
+log = logs.get(__name__)
+
+
+class ConsoleTokens(BasePlugin):  # type: ignore[misc]
+    """Asks the compute API where a token leads; asking uses it up."""
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__("")
+        session = service_session(settings)
+        self._api = Service(session, COMPUTE, "/v2.1", settings.region)
+
+    def lookup(self, token: str) -> tuple[str, str] | None:
+        """(host, port), ("unix_socket", path), or None for a token that is unknown, used or expired."""
+        answer = self._api.ask("POST", "/kilonova/consoles", 200, 400, 404, json={"token": token})
+        if answer.status_code != 200:
+            return None
+        found = answer.json()["console"]
+        log.info("console opened", instance_id=found["instance_id"])
+        host, _, port = found["target"].partition(":") if found["target"].startswith(UNIX) else _split(found["target"])
+        return host, port
+
+
+def _split(target: str) -> tuple[str, str, str]:
+    return target.rpartition(":")
+
+
+class ConsoleHandler(ProxyRequestHandler):  # type: ignore[misc]
+    """One connection. It is given no target before its token was accepted, and never logs its path."""
+
+    def handle_upgrade(self) -> None:
+        try:
+            target = self._target()
+        except Exception as error:
+            log.warning("console token not checked", error=type(error).__name__)
+            return self._refuse(503)
+        if target is None:
+            return self._refuse(403)
+        try:
+            self._screen = _connect(*target)
+        except OSError as error:
+            log.warning("screen not reachable", error=str(error))
+            return self._refuse(502)
+        try:
+            super().handle_upgrade()
+        finally:
+            self._screen.close()
+
+    def new_websocket_client(self) -> None:
+        self.request.setsockopt(socket.SOL_TCP, socket.TCP_NODELAY, 1)
+        self.do_proxy(self._screen)
+
+    def _target(self) -> tuple[str, str] | None:
+        """Of a request from our own pages with a good token."""
+        origin = self.headers.get("Origin")
+        if origin and urlsplit(origin).netloc.lower() != self.headers.get("Host", "").lower():
+            return None
+        token = parse_qs(urlsplit(self.path).query).get("token", [""])[0]
+        tokens: ConsoleTokens = self.server.tokens
+        return tokens.lookup(token) if token else None
+
+    def _refuse(self, status: int) -> None:
+        self.close_connection = True
+        self.send_error(status)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Paths carry tokens."""
+
+
+def _connect(host: str, port: str) -> socket.socket:
+    if host != UNIX:
+        return socket.create_connection((host, int(port)), timeout=10)
+    screen = socket.socket(socket.AF_UNIX)
+    screen.connect(port)
+    return screen
+
+
+class ConsoleServer(LibProxyServer):  # type: ignore[misc]
+    """A thread per connection; files only, never a directory's listing."""
+
+    daemon_threads = True
+    request_queue_size = 64
+
+    def __init__(self, settings: Settings, tokens: ConsoleTokens) -> None:
+        self.tokens, self.file_only = tokens, True
+        super().__init__(
+            ConsoleHandler,
+            listen_host=settings.listen,
+            listen_port=settings.port("console"),
+            web=NOVNC if os.path.isdir(NOVNC) else "",  # noqa: PTH112 - as websockify takes it
+            heartbeat=PING_S,
+        )
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A browser that went away is no error of ours."""
+        log.debug("connection ended", client=str(client_address), exc_info=True)
+
+
+def run_console(settings: Settings) -> None:
+    """Serve on `settings.listen` and the console port until SIGTERM or SIGINT."""
+    logs.setup("console", settings.log_level)
+    server = ConsoleServer(settings, ConsoleTokens(as_service(settings, "nova")))
+    for name in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(name, lambda *_: threading.Thread(target=server.shutdown).start())
+    log.info("ready", port=settings.port("console"))
+    server.serve_forever()
+    server.server_close()

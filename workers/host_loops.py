@@ -1,0 +1,97 @@
+"""What a compute worker does besides steps: heartbeat, filters, repair, guests that come back with their host."""
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from infra import logs
+from infra.hypervisor.control import ControlClient
+from infra.hypervisor.driver import Driver
+from infra.hypervisor.filters import FilterPoll
+from infra.hypervisor.reconcile import reconcile
+from infra.settings import Settings
+from workers import guests
+
+if TYPE_CHECKING:
+    from infra.hostnet.network import HostNetwork
+
+FILTERS_S, SYNC_S, LOGS_S = 2.0, 5.0, 30.0
+RESTART_TRIES = 30
+log = logs.get(__name__)
+
+
+class Heartbeat:
+    """Reports the inventory. After a silence in which the host may have been given up, it reconciles first: what it
+    then reports as `started_at` tells the control plane that nothing is left of before."""
+
+    def __init__(self, settings: Settings, driver: Driver, control: ControlClient, stopping: threading.Event) -> None:
+        self._settings, self._driver, self._control, self._stopping = settings, driver, control, stopping
+        self._last = time.monotonic()
+        self.started_at = datetime.now(UTC)
+
+    def __call__(self) -> None:
+        if time.monotonic() - self._last > self._settings.host_down_after_s:
+            log.warning("this host was silent for long enough to be given up")
+            reconcile(self._driver, self._control, self._stopping)
+            self.started_at = datetime.now(UTC)
+        host = self._driver.inventory()
+        running = [instance_id for instance_id, state in self._driver.domains().items() if state == 1]
+        self._control.heartbeat(
+            {
+                **host,
+                "host_ip": self._settings.advertise,
+                "zone": self._settings.availability_zone,
+                "started_at": self.started_at.isoformat(),
+                "facts": {**host["facts"], "running": running},
+            }
+        )
+        self._last = time.monotonic()
+
+
+def loops(
+    settings: Settings, heartbeat: Heartbeat, driver: Driver, filters: FilterPoll | None, hostnet: "HostNetwork | None"
+) -> list[asyncio.Task[None]]:
+    """Tasks that run until they are cancelled; a failure is logged and tried again at the next turn."""
+    turns: list[tuple[str, float, Callable[[], object]]] = [
+        ("heartbeat", settings.heartbeat_s, heartbeat),
+        ("console logs", LOGS_S, driver.files.trim_logs),
+    ]
+    if filters and hostnet:
+        turns += [("filters", FILTERS_S, filters), ("network repair", SYNC_S, hostnet.sync)]
+    return [asyncio.create_task(_every(name, seconds, work)) for name, seconds, work in turns]
+
+
+async def _every(name: str, seconds: float, work: Callable[[], object]) -> None:
+    failing = False
+    while True:
+        begun = time.monotonic()
+        try:
+            await asyncio.to_thread(work)
+            failing = False
+        except Exception as error:
+            if not failing:
+                log.warning(f"{name} failed; trying again", error=f"{type(error).__name__}: {error}")
+            failing = True
+        await asyncio.sleep(max(0.1, seconds - (time.monotonic() - begun)))
+
+
+def bring_back(settings: Settings, driver: Driver, control: ControlClient, stopping: threading.Event) -> None:
+    """Start the guests that went down with this host, then tell the control plane every guest's state."""
+    waiting = set(guests.taken_down(settings.host_dir))
+    for _ in range(RESTART_TRIES):
+        try:
+            if waiting:
+                waiting &= {claim.instance_id for claim in control.claims()}
+            for instance_id in sorted(waiting):
+                driver.start(instance_id)
+                waiting.discard(instance_id)
+            driver.report_all()
+            break
+        except Exception as error:
+            log.warning("guests not started again yet", count=len(waiting), error=str(error))
+        if stopping.wait(2.0):
+            return
+    guests.forget(settings.host_dir)

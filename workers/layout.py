@@ -1,0 +1,87 @@
+"""How one machine's cloud is laid out: which compute hosts, on which driver, in which network namespace.
+
+Kept in STATE/cloud.json, so that every later `up` finds the same hosts again."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel
+
+from infra.settings import Settings
+from workers.plan import write_atomically
+
+Driver = Literal["qemu", "test"]
+SOCKET_PATH_MAX = 107  # sun_path, without its terminating zero byte
+
+
+class Layout(BaseModel):
+    hosts: list[str] = ["node1"]
+    driver: Driver = "qemu"
+    netns: str = ""  # of the guests and their volumes' server; "" is the machine's own
+    netns_made: bool = False  # by us: `down` may remove it
+
+    @classmethod
+    def load(cls, state_dir: Path) -> "Layout | None":
+        file = state_dir / "cloud.json"
+        return cls.model_validate_json(file.read_text()) if file.exists() else None
+
+    def save(self, state_dir: Path) -> None:
+        write_atomically(state_dir / "cloud.json", json.dumps(self.model_dump(), indent=1) + "\n")
+
+
+def decide(settings: Settings, hosts: int | None, driver: Driver | None) -> Layout:
+    """The layout that an `up` with these options means: what is kept, changed by what is asked, else one QEMU host."""
+    kept = Layout.load(settings.state_dir)
+    chosen = (kept or Layout()).model_copy()
+    if driver is not None:
+        chosen.driver = driver
+    if hosts is not None:
+        chosen.hosts = [f"node{number}" for number in range(1, hosts + 1)]
+    if chosen.driver == "test":
+        chosen.netns = ""
+    elif not chosen.netns:
+        chosen.netns, chosen.netns_made = settings.netns or namespace_name(settings), not settings.netns
+    return chosen
+
+
+def namespace_name(settings: Settings) -> str:
+    """`kilonova` for the cloud of a checkout, another name for each other state directory."""
+    if settings.port_offset == 0 and settings.state_dir == checkout() / "var":
+        return "kilonova"
+    return f"kilonova-{digest(settings.state_dir)}"
+
+
+def checkout() -> Path:
+    return Path(__file__).resolve().parent.parent
+
+
+def digest(path: Path) -> str:
+    return hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]
+
+
+def host_settings(settings: Settings, layout: Layout, host: str) -> Settings:
+    """`settings` as the compute worker of `host` sees them."""
+    return settings.model_copy(update={"host": host, **host_overrides(settings, layout, host)})
+
+
+def host_overrides(settings: Settings, layout: Layout, host: str) -> dict[str, Any]:
+    scheme, path = ("test", "default") if layout.driver == "test" else ("qemu", "system")
+    changed: dict[str, Any] = {
+        "netns": layout.netns,
+        "libvirt_uri": f"{scheme}+unix:///{path}?socket={libvirt_run_dir(settings, host) / 'libvirt-sock'}",
+    }
+    if layout.driver == "test":
+        changed |= {"virt_type": "test", "host_networking": "none"}
+    elif layout.netns_made:
+        changed["lab_gateway"] = True
+    return changed
+
+
+def libvirt_run_dir(settings: Settings, host: str) -> Path:
+    """Where libvirtd's sockets lie: in the host's directory, or below /run where that path is too long for a socket."""
+    inside = settings.state_dir / "hosts" / host / "libvirt" / "run"
+    if len(str(inside / "libvirt-admin-sock")) <= SOCKET_PATH_MAX:
+        return inside
+    return Path("/run") / f"kilonova-{digest(settings.state_dir)}" / host

@@ -1,0 +1,103 @@
+"""A libvirtd of our own per compute host: private directories in a mount namespace, the machine's own untouched."""
+
+import shlex
+import shutil
+import uuid
+from pathlib import Path
+
+from infra.settings import Settings
+from workers.layout import Layout, digest, libvirt_run_dir
+
+MOUNTS = {"run": "/run/libvirt", "lib": "/var/lib/libvirt", "etc": "/etc/libvirt", "log": "/var/log/libvirt",
+          "cache": "/var/cache/libvirt"}  # fmt: skip
+DRIVERS = Path("/usr/lib/x86_64-linux-gnu/libvirt/connection-driver")
+QEMU_DRIVERS = ("qemu", "secret", "nwfilter")
+LIBVIRT_ID = 64055  # Debian's fixed uid and gid of libvirt-qemu
+
+LIBVIRTD_CONF = """\
+host_uuid = "{uuid}"
+auth_unix_rw = "none"
+auth_unix_ro = "none"
+unix_sock_group = "root"
+unix_sock_rw_perms = "0700"
+unix_sock_ro_perms = "0700"
+unix_sock_admin_perms = "0700"
+max_clients = 200
+log_level = 3
+"""
+QEMU_CONF = """\
+user = "root"
+group = "root"
+security_driver = "none"
+namespaces = []
+cgroup_controllers = []
+remember_owner = 0
+stdio_handler = "file"
+set_process_name = 1
+vnc_listen = "127.0.0.1"
+"""
+
+
+def prepare(settings: Settings, host: str) -> None:
+    """Write the host's libvirt configuration below STATE/hosts/<host>/libvirt. Harmless while libvirtd runs."""
+    home = _home(settings, host)
+    for name in ("lib", "etc", "log", "cache", "drivers", "no-drivers"):
+        (home / name).mkdir(parents=True, exist_ok=True)
+    libvirt_run_dir(settings, host).mkdir(parents=True, exist_ok=True)
+    (home / "lib" / "qemu").mkdir(exist_ok=True)
+    host_uuid = uuid.uuid5(uuid.NAMESPACE_URL, f"kilonova:{settings.state_dir}:{host}")
+    (home / "etc" / "libvirtd.conf").write_text(LIBVIRTD_CONF.format(uuid=host_uuid))
+    (home / "etc" / "qemu.conf").write_text(QEMU_CONF)
+    for name in QEMU_DRIVERS:
+        link = home / "drivers" / f"libvirt_driver_{name}.so"
+        if not link.is_symlink() and DRIVERS.is_dir():
+            link.symlink_to(DRIVERS / link.name)
+    _accounts(home)
+    (home / "hosts").write_text(f"127.0.0.1 localhost {host}\n")
+
+
+def _home(settings: Settings, host: str) -> Path:
+    return settings.state_dir / "hosts" / host / "libvirt"
+
+
+def _accounts(home: Path) -> None:
+    """Copies of the machine's user and group lists that have libvirt-qemu, without which the driver does not start,
+    even though no guest runs as that user here."""
+    for source, line in (
+        ("passwd", f"libvirt-qemu:x:{LIBVIRT_ID}:{LIBVIRT_ID}::/var/lib/libvirt:/usr/sbin/nologin"),
+        ("group", f"libvirt-qemu:x:{LIBVIRT_ID}:"),
+    ):
+        text = Path("/etc", source).read_text()
+        if "libvirt-qemu:" not in text:
+            text = text.rstrip("\n") + "\n" + line + "\n"
+        (home / source).write_text(text)
+    group = home / "group"
+    if "\nkvm:" not in group.read_text():
+        group.write_text(group.read_text() + f"kvm:x:{LIBVIRT_ID + 1}:\n")
+
+
+def argv(settings: Settings, layout: Layout, host: str) -> list[str]:
+    """Command line of the host's libvirtd in the foreground, within its own mount and UTS namespaces and the guests'
+    network namespace."""
+    home = _home(settings, host)
+    sources = {target: home / name for name, target in MOUNTS.items()}
+    sources["/run/libvirt"] = libvirt_run_dir(settings, host)
+    lines = ["set -e", "umask 022"]
+    for target, source in sources.items():
+        lines += [f"mkdir -p {target}", f"mount --bind {shlex.quote(str(source))} {target}"]
+    for name in ("passwd", "group", "hosts"):
+        lines.append(f"mount --bind {shlex.quote(str(home / name))} /etc/{name}")
+    lines += [f"hostname {shlex.quote(host)}", "exec libvirtd -p /run/libvirt/libvirtd.pid -f /etc/libvirt/libvirtd.conf"]
+    inside = ["ip", "netns", "exec", layout.netns] if layout.netns else []
+    return [*inside, "unshare", "--mount", "--uts", "--propagation", "private", "/bin/sh", "-c", "; ".join(lines)]
+
+
+def environment(settings: Settings, layout: Layout, host: str) -> dict[str, str]:
+    """Only the drivers that are needed: libvirt's test driver is built in, QEMU's is loaded."""
+    home = _home(settings, host)
+    return {"LIBVIRT_DRIVER_DIR": str(home / ("no-drivers" if layout.driver == "test" else "drivers"))}
+
+
+def forget_run_dir(settings: Settings) -> None:
+    """Remove the socket directory below /run, where one was needed."""
+    shutil.rmtree(Path("/run") / f"kilonova-{digest(settings.state_dir)}", ignore_errors=True)

@@ -1,0 +1,60 @@
+"""Readiness probes of supervised processes, as plain data that fits into the plan file. Standard library only."""
+
+import socket
+from dataclasses import dataclass
+from typing import Literal
+from urllib.parse import urlsplit
+
+from workers import procfs
+
+Kind = Literal["running", "http", "unix", "listen"]
+
+
+@dataclass(frozen=True)
+class Probe:
+    """`running`: alive for `target` seconds; `http`: GET `target` answers below 500 and its body has `text`;
+    `unix`: the socket `target` accepts; `listen`: TCP port `target` listens in the process's network namespace."""
+
+    kind: Kind = "running"
+    target: str = "0.2"
+    text: str = ""
+
+    def passes(self, pid: int, timeout_s: float = 2.0) -> bool:
+        try:
+            if self.kind == "http":
+                return http_answers(self.target, self.text, timeout_s)
+            if self.kind == "unix":
+                return unix_accepts(self.target, timeout_s)
+            if self.kind == "listen":
+                return procfs.listens(pid, int(self.target))
+            return procfs.age_s(pid) >= float(self.target)
+        except OSError:
+            return False
+
+
+def unix_accepts(path: str, timeout_s: float) -> bool:
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.settimeout(timeout_s)
+        sock.connect(path)
+        return True
+
+
+def http_answers(url: str, text: str = "", timeout_s: float = 2.0) -> bool:
+    """True for a status below 500 and a body that has `text`. Speaks HTTP/1.0 itself, which keeps the caller small."""
+    status, body = http_get(url, timeout_s)
+    return 100 <= status < 500 and text in body
+
+
+def http_get(url: str, timeout_s: float = 2.0) -> tuple[int, str]:
+    """Status and raw answer of a GET; (0, "") for something that is not HTTP. OSError when nobody listens."""
+    parts = urlsplit(url)
+    path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    request = f"GET {path} HTTP/1.0\r\nHost: {parts.netloc}\r\nAccept: application/json\r\n\r\n"
+    with socket.create_connection((parts.hostname, parts.port or 80), timeout=timeout_s) as sock:
+        sock.sendall(request.encode())
+        answer = b""
+        while len(answer) < 1 << 20 and (chunk := sock.recv(65536)):
+            answer += chunk
+    text = answer.decode("utf-8", "replace")
+    fields = text.split(" ", 2)
+    return (int(fields[1]), text) if fields[0].startswith("HTTP/") and len(fields) > 2 else (0, "")

@@ -1,0 +1,169 @@
+"""The processes that one machine's cloud consists of, as the supervisor's plan."""
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+from infra.settings import Settings
+from workers import libvirtd
+from workers.layout import Layout, host_overrides, host_settings, libvirt_run_dir
+from workers.plan import Plan
+from workers.probes import Probe
+from workers.process import Spec
+
+KEPT_ENVIRONMENT = ("PATH", "HOME", "USER", "LANG", "LC_ALL", "TZ", "TMPDIR", "SSL_CERT_FILE")
+"""Besides KILONOVA_*: no OS_* of a sourced openrc, no proxy that would catch calls to the cloud's own services."""
+SEARCH_ATTRIBUTES = ("ServerId", "ProjectId", "HostName", "RequestId")
+TEMPORAL_TUNING = (  # one history shard is read 20 times a second by default, and timers are a second coarse
+    "history.transferProcessorMaxPollRPS=2000",
+    "history.timerProcessorMaxPollRPS=2000",
+    "history.visibilityProcessorMaxPollRPS=2000",
+    'history.timerProcessorMaxTimeShift="10ms"',
+    "matching.enableFairness=true",
+    "frontend.WorkflowPauseEnabled=true",
+)
+
+
+def build_plan(settings: Settings, layout: Layout) -> Plan:
+    env = {name: os.environ[name] for name in KEPT_ENVIRONMENT if name in os.environ}
+    env |= {name: value for name, value in os.environ.items() if name.startswith("KILONOVA_")}
+    env |= {"KILONOVA_STATE_DIR": str(settings.state_dir), "KILONOVA_PORT_OFFSET": str(settings.port_offset)}
+    env |= {"KILONOVA_NETNS": layout.netns, "PYTHONUNBUFFERED": "1"}
+    env.setdefault("PATH", os.defpath)
+    specs = [*_temporal(settings), *_apis(settings), _control(settings), *_watching(settings)]
+    specs += _network_side(settings, layout)
+    for host in layout.hosts:
+        specs += _compute_host(settings, layout, host)
+    names = {spec.name for spec in specs}
+    for spec in specs:  # what is switched off cannot be waited for
+        spec.after[:] = [name for name in spec.after if name in names]
+        spec.awaits[:] = [name for name in spec.awaits if name in names]
+    return Plan(settings.state_dir, env, specs)
+
+
+def kilonova(*arguments: str) -> list[str]:
+    return [str(Path(sys.executable).with_name("kilonova")), *arguments]
+
+
+def temporal_binary() -> str:
+    """A `temporal` on PATH, else the one of our own environment."""
+    own = str(Path(sys.executable).with_name("temporal"))
+    return shutil.which("temporal") or own
+
+
+def _temporal(settings: Settings) -> list[Spec]:
+    if settings.temporal_address:
+        return []
+    ui = settings.port("temporal_ui")
+    argv = [temporal_binary(), "server", "start-dev", "--ip", settings.listen, "--ui-ip", settings.listen]
+    argv += ["--port", str(settings.port("temporal")), "--ui-port", str(ui), "--log-level", "warn"]
+    argv += ["--db-filename", str(settings.state_dir / "temporal.db"), "--ui-disable-news-fetch"]
+    argv += ["--ui-codec-endpoint", f"http://{settings.advertise}:{settings.port('codec')}"]
+    for pragma in ("journal_mode=WAL", "synchronous=NORMAL"):
+        argv += ["--sqlite-pragma", pragma]
+    for value in TEMPORAL_TUNING:
+        argv += ["--dynamic-config-value", value]
+    for name in SEARCH_ATTRIBUTES:
+        argv += ["--search-attribute", f"{name}=Keyword"]
+    probe = Probe("http", f"{temporal_ui(settings)}/api/v1/namespaces/{settings.temporal_namespace}", "namespaceInfo")
+    ports = {"grpc": settings.port("temporal"), "ui": ui}
+    return [Spec("temporal", argv, probe=probe, ports=ports)]
+
+
+def temporal_ui(settings: Settings) -> str:
+    return settings.temporal_ui_url.rstrip("/") or f"http://{settings.listen}:{settings.port('temporal_ui')}"
+
+
+def _apis(settings: Settings) -> list[Spec]:
+    specs = []
+    if settings.embedded:
+        flags = [flag for service in settings.embedded for flag in ("--service", service)]
+        ports: dict[str, int] = {service: settings.port(service) for service in settings.embedded}
+        probe = _answers(settings, settings.embedded[-1])
+        specs.append(Spec("api-services", kilonova("api", *flags), probe=probe, ports=ports, after=["nbd"]))
+    compute = kilonova("api", "--service", "compute")
+    ports = {"compute": settings.port("compute")}
+    probe = _answers(settings, "compute")
+    return [*specs, Spec("api-compute", compute, probe=probe, ports=ports, after=["temporal"])]
+
+
+def _answers(settings: Settings, service: str) -> Probe:
+    return Probe("http", f"http://{settings.listen}:{settings.port(service)}/")
+
+
+def _polls(settings: Settings, queue: str) -> Probe:
+    """A worker is ready once Temporal knows it as a poller of its queue; another address's UI may not be reachable."""
+    if settings.temporal_address and not settings.temporal_ui_url:
+        return Probe("running", "2")
+    path = f"/api/v1/namespaces/{settings.temporal_namespace}/task-queues/{queue}?taskQueueType="
+    kind = "TASK_QUEUE_TYPE_WORKFLOW" if queue == "control" else "TASK_QUEUE_TYPE_ACTIVITY"
+    return Probe("http", f"{temporal_ui(settings)}{path}{kind}", '"pollers"')
+
+
+def _control(settings: Settings) -> Spec:
+    argv = kilonova("worker", "control")
+    return Spec("worker-control", argv, after=["temporal"], probe=_polls(settings, "control"), stop_grace_s=15)
+
+
+def _watching(settings: Settings) -> list[Spec]:
+    console, codec = settings.port("console"), settings.port("codec")
+    return [
+        Spec("console", kilonova("console"), probe=Probe("listen", str(console)), ports={"novnc": console}),
+        Spec("codec", kilonova("codec"), probe=Probe("listen", str(codec)), ports={"http": codec}),
+    ]
+
+
+def _network_side(settings: Settings, layout: Layout) -> list[Spec]:
+    """What serves the guests' network namespace: volumes, and the API's own addresses."""
+    specs = []
+    enter = ["ip", "netns", "exec", layout.netns] if layout.netns else []
+    if "volume" in settings.embedded:
+        from infra.nbd import storage_daemon_argv
+
+        nbd = settings.port("nbd")
+        argv = [*enter, *storage_daemon_argv(settings)]
+        specs.append(Spec("nbd", argv, probe=Probe("listen", str(nbd)), ports={"nbd": nbd}))
+    if layout.netns:
+        services = ["compute", "console", *settings.embedded]
+        targets = [f"{settings.advertise}:{settings.port(service)}" for service in services]
+        argv = [sys.executable, "-m", "infra.hostnet.forward", "--netns", layout.netns, *targets]
+        specs.append(Spec("forward", argv, probe=Probe("running", "0.3")))
+    return specs
+
+
+def _compute_host(settings: Settings, layout: Layout, host: str) -> list[Spec]:
+    suffix = "" if len(layout.hosts) == 1 else f"-{host}"
+    mine = host_settings(settings, layout, host)
+    worker, daemon, keeper = f"worker-compute{suffix}", f"libvirtd{suffix}", f"keeper{suffix}"
+    socket = libvirt_run_dir(settings, host) / "libvirt-sock"
+    take_down = [sys.executable, "-m", "workers.guests", mine.libvirt_uri, str(mine.host_dir)]
+    specs = [
+        Spec(
+            daemon,
+            libvirtd.argv(settings, layout, host),
+            env=libvirtd.environment(settings, layout, host),
+            probe=Probe("unix", str(socket)),
+            on_stop=take_down if layout.driver == "qemu" else [],
+        )
+    ]
+    if layout.driver == "test":
+        argv = [sys.executable, "-m", "workers.keeper", mine.libvirt_uri]
+        specs.append(Spec(keeper, argv, after=[daemon], awaits=[daemon]))
+    env = {f"KILONOVA_{name.upper()}": _text(value) for name, value in host_overrides(settings, layout, host).items()}
+    specs.append(
+        Spec(
+            worker,
+            kilonova("worker", "compute"),
+            env=env | {"KILONOVA_HOST": host},
+            after=[daemon, keeper, "temporal", "api-services", "api-compute"],
+            awaits=[daemon, keeper, "temporal"],
+            probe=_polls(settings, f"compute.{host}"),
+            stop_grace_s=15,
+        )
+    )
+    return specs
+
+
+def _text(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,0 +1,142 @@
+"""Steps a recorded history through today's workflow code, and says what each step got and gave, secrets masked."""
+
+import json
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+from google.protobuf import json_format
+from pydantic import BaseModel
+from temporalio.api.common.v1 import Payload
+from temporalio.api.enums.v1 import EventType
+from temporalio.api.history.v1 import HistoryEvent
+from temporalio.client import WorkflowHistory
+from temporalio.converter import DataConverter
+from temporalio.worker import Replayer
+from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
+
+from infra.logs import SECRET_KEYS, mask
+from workers.control import WORKFLOWS
+
+LIMIT = 400
+
+
+class ReplayedStep(BaseModel):
+    """One step of a history: what it was given, what came of it."""
+
+    event_id: int
+    name: str
+    input: str = ""
+    result: str = ""
+    failure: str = ""
+
+
+class Replayed(BaseModel):
+    workflow_id: str
+    steps: list[ReplayedStep]
+    difference: str = ""  # the first place where today's code does something else; "" when there is none
+
+
+async def replay(history: WorkflowHistory, converter: DataConverter) -> Replayed:
+    replayer = Replayer(
+        workflows=WORKFLOWS,
+        data_converter=converter,
+        workflow_runner=SandboxedWorkflowRunner(
+            restrictions=SandboxRestrictions.default.with_passthrough_all_modules()
+        ),
+    )
+    result = await replayer.replay_workflow(history, raise_on_replay_failure=False)
+    failure = result.replay_failure
+    steps = [step async for step in _steps(history, converter)]
+    return Replayed(workflow_id=history.workflow_id, steps=steps, difference=mask(str(failure)) if failure else "")
+
+
+async def _steps(history: WorkflowHistory, converter: DataConverter) -> AsyncIterator[ReplayedStep]:
+    scheduled: dict[int, ReplayedStep] = {}
+    for event in history.events:
+        if event.event_type == EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED:
+            attributes = event.activity_task_scheduled_event_attributes
+            name = f"{attributes.activity_type.name} @ {attributes.task_queue.name}"
+            given = await _show(attributes.input.payloads, converter)
+            scheduled[event.event_id] = ReplayedStep(event_id=event.event_id, name=name, input=given)
+        elif event.event_type == EventType.EVENT_TYPE_MARKER_RECORDED:
+            if step := await _local_step(event, converter):
+                yield step
+        elif step := await _ended(event, scheduled, converter):
+            yield step
+    for step in scheduled.values():
+        yield step.model_copy(update={"failure": "not finished when the history was recorded"})
+
+
+async def _ended(
+    event: HistoryEvent, scheduled: dict[int, ReplayedStep], converter: DataConverter
+) -> ReplayedStep | None:
+    for kind in ("completed", "failed", "timed_out", "canceled"):
+        field = f"activity_task_{kind}_event_attributes"
+        if not event.HasField(field):  # type: ignore[arg-type]
+            continue
+        attributes = getattr(event, field)
+        step = scheduled.pop(attributes.scheduled_event_id, None)
+        if step is None:
+            return None
+        if kind == "completed":
+            return step.model_copy(update={"result": await _show(attributes.result.payloads, converter)})
+        words = mask(attributes.failure.message) if hasattr(attributes, "failure") else ""
+        return step.model_copy(update={"failure": f"{kind.replace('_', ' ')}: {words}"})
+    return None
+
+
+async def _local_step(event: HistoryEvent, converter: DataConverter) -> ReplayedStep | None:
+    attributes = event.marker_recorded_event_attributes
+    if attributes.marker_name != "core_local_activity":
+        return None
+    data = json.loads(attributes.details["data"].payloads[0].data)
+    result = await _show(attributes.details["result"].payloads, converter) if "result" in attributes.details else ""
+    failure = mask(attributes.failure.message) if attributes.HasField("failure") else ""
+    name = f"{data.get('activity_type', '?')} @ control"
+    return ReplayedStep(event_id=event.event_id, name=name, result=result, failure=failure)
+
+
+async def _show(payloads: Any, converter: DataConverter) -> str:
+    clear = await converter.payload_codec.decode(list(payloads)) if converter.payload_codec else list(payloads)
+    shown = ", ".join(_masked(payload) for payload in clear)
+    return shown if len(shown) <= LIMIT else shown[:LIMIT] + "…"
+
+
+def _masked(payload: Payload) -> str:
+    try:
+        return json.dumps(_hide(json.loads(payload.data or b"null")))
+    except ValueError:
+        return f"<{len(payload.data)} bytes>"
+
+
+def _hide(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: "***" if SECRET_KEYS.search(k) and v else _hide(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_hide(item) for item in value]
+    return mask(value) if isinstance(value, str) else value
+
+
+async def in_clear(history: WorkflowHistory, converter: DataConverter) -> str:
+    """The history as JSON with its payloads decrypted and masked: fit for tests/histories."""
+    document = json.loads(history.to_json())
+    for holder in _payload_holders(document):
+        sealed = json_format.ParseDict(holder, Payload())
+        opened = (await converter.payload_codec.decode([sealed]))[0] if converter.payload_codec else sealed
+        if opened.data[:1] in (b"{", b"["):
+            opened.data = json.dumps(_hide(json.loads(opened.data))).encode()
+        holder.clear()
+        holder.update(json_format.MessageToDict(opened))
+    return json.dumps(document, indent=1)
+
+
+def _payload_holders(value: Any) -> Iterator[dict[str, Any]]:
+    if isinstance(value, dict):
+        if set(value) <= {"metadata", "data"} and "metadata" in value:
+            yield value
+        else:
+            for item in value.values():
+                yield from _payload_holders(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _payload_holders(item)

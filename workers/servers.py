@@ -1,0 +1,78 @@
+"""Runs the named services' applications in this process: one uvicorn server each, on one event loop."""
+
+import asyncio
+import contextlib
+import importlib
+import signal
+from collections.abc import Iterator
+
+import uvicorn
+
+from infra.settings import Settings
+from workers.sign_in import as_service
+
+SERVICE_USERS = {"compute": "nova", "image": "glance", "network": "neutron", "volume": "cinder"}
+GRACE_S = 5
+
+
+class Server(uvicorn.Server):
+    """Leaves signals to `serve`, since there are several of it in one process."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+class ServerFailed(Exception):
+    """A service did not start; its log says why."""
+
+
+def create(service: str, settings: Settings) -> Server:
+    """The server of api/<service>/app.py's application; ModuleNotFoundError for an unknown service."""
+    user = SERVICE_USERS.get(service)
+    mine = as_service(settings, user) if user else settings
+    app = importlib.import_module(f"api.{service}.app").create(mine)
+    return Server(
+        uvicorn.Config(
+            app,
+            host=settings.listen,
+            port=settings.port(service),
+            http="httptools",
+            access_log=False,
+            log_config=None,
+            server_header=False,
+            timeout_graceful_shutdown=GRACE_S,
+            timeout_keep_alive=30,
+        )
+    )
+
+
+async def serve(settings: Settings, services: list[str]) -> None:
+    """Serve until SIGTERM or SIGINT; ServerFailed when one of them does not start or ends by itself."""
+    servers = {service: create(service, settings) for service in services}
+    stopped = asyncio.Event()
+
+    def stop() -> None:
+        stopped.set()
+        for server in servers.values():
+            server.should_exit = True
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop)
+    tasks = {asyncio.create_task(server.serve()): service for service, server in servers.items()}
+    done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    asked = stopped.is_set()
+    stop()
+    await asyncio.wait(tasks)
+    for task in tasks:
+        if error := task.exception():
+            raise error
+    if not asked:
+        raise ServerFailed(", ".join(sorted(tasks[task] for task in done)))
+
+
+def run(settings: Settings, services: list[str]) -> None:
+    import uvloop
+
+    uvloop.run(serve(settings, services))
