@@ -8,6 +8,11 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError
 from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor
 
+LOCAL = (
+    "validate_token", "create_record", "claim_host", "fetch_flavor", "mark_active", "release_host", "fail_record",
+    "begin_delete", "finish_delete", "release_services",
+)  # fmt: skip
+
 
 @dataclass
 class Faults(Interceptor):
@@ -26,6 +31,11 @@ class Faults(Interceptor):
 
     def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:
         return _Inject(next, self)
+
+    @property
+    def hold_is_local(self) -> bool:
+        """Whether the held step is a local one, whose workflow task ends only with it."""
+        return self.hold in LOCAL
 
     def maybe_fail(self, planned: str | None, step: str) -> None:
         if step == planned and self.times > 0:

@@ -105,7 +105,7 @@ def compute_worker(client: Client, settings: Settings, activities: list[Any], po
         max_heartbeat_throttle_interval=timedelta(seconds=1),
         default_heartbeat_throttle_interval=timedelta(seconds=1),
         graceful_shutdown_timeout=GRACE,
-        interceptors=[StepInterceptor(settings.host)],
+        interceptors=[StepInterceptor(settings.host, settings.failpoints_dir)],
     )
 
 

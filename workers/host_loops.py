@@ -18,7 +18,7 @@ from workers import guests
 if TYPE_CHECKING:
     from infra.hostnet.network import HostNetwork
 
-FILTERS_S, SYNC_S, LOGS_S = 2.0, 5.0, 30.0
+FILTERS_S, SYNC_S, VOLUMES_S, LOGS_S = 2.0, 5.0, 3.0, 30.0
 RESTART_TRIES = 30
 log = logs.get(__name__)
 
@@ -57,8 +57,9 @@ def loops(
     """Tasks that run until they are cancelled; a failure is logged and tried again at the next turn."""
     turns: list[tuple[str, float, Callable[[], object]]] = [
         ("heartbeat", settings.heartbeat_s, heartbeat),
-        ("console logs", LOGS_S, driver.files.trim_logs),
     ]
+    if driver.virt.virt_type != "test":
+        turns += [("console logs", LOGS_S, driver.files.trim_logs), ("volumes", VOLUMES_S, driver.resume_waiting)]
     if filters and hostnet:
         turns += [("filters", FILTERS_S, filters), ("network repair", SYNC_S, hostnet.sync)]
     return [asyncio.create_task(_every(name, seconds, work)) for name, seconds, work in turns]

@@ -87,7 +87,10 @@ def argv(settings: Settings, layout: Layout, host: str) -> list[str]:
         lines += [f"mkdir -p {target}", f"mount --bind {shlex.quote(str(source))} {target}"]
     for name in ("passwd", "group", "hosts"):
         lines.append(f"mount --bind {shlex.quote(str(home / name))} /etc/{name}")
-    lines += [f"hostname {shlex.quote(host)}", "exec libvirtd -p /run/libvirt/libvirtd.pid -f /etc/libvirt/libvirtd.conf"]
+    lines += [
+        f"hostname {shlex.quote(host)}",
+        "exec libvirtd -p /run/libvirt/libvirtd.pid -f /etc/libvirt/libvirtd.conf",
+    ]
     inside = ["ip", "netns", "exec", layout.netns] if layout.netns else []
     return [*inside, "unshare", "--mount", "--uts", "--propagation", "private", "/bin/sh", "-c", "; ".join(lines)]
 

@@ -157,7 +157,7 @@ def _compute_host(settings: Settings, layout: Layout, host: str) -> list[Spec]:
             kilonova("worker", "compute"),
             env=env | {"KILONOVA_HOST": host},
             after=[daemon, keeper, "temporal", "api-services", "api-compute"],
-            awaits=[daemon, keeper, "temporal"],
+            awaits=[daemon, keeper],
             probe=_polls(settings, f"compute.{host}"),
             stop_grace_s=15,
         )

@@ -9,10 +9,19 @@ from api.image.errors import forbidden, invalid, too_many
 VISIBILITIES = ("community", "public", "private", "shared")
 CONTAINER_FORMATS = ("ami", "ari", "aki", "bare", "ovf", "ova", "docker", "compressed")
 DISK_FORMATS = ("ami", "ari", "aki", "vhd", "vhdx", "vmdk", "raw", "qcow2", "vdi", "ploop", "iso", "gpt")
-READ_ONLY = (
-    "created_at,updated_at,status,checksum,os_hash_algo,os_hash_value,size,virtual_size,direct_url,self,file,schema,stores"
-).split(",")
-SETTABLE = ("name,visibility,protected,os_hidden,owner,container_format,disk_format,min_disk,min_ram,tags").split(",")
+READ_ONLY: tuple[str, ...] = (
+    "id",
+    "created_at",
+    "updated_at",
+    "status",
+    "checksum",
+    "os_hash_algo",
+    "os_hash_value",
+    "size",
+)
+READ_ONLY += ("virtual_size", "direct_url", "self", "file", "schema", "stores")
+SETTABLE: tuple[str, ...] = ("name", "visibility", "protected", "os_hidden", "owner", "container_format", "disk_format")
+SETTABLE += ("min_disk", "min_ram", "tags")
 ID = re.compile(r"^[0-9a-fA-F]{8}-([0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}$")
 MAX_PROPERTIES = MAX_TAGS = MAX_MEMBERS = 128
 MAX_TEXT = 255
@@ -34,7 +43,7 @@ def checked(name: str, value: Any) -> Any:
 
 
 def refuse_reserved(name: str) -> None:
-    if name in READ_ONLY or name == "id":
+    if name in READ_ONLY:
         raise forbidden(f"Attribute '{name}' is read-only.")
     if name == "locations":
         raise forbidden("It's not allowed to add locations if locations are invisible.")

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlencode
 
-from sqlalchemy import ColumnElement, and_, false, func, or_
+from sqlalchemy import ColumnElement, and_, func, or_
 from sqlmodel import Session, col, select
 from sqlmodel.sql.expression import SelectOfScalar
 from starlette.datastructures import QueryParams
@@ -26,7 +26,16 @@ MOST = {"size_max": "size"}
 BOOLEANS = ("protected", "os_hidden")
 TIMES = ("created_at", "updated_at")
 NOT_FILTERS = ("limit", "marker", "sort", "sort_key", "sort_dir", "visibility", "member_status", "tag", "is_public")
-SORT_KEYS = ("name", "status", "container_format", "disk_format", "size", "id", "created_at", "updated_at")
+SORT_KEYS: tuple[str, ...] = (
+    "name",
+    "status",
+    "container_format",
+    "disk_format",
+    "size",
+    "id",
+    "created_at",
+    "updated_at",
+)
 SORT_KEYS += ("min_ram", "min_disk", "owner", "visibility", "protected")
 COMPARED = {
     "gt": lambda column, value: column > value,
@@ -75,12 +84,14 @@ def _fetch(session: Session, statement: SelectOfScalar[Image], limit: int) -> li
 
 def _limit(query: QueryParams) -> int:
     text = query.get("limit", str(DEFAULT_LIMIT))
-    if not text.isdigit():
+    if not text.isdecimal():
         raise invalid("limit param must be an integer that is not negative")
-    return min(int(text), MAX_LIMIT)
+    return min(int(text[:12]), MAX_LIMIT)
 
 
 def conditions(asked: Access, query: QueryParams) -> list[ColumnElement[bool]]:
+    if any("\0" in name + value for name, value in query.multi_items()):
+        raise invalid("A filter has a character that no image can have.")
     visibility, member_status = query.get("visibility"), query.get("member_status", "accepted")
     if visibility not in (None, "all", *VISIBILITIES):
         raise invalid(f"Invalid visibility value: {str(visibility)[:40]}")
@@ -97,7 +108,7 @@ def conditions(asked: Access, query: QueryParams) -> list[ColumnElement[bool]]:
 def _condition(name: str, value: str) -> ColumnElement[bool]:
     column: Any = getattr(Image, LEAST.get(name) or MOST.get(name) or name, None)
     if name in ONE_OR_MORE:
-        return column.in_(_split(value[3:])) if value.startswith("in:") else column == _one(value)
+        return bool_of(column.in_(_split(value[3:])) if value.startswith("in:") else column == _one(value))
     if name in TEXT:
         return bool_of(column == value)
     if name in NUMBERS:
@@ -110,11 +121,9 @@ def _condition(name: str, value: str) -> ColumnElement[bool]:
         return bool_of(column.is_(_boolean(name, value)))
     if name in TIMES:
         operator, _, moment = value.partition(":")
-        return (
-            bool_of(COMPARED[operator](column, _moment(moment))) if operator in COMPARED else column == _moment(value)
-        )
-    if "\0" in name + value:
-        return false()
+        if operator in COMPARED:
+            return bool_of(COMPARED[operator](column, _moment(moment)))
+        return bool_of(column == _moment(value))
     return col(Image.id).in_(select(Property.image_id).where(Property.name == name, Property.value == value))
 
 
@@ -150,7 +159,7 @@ def _split(text: str) -> list[str]:
 
 
 def _number(name: str, value: str) -> int:
-    if not value.isdigit() or len(value) > 18:
+    if not value.isdecimal() or len(value) > 18:
         raise invalid(f"Bad value passed to filter {name}: it is not a whole number.")
     return int(value)
 

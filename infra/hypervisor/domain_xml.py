@@ -1,8 +1,9 @@
 """A server as libvirt's domain XML. Source: libvirt.org/formatdomain.html."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from xml.etree.ElementTree import Element, SubElement, tostring
+from xml.etree.ElementTree import Element, SubElement, fromstring, tostring
 
 from infra.contracts.hypervisor import DomainSpec
 from infra.contracts.network import Vif
@@ -11,7 +12,7 @@ from infra.hypervisor.paths import domain_name
 
 METADATA = "urn:kilonova:instance:1"
 """Namespace of the metadata by which our domains are told from others."""
-RECONNECT_S = 120  # how long a guest's I/O waits for a volume server that is being restarted
+RECONNECT_S = 60  # how long a guest's I/O waits for a volume server before the guest is paused
 
 
 @dataclass(frozen=True)
@@ -48,9 +49,11 @@ def domain_xml(spec: DomainSpec, place: Place) -> str:
 
 
 def volume_xml(volume: VolumeConnection) -> str:
-    """An attached volume as a disk; QEMU reconnects to its server, and the guest waits meanwhile."""
+    """An attached volume as a disk. While its server is away the guest waits, within QEMU where libvirt can ask for
+    that (10.1), else paused until the driver resumes it; it never sees an I/O error."""
     disk = Element("disk", type="network", device="disk")
-    SubElement(disk, "driver", name="qemu", type="raw", cache="none", discard="unmap")
+    patient = {"error_policy": "stop", "rerror_policy": "stop"}
+    SubElement(disk, "driver", {"name": "qemu", "type": "raw", "cache": "none", "discard": "unmap"} | patient)
     source = SubElement(disk, "source", protocol="nbd", name=volume.export)
     SubElement(source, "host", name=volume.host, port=str(volume.port))
     SubElement(source, "reconnect", delay=str(RECONNECT_S))
@@ -59,6 +62,12 @@ def volume_xml(volume: VolumeConnection) -> str:
     if volume.boot_index is not None and volume.boot_index >= 0:
         SubElement(disk, "boot", order=str(volume.boot_index + 1))
     return tostring(disk, encoding="unicode")
+
+
+def servers(disks: Iterable[str]) -> set[tuple[str, int]]:
+    """(host, port) of the servers behind `volume_xml`s."""
+    hosts = [fromstring(xml).find("./source/host") for xml in disks]  # noqa: S314 - we wrote it
+    return {(host.get("name", ""), int(host.get("port", "0"))) for host in hosts if host is not None}
 
 
 def _metadata(domain: Element, spec: DomainSpec, place: Place) -> None:

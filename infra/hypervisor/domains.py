@@ -135,6 +135,20 @@ class Domains:
 
         return self._libvirt.call(work)
 
+    def waiting_for_disks(self) -> list[str]:
+        """This host's instances that QEMU paused because of an I/O error."""
+
+        def work(connection: Any) -> list[str]:
+            return [
+                domain.UUIDString()
+                for domain, stats in connection.getAllDomainStats(libvirt.VIR_DOMAIN_STATS_STATE)
+                if stats.get("state.state") == libvirt.VIR_DOMAIN_PAUSED
+                and stats.get("state.reason") == libvirt.VIR_DOMAIN_PAUSED_IOERROR
+                and (_marks(domain) or ("",))[0] == self._host
+            ]
+
+        return self._libvirt.call(work)
+
 
 def devices(xml: str) -> set[str]:
     """Target devices of a domain's disks."""

@@ -11,13 +11,12 @@ import libvirt
 from infra import logs
 from infra.contracts.errors import hopeless, host_cannot
 from infra.contracts.hypervisor import DomainSpec, HostFacts, Spawned
-from infra.contracts.volume import VolumeConnection
 from infra.hypervisor import configdrive, console, faults
 from infra.hypervisor.beat import Heartbeat, Turns, beating
 from infra.hypervisor.cache import room_on_disk
 from infra.hypervisor.connection import Connection, run_event_loop
 from infra.hypervisor.control import ControlClient, LifecycleEvent
-from infra.hypervisor.domain_xml import Place, domain_xml, volume_xml
+from infra.hypervisor.domain_xml import Place, domain_xml, servers, volume_xml
 from infra.hypervisor.domains import PAUSED, RUNNING, Domains
 from infra.hypervisor.events import Events
 from infra.hypervisor.faults import LibvirtDown
@@ -59,7 +58,7 @@ class Driver:
             try:
                 return self._spawn(spec)
             except libvirt.libvirtError as error:
-                if lost := _unreachable(spec.volumes):
+                if lost := _unreachable({(volume.host, volume.port) for volume in spec.volumes}):
                     raise LibvirtDown(f"the volume server at {lost} does not answer") from None
                 raise faults.sort(error, self._host, [volume.export for volume in spec.volumes]) from None
 
@@ -116,6 +115,14 @@ class Driver:
         """Tell the control plane every guest's state, after a time in which events may have been missed."""
         for instance_id, state in self.domains().items():
             self.events.note(LifecycleEvent(instance_id=instance_id, power_state=state, reason="seen on the host"))
+
+    def resume_waiting(self) -> None:
+        """Let guests go on that were paused because a volume's server was away, once it is back."""
+        for instance_id in self._domains.waiting_for_disks():
+            volumes = self.files.volumes(instance_id)
+            if volumes and not _unreachable(servers(volumes.values())):
+                self._domains.resume(instance_id)
+                log.info("guest goes on, its volumes are back", instance_id=instance_id)
 
     def _spawn(self, spec: DomainSpec) -> Spawned:
         clock = _Clock()
@@ -212,9 +219,9 @@ class _Clock:
         self._last = now
 
 
-def _unreachable(volumes: list[VolumeConnection]) -> str:
+def _unreachable(servers: set[tuple[str, int]]) -> str:
     """The first volume server that takes no connection, as host:port, else ""."""
-    for host, port in sorted({(volume.host, volume.port) for volume in volumes}):
+    for host, port in sorted(servers):
         try:
             socket.create_connection((host, port), timeout=2.0).close()
         except OSError:

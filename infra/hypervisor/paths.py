@@ -10,6 +10,7 @@ from infra.contracts.errors import hopeless
 from infra.settings import Settings
 
 IDENTIFIER = re.compile(r"[0-9a-zA-Z][0-9a-zA-Z-]{0,63}")
+UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 SOCKET_PATH_LIMIT = 107  # sun_path has 108 bytes, the last one zero
 SHORT_ROOT = Path("/run/kilonova")
 
@@ -85,10 +86,10 @@ class HostPaths:
         return socket
 
     def known_instances(self) -> set[str]:
-        """Ids of the instances that have any file here."""
+        """Ids of the instances that have any file here; what is not named by an id is not ours."""
         found: set[str] = set()
         with contextlib.suppress(FileNotFoundError):
             found |= {entry.name for entry in self.instances.iterdir()}
         with contextlib.suppress(FileNotFoundError):
             found |= {entry.stem for entry in self._short().glob("*.vnc")}
-        return found
+        return {name for name in found if UUID.fullmatch(name)}

@@ -1,6 +1,6 @@
 """Real identity, network, volume and (where built) image services, and the compute API in front of them.
 
-Only Temporal is absent: `Ledger` stands at the seam to the workflows and writes records with the workflows' own code."""
+Only Temporal is absent: `Ledger` stands at the seam to the workflows and writes records with their code."""
 
 import os
 import random
@@ -131,7 +131,7 @@ class Api:
         return answer.json() if answer.content else None
 
     def get(self, path: str, status: int = 200, /, *, version: str = "2.96", **params: Any) -> Any:
-        return self.call("GET", path, status, version, params=params)
+        return self.call("GET", path, status, version, params=params or None)
 
     def post(self, path: str, body: Json, status: int = 200, version: str = "2.96", **headers: str) -> Any:
         return self.call("POST", path, status, version, json=body, headers=headers)
@@ -270,13 +270,19 @@ def service(cloud: Cloud) -> Api:
     return cloud.user("compute")
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def demo(cloud: Cloud, admin: Api) -> Api:
-    """A member of a project of its own."""
+    """A member whose project many tests share."""
     return cloud.tenant(admin)
 
 
 @pytest.fixture
+def fresh(cloud: Cloud, admin: Api) -> Api:
+    """A member of an empty project, for what lists or counts."""
+    return cloud.tenant(admin)
+
+
+@pytest.fixture(scope="session")
 def other(cloud: Cloud, admin: Api) -> Api:
     """A member of another project."""
     return cloud.tenant(admin)

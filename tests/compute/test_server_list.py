@@ -14,13 +14,18 @@ def names(body: dict[str, Any]) -> list[str]:
     return [server["name"] for server in body["servers"]]
 
 
-@pytest.fixture
-def five(cloud: Cloud, demo: Api) -> list[str]:
+@pytest.fixture(scope="module")
+def owner(cloud: Cloud, admin: Api) -> Api:
+    return cloud.tenant(admin)
+
+
+@pytest.fixture(scope="module")
+def five(cloud: Cloud, owner: Api) -> list[str]:
     begun = datetime(2026, 1, 1)
     port = {"label": "n", "mac": "m", "port_id": "p", "network_id": "n"}
     return [
         cloud.server(
-            demo, name=f"web-{n}", created_at=begun + timedelta(minutes=n), updated_at=begun + timedelta(minutes=n),
+            owner, name=f"web-{n}", created_at=begun + timedelta(minutes=n), updated_at=begun + timedelta(minutes=n),
             tags=["a", f"t{n}"], image_ref=f"i{n}", vm_state="stopped" if n == 4 else "active",
             networks=[port | {"fixed_ips": [f"10.0.0.{n + 1}"]}], key_name="k" if n % 2 else None, locked=n == 1,
         )
@@ -28,8 +33,8 @@ def five(cloud: Cloud, demo: Api) -> list[str]:
     ]  # fmt: skip
 
 
-def test_newest_first(demo: Api, five: list[str]) -> None:
-    body = demo.get("/servers")
+def test_newest_first(owner: Api, five: list[str]) -> None:
+    body = owner.get("/servers")
     assert names(body) == ["web-4", "web-3", "web-2", "web-1", "web-0"]
     assert set(body["servers"][0]) == {"id", "name", "links"}
 
@@ -41,6 +46,9 @@ def test_newest_first(demo: Api, five: list[str]) -> None:
         ({"name": "^web-[13]$"}, "31"),
         ({"name": "eb"}, "43210"),
         ({"name": "."}, "43210"),
+        ({"name": "^.*e.*-.*[12].*$"}, "21"),
+        ({"name": ".*"}, "43210"),
+        ({"name": ".*?2"}, "2"),
         ({"name": "WEB"}, ""),
         ({"name": "web_"}, ""),
         ({"name": "%"}, ""),
@@ -68,20 +76,20 @@ def test_newest_first(demo: Api, five: list[str]) -> None:
         ({"limit": "0"}, ""),
     ],
 )
-def test_filters(demo: Api, five: list[str], query: dict[str, str], expected: str) -> None:
-    assert names(demo.get("/servers/detail", **query)) == [f"web-{n}" for n in expected]
+def test_filters(owner: Api, five: list[str], query: dict[str, str], expected: str) -> None:
+    assert names(owner.get("/servers/detail", **query)) == [f"web-{n}" for n in expected]
 
 
-def test_pages(cloud: Cloud, demo: Api, five: list[str]) -> None:
+def test_pages(cloud: Cloud, owner: Api, five: list[str]) -> None:
     for query in ({}, {"name": "^web"}, {"sort_key": "key_name", "sort_dir": "asc"}):
-        whole, seen, path = demo.get("/servers", **query), [], "/servers"
-        body = demo.get(path, limit=2, **query)
+        whole, seen, path = owner.get("/servers", **query), [], "/servers"
+        body = owner.get(path, limit=2, **query)
         while True:
             seen += names(body)
             if "servers_links" not in body:
                 break
             path = body["servers_links"][0]["href"].removeprefix(cloud.settings.url("compute", "/v2.1"))
-            body = demo.get(path)
+            body = owner.get(path)
         assert seen == names(whole)
 
 
@@ -100,7 +108,9 @@ def test_pages(cloud: Cloud, demo: Api, five: list[str]) -> None:
         ({"changes-since": "2026-01-02", "changes-before": "2026-01-01"}, 400),
         ({"name": "("}, 400),
         ({"name": "(a+)+$"}, 400),
-        ({"name": "a*a*a*a*b"}, 400),
+        ({"name": "a*a*a*b"}, 400),
+        ({"name": "a?" * 30 + "a" * 30}, 400),
+        ({"name": "(a|aa)" * 30}, 400),
         ({"all_tenants": "maybe"}, 400),
         ({"all_tenants": "1"}, 403),
         ({"status": "deleted"}, 403),
@@ -110,33 +120,33 @@ def test_refusals(demo: Api, query: dict[str, str], status: int) -> None:
     demo.refused("GET", "/servers/detail", status, params=query)
 
 
-def test_older_versions_ignore_what_they_do_not_know(demo: Api, five: list[str]) -> None:
-    assert len(names(demo.get("/servers", version="2.74", nonsense="1"))) == 5
-    assert names(demo.get("/servers", version="2.37", status="NONSENSE")) == []
-    assert len(names(demo.get("/servers", version="2.25", tags="t1"))) == 5
+def test_older_versions_ignore_what_they_do_not_know(owner: Api, five: list[str]) -> None:
+    assert len(names(owner.get("/servers", version="2.74", nonsense="1"))) == 5
+    assert names(owner.get("/servers", version="2.37", status="NONSENSE")) == []
+    assert len(names(owner.get("/servers", version="2.25", tags="t1"))) == 5
 
 
-def test_slow_pattern_is_fast(cloud: Cloud, demo: Api) -> None:
+def test_slow_pattern_is_fast(cloud: Cloud, fresh: Api) -> None:
     for n in range(10):
-        cloud.server(demo, name="a" * 250 + str(n))
+        cloud.server(fresh, name="a" * 250 + str(n))
     begun = time.monotonic()
-    demo.get("/servers", name="a*a*a*b")
-    assert time.monotonic() - begun < 20
+    fresh.get("/servers", name=".*a*a*b.*")
+    assert time.monotonic() - begun < 3
 
 
-def test_admin_sees_everyones(cloud: Cloud, admin: Api, demo: Api, five: list[str]) -> None:
-    assert names(admin.get("/servers", project_id=demo.project_id)) == []
-    assert len(names(admin.get("/servers", all_tenants="1", project_id=demo.project_id))) == 5
-    assert len(names(admin.get("/servers", all_tenants="", tenant_id=demo.project_id))) == 5
+def test_admin_sees_everyones(cloud: Cloud, admin: Api, owner: Api, five: list[str]) -> None:
+    assert names(admin.get("/servers", project_id=owner.project_id)) == []
+    assert len(names(admin.get("/servers", all_tenants="1", project_id=owner.project_id))) == 5
+    assert len(names(admin.get("/servers", all_tenants="", tenant_id=owner.project_id))) == 5
 
 
-def test_deleted_ones(cloud: Cloud, admin: Api, demo: Api) -> None:
+def test_deleted_ones(cloud: Cloud, admin: Api, fresh: Api) -> None:
     moment = now()
-    gone = cloud.server(demo, name="gone", vm_state="deleted", deleted_at=moment, updated_at=moment)
-    assert names(demo.get("/servers")) == []
-    query = {"all_tenants": "1", "project_id": demo.project_id}
+    gone = cloud.server(fresh, name="gone", vm_state="deleted", deleted_at=moment, updated_at=moment)
+    assert names(fresh.get("/servers")) == []
+    query = {"all_tenants": "1", "project_id": fresh.project_id}
     (shown,) = admin.get("/servers/detail", deleted="true", **query)["servers"]
     assert (shown["id"], shown["status"]) == (gone, "DELETED")
     assert names(admin.get("/servers/detail", status="deleted", **query)) == ["gone"]
     since = (moment - timedelta(seconds=1)).isoformat()
-    assert names(demo.get("/servers/detail", **{"changes-since": since})) == ["gone"]
+    assert names(fresh.get("/servers/detail", **{"changes-since": since})) == ["gone"]

@@ -107,10 +107,10 @@ def test_admins_see_the_host(cloud: Cloud, admin: Api, demo: Api) -> None:
         ("error", "rebuilding", "REBUILD"),
     ],
 )
-def test_status(cloud: Cloud, demo: Api, vm_state: str, task_state: str | None, status: str) -> None:
-    server = cloud.server(demo, vm_state=vm_state, task_state=task_state)
-    assert demo.get(f"/servers/{server}")["server"]["status"] == status
-    assert [each["id"] for each in demo.get("/servers", status=status.lower())["servers"]] == [server]
+def test_status(cloud: Cloud, fresh: Api, vm_state: str, task_state: str | None, status: str) -> None:
+    server = cloud.server(fresh, vm_state=vm_state, task_state=task_state)
+    assert fresh.get(f"/servers/{server}")["server"]["status"] == status
+    assert [each["id"] for each in fresh.get("/servers", status=status.lower())["servers"]] == [server]
 
 
 def test_fault(cloud: Cloud, admin: Api, demo: Api) -> None:

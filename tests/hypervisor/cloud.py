@@ -11,14 +11,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
+import uvicorn
+from fastapi import FastAPI
+
 import api.identity.app
 import api.network.app
 import api.volume.app
-import httpx
-import uvicorn
 from api.compute.app import create_compute
-from fastapi import FastAPI
-
 from infra import credentials
 from infra.bootstrap import bootstrap
 from infra.database import Database
@@ -79,8 +79,16 @@ class Cloud:
         self._serve(create_compute(as_service(self._anonymous(), "nova"), object()), "compute")  # type: ignore[arg-type]
 
     def start_volumes(self) -> None:
-        self._nbd = subprocess.Popen(storage_daemon_argv(self.settings))
+        self.start_nbd()
         self._serve(api.volume.app.create(as_service(self._anonymous(), "cinder")), "volume")
+
+    def start_nbd(self) -> None:
+        self._nbd = subprocess.Popen(storage_daemon_argv(self.settings))
+
+    def stop_nbd(self) -> None:
+        assert self._nbd
+        self._nbd.kill()
+        self._nbd.wait(10)
 
     def _anonymous(self) -> Settings:
         return self.settings.model_copy(update={"service_username": ""})

@@ -9,9 +9,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from rich.console import Console
+from workers.cli.screen import out
 
-out = Console(highlight=False)
 HERE = Path(sys.executable).parent
 
 

@@ -58,8 +58,8 @@ class Client:
         """An openstacksdk connection of the same user."""
         import openstack
 
-        return openstack.connection.Connection(
-            auth=self._auth, region_name=self._settings.region, identity_api_version="3", load_yaml_config=False
+        return openstack.connect(
+            load_yaml_config=False, load_envvars=False, auth=self._auth, region_name=self._settings.region
         )
 
     def get(self, path: str) -> Any:

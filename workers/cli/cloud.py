@@ -6,16 +6,14 @@ import sys
 import time
 from pathlib import Path
 
-from rich.console import Console
-
 from infra.settings import Settings
 from workers import layout as layouts
 from workers import supervisor
 from workers.cli import prepare, tidy
+from workers.cli.screen import out
 from workers.layout import Driver, Layout
 from workers.plan import Plan, read_status
 
-out = Console(highlight=False)
 SHOWN_LOG_LINES = 15
 FAILED_STARTS = 4
 LOCK_PATIENCE_S = 300.0

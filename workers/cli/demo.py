@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
@@ -15,6 +14,7 @@ from infra.settings import Settings
 from workers.cli import cloud, guest_image, prepare, shell
 from workers.cli.client import Client, ClientFailed
 from workers.cli.demo_objects import KEY_NAME, make_all
+from workers.cli.screen import out
 from workers.cli.steps import Step, StepWatch
 from workers.layout import Layout, checkout
 from workers.probes import http_get
@@ -22,7 +22,6 @@ from workers.processes import temporal_ui
 
 SERVER = "demo-instance"
 BUILD_S, LOGIN_S = 300.0, 240.0
-out = Console(highlight=False)
 
 
 class DemoFailed(Exception):
@@ -58,7 +57,7 @@ def run() -> int:
         objects = make_all(settings, admin, demo, int(image.min_ram or 0))
         prepare.hand_over(settings)
         remove_earlier(demo)
-        booted = boot(settings, demo, image.name, objects.flavor, objects.network_id)
+        booted = boot(settings, (admin, demo), image.name, objects.flavor, objects.network_id)
         console_url = demo("console", "url", "show", SERVER).get("url", "")
     except (DemoFailed, ClientFailed) as error:
         out.print(f"[red]The demonstration failed:[/] {escape(str(error))}")
@@ -73,14 +72,15 @@ def remove_earlier(demo: Client) -> None:
         demo("server", "delete", "--wait", server.id)
 
 
-def boot(settings: Settings, demo: Client, image: str, flavor: str, network_id: str) -> Booted:
-    """Boot, watch, log in. DemoFailed with the server's fault, or when it takes too long."""
+def boot(settings: Settings, users: tuple[Client, Client], image: str, flavor: str, network_id: str) -> Booted:
+    """Boot as demo, watch as admin, log in. DemoFailed with the server's fault, or when it takes too long."""
+    admin, demo = users
     made = demo(
         "server", "create", "--flavor", flavor, "--image", image, "--nic", f"net-id={network_id}",
         "--security-group", "default", "--key-name", KEY_NAME, SERVER,
     )  # fmt: skip
     begun = time.monotonic()
-    watch = StepWatch(demo, str(made["id"]), out)
+    watch = StepWatch(admin, str(made["id"]), out)
     server = watch.until_built(BUILD_S)
     active_s = time.monotonic() - begun
     if server["status"] != "ACTIVE":

@@ -3,14 +3,12 @@
 import time
 from typing import Any
 
-from rich.console import Console
-
 from infra.settings import Settings
 from workers.cli.client import Client, ClientFailed
+from workers.cli.screen import out
 from workers.layout import Layout, host_settings
 
 NAME = "cirros"
-out = Console(highlight=False)
 
 
 def ensure(settings: Settings, layout: Layout, *, lean: bool | None = None) -> Any:

@@ -3,15 +3,13 @@
 import json
 from dataclasses import asdict, dataclass
 
-from rich.console import Console
 from rich.table import Table
 
 from infra.settings import Settings
 from workers import procfs, supervisor
+from workers.cli.screen import out
 from workers.plan import Plan, read_status
 from workers.process import Process
-
-out = Console(highlight=False)
 
 
 @dataclass(frozen=True)

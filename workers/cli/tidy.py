@@ -7,15 +7,13 @@ import subprocess
 import time
 from pathlib import Path
 
-from rich.console import Console
-
 from infra.settings import Settings
 from workers import libvirtd, procfs, supervisor
+from workers.cli.screen import out
 from workers.layout import Layout, host_settings
 from workers.plan import Plan, read_status
 from workers.process import Process
 
-out = Console(highlight=False)
 PATIENCE_S = 75.0
 TEMPORARY = ("*.pid", "*.sock", "*.qmp", "status.json", "plan.json", "*.new")
 

@@ -158,12 +158,12 @@ def _addresses(query: dict[str, str], search: Search) -> None:
 
 def _has_address(pattern: str, version: int) -> Predicate:
     """Whether a row has an address of `version` that equals `pattern`, or begins with a match of it."""
+    matches: Callable[[str], object]
     try:
-        wanted = str(ipaddress.ip_address(pattern))
+        matches = str(ipaddress.ip_address(pattern)).__eq__
     except ValueError:
-        compiled = bounded(pattern)
-        return lambda row: any(compiled.match(ip) for ip in _ips(row["networks"]) if (":" in ip) == (version == 6))
-    return lambda row: wanted in _ips(row["networks"])
+        matches = bounded(pattern).match
+    return lambda row: any(matches(ip) for ip in _ips(row["networks"]) if (":" in ip) == (version == 6))
 
 
 def _ips(networks: list[dict[str, Any]] | None) -> list[str]:

@@ -5,6 +5,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 
+from api.common.errors import ServiceError
 from api.image.schemas import SCHEMAS
 from api.image.service import Asked
 
@@ -45,7 +46,8 @@ def stores(_asked: Asked) -> dict[str, Any]:
 
 
 @router.get("/v2/schemas/{name}")
-def show_schema(name: str, _asked: Asked) -> JSONResponse:
+def show_schema(name: str, _asked: Asked) -> dict[str, Any]:
     """Source: Image API v2, image schemas."""
-    found = SCHEMAS.get(name)
-    return JSONResponse(found) if found else JSONResponse({"message": "The resource could not be found."}, 404)
+    if name not in SCHEMAS:
+        raise ServiceError(404, "The resource could not be found.")
+    return SCHEMAS[name]

@@ -101,8 +101,10 @@ async def _write_body(request: Request, upload: Upload) -> None:
 async def _drain(request: Request) -> None:
     """Read some of what still comes, since a client that is busy sending does not see the answer otherwise."""
     left = DRAIN
+    if int(request.headers.get("content-length") or 0) > DRAIN:
+        return
     try:
-        with anyio.move_on_after(5):
+        with anyio.move_on_after(3):
             async for chunk in request.stream():
                 left -= len(chunk)
                 if left < 0:

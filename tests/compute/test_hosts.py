@@ -1,0 +1,205 @@
+"""Services, hypervisors, hosts, zones, and the routes by which compute hosts report."""
+
+import uuid
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from infra.tables.compute import Allocation, Service, now
+from tests.compute.conftest import Api, Cloud
+
+REPORT = {
+    "vcpus": 4,
+    "memory_mb": 8192,
+    "disk_gb": 100,
+    "hypervisor_type": "QEMU",
+    "hypervisor_version": 7002000,
+    "host_ip": "127.0.0.1",
+    "zone": "nova",
+    "started_at": "2026-01-01T00:00:00Z",
+    "facts": {"cpu_info": {"arch": "x86_64"}, "virt_type": "qemu", "running": [], "uptime": "up 3 days"},
+}
+
+
+@pytest.fixture
+def node(service: Api) -> str:
+    name = f"node-{uuid.uuid4().hex[:8]}"
+    service.put(f"/kilonova/hosts/{name}", {"host": REPORT})
+    return name
+
+
+def claim(cloud: Cloud, host: str, server: str) -> None:
+    with cloud.database.write() as session:
+        session.add(Allocation(instance_id=server, host=host, attempt=2, vcpus=2, memory_mb=256, disk_gb=5))
+
+
+def one(user: Api, node: str, version: str = "2.96") -> dict[str, Any]:
+    (found,) = user.get("/os-services", host=node, binary="nova-compute", version=version)["services"]
+    return dict(found)
+
+
+def test_heartbeat(cloud: Cloud, admin: Api, service: Api, demo: Api, node: str) -> None:
+    first = service.put(f"/kilonova/hosts/{node}", {"host": REPORT})["host"]
+    assert first["disabled"] is False
+    shown = one(admin, node)
+    assert (shown["id"], shown["state"], shown["zone"], shown["forced_down"]) == (first["id"], "up", "nova", False)
+    assert "forced_down" not in one(admin, node, "2.10")
+    assert isinstance(one(admin, node, "2.52")["id"], int)
+    with cloud.database.write() as session:
+        session.get_one(Service, first["id"]).last_seen = now() - timedelta(seconds=61)
+    assert one(admin, node)["state"] == "down"
+    service.put(f"/kilonova/hosts/{node}", {"host": REPORT | {"vcpus": 8}})
+    assert one(admin, node)["state"] == "up"
+    demo.refused("PUT", f"/kilonova/hosts/{node}", 403, json={"host": REPORT})
+    service.refused("PUT", f"/kilonova/hosts/{node}", 400, json={"host": {}})
+    service.refused("PUT", f"/kilonova/hosts/{node}", 400, json={"host": REPORT | {"started_at": "x"}})
+
+
+def test_disable_and_enable(admin: Api, service: Api, demo: Api, node: str) -> None:
+    path = f"/os-services/{one(admin, node)['id']}"
+    demo.refused("PUT", path, 403, json={"status": "disabled"})
+    demo.refused("GET", "/os-services", 403)
+    shown = admin.put(path, {"status": "disabled", "disabled_reason": "why"})["service"]
+    assert (shown["status"], shown["disabled_reason"]) == ("disabled", "why")
+    assert service.put(f"/kilonova/hosts/{node}", {"host": REPORT})["host"]["disabled"] is True
+    assert admin.put(path, {"status": "enabled"})["service"]["disabled_reason"] is None
+    assert admin.put(path, {"forced_down": True})["service"]["state"] == "down"
+    assert admin.put(path, {"forced_down": False})["service"]["state"] == "up"
+    for body in ({}, {"status": "x"}, {"status": "enabled", "disabled_reason": "x"}, {"more": 1}):
+        admin.refused("PUT", path, 400, json=body)
+    admin.refused("PUT", f"/os-services/{uuid.uuid4()}", 404, json={"status": "enabled"})
+    admin.refused("PUT", "/os-services/12", 400, json={"status": "enabled"})
+
+
+def test_old_ways_to_disable(admin: Api, node: str) -> None:
+    who = {"host": node, "binary": "nova-compute"}
+    assert admin.put("/os-services/disable", who, version="2.52") == {"service": {**who, "status": "disabled"}}
+    assert one(admin, node)["status"] == "disabled"
+    assert admin.put("/os-services/enable", who, version="2.52")["service"]["status"] == "enabled"
+    admin.put("/os-services/disable-log-reason", {**who, "disabled_reason": "why"}, version="2.1")
+    assert one(admin, node)["disabled_reason"] == "why"
+    admin.refused("PUT", "/os-services/disable-log-reason", 400, "2.1", json=who)
+    admin.refused("PUT", "/os-services/force-down", 404, "2.10", json=who)
+    admin.put("/os-services/force-down", {**who, "forced_down": True}, version="2.11")
+    assert one(admin, node)["forced_down"] is True
+    admin.refused("PUT", "/os-services/fly", 404, "2.52", json=who)
+    admin.refused("PUT", "/os-services/enable", 404, "2.52", json={**who, "host": "none"})
+    admin.refused("PUT", "/os-services/enable", 400, "2.52", json={**who, "binary": "nova-scheduler"})
+
+
+def test_delete_service(cloud: Cloud, admin: Api, demo: Api, node: str) -> None:
+    path = f"/os-services/{one(admin, node)['id']}"
+    server = cloud.server(demo, host=node)
+    claim(cloud, node, server)
+    admin.refused("DELETE", path, 409)
+    with cloud.database.write() as session:
+        session.delete(session.get_one(Allocation, server))
+    demo.delete(f"/servers/{server}")
+    admin.delete(path)
+    assert admin.get("/os-services", host=node)["services"] == []
+    admin.refused("GET", "/os-hypervisors", 404, params={"hypervisor_hostname_pattern": node})
+
+
+def test_hypervisor(cloud: Cloud, admin: Api, demo: Api, node: str) -> None:
+    server = cloud.server(demo, host=node, task_state="deleting")
+    claim(cloud, node, server)
+    (found,) = admin.get("/os-hypervisors/detail", hypervisor_hostname_pattern=node)["hypervisors"]
+    path = f"/os-hypervisors/{found['id']}"
+    assert found == admin.get(path)["hypervisor"]
+    assert (found["uptime"], found["service"]["host"], found["state"]) == ("up 3 days", node, "up")
+    assert "vcpus" not in found
+    old = admin.get(path, version="2.87")["hypervisor"]
+    assert (old["vcpus"], old["vcpus_used"], old["running_vms"], old["current_workload"]) == (4, 2, 1, 1)
+    assert old["memory_mb_used"] == 256 + cloud.settings.reserved_host_memory_mb
+    assert old["free_disk_gb"] == 95
+    assert old["cpu_info"] == {"arch": "x86_64"}
+    number = next(
+        h["id"] for h in admin.get("/os-hypervisors", version="2.1")["hypervisors"] if h["hypervisor_hostname"] == node
+    )
+    assert admin.get(f"/os-hypervisors/{number}", version="2.27")["hypervisor"]["cpu_info"] == '{"arch": "x86_64"}'
+    with_servers = admin.get(path, with_servers="true")["hypervisor"]["servers"]
+    assert [each["uuid"] for each in with_servers] == [server]
+    assert admin.get(f"/os-hypervisors/{node}/servers", version="2.52")["hypervisors"][0]["servers"]
+    assert admin.get(f"/os-hypervisors/{number}/uptime", version="2.52")["hypervisor"]["uptime"] == "up 3 days"
+    admin.refused("GET", "/os-hypervisors/node1", 400)
+    admin.refused("GET", f"/os-hypervisors/{uuid.uuid4()}", 404)
+    admin.refused("GET", f"/os-hypervisors/{node}/search", 404, "2.53")
+    demo.refused("GET", "/os-hypervisors", 403)
+
+
+def test_statistics(admin: Api, node: str) -> None:
+    statistics = admin.get("/os-hypervisors/statistics", version="2.1")["hypervisor_statistics"]
+    assert statistics["count"] >= 1 and statistics["vcpus"] >= 4
+    admin.refused("GET", "/os-hypervisors/statistics", 404, "2.88")
+
+
+def test_hosts_until_2_42(cloud: Cloud, admin: Api, demo: Api, node: str) -> None:
+    hosts = admin.get("/os-hosts", version="2.1")["hosts"]
+    assert {"host_name": node, "service": "compute", "zone": "nova"} in hosts
+    claim(cloud, node, cloud.server(demo, host=node, vcpus=2))
+    shown = {r["resource"]["project"]: r["resource"] for r in admin.get(f"/os-hosts/{node}", version="2.42")["host"]}
+    assert shown["(total)"]["cpu"] == 4
+    assert shown["(used_now)"]["memory_mb"] == 256 + cloud.settings.reserved_host_memory_mb
+    assert shown[demo.project_id]["cpu"] == 2
+    admin.refused("GET", "/os-hosts/none", 404, "2.42")
+    admin.refused("GET", "/os-hosts", 404, "2.43")
+
+
+def test_zones(cloud: Cloud, admin: Api, service: Api, demo: Api, node: str) -> None:
+    zone = f"az-{node}"
+    service.put(f"/kilonova/hosts/{node}", {"host": REPORT | {"zone": zone}})
+    with cloud.database.write() as session:
+        session.add(Service(id=str(uuid.uuid4()), binary="nova-scheduler", host=node, last_seen=now()))
+    zones = {z["zoneName"]: z for z in demo.get("/os-availability-zone")["availabilityZoneInfo"]}
+    assert zones[zone] == {"zoneName": zone, "zoneState": {"available": True}, "hosts": None}
+    assert "internal" not in zones
+    demo.refused("GET", "/os-availability-zone/detail", 403)
+    detail = {z["zoneName"]: z for z in admin.get("/os-availability-zone/detail")["availabilityZoneInfo"]}
+    assert detail[zone]["hosts"][node]["nova-compute"]["available"] is True
+    assert "nova-scheduler" in detail["internal"]["hosts"][node]
+    message = admin.refused("PUT", f"/os-services/{_scheduler(admin, node)}", 400, json={"status": "disabled"})
+    assert message.startswith("Updating a nova-scheduler service is not supported.")
+    admin.put(f"/os-services/{one(admin, node)['id']}", {"status": "disabled"})
+    zones = {z["zoneName"]: z for z in demo.get("/os-availability-zone")["availabilityZoneInfo"]}
+    assert zones[zone]["zoneState"] == {"available": False}
+
+
+def _scheduler(admin: Api, node: str) -> str:
+    return str(admin.get("/os-services", host=node, binary="nova-scheduler")["services"][0]["id"])
+
+
+def test_claims(cloud: Cloud, service: Api, demo: Api, node: str) -> None:
+    server, orphan = cloud.server(demo, host=node), str(uuid.uuid4())
+    claim(cloud, node, server)
+    claim(cloud, node, orphan)
+    found = {c["instance_id"]: c for c in service.get(f"/kilonova/hosts/{node}/claims")["claims"]}
+    assert found[server] == {"instance_id": server, "attempt": 2, "vm_state": "active", "task_state": None}
+    assert found[orphan]["vm_state"] is None
+    path = f"/kilonova/hosts/{node}/claims/{server}"
+    assert service.get(path) == {"claim": {"instance_id": server, "attempt": 2}}
+    service.refused("GET", path.replace(node, "other"), 404)
+    demo.refused("GET", path, 403)
+
+
+@pytest.mark.parametrize(
+    ("before", "power_state", "after"),
+    [
+        ({"vm_state": "active", "power_state": 1}, 4, ("stopped", 4)),
+        ({"vm_state": "active", "power_state": 1}, 6, ("stopped", 4)),
+        ({"vm_state": "stopped", "power_state": 4}, 1, ("active", 1)),
+        ({"vm_state": "active", "power_state": 1}, 3, ("active", 3)),
+        ({"vm_state": "active", "power_state": 1, "task_state": "deleting"}, 4, ("active", 1)),
+        ({"vm_state": "building", "power_state": 0}, 1, ("building", 0)),
+        ({"vm_state": "error", "power_state": 0}, 4, ("error", 0)),
+        ({"vm_state": "active", "power_state": 1, "host": "elsewhere"}, 4, ("active", 1)),
+    ],
+)
+def test_guest_events(
+    cloud: Cloud, service: Api, demo: Api, node: str, before: dict[str, Any], power_state: int, after: tuple[str, int]
+) -> None:
+    server = cloud.server(demo, **{"host": node, **before})
+    events = [{"instance_id": server, "power_state": power_state, "reason": "x"}]
+    service.post(f"/kilonova/hosts/{node}/events", {"events": events}, 204)
+    row = cloud.row(server)
+    assert (row.vm_state, row.power_state) == after

@@ -1,0 +1,293 @@
+"""A cloud for workflow tests: real services and Temporal in processes, the two workers in this one, faults around steps."""
+
+import asyncio
+import os
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+from temporalio.api.enums.v1 import EventType
+from temporalio.client import Client, WorkflowHandle
+from temporalio.worker import Worker
+from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
+
+from api.compute.operations import Operations
+from infra import credentials
+from infra.audit import Auditor
+from infra.bootstrap import bootstrap
+from infra.contracts.audit import Finding
+from infra.contracts.network import PortRequest
+from infra.contracts.requests import BootRequest, DeleteRequest, Requester
+from infra.contracts.volume import VolumeRequest
+from infra.database import Database
+from infra.nbd import storage_daemon_argv
+from infra.openstack import service_session
+from infra.records import stable_id
+from infra.scheduler import Scheduler
+from infra.settings import Settings
+from infra.tables.compute import Allocation, Flavor, Instance
+from infra.temporal import CONTROL_QUEUE, compute_queue, server_workflow_id
+from tests.faults import Faults
+from workers.compute import Host
+from workers.control import WORKFLOWS, control_activities
+from workers.interceptors import StepInterceptor
+from workers.processes import SEARCH_ATTRIBUTES, TEMPORAL_TUNING
+from workers.sign_in import as_service
+
+ROOT = Path(__file__).resolve().parents[2]
+BIN = Path(sys.executable).parent
+HOSTS = ("node1", "node2")
+
+
+class Services:
+    """Temporal, the embedded services and the volumes' NBD server, each a real process."""
+
+    def __init__(self, state_dir: Path, offset: int) -> None:
+        self.settings = Settings(
+            state_dir=state_dir,
+            port_offset=offset,
+            libvirt_uri="test:///default",
+            virt_type="test",
+            host_networking="none",
+            host_down_after_s=3600,
+        )
+        self.processes: list[subprocess.Popen[bytes]] = []
+
+    def start(self) -> None:
+        s = self.settings
+        s.run_dir.mkdir(parents=True)
+        bootstrap(s)
+        temporal = [str(BIN / "temporal"), "server", "start-dev", "--headless", "--log-level", "never"]
+        temporal += ["--ip", s.listen, "--port", str(s.port("temporal")), "--db-filename", f"{s.state_dir}/temporal.db"]
+        for value in TEMPORAL_TUNING:
+            temporal += ["--dynamic-config-value", value]
+        for name in SEARCH_ATTRIBUTES:
+            temporal += ["--search-attribute", f"{name}=Keyword"]
+        self._spawn("temporal", temporal)
+        self._spawn("nbd", storage_daemon_argv(s))
+        flags = [f for service in s.embedded for f in ("--service", service)]
+        self._spawn("services", [str(BIN / "kilonova"), "api", *flags])
+        self._spawn("compute", [str(BIN / "kilonova"), "api", "--service", "compute"])
+        for service in ("identity", "image", "network", "volume", "compute"):
+            self._wait(s.url(service, "/"))
+
+    def _spawn(self, name: str, argv: list[str]) -> None:
+        s = self.settings
+        env = {**os.environ, "KILONOVA_STATE_DIR": str(s.state_dir), "KILONOVA_PORT_OFFSET": str(s.port_offset)}
+        with (s.state_dir / f"{name}.log").open("wb") as log:
+            self.processes.append(subprocess.Popen(argv, env=env, cwd=ROOT, stdout=log, stderr=log))
+
+    def _wait(self, url: str) -> None:
+        end = time.monotonic() + 60
+        while True:
+            try:
+                httpx.get(url, timeout=2)
+                return
+            except httpx.HTTPError:
+                if time.monotonic() > end or any(p.poll() is not None for p in self.processes):
+                    raise
+                time.sleep(0.1)
+
+    def stop(self) -> None:
+        for process in reversed(self.processes):
+            process.terminate()
+        for process in self.processes:
+            try:
+                process.wait(10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+
+
+class Cloud:
+    """What a test sees: boots with faults armed, and what is left afterwards."""
+
+    def __init__(self, settings: Settings, client: Client) -> None:
+        self.settings, self.client = settings, client
+        self.faults = Faults()
+        self.database = Database("compute", state_dir=settings.state_dir)
+        self.ops = Operations(client, settings, self.database)
+        session = service_session(as_service(settings, "nova"))
+        self.scheduler = Scheduler(self.database, settings)
+        self.auditor = Auditor(client, self.database, session, self.scheduler.up_hosts)
+        self.hosts = {}
+        for name in HOSTS:
+            mine = as_service(settings.model_copy(update={"host": name}), "compute")
+            self.hosts[name] = Host.connect(mine)
+        self.token, self.user, self.project = "", "", ""
+
+    def prepare(self) -> None:
+        """A token, a flavor, a network, both hosts reported."""
+        s = self.settings
+        user = {"name": "admin", "password": credentials.load(s.state_dir)["admin"], "domain": {"id": "default"}}
+        scope = {"project": {"name": "admin", "domain": {"id": "default"}}}
+        body = {"auth": {"identity": {"methods": ["password"], "password": {"user": user}}, "scope": scope}}
+        answer = httpx.post(f"{s.identity_url}/auth/tokens", json=body)
+        self.token, token = answer.headers["x-subject-token"], answer.json()["token"]
+        self.user, self.project = token["user"]["id"], token["project"]["id"]
+        with self.database.write() as session:
+            if session.get(Flavor, "tiny") is None:
+                session.add(Flavor(id="tiny", name="tiny", ram=64, vcpus=1, disk=0))
+        self.network = self.post("network", "/v2.0/networks", {"network": {"name": "net", "shared": True}})["network"][
+            "id"
+        ]
+        subnet = {"network_id": self.network, "ip_version": 4, "cidr": "10.7.0.0/20"}
+        self.post("network", "/v2.0/subnets", {"subnet": subnet})
+        for host in self.hosts.values():
+            self.report(host)
+
+    def report(self, host: Host) -> None:
+        facts = host.driver.inventory()
+        host.control.heartbeat({**facts, "host_ip": "127.0.0.1", "zone": "nova", "started_at": "2026-01-01T00:00:00Z"})
+
+    def post(self, service: str, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        answer = httpx.post(self.settings.url(service, path), json=body, headers={"X-Auth-Token": self.token})
+        answer.raise_for_status()
+        found: dict[str, Any] = answer.json()
+        return found
+
+    @asynccontextmanager
+    async def workers(self, cached: int = 100) -> AsyncIterator[None]:
+        faults = [self.faults]
+        control = control_activities(self.settings, self.database, self.client)
+        with ThreadPoolExecutor(32) as pool:
+            workers = [
+                Worker(
+                    self.client,
+                    task_queue=CONTROL_QUEUE,
+                    workflows=WORKFLOWS,
+                    activities=control,
+                    activity_executor=pool,
+                    max_cached_workflows=cached,
+                    interceptors=[*faults, StepInterceptor("")],
+                    workflow_runner=SandboxedWorkflowRunner(
+                        restrictions=SandboxRestrictions.default.with_passthrough_all_modules()
+                    ),
+                )
+            ]
+            for name, host in self.hosts.items():
+                workers.append(
+                    Worker(
+                        self.client,
+                        task_queue=compute_queue(name),
+                        activities=host.activities(),
+                        activity_executor=pool,
+                        interceptors=[*faults, StepInterceptor(name)],
+                    )
+                )
+            async with workers[0], workers[1], workers[2]:
+                yield
+
+    def request(self, **more: Any) -> BootRequest:
+        """A server with a NIC, a disk from an image and a volume made for it: every step has something to do."""
+        id = str(uuid.uuid4())
+        volume = VolumeRequest(
+            volume_id=stable_id(id, "volume/0"),
+            attachment_id=stable_id(id, "attachment/0"),
+            create=True,
+            size_gb=1,
+            delete_on_termination=True,
+        )
+        return BootRequest(
+            **{
+                "requester": self.requester(),
+                "instance_id": id,
+                "name": "server",
+                "hostname": "server",
+                "image_id": str(uuid.uuid4()),
+                "flavor_id": "tiny",
+                "admin_pass": "hunter2-admin",
+                "user_data": "aHVudGVyMi11c2VyLWRhdGE=",
+                "ports": [PortRequest(port_id=stable_id(id, "port/0"), network_id=self.network)],
+                "volumes": [volume],
+                **more,
+            }
+        )
+
+    def requester(self) -> Requester:
+        return Requester(token=self.token, user_id=self.user, project_id=self.project, request_id=f"req-{uuid.uuid4()}")
+
+    async def boot(self, request: BootRequest | None = None, **faults: Any) -> WorkflowHandle[Any, Any]:
+        """Start one boot with these faults armed; a refusal is no concern here, the workflow's end tells."""
+        self.faults.arm(**faults)
+        request = request or self.request()
+        starting = asyncio.create_task(self.ops.boot(request))
+        starting.add_done_callback(lambda done: done.cancelled() or done.exception())
+        handle = self.client.get_workflow_handle(server_workflow_id(request.instance_id))
+        for _ in range(500):
+            try:
+                await handle.describe()
+                return handle
+            except Exception:
+                await asyncio.sleep(0.01)
+        raise AssertionError("the boot did not start")
+
+    async def delete(self, handle: WorkflowHandle[Any, Any]) -> None:
+        await self.ops.delete(DeleteRequest(requester=self.requester(), instance_id=instance_of(handle)))
+
+    async def end(self, handle: WorkflowHandle[Any, Any]) -> BaseException | None:
+        """How the operation ended: None, or what it failed with. Follows a boot that went on as a delete."""
+        newest = self.client.get_workflow_handle(handle.id)
+        try:
+            await asyncio.wait_for(newest.result(), 60)
+        except TimeoutError:
+            raise
+        except Exception as error:
+            return error.__cause__ or error
+        return None
+
+    async def cancel(self, handle: WorkflowHandle[Any, Any]) -> None:
+        """Cancel, and wait until workflow code has seen it, so that the held step cannot win the race."""
+        await handle.cancel()
+        await self.seen(handle, EventType.EVENT_TYPE_WORKFLOW_EXECUTION_CANCEL_REQUESTED)
+
+    async def seen(self, handle: WorkflowHandle[Any, Any], kind: EventType.ValueType, patience_s: float = 5) -> None:
+        """Until a workflow task was completed after an event of `kind`. A local step's task ends only with the step."""
+        end = time.monotonic() + patience_s
+        while time.monotonic() < end:
+            after = False
+            async for event in handle.fetch_history_events():
+                after |= event.event_type == kind
+                if after and event.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED:
+                    return
+            if self.faults.hold_is_local:
+                return
+            await asyncio.sleep(0.02)
+
+    def record(self, handle: WorkflowHandle[Any, Any]) -> Instance | None:
+        with self.database.read() as session:
+            return session.get(Instance, instance_of(handle))
+
+    def claim(self, handle: WorkflowHandle[Any, Any]) -> Allocation | None:
+        with self.database.read() as session:
+            return session.get(Allocation, instance_of(handle))
+
+    async def leaks(self) -> list[Finding]:
+        """What hosts, services and records disagree about, after a second look."""
+        return (await self.auditor.audit(repair=False, heartbeat=lambda *_: None)).findings
+
+    async def world(self) -> dict[str, int]:
+        """How much there is of everything."""
+        world = await self.auditor._look()
+        return {
+            "instances": len(world.live),
+            "claims": len(world.claims),
+            "ports": len(world.ports),
+            "attachments": len(world.attachments),
+            **{f"{h}.{k}": len(getattr(f, k)) for h, f in world.hosts.items() for k in ("domains", "instance_dirs")},
+            "volumes": self.volumes(),
+        }
+
+    def volumes(self) -> int:
+        url = self.settings.url("volume", "/v3/volumes/detail?all_tenants=1")
+        return len(httpx.get(url, headers={"X-Auth-Token": self.token}).json()["volumes"])
+
+
+def instance_of(handle: WorkflowHandle[Any, Any]) -> str:
+    return handle.id.removeprefix("server-")

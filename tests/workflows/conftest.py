@@ -1,0 +1,26 @@
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from infra.temporal import connect
+from tests.workflows.cloud import Cloud, Services
+
+
+@pytest.fixture(scope="session")
+def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
+    found = Services(Path(tmp_path_factory.mktemp("cloud")), 17000)
+    try:
+        found.start()
+        yield found
+    finally:
+        found.stop()
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def cloud(services: Services) -> AsyncIterator[Cloud]:
+    cloud = Cloud(services.settings, await connect(services.settings))
+    cloud.prepare()
+    async with cloud.workers():
+        yield cloud

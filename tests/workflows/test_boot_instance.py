@@ -1,0 +1,136 @@
+"""Invariants of BootInstance. The list of steps is read from a good boot, never typed here."""
+
+import asyncio
+
+import pytest
+from temporalio.client import WorkflowExecutionStatus
+
+from tests.workflows.cloud import Cloud
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+async def steps(cloud: Cloud) -> list[str]:
+    boot = await cloud.boot()
+    assert await cloud.end(boot) is None
+    ran = list(cloud.faults.ran)
+    await cloud.delete(boot)
+    await cloud.end(boot)
+    return ran
+
+
+@pytest.mark.parametrize("when", ["fail_before", "fail_after"])
+@pytest.mark.parametrize("run_twice", [False, True])
+async def test_a_failure_at_any_step_unwinds(cloud: Cloud, when: str, run_twice: bool) -> None:
+    for step in await steps(cloud):
+        boot = await cloud.boot(**{when: step}, run_twice=run_twice)
+        error = await cloud.end(boot)
+        # It failed where we made it fail, and not earlier for another reason.
+        assert f"injected at {step}" in str(error), step
+        record = cloud.record(boot)
+        if record is not None:
+            assert (record.vm_state, record.task_state) == ("error", None), step
+            assert step in record.fault["message"]
+        assert await cloud.leaks() == [], step
+
+
+async def test_every_step_may_run_twice(cloud: Cloud) -> None:
+    before = await cloud.world()
+    boot = await cloud.boot()
+    assert await cloud.end(boot) is None
+    once = await cloud.world()
+    await cloud.delete(boot)
+    await cloud.end(boot)
+    assert await cloud.world() == before
+    boot = await cloud.boot(run_twice=True)
+    assert await cloud.end(boot) is None
+    assert await cloud.world() == once
+    await cloud.delete(boot)
+    await cloud.end(boot)
+    assert await cloud.world() == before
+
+
+async def test_a_cancel_at_any_step_unwinds(cloud: Cloud) -> None:
+    for step in await steps(cloud):
+        boot = await cloud.boot(hold=step)
+        await cloud.faults.held.wait()
+        await cloud.cancel(boot)
+        cloud.faults.release.set()
+        await cloud.end(boot)
+        assert (await boot.describe()).status == WorkflowExecutionStatus.CANCELED, step
+        record = cloud.record(boot)
+        assert record is None or (record.vm_state, record.task_state) == ("error", None), step
+        assert await cloud.leaks() == [], step
+
+
+async def test_a_delete_at_any_step_gets_through(cloud: Cloud) -> None:
+    for step in await steps(cloud):
+        boot = await cloud.boot(hold=step)
+        await cloud.faults.held.wait()
+        await cloud.delete(boot)
+        await cloud.delete(boot)  # twice
+        cloud.faults.release.set()
+        assert await cloud.end(boot) is None, step
+        record = cloud.record(boot)
+        assert record is None or record.vm_state == "deleted", step
+        assert await cloud.leaks() == [], step
+
+
+async def test_a_cancel_while_unwinding_does_not_stop_it(cloud: Cloud) -> None:
+    boot = await cloud.boot(fail_after="spawn", hold="destroy")
+    await cloud.faults.held.wait()
+    await cloud.cancel(boot)
+    cloud.faults.release.set()
+    assert await cloud.end(boot) is not None
+    assert await cloud.leaks() == []
+
+
+async def test_a_failed_undo_does_not_stop_the_others(cloud: Cloud) -> None:
+    boot = await cloud.boot(fail_after="spawn")
+    cloud.faults.fail_before = "unplug_ports"
+    error = await cloud.end(boot)
+    assert "not undone: unplug_ports" in str(error)
+    leaks = await cloud.leaks()
+    assert [leak.kind for leak in leaks] == ["port"]  # named, and nothing else
+    assert (await cloud.auditor.audit(repair=True, heartbeat=lambda *_: None)).findings[0].repaired
+    assert await cloud.leaks() == []
+
+
+async def test_a_slow_sibling_is_waited_for(cloud: Cloud) -> None:
+    boot = await cloud.boot(fail_before="plug_ports", hold="fetch_to_host")
+    await cloud.faults.held.wait()
+    await asyncio.sleep(0.5)
+    cloud.faults.release.set()
+    assert await cloud.end(boot) is not None
+    assert await cloud.leaks() == []
+
+
+async def test_a_host_that_cannot_is_left_for_the_next(cloud: Cloud) -> None:
+    for step in ("fetch_to_host", "plug_ports", "attach_volumes", "spawn"):
+        boot = await cloud.boot(fail_after=step, kind="HostCannot", times=1)
+        assert await cloud.end(boot) is None, step
+        record, claim = cloud.record(boot), cloud.claim(boot)
+        assert record and claim and record.vm_state == "active"
+        assert (claim.host, claim.attempt) == (record.host, 2)
+        tried = {s["host"] for s in await cloud.ops.progress(record.id) if s["host"]}
+        assert tried == {"node1", "node2"}
+        assert await cloud.leaks() == [], step
+        await cloud.delete(boot)
+        await cloud.end(boot)
+
+
+async def test_when_no_host_can_the_fault_names_each(cloud: Cloud) -> None:
+    boot = await cloud.boot(fail_before="spawn", kind="HostCannot")
+    assert "No valid host was found" in str(await cloud.end(boot))
+    record = cloud.record(boot)
+    assert record and "node1: injected at spawn" in record.fault["details"]
+    assert "node2: injected at spawn" in record.fault["details"]
+    assert await cloud.leaks() == []
+
+
+async def test_a_transient_failure_is_retried_in_place(cloud: Cloud) -> None:
+    boot = await cloud.boot(fail_before="spawn", kind="Transient", times=2)
+    assert await cloud.end(boot) is None
+    assert cloud.faults.ran.count("spawn") == 3
+    await cloud.delete(boot)
+    await cloud.end(boot)
