@@ -15,7 +15,7 @@ from typing import Any, Self, TypeVar
 
 from temporalio import workflow
 from temporalio.common import Priority, RetryPolicy
-from temporalio.exceptions import ApplicationError, FailureError
+from temporalio.exceptions import ApplicationError, FailureError, is_cancelled_exception
 from temporalio.workflow import ActivityCancellationType
 
 with workflow.unsafe.imports_passed_through():
@@ -88,7 +88,9 @@ class Saga:
                 result = await execute(do, arg, at, step, ON_HOST if at.queue else CONTROL)
             except (FailureError, asyncio.CancelledError) as error:
                 self.log.fail(step, error)
-                if self._may_park(error, at) and self.park and await self.park(step):
+                if is_cancelled_exception(error):
+                    raise asyncio.CancelledError from error
+                if self.park and self._may_park(at) and await self.park(step):
                     continue
                 raise
             self.log.succeed(step, result)
@@ -97,9 +99,8 @@ class Saga:
                 raise asyncio.CancelledError
             return result
 
-    def _may_park(self, error: BaseException, at: Place) -> bool:
-        interrupted = isinstance(error, asyncio.CancelledError) or self.interrupted()
-        return not interrupted and workflow.cancellation_reason() is None and not at.gone
+    def _may_park(self, at: Place) -> bool:
+        return not self.interrupted() and workflow.cancellation_reason() is None and not at.gone
 
     async def together(self, *steps: Awaitable[Any]) -> list[Any]:
         """Run steps at once. If one fails, wait for the others before raising."""

@@ -33,6 +33,7 @@ from api.compute.routes import (
     usage,
     zones,
 )
+from infra.codec import KeyRing
 from infra.database import Database
 from infra.settings import Settings
 
@@ -71,6 +72,7 @@ def create_compute(settings: Settings, operations: Operations | None = None) -> 
     app.state.database = Database("compute", state_dir=settings.state_dir)
     app.state.policy = Policy("compute", RULES, settings.state_dir)
     app.state.neighbours = Neighbours()
+    app.state.ring = KeyRing.load(settings.codec_keys)
     app.user_middleware.append(Middleware(versions.Microversions))
     app.include_router(versions.router)
     for router in ROUTERS:

@@ -1,6 +1,7 @@
 """What other services tell the caller with the caller's own token: images, networks, ports, groups, volumes."""
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 from keystoneauth1 import exceptions as ks_exceptions
@@ -11,6 +12,7 @@ from api.compute.call import ComputeCall
 from infra.openstack import IMAGE, NETWORK, VOLUME, UserClient
 
 CACHE_S = 2.0
+Body = dict[str, Any]
 SERVICES = {IMAGE: "image", NETWORK: "network", VOLUME: "volume", "identity": "identity"}
 
 
@@ -19,13 +21,17 @@ class Neighbours:
 
     def __init__(self) -> None:
         self.transport = ks_session.Session(timeout=30, connect_retries=1)
-        self._known: dict[tuple[str, str, str], tuple[float, Any]] = {}
+        self._known: dict[tuple[str, str, str], tuple[float, Body]] = {}
 
-    def get(self, call: ComputeCall, service: str, path: str, *, cached: bool = False) -> dict[str, Any] | None:
-        """The JSON object at `path`; None for 404 (and for 403: not the caller's). 502 when the service fails."""
+    def get(
+        self, call: ComputeCall, service: str, path: str, *, good: Callable[[Body], object] | None = None
+    ) -> Body | None:
+        """The JSON object at `path`; None for 404 (and for 400 and 403: not the caller's). With `good`, an answer that
+        is at most two seconds old will do if it is good: what was just made is never missed. 503 when the service
+        fails."""
         key = (call.context.project_id, service, path)
-        if cached and (known := self._known.get(key)) and known[0] > time.monotonic():
-            return known[1]  # type: ignore[no-any-return]
+        if good and (known := self._known.get(key)) and known[0] > time.monotonic() and good(known[1]):
+            return known[1]
         client = UserClient(self.transport, call.context.token, call.context.facts, call.settings)
         try:
             answer = client.get(service, path, headers={"X-OpenStack-Request-ID": call.context.request_id})
@@ -37,12 +43,12 @@ class Neighbours:
             raise ServiceError(401, "The request you have made requires authentication.")
         if answer.status_code != 200:
             raise ServiceError(503, f"The {SERVICES[service]} service answered {answer.status_code}; try again.")
-        body: dict[str, Any] = answer.json()
-        if cached:
+        body: Body = answer.json()
+        if good:
             self._keep(key, body)
         return body
 
-    def _keep(self, key: tuple[str, str, str], body: Any) -> None:
+    def _keep(self, key: tuple[str, str, str], body: Body) -> None:
         moment = time.monotonic()
         if len(self._known) > 500:
             self._known = {k: v for k, v in list(self._known.items()) if v[0] > moment}

@@ -6,6 +6,7 @@ from sqlmodel import Session, col, select
 from api.common.context import Context
 from api.common.policy import Policy
 from api.image.errors import forbidden, image_not_found
+from api.image.fields import ID
 from infra.tables.image import Image, Member
 
 
@@ -29,7 +30,7 @@ class Access:
 
     def find(self, session: Session, image_id: str, *, lock: bool = False) -> Image:
         """The image, if the caller may see it; locked against other writers until the transaction ends; else 404."""
-        image = session.get(Image, image_id, with_for_update=lock) if len(image_id) <= 36 else None
+        image = session.get(Image, image_id, with_for_update=lock) if ID.match(image_id) else None
         if image is None or not self._sees(session, image):
             raise image_not_found(image_id)
         self.enforce("get_image", image)

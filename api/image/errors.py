@@ -12,10 +12,10 @@ TITLES = {413: "Request Entity Too Large", 416: "Requested Range Not Satisfiable
 
 
 def render(error: ServiceError, request: Request) -> Response:
-    """HTML for who takes it or says nothing, JSON for who takes only that, else text: title and message in each."""
+    """HTML for who takes it or says nothing (openstacksdk's uploads), JSON for who wants only that, else text."""
     title = TITLES.get(error.status) or HTTPStatus(error.status).phrase
     code = f"{error.status} {title}"
-    accept = request.headers.get("accept", "*/*")
+    accept = request.headers.get("accept") or "*/*"
     if "html" in accept or "*/*" in accept:
         page = (
             f"<html>\n <head>\n  <title>{code}</title>\n </head>\n <body>\n  <h1>{code}</h1>\n"

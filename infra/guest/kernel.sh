@@ -4,6 +4,7 @@
 # The result is kept in ${XDG_CACHE_HOME:-~/.cache}/kilonova/kernel-<hash>/bzImage, where <hash> covers the source's
 # version and kernel.config, and is copied to OUTFILE when one is given; the cached file's path is printed.
 # --cached never compiles: exit status 3 when there is nothing in the cache.
+# Packages: linux-source gcc make flex bison bc libelf-dev libssl-dev xz-utils; 5 minutes on two cores, 2 GB of disk.
 # KILONOVA_KERNEL_SOURCE names another source archive, KILONOVA_KERNEL_JOBS the compiler jobs (default: all CPUs).
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)

@@ -25,6 +25,7 @@ class Firewall:
         self._table = f"kilonova_{store.tag}"
         self._marker = store.run / "filters.loaded"
         self._guard_marker = store.run / "guard.loaded"
+        self._rendered: tuple[list[object], str] = ([], "")
 
     def _bridges(self, records: list[PlugRecord]) -> list[GuestBridge]:
         zones = {name: record.zone for name, record in self._store.bridges().items()}
@@ -39,6 +40,20 @@ class Firewall:
     def _guests(self, records: list[PlugRecord]) -> list[Guest]:
         known = self._store.filters()
         return [Guest(r.port, known.get(r.port.port_id)) for r in records]
+
+    def _text(self) -> str:
+        """The wanted tables; rendered only when a file was read anew since the last time."""
+        records = self._store.ports()
+        if not records and not self._store.netns:
+            return self._without()
+        guests = self._guests(records)
+        bridges = self._bridges(records)
+        inputs: list[object] = [*(part for g in guests for part in (g.plug, g.known)), *bridges]
+        before, text = self._rendered
+        if len(before) != len(inputs) or not all(a is b or a == b for a, b in zip(before, inputs, strict=True)):
+            text = render(self._table, guests, bridges, own_namespace=bool(self._store.netns))
+            self._rendered = (inputs, text)
+        return text
 
     def _load(self, marker: Path, text: str, extra: str = "") -> bool:
         """Load `text` unless this very namespace has it already, as the marker remembers; `extra` belongs to it."""
@@ -57,13 +72,7 @@ class Firewall:
         Whoever holds the lock loads for all who wait for it: they then find nothing left to do.
         """
         with self._store.lock("filters"):
-            records = self._store.ports()
-            own = bool(self._store.netns)
-            text = self._without()
-            if records or own:
-                guests = self._guests(records)
-                text = render(self._table, guests, self._bridges(records), own_namespace=own)
-            return self._load(self._marker, text)
+            return self._load(self._marker, self._text())
 
     def repair(self) -> bool:
         """Load the rules again if somebody else removed our tables."""

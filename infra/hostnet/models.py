@@ -2,6 +2,7 @@
 
 import ipaddress
 import re
+from functools import lru_cache
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict
@@ -10,10 +11,12 @@ MAC = re.compile(r"([0-9a-f]{2}:){5}[0-9a-f]{2}")
 IDENTIFIER = re.compile(r"[0-9A-Za-z-]{11,64}")
 
 
+@lru_cache(maxsize=65536)
 def _address(value: str) -> str:
     return str(ipaddress.ip_address(value))
 
 
+@lru_cache(maxsize=65536)  # a group's members come again with each of its ports, and every few seconds
 def _prefix(value: str) -> str:
     return str(ipaddress.ip_network(value, strict=False))
 

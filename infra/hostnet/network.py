@@ -105,7 +105,7 @@ class HostNetwork:
                 self._converge(record.bridge)
         else:
             links.delete(self._netns, tap_name(port_id))
-            self._repair_bridges()  # what an earlier call may have left when it was killed
+            self._repair_bridges(links.snapshot(self._netns))  # what an earlier call may have left when it was killed
         self._firewall.converge()
 
     def apply_filters(self, ports: list[PortFilter]) -> bool:
@@ -181,17 +181,17 @@ class HostNetwork:
                 return []
             repaired.append(f"namespace {self._netns}")
         self.ensure_namespace()
-        repaired += [f"bridge {name}" for name in self._repair_bridges()]
+        found = links.snapshot(self._netns)
+        repaired += [f"bridge {name}" for name in self._repair_bridges(found)]
         if self._firewall.repair():
             repaired.append("filters")
-        if self._firewall.guard(links.snapshot(self._netns)):
+        if self._firewall.guard(found):
             log.debug("taps guarded")
         if repaired:
             log.warning("host network repaired", repaired=repaired)
         return repaired
 
-    def _repair_bridges(self) -> list[str]:
-        found = links.snapshot(self._netns)
+    def _repair_bridges(self, found: dict[str, Link]) -> list[str]:
         plugged = self._store.ports()
         bridges = sorted({r.bridge for r in plugged} | self._store.bridges().keys())
         wrong = [b for b in bridges if not self._is_right(b, [r for r in plugged if r.bridge == b], found)]

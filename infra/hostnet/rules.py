@@ -3,6 +3,7 @@
 import hashlib
 import ipaddress
 from collections.abc import Iterable
+from functools import lru_cache
 
 from infra.hostnet.models import FilterRule, is_v4
 
@@ -15,13 +16,15 @@ ICMP = 1
 WITH_PORTS = {6, 17, 33, 132, 136}
 
 
-def collapse(prefixes: Iterable[str]) -> list[str]:
+@lru_cache(maxsize=4096)
+def collapse(prefixes: tuple[str, ...]) -> list[str]:
     """IPv4 prefixes without overlaps, since nftables refuses overlapping intervals; single addresses without /32."""
     networks = [ipaddress.IPv4Network(p, strict=False) for p in prefixes if is_v4(p)]
     return [str(n.network_address) if n.prefixlen == 32 else str(n) for n in ipaddress.collapse_addresses(networks)]
 
 
-def _digest(lines: Iterable[str]) -> str:
+@lru_cache(maxsize=4096)
+def _digest(lines: tuple[str, ...]) -> str:
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 
 
@@ -36,7 +39,7 @@ class RuleBook:
         """Name of the chain that returns for what `rules` allow in `direction` and drops the rest."""
         lines = sorted({line for rule in rules if rule.direction == direction and (line := self._line(rule))})
         lines = [*lines, "drop"] if "return" not in lines else ["return"]
-        name = f"sg-{_digest(lines)}"
+        name = f"sg-{_digest(tuple(lines))}"
         self.chains[name] = lines
         return name
 
@@ -52,12 +55,12 @@ class RuleBook:
         if rule.remote_ips is None:
             return "", True
         side = "saddr" if rule.direction == "ingress" else "daddr"
-        prefixes = collapse(rule.remote_ips)
+        prefixes = collapse(tuple(rule.remote_ips))
         if prefixes == ["0.0.0.0/0"]:
             return "", True
         if len(prefixes) < 2:
             return f"ip {side} {prefixes[0]} " if prefixes else "", bool(prefixes)
-        name = f"ip-{_digest(prefixes)}"
+        name = f"ip-{_digest(tuple(prefixes))}"
         self.sets[name] = prefixes
         return f"ip {side} @{name} ", True
 

@@ -10,8 +10,9 @@ rule cuts connections at once, without flushing anything, and a guest that migra
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import cached_property
 
-from infra.hostnet.models import AddressPair, PortFilter, PortPlug, is_v4
+from infra.hostnet.models import PortFilter, PortPlug
 from infra.hostnet.rules import RuleBook, collapse
 
 REPLY = 0x00200000
@@ -39,16 +40,14 @@ class Guest:
     def secured(self) -> bool:
         return (self.known or self.plug).port_security_enabled
 
-    @property
-    def sources(self) -> set[tuple[str, str]]:
-        """(MAC address, prefix) pairs that the guest may send from."""
+    @cached_property
+    def sources(self) -> dict[str, list[str]]:
+        """MAC address → IPv4 prefixes that the guest may send from with it."""
         source = self.known or self.plug
-        pairs = [*source.allowed_address_pairs, *(AddressPair(ip_address=f.ip_address) for f in source.fixed_ips)]
-        return {(p.mac_address or source.mac_address, p.ip_address) for p in pairs if is_v4(p.ip_address)}
-
-    @property
-    def macs(self) -> set[str]:
-        return {(self.known or self.plug).mac_address, *(mac for mac, _ in self.sources)}
+        found = {source.mac_address: [f.ip_address for f in source.fixed_ips]}
+        for pair in source.allowed_address_pairs:
+            found.setdefault(pair.mac_address or source.mac_address, []).append(pair.ip_address)
+        return found
 
 
 def _set(name: str, kind: str, elements: Iterable[str], flags: str = "") -> str:
@@ -64,15 +63,15 @@ def _map(name: str, guests: list[Guest], chains: dict[str, str]) -> str:
 
 
 def _mac_set(guests: list[Guest]) -> str:
-    return _set("macs", "ifname . ether_addr", (f'"{g.plug.tap}" . {mac}' for g in guests for mac in g.macs))
+    return _set("macs", "ifname . ether_addr", (f'"{g.plug.tap}" . {mac}' for g in guests for mac in g.sources))
 
 
 def _source_sets(guests: list[Guest]) -> list[str]:
     exact: list[str] = []
     ranges: list[str] = []
     for guest in guests:
-        for mac in sorted(guest.macs):
-            for prefix in collapse(ip for owner, ip in guest.sources if owner == mac):
+        for mac, prefixes in guest.sources.items():
+            for prefix in collapse(tuple(prefixes)):
                 (ranges if "/" in prefix else exact).append(f'"{guest.plug.tap}" . {mac} . {prefix}')
     kind = "ifname . ether_addr . ipv4_addr"
     return [
@@ -87,11 +86,9 @@ BRIDGE_CHAINS = f"""
     iifname . ether saddr != @macs drop
     ether type 0x8035 return
     ether type != {{ ip, arp }} drop
-    ether type arp iifname . arp saddr ether != @macs drop
-    ether type arp arp saddr ip 0.0.0.0 return
+    ether type arp iifname . arp saddr ether @macs arp saddr ip 0.0.0.0 return
     ether type arp iifname . arp saddr ether . arp saddr ip @sources return
     ether type arp iifname . arp saddr ether . arp saddr ip @ranges return
-    ether type arp drop
     ip saddr 0.0.0.0 udp sport 68 udp dport 67 return
     udp sport 67 udp dport 68 drop
     iifname . ether saddr . ip saddr @sources return

@@ -146,8 +146,8 @@ class Store:
         return sorted((r for r in records if r and r.netns == self.netns), key=lambda r: r.port.port_id)
 
     def put_filters(self, filters: list[PortFilter]) -> None:
-        ordered = sorted(filters, key=lambda f: f.id)
-        write_atomic(self._host / "filters.json", FILTERS.dump_json(ordered, indent=1).decode())
+        text = FILTERS.dump_json(sorted(filters, key=lambda f: f.id)).decode()
+        write_atomic(self._host / "filters.json", text)
 
     def filters(self) -> dict[str, PortFilter]:
         top, pattern = self._hosts

@@ -12,6 +12,7 @@ from infra.hypervisor.paths import domain_name
 
 METADATA = "urn:kilonova:instance:1"
 """Namespace of the metadata by which our domains are told from others."""
+LAST = "99"
 RECONNECT_S = 60  # how long a guest's I/O waits for a volume server before the guest is paused
 
 
@@ -122,6 +123,7 @@ def _disks(devices: Element, spec: DomainSpec, place: Place) -> None:
         SubElement(drive, "source", file=str(place.config_drive))
         SubElement(drive, "target", dev="hda", bus="ide")
         SubElement(drive, "readonly")
+        SubElement(drive, "boot", order=LAST)  # without any order libvirt adds one that forbids those of the volumes
     SubElement(devices, "controller", type="usb", model="none")
 
 

@@ -73,7 +73,9 @@ class Domains:
         self._libvirt.call(work)
 
     def attach(self, instance_id: str, disks: dict[str, str]) -> None:
-        """Attach disks (device → XML) that the running domain lacks; they are gone when it stops."""
+        """Attach disks (device → XML) that the paused domain lacks; they are gone when it stops.
+
+        The firmware learns at a reset what to boot from, and the one of the domain's start came too early."""
 
         def work(connection: Any) -> None:
             domain = _find(connection, instance_id)
@@ -83,6 +85,8 @@ class Domains:
             for device, xml in disks.items():
                 if device not in present:
                     domain.attachDeviceFlags(xml, libvirt.VIR_DOMAIN_AFFECT_LIVE)
+            if domain.state()[0] == libvirt.VIR_DOMAIN_PAUSED:
+                domain.reset()
 
         if disks:
             self._libvirt.call(work, START_S)

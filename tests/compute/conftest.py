@@ -1,4 +1,4 @@
-"""Real identity, network, volume and (where built) image services, and the compute API in front of them.
+"""Real identity, image, network and volume services, and the compute API in front of them.
 
 Only Temporal is absent: `Ledger` stands at the seam to the workflows and writes records with their code."""
 
@@ -11,8 +11,6 @@ import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +18,11 @@ import httpx
 import pytest
 import uvicorn
 from fastapi import FastAPI
+from pydantic import SecretStr
 from temporalio.exceptions import ApplicationError
 
 import api.identity.app
+import api.image.app
 import api.network.app
 import api.volume.app
 from api.common.errors import ServiceError
@@ -38,7 +38,6 @@ from workflows.requests import Accepted, BootRequest, DeleteRequest, Requester
 
 Json = dict[str, Any]
 HTTP: Json = {"timeout": 60, "verify": False}  # loading certificates for plain HTTP would cost 30 ms a client
-HAS_IMAGES = find_spec("api.image.app") is not None
 SERVICES = ("identity", "compute", "network", "volume", "image")
 
 
@@ -66,6 +65,11 @@ def served(app: FastAPI, port: int) -> Iterator[None]:
     yield
     server.should_exit = True
     thread.join(10)
+
+
+def acting_as(settings: Settings, user: str) -> Settings:
+    password = SecretStr(credentials.load(settings.state_dir)[user])
+    return settings.model_copy(update={"service_username": user, "service_password": password})
 
 
 @dataclass
@@ -244,11 +248,10 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
     apps = {
         "identity": api.identity.app.create(settings),
         "network": api.network.app.create(settings),
-        "volume": api.volume.app.create(settings),
+        "image": api.image.app.create(settings),
+        "volume": api.volume.app.create(acting_as(settings, "cinder")),
         "compute": create_compute(settings, ledger),
     }
-    if HAS_IMAGES:
-        apps["image"] = import_module("api.image.app").create(settings)
     try:
         with ExitStack() as running:
             for service, app in apps.items():

@@ -16,7 +16,7 @@ from infra.hostnet.models import AddressPair, FilterAddress, FilterRule, FixedIp
 from infra.hostnet.network import HostNetwork
 from infra.settings import Settings
 
-TIMEOUT_S = 0.4
+TIMEOUT_S = 0.3
 PATH = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
 UDHCPC = """#!/bin/sh
 [ "$1" = bound ] || exit 0
@@ -70,10 +70,11 @@ def pings(namespace: str, address: str, timeout: float = TIMEOUT_S) -> bool:
 class StandIn:
     """A guest: a namespace with eth0, whose other end is the port's tap on the bridge, as libvirt would leave it."""
 
-    def __init__(self, host: str, plug: PortPlug, bridge: str) -> None:
+    def __init__(self, host: str, plug: PortPlug, bridge: str, interface: str = "") -> None:
         self.plug, self.ns = plug, f"g{uuid.uuid4().hex[:10]}"
-        ip(host, "link", "add", plug.tap, "type", "veth", "peer", "name", f"p{self.ns}")
-        ip(host, "link", "set", plug.tap, "master", bridge, "up")
+        name = interface or plug.tap
+        ip(host, "link", "add", name, "type", "veth", "peer", "name", f"p{self.ns}")
+        ip(host, "link", "set", name, "master", bridge, "up")
         netns.create(self.ns)
         ip(host, "link", "set", f"p{self.ns}", "netns", self.ns, "name", "eth0", "address", plug.mac_address)
         ip(self.ns, "link", "set", "lo", "up")
@@ -197,3 +198,13 @@ def make_host(tmp_path: Path) -> Iterator[Callable[..., Host]]:
 @pytest.fixture
 def host(make_host: Callable[..., Host]) -> Host:
     return make_host()
+
+
+@pytest.fixture
+def outside(host: Host) -> StandIn:
+    """A machine beyond the uplink of the host's bridge, 10.9.0.99; no port of ours. Keeps the bridge alive."""
+    host.net.plug(host.port(98))
+    machine = StandIn(host.ns, host.port(99), f"br-{host.network_id[:11]}", "uplink")
+    machine.configure()
+    host.guests.append(machine)
+    return machine

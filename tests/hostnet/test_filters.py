@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from infra.hostnet import netns
 from infra.hostnet.models import FilterRule, FixedIp
-from tests.hostnet.conftest import Host, StandIn, filters, ingress, ip, pings, reaches, tcp_open
+from tests.hostnet.conftest import TIMEOUT_S, Host, StandIn, filters, ingress, ip, pings, reaches, tcp_open
 
 GATEWAY = "10.9.0.1"
 
@@ -36,27 +36,26 @@ def test_guests_on_one_bridge_reach_each_other_only_as_members_of_the_remote_gro
     assert not pings(one.ns, two.address)
 
 
-def test_traffic_from_outside_through_the_bridge_is_filtered(host: Host) -> None:
+def test_traffic_from_outside_through_the_bridge_is_filtered(host: Host, outside: StandIn) -> None:
     guest = host.boot(host.port(11))
     guest.listen(22)
-    ip(host.ns, "link", "add", "uplink", "type", "veth", "peer", "name", "outside", "netns", guest.ns)
-    other = f"o{host.ns}"
-    netns.create(other)
-    try:
-        ip(guest.ns, "link", "set", "outside", "netns", other)
-        ip(host.ns, "link", "set", "uplink", "master", f"br-{host.network_id[:11]}", "up")
-        ip(other, "address", "add", "10.9.0.99/24", "dev", "outside")
-        ip(other, "link", "set", "outside", "up")
-        server = netns.call(other, lambda: socket.create_server(("10.9.0.99", 443)))
-        assert not reaches(other, guest.address, 22)
-        host.net.apply_filters([filters(guest.plug, ingress("tcp", 22, ["10.9.0.99/32"]))])
-        assert reaches(other, guest.address, 22)
-        assert reaches(guest.ns, "10.9.0.99", 443)
-        host.net.apply_filters([filters(guest.plug, ingress("tcp", 22, ["10.9.0.98/32"]))])
-        assert not reaches(other, guest.address, 22)
-        server.close()
-    finally:
-        netns.remove(other)
+    outside.listen(443)
+    assert not reaches(outside.ns, guest.address, 22)
+    host.net.apply_filters([filters(guest.plug, ingress("tcp", 22, ["10.9.0.99/32"]))])
+    assert reaches(outside.ns, guest.address, 22)
+    assert reaches(guest.ns, outside.address, 443)
+    host.net.apply_filters([filters(guest.plug, ingress("tcp", 22, ["10.9.0.98/32"]))])
+    assert not reaches(outside.ns, guest.address, 22)
+
+
+def test_answers_pass_without_an_egress_rule(host: Host, outside: StandIn) -> None:
+    guest = host.boot(host.port(11))
+    guest.listen(22)
+    host.net.apply_filters([filters(guest.plug).model_copy(update={"rules": [ingress("tcp", 22)]})])
+    for client in (outside.ns, host.ns):
+        assert reaches(client, guest.address, 22)
+    outside.listen(22)
+    assert not reaches(guest.ns, outside.address, 22)
 
 
 def test_removing_a_rule_cuts_connections_that_it_had_allowed(host: Host) -> None:
@@ -175,3 +174,29 @@ def test_two_hosts_in_one_namespace_keep_each_others_rules(make_host: Callable[.
     assert reaches(host.ns, two.address, 80)
     other.net.unplug(two.plug.port_id)
     assert other.net.inventory().bridges == []
+
+
+def _is_refused(source: str, address: str) -> bool:
+    """Whether a datagram to a closed port is answered by the ICMP error that belongs to it."""
+    datagram = netns.call(source, lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+    with datagram:
+        datagram.settimeout(TIMEOUT_S)
+        datagram.connect((address, 9))
+        datagram.send(b"x")
+        try:
+            datagram.recv(10)
+        except ConnectionRefusedError:
+            return True
+        except TimeoutError:
+            return False
+    return False
+
+
+def test_errors_about_an_allowed_packet_come_back(host: Host, outside: StandIn) -> None:
+    guest = host.boot(host.port(11))
+    host.net.apply_filters([filters(guest.plug).model_copy(update={"rules": [ingress("udp", 9)]})])
+    assert _is_refused(host.ns, guest.address)
+    assert _is_refused(outside.ns, guest.address)
+    host.net.apply_filters([filters(guest.plug)])
+    assert _is_refused(guest.ns, outside.address)
+    assert not _is_refused(outside.ns, guest.address)

@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+import time
 import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -126,6 +127,8 @@ def test_a_killed_dnsmasq_and_a_removed_bridge_come_back(host: Host, tmp_path: P
     guest = host.boot(host.port(11), configured=False)
     assert host.net.sync() == []
     os.kill(host.net.inventory().networks[host.network_id], signal.SIGKILL)
+    while host.net.inventory().networks:
+        time.sleep(0.01)
     assert host.net.sync() == [f"bridge br-{host.network_id[:11]}"]
     assert guest.dhcp(tmp_path)["ip"] == "10.9.0.11"
     ip(host.ns, "link", "delete", f"br-{host.network_id[:11]}")

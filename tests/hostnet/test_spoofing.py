@@ -51,6 +51,8 @@ def test_arp_answers_only_for_the_ports_own_addresses(pair: tuple[StandIn, Stand
     assert not seen(mine, mine, "10.9.0.1")
     assert not seen(mine, OTHER_MAC, one.address)
     assert not seen(OTHER_MAC, mine, one.address)
+    assert seen(mine, mine, "0.0.0.0"), "a probe for a free address"
+    assert not seen(mine, OTHER_MAC, "0.0.0.0")
 
 
 def test_a_frame_for_somebody_else_is_not_flooded_into_a_guest(pair: tuple[StandIn, StandIn]) -> None:
@@ -59,18 +61,33 @@ def test_a_frame_for_somebody_else_is_not_flooded_into_a_guest(pair: tuple[Stand
     assert not arrives(one.packets(), frame, two.packets(), MARK)
 
 
+def test_frames_of_other_protocols_pass_neither_way_but_for_migrations_rarp(host: Host, outside: StandIn) -> None:
+    guest = host.boot(host.port(11))
+    host.net.apply_filters([filters(guest.plug, ingress(None))])
+    mine = guest.plug.mac_address
+    inner, outer = guest.packets(), outside.packets()
+    ipv6 = b"\x60" + bytes(39) + MARK
+    assert not arrives(inner, ethernet(frames.BROADCAST, mine, 0x86DD, ipv6), outer, MARK)
+    assert not arrives(outer, ethernet(mine, OTHER_MAC, 0x86DD, ipv6), inner, MARK)
+    assert arrives(inner, ethernet(frames.BROADCAST, mine, 0x8035, MARK), outer, MARK)
+    assert not arrives(inner, ethernet(frames.BROADCAST, OTHER_MAC, 0x8035, MARK), outer, MARK)
+
+
 def test_link_local_frames_cannot_teach_the_bridge_a_foreign_address(host: Host, pair: tuple[StandIn, StandIn]) -> None:
     one, two = pair
-    host.net.sync()
     sender, receiver = one.packets(), two.packets()
     victim = two.plug.mac_address
+
+    def learned_at() -> list[str]:
+        table = subprocess.run(["bridge", "-n", host.ns, "fdb"], capture_output=True, text=True, check=True).stdout
+        return [line.split()[2] for line in table.splitlines() if line.startswith(victim)]
+
     receiver.send(ethernet(frames.BROADCAST, victim, 0x0806, frames.arp_reply(victim, two.address, one.address)))
-    for destination in ("01:80:c2:00:00:0e", "01:80:c2:00:00:03"):
-        sender.send(ethernet(destination, victim, 0x88CC, MARK))
-    table = subprocess.run(["bridge", "-n", host.ns, "fdb"], capture_output=True, text=True, check=True).stdout
-    learned = [line for line in table.splitlines() if line.startswith(victim)]
-    assert len(learned) == 1
-    assert two.plug.tap in learned[0]
+    sender.send(ethernet("01:80:c2:00:00:03", victim, 0x888E, MARK))
+    assert learned_at() == [two.plug.tap]
+    host.net.sync()
+    sender.send(ethernet("01:80:c2:00:00:0e", victim, 0x88CC, MARK))
+    assert learned_at() == [two.plug.tap]
 
 
 def test_allowed_address_pairs_may_be_used_even_by_two_ports(host: Host) -> None:
@@ -94,12 +111,11 @@ def test_allowed_address_pairs_may_be_used_even_by_two_ports(host: Host) -> None
     assert reaches(host.ns, "10.9.0.200", 80)
 
 
-def test_a_tap_that_nobody_plugged_is_cut_off(host: Host) -> None:
-    one = host.boot(host.port(11))
-    host.net.apply_filters([filters(one.plug, ingress(None))])
+def test_a_tap_that_nobody_plugged_is_cut_off(host: Host, outside: StandIn) -> None:
+    host.boot(host.port(11))
     stray = StandIn(host.ns, host.port(13), f"br-{host.network_id[:11]}")
     host.guests.append(stray)
-    stray.configure()
-    one.listen(80)
-    assert not reaches(stray.ns, one.address, 80)
-    assert host.net.inventory().taps == sorted([one.plug.tap, stray.plug.tap])
+    inner, outer = stray.packets(), outside.packets()
+    assert not arrives(inner, ethernet(frames.BROADCAST, stray.plug.mac_address, 0x0800, MARK), outer, MARK)
+    assert not arrives(outer, ethernet(frames.BROADCAST, OTHER_MAC, 0x0800, MARK), inner, MARK)
+    assert stray.plug.tap in host.net.inventory().taps

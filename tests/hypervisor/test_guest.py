@@ -198,7 +198,7 @@ def test_volumes(volumes: Cloud, guest: Built, hypervisor: Hypervisor) -> None:
 READER = (
     bytes.fromhex(
         "31c0 8ed8 8ec0 8ed0 bc007c fb"  # segments and stack
-        "b80102 b90100 ba8100 bb007e cd13"  # int 13h: read the first sector of the second disk
+        "b80102 b90100 ba8000 bb007e cd13"  # int 13h: read the first sector of the disk
         "b052 7302 b045 baf803 ee"  # R, or E after an error, to the serial port
         "b486 b90100 ba0000 cd15 ebdc"  # wait 65 ms, again
     ).ljust(510, b"\0")
@@ -206,16 +206,18 @@ READER = (
 )
 
 
-def test_guest_waits_for_its_volume(volumes: Cloud, guest: Built, hypervisor: Hypervisor, glance: Glance) -> None:
+def test_boot_from_a_volume_that_goes_away_and_comes_back(
+    volumes: Cloud, guest: Built, hypervisor: Hypervisor, glance: Glance
+) -> None:
     glance.images[reader := new_id()] = StoredImage(READER.ljust(MIB, b"\0"), "raw")
-    guest.store.remove(guest.spec.instance_id)
-    wanted = ImageOnHost(instance_id=guest.spec.instance_id, image_id=reader, disk_gb=0)
-    guest.spec.disk = guest.store.fetch(wanted, quiet)
     with volumes.user() as demo:
-        fresh = VolumeRequest(volume_id=new_id(), attachment_id=new_id(), create=True, size_gb=1)
-        want = VolumesOnHost(instance_id=guest.spec.instance_id, project_id=demo.project_id, volumes=[fresh])
+        disk = VolumeRequest(
+            volume_id=new_id(), attachment_id=new_id(), create=True, size_gb=1, image_id=reader, boot_index=0
+        )
+        want = VolumesOnHost(instance_id=guest.spec.instance_id, project_id=demo.project_id, volumes=[disk])
         connector = VolumeConnector(hypervisor.settings, volumes.session)
-        guest.spec.volumes = connector.attach(want, quiet).volumes
+        guest.spec.disk, guest.spec.volumes = None, connector.attach(want, quiet).volumes
+        assert guest.spec.volumes[0].device == "vda"
         guest.spawn()
         until(lambda: "RRR" in guest.log)
         volumes.stop_nbd()
@@ -233,7 +235,7 @@ def test_guest_waits_for_its_volume(volumes: Cloud, guest: Built, hypervisor: Hy
         assert "E" not in guest.log, "the guest saw an I/O error"
         guest.driver.destroy(guest.spec.instance_id)
         connector.detach(want, quiet)
-        until(lambda: demo.call("volume", "GET", f"/v3/volumes/{fresh.volume_id}") is None)
+        until(lambda: demo.call("volume", "GET", f"/v3/volumes/{disk.volume_id}") is None)
 
 
 def test_unreachable_volume_server_is_transient(guest: Built) -> None:

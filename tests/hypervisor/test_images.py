@@ -1,5 +1,6 @@
 """Images on a host: one download, resumed, verified, refused, evicted; overlays; full disks."""
 
+import itertools
 import json
 import os
 import signal
@@ -226,7 +227,7 @@ def test_heartbeats_while_waiting(glance: Glance, store: ImageStore) -> None:
     glance.chunk_pause = 0.08
     beats: list[tuple[float, Any]] = []
     store.fetch(want(image_id), lambda *details: beats.append((time.monotonic(), details)))
-    gaps = [later[0] - earlier[0] for earlier, later in zip(beats, beats[1:], strict=False)]
+    gaps = [later[0] - earlier[0] for earlier, later in itertools.pairwise(beats)]
     assert len(beats) >= 3 and max(gaps) < 2
     assert 0 < beats[-1][1][0]["bytes"] < 2 * MIB and beats[-1][1][0]["image_id"] == image_id
 

@@ -105,7 +105,8 @@ class Api:
     def active(self, data: bytes = b"x" * 1000, /, **fields: Any) -> Json:
         image = self.create(**fields)
         self.upload(image, data)
-        return self.show(image)
+        found: Json = self.show(image)
+        return found
 
     def show(self, image: Json, status: int = 200) -> Any:
         return self.call("GET", f"/images/{image['id']}", status)

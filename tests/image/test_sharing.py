@@ -1,10 +1,10 @@
 """Who sees and changes whose images: visibility, members, roles."""
 
+from typing import Any
+
 import pytest
 
 from tests.image.cloud import Api, Cloud
-
-OPERATIONS = ("show", "download", "patch", "upload", "delete", "list", "list all")
 
 
 @pytest.fixture(scope="module")
@@ -129,7 +129,8 @@ def test_only_shared_images_have_members(owner: Api, stranger: Api) -> None:
     assert "Only shared" in owner.call("POST", members, 403, json={"member": stranger.project_id})["message"]
     owner.call("GET", members, 403)
     shared = owner.create()
-    for body in ({}, {"member": ""}, {"member": 5}, [], {"member": "m" * 256}):
+    bodies: list[Any] = [{}, {"member": ""}, {"member": 5}, [], {"member": "m" * 256}]
+    for body in bodies:
         owner.call("POST", f"/images/{shared['id']}/members", 400, json=body)
 
 

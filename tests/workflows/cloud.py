@@ -1,4 +1,4 @@
-"""A cloud for workflow tests: real services and Temporal in processes, the two workers in this one, faults around steps."""
+"""A cloud for workflow tests: real services and Temporal as processes, the workers in this one, faults around steps."""
 
 import asyncio
 import os

@@ -80,6 +80,16 @@ def demo() -> None:
     raise typer.Exit(show.run())
 
 
+@app.command("guest-image")
+def guest_image(
+    lean: Annotated[bool | None, typer.Option(help="The build that boots in 64 MiB; compiles its kernel once.")] = None,
+) -> None:
+    """Upload a guest image named `cirros` into the running cloud, if there is none."""
+    from workers.cli import guest_image as image
+
+    raise typer.Exit(image.upload(lean))
+
+
 @app.command(context_settings=PASS_ON)
 def test(context: typer.Context) -> None:
     """Run linters, type checker, import contracts and tests. Arguments go to pytest."""

@@ -32,7 +32,9 @@ class Needs:
 
 def image(call: ComputeCall, image_id: str, missing: str = "Can not find requested image") -> Needs:
     """400 for an image that the caller cannot see or that is not active."""
-    found = neighbours(call).get(call, IMAGE, f"/v2/images/{image_id}", cached=True)
+    found = neighbours(call).get(
+        call, IMAGE, f"/v2/images/{image_id}", good=lambda body: body.get("status") == "active"
+    )
     if found is None:
         raise bad_request(missing)
     if found.get("status") != "active":

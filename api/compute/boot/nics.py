@@ -68,17 +68,23 @@ def _require_network(wish: NetworkWish, count: int) -> None:
 
 
 def _only_network(call: ComputeCall, *, required: bool) -> list[Nic]:
-    body = neighbours(call).get(call, NETWORK, "/v2.0/networks", cached=True) or {}
-    usable = [net for net in body.get("networks", []) if net.get("shared") or _owner(net) == call.context.project_id]
-    if len(usable) > 1:
+    def usable(body: dict[str, Any]) -> list[str]:
+        mine = call.context.project_id
+        return [net["id"] for net in body.get("networks", []) if net.get("shared") or _owner(net) == mine]
+
+    body = neighbours(call).get(call, NETWORK, "/v2.0/networks", good=lambda body: len(usable(body)) == 1)
+    found = usable(body or {})
+    if len(found) > 1:
         raise conflict("Multiple possible networks found, use a Network ID to be more specific.")
-    if not usable and required:
+    if not found and required:
         raise bad_request(f"Unable to automatically allocate a network for project {call.context.project_id}")
-    return [Nic(net["id"]) for net in usable]
+    return [Nic(network_id) for network_id in found]
 
 
 def _of_network(call: ComputeCall, wish: NetworkWish) -> Nic:
-    body = neighbours(call).get(call, NETWORK, f"/v2.0/networks/{wish.uuid}", cached=True)
+    body = neighbours(call).get(
+        call, NETWORK, f"/v2.0/networks/{wish.uuid}", good=lambda net: net["network"]["subnets"]
+    )
     if body is None:
         raise bad_request(f"Network {wish.uuid} could not be found.")
     network = body["network"]
@@ -123,12 +129,15 @@ def groups(call: ComputeCall, wish: list[GroupWish] | None) -> tuple[list[str], 
     if not wanted:
         return [], ["default"]
     query = f"/v2.0/security-groups?project_id={call.context.project_id}&fields=id&fields=name"
-    known = (neighbours(call).get(call, NETWORK, query, cached=True) or {}).get("security_groups", [])
-    found = {}
-    for name in wanted:
-        group = _group(call, name, known)
-        found[group["id"]] = group["name"]
-    return list(found), list(found.values())
+
+    def known(body: dict[str, Any]) -> bool:
+        there = {text for group in body.get("security_groups", []) for text in (group["id"], group["name"])}
+        return there.issuperset(wanted)
+
+    listed = (neighbours(call).get(call, NETWORK, query, good=known) or {}).get("security_groups", [])
+    found = [_group(call, name, listed) for name in wanted]
+    by_id = {group["id"]: group["name"] for group in found}
+    return list(by_id), list(by_id.values())
 
 
 def _group(call: ComputeCall, wanted: str, known: list[dict[str, Any]]) -> dict[str, Any]:

@@ -43,7 +43,7 @@ def _require_project(call: ComputeCall, project_id: str) -> None:
     if project_id != call.context.project_id:
         if not project_id.replace("-", "").isalnum() or len(project_id) > 64:
             raise bad_request(f"Project ID {project_id[:64]} is not a valid project.")
-        if neighbours(call).get(call, "identity", f"/projects/{project_id}", cached=True) is None:
+        if neighbours(call).get(call, "identity", f"/projects/{project_id}", good=bool) is None:
             raise bad_request(f"Project ID {project_id} is not a valid project.")
 
 

@@ -8,7 +8,7 @@ from fastapi.responses import JSONResponse
 
 from api.compute.call import Body, Call, ComputeCall
 from api.compute.paging import Page
-from api.compute.records import hosts, instances, search
+from api.compute.records import extras, instances, search
 from api.compute.records.filters import search_of
 from api.compute.schemas.servers import ServerUpdate
 from api.compute.validation import parse
@@ -36,13 +36,13 @@ def _listing(call: ComputeCall, *, detail: bool) -> Response:
     page = Page.of(call)
     wanted = search_of(call, kind)
     rows: list[Any] = []
-    status = None
+    more = None
     if wanted is not None:
         with call.db.read() as session:
             rows = search.run(session, wanted, page)
             if detail:
-                status = hosts.status_for(session, call, rows)
-    view = ServerView(call, status)
+                more = extras.of(session, call, rows)
+    view = ServerView(call, more)
     body: dict[str, Any] = {"servers": rendered(rows, view.detail if detail else view.basic)}
     if links := page.links(call, "/servers/detail" if detail else "/servers", [row["id"] for row in rows]):
         body["servers_links"] = links
@@ -54,9 +54,9 @@ def show_server(call: Call, server_id: str) -> Response:
     """One server by its id; a name is not found here (404)."""
     with call.db.read() as session:
         row = instances.find(session, call, server_id)
-        status = hosts.status_for(session, call, [row])
+        more = extras.of(session, call, [row])
     call.enforce("os_compute_api:servers:show", project_id=row["project_id"])
-    return JSONResponse({"server": with_groups(call, ServerView(call, status).detail(row))})
+    return JSONResponse({"server": with_groups(call, ServerView(call, more).detail(row))})
 
 
 @router.put("/servers/{server_id}")
@@ -72,8 +72,8 @@ def update_server(call: Call, server_id: str, body: Body) -> Response:
             values[name] = values[name] or None
     with call.db.write() as session:
         row = instances.change(session, server_id, **values)
-        status = hosts.status_for(session, call, [row])
-    return JSONResponse({"server": with_groups(call, ServerView(call, status).updated(row))})
+        more = extras.of(session, call, [row])
+    return JSONResponse({"server": with_groups(call, ServerView(call, more).updated(row))})
 
 
 @router.delete("/servers/{server_id}", status_code=204)

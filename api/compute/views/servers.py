@@ -1,11 +1,12 @@
 """Servers as JSON, right at every microversion: plain dictionaries, made once per row."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from sqlalchemy import RowMapping as Row
 
 from api.compute.call import ComputeCall
+from api.compute.records.extras import EXTENDED, Extras
 from api.compute.views.states import (
     WITH_FAULT,
     WITH_PROGRESS,
@@ -17,21 +18,21 @@ from api.compute.views.states import (
 )
 
 Json = dict[str, Any]
-EXTENDED = "OS-EXT-SRV-ATTR:"
+PREFIX = "OS-EXT-SRV-ATTR:"
 
 
 class ServerView:
     """Renders rows of `instances` for one call. Which attributes its microversion and its caller's rights give is
-    worked out once. `host_status` maps a host to what 2.16 shows of it; None leaves the attribute out."""
+    worked out once."""
 
-    def __init__(self, call: ComputeCall, host_status: Mapping[str, str] | None = None) -> None:
+    def __init__(self, call: ComputeCall, extras: Extras | None = None) -> None:
         self._version = call.version
         self._base, self._root = call.url("/servers/"), call.bookmark("/servers/")
         self._images, self._flavors = call.bookmark("/images/"), call.bookmark("/flavors/")
         self._admin = call.context.is_admin
-        self._extended = call.allows("os_compute_api:os-extended-server-attributes")
+        self._extended = call.allows(EXTENDED)
         self._specs = call.since(47) and call.allows("os_compute_api:servers:show:flavor-extra-specs")
-        self._host_status = host_status
+        self._extras = extras or Extras()
 
     def basic(self, row: Row) -> Json:
         return {"id": row["id"], "name": row["name"], "links": self.links(row["id"])}
@@ -127,24 +128,25 @@ class ServerView:
             self._add_extended(server, row)
 
     def _add_extended(self, server: Json, row: Row) -> None:
-        server[EXTENDED + "host"] = row["host"]
-        server[EXTENDED + "instance_name"] = f"instance-{row['id'][:8]}"
-        server[EXTENDED + "hypervisor_hostname"] = row["host"]
+        server[PREFIX + "host"] = row["host"]
+        server[PREFIX + "instance_name"] = f"instance-{row['id'][:8]}"
+        server[PREFIX + "hypervisor_hostname"] = row["host"]
         if self._version >= 3:
-            server[EXTENDED + "reservation_id"] = row["reservation_id"]
-            server[EXTENDED + "launch_index"] = row["launch_index"]
-            server[EXTENDED + "hostname"] = row["hostname"]
-            server[EXTENDED + "kernel_id"] = ""
-            server[EXTENDED + "ramdisk_id"] = ""
-            server[EXTENDED + "root_device_name"] = "/dev/vda"
-            server[EXTENDED + "user_data"] = None
+            server[PREFIX + "reservation_id"] = row["reservation_id"]
+            server[PREFIX + "launch_index"] = row["launch_index"]
+            server[PREFIX + "hostname"] = row["hostname"]
+            server[PREFIX + "kernel_id"] = ""
+            server[PREFIX + "ramdisk_id"] = ""
+            server[PREFIX + "root_device_name"] = "/dev/vda"
+            server[PREFIX + "user_data"] = self._extras.user_data.get(row["id"])
 
     def _add_later(self, server: Json, row: Row, *, with_host: bool = True) -> None:
         since = self._version
         if since >= 9:
             server["locked"] = row["locked"]
-        if since >= 16 and with_host and self._host_status is not None:
-            server["host_status"] = self._host_status.get(row["host"], "UNKNOWN") if row["host"] else ""
+        hosts = self._extras.host_status
+        if since >= 16 and with_host and hosts is not None:
+            server["host_status"] = hosts.get(row["host"], "UNKNOWN") if row["host"] else ""
         if since >= 19:
             server["description"] = row["description"]
         if since >= 26:
@@ -154,7 +156,7 @@ class ServerView:
         if since >= 73:
             server["locked_reason"] = row["locked_reason"]
         if since >= 90 and with_host and not self._extended:
-            server[EXTENDED + "hostname"] = row["hostname"]
+            server[PREFIX + "hostname"] = row["hostname"]
         if since >= 96 and with_host:
             server["pinned_availability_zone"] = row["pinned_zone"]
 

@@ -29,7 +29,8 @@ def _shared(image: Image) -> None:
 
 
 def _find(session: Session, image: Image, member_id: str) -> Member:
-    member = session.get(Member, (image.id, member_id), with_for_update=True)
+    named = "\0" not in member_id  # which PostgreSQL cannot even compare
+    member = session.get(Member, (image.id, member_id), with_for_update=True) if named else None
     if member is None:
         raise ServiceError(404, f"No member {member_id[:MAX_TEXT]} found for image {image.id}")
     return member

@@ -28,6 +28,7 @@ def add_tag(image_id: str, tag: str, asked: Asked, service: Service) -> None:
 
 @router.delete("/{tag}", status_code=204)
 def remove_tag(image_id: str, tag: str, asked: Asked, service: Service) -> None:
+    checked("tags", [tag])
     with service.db.write() as session:
         image = asked.change(session, image_id, "modify_image")
         row = session.get(Tag, (image.id, tag))

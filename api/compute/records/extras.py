@@ -1,0 +1,35 @@
+"""What only admins see of servers and what lies in other rows: their hosts' state, their user data."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from sqlalchemy import RowMapping, select
+from sqlmodel import Session
+
+from api.compute.call import ComputeCall
+from api.compute.records import hosts
+from api.compute.records.instances import table
+from infra.codec import KeyRing
+
+EXTENDED = "os_compute_api:os-extended-server-attributes"
+
+
+@dataclass(frozen=True)
+class Extras:
+    """`host_status` maps hosts to what 2.16 shows of them, None hides it; `user_data` maps server ids to base64."""
+
+    host_status: dict[str, str] | None = None
+    user_data: dict[str, str | None] = field(default_factory=dict)
+
+
+def of(session: Session, call: ComputeCall, rows: Sequence[RowMapping]) -> Extras:
+    data = {}
+    if call.since(3) and rows and call.allows(EXTENDED):
+        data = _user_data(session, call.request.app.state.ring, [row["id"] for row in rows])
+    return Extras(hosts.status_for(session, call, rows), data)
+
+
+def _user_data(session: Session, ring: KeyRing, ids: list[str]) -> dict[str, str | None]:
+    sealed = select(table.c.id, table.c.sealed_request).where(table.c.id.in_(ids), table.c.sealed_request.is_not(None))
+    return {row.id: json.loads(ring.unseal(row.sealed_request)).get("user_data") for row in session.execute(sealed)}

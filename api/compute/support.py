@@ -1,0 +1,67 @@
+"""Prints the API support table for the documentation: `python -m api.compute.support`, from the routes themselves."""
+
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+from fastapi.routing import APIRoute
+
+from api.compute import versions
+from api.compute.app import ROUTERS
+from api.compute.call import Versions
+from api.compute.routes.not_built import not_built
+from api.compute.routes.server_actions import ACTIONS
+from api.compute.schemas.actions import NOT_BUILT
+
+HEAD = """# What of the compute API is built
+
+Written by `python -m api.compute.support`. Microversions 2.{first} to 2.{last} of Nova's API v2.1; a route or action that
+is not listed answers 404 or 400, one that is not built 501.
+
+| method | path | microversions | |
+| --- | --- | --- | --- |
+"""
+
+
+def span(first: int, last: int | None) -> str:
+    if last is None or last > versions.MAXIMUM:
+        return "all" if first == versions.MINIMUM else f"from 2.{first}"
+    return f"until 2.{last}" if first == versions.MINIMUM else f"2.{first} to 2.{last}"
+
+
+def routes() -> Iterator[tuple[str, str, str, str]]:
+    """(methods, path, microversions, what) of every route."""
+    for router in (versions.router, *ROUTERS):
+        for route in router.routes:
+            if not isinstance(route, APIRoute):
+                continue
+            bounds: Any = next((d.dependency for d in route.dependencies if isinstance(d.dependency, Versions)), None)
+            what = "not built" if route.endpoint is not_built else _first_line(route.endpoint)
+            prefix = "" if router is versions.router else "/v2.1"
+            shown = span(bounds.first, bounds.last) if bounds else "all"
+            yield ", ".join(sorted(route.methods)), prefix + route.path, shown, what
+
+
+def actions() -> Iterator[tuple[str, str, str]]:
+    """(action, microversions, whether it is built) of every server action."""
+    for name, (_rule, last, _handler) in ACTIONS.items():
+        yield name, span(versions.MINIMUM, last), "built"
+    for name, (first, last) in NOT_BUILT.items():
+        yield name, span(first, last), "not built"
+
+
+def table() -> str:
+    lines = [HEAD.format(first=versions.MINIMUM, last=versions.MAXIMUM).rstrip("\n")]
+    lines += [f"| {methods} | `{path}` | {shown} | {what} |" for methods, path, shown, what in routes()]
+    lines += ["", "## Server actions", "", "`POST /v2.1/servers/{server_id}/action`", ""]
+    lines += ["| action | microversions | |", "| --- | --- | --- |"]
+    lines += [f"| `{name}` | {shown} | {built} |" for name, shown, built in actions()]
+    return "\n".join(lines) + "\n"
+
+
+def _first_line(endpoint: Any) -> str:
+    return " ".join((endpoint.__doc__ or "").split("\n\n")[0].split())
+
+
+if __name__ == "__main__":
+    sys.stdout.write(table())
