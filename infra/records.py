@@ -246,7 +246,7 @@ def _finish_action(session: Session, instance_id: str, request_id: str, steps: l
 
 def _fault(fault: Fault) -> dict[str, Any]:
     created = now().replace(microsecond=0).isoformat() + "Z"
-    return {"code": fault.code, "message": fault.message[:255], "details": fault.details, "created": created}
+    return {"code": fault.code, "message": fault.message, "details": fault.details, "created": created}
 
 
 def naive(moment: datetime) -> datetime:

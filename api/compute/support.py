@@ -15,8 +15,8 @@ from api.compute.schemas.actions import NOT_BUILT
 
 HEAD = """# What of the compute API is built
 
-Written by `python -m api.compute.support`. Microversions 2.{first} to 2.{last} of Nova's API v2.1; a route or action that
-is not listed answers 404 or 400, one that is not built 501.
+Written by `python -m api.compute.support`. Microversions 2.{first} to 2.{last} of Nova's API v2.1. What is not built
+answers 501; a route that is not listed answers 404, an action that is not listed 400.
 
 | method | path | microversions | |
 | --- | --- | --- | --- |
@@ -39,7 +39,7 @@ def routes() -> Iterator[tuple[str, str, str, str]]:
             what = "not built" if route.endpoint is not_built else _first_line(route.endpoint)
             prefix = "" if router is versions.router else "/v2.1"
             shown = span(bounds.first, bounds.last) if bounds else "all"
-            yield ", ".join(sorted(route.methods)), prefix + route.path, shown, what
+            yield ", ".join(sorted(route.methods or ())), prefix + route.path, shown, what
 
 
 def actions() -> Iterator[tuple[str, str, str]]:

@@ -187,16 +187,15 @@ class Cloud:
             keystone.put(f"{base}/projects/{project}/users/{user_id}/roles/{role_id}").raise_for_status()
         return self.login(name, password, name)
 
-    def environment(self, name: str) -> dict[str, str]:
-        """What `openstack` reads, for a bootstrapped user."""
-        return os.environ | {
+    def sign_in(self, name: str) -> dict[str, str]:
+        """What the `openstack` client wants to know of a bootstrapped user."""
+        return {
             "OS_AUTH_URL": self.settings.identity_url,
             "OS_USERNAME": name,
             "OS_PASSWORD": credentials.load(self.settings.state_dir)[name],
             "OS_PROJECT_NAME": name,
             "OS_USER_DOMAIN_NAME": "Default",
             "OS_PROJECT_DOMAIN_NAME": "Default",
-            "OS_IDENTITY_API_VERSION": "3",
         }
 
     def server(self, owner: Api, **values: Any) -> str:

@@ -110,3 +110,18 @@ def test_more_disk_refusals(lab: Lab, demo: Api, other: Api) -> None:  # noqa: F
     assert "memory is too small" in lab.refused(demo, 400, imageRef="", block_device_mapping_v2=[small])
     data = mapping(source_type="volume", uuid=plain, boot_index=None)
     assert lab.boot(demo, block_device_mapping_v2=[data]).volumes[0].volume_id == plain
+
+
+def test_ports_and_groups_of_a_server(cloud: Cloud, lab: Lab, demo: Api) -> None:  # noqa: F811
+    server = cloud.server(demo)
+    about = {"network_id": lab.network, "device_id": server, "device_owner": "compute:nova"}
+    port = lab.ask(demo, "network", "POST", "/v2.0/ports", {"port": about})["port"]
+    (shown,) = demo.get(f"/servers/{server}/os-interface")["interfaceAttachments"]
+    assert (shown["port_id"], shown["net_id"], shown["mac_addr"]) == (port["id"], lab.network, port["mac_address"])
+    assert shown["fixed_ips"] == port["fixed_ips"] and shown["tag"] is None
+    assert "tag" not in demo.get(f"/servers/{server}/os-interface/{port['id']}", version="2.69")["interfaceAttachment"]
+    demo.refused("GET", f"/servers/{server}/os-interface/{uuid.uuid4()}", 404)
+    (group,) = demo.get(f"/servers/{server}/os-security-groups")["security_groups"]
+    assert group["name"] == "default" and group["rules"]
+    empty = cloud.server(demo)
+    assert demo.get(f"/servers/{empty}/os-security-groups") == {"security_groups": []}

@@ -140,9 +140,7 @@ def test_a_moved_build_keeps_its_port(cloud: Cloud, net: Net, plugger: PortPlugg
     assert net.port(want.ports[0].port_id) is None
 
 
-def test_a_network_service_without_chosen_ids(
-    cloud: Cloud, net: Net, plugger: PortPlugger, host: Settings
-) -> None:
+def test_a_network_service_without_chosen_ids(cloud: Cloud, net: Net, plugger: PortPlugger, host: Settings) -> None:
     plugger._ports._ids_accepted = False  # as after Neutron's first refusal
     want = net.want()
     vif = plugger.plug(want, quiet).vifs[0]
@@ -160,9 +158,7 @@ def networked(cloud: Cloud, host: Settings) -> Iterator[tuple[Settings, HostNetw
     network.teardown()
 
 
-def test_plugged_and_filtered_on_the_host(
-    cloud: Cloud, net: Net, networked: tuple[Settings, HostNetwork]
-) -> None:
+def test_plugged_and_filtered_on_the_host(cloud: Cloud, net: Net, networked: tuple[Settings, HostNetwork]) -> None:
     settings, network = networked
     plugger, poll = PortPlugger(settings, cloud.session, network), FilterPoll(settings, cloud.session, network)
     assert poll() is False, "a host without ports asks nothing"
