@@ -28,10 +28,11 @@ class ServerFailed(Exception):
 
 
 def create(service: str, settings: Settings) -> Server:
-    """The server of api/<service>/app.py's application; ModuleNotFoundError for an unknown service."""
+    """The server of api/<service>/app.py's application, or of the codec; ModuleNotFoundError for an unknown service."""
     user = SERVICE_USERS.get(service)
     mine = as_service(settings, user) if user else settings
-    app = importlib.import_module(f"api.{service}.app").create(mine)
+    module = "workers.codec_server" if service == "codec" else f"api.{service}.app"
+    app = importlib.import_module(module).create(mine)
     return Server(
         uvicorn.Config(
             app,

@@ -4,7 +4,7 @@ import contextlib
 import contextvars
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any, TypeVar
 
 Heartbeat = Callable[..., None]
@@ -37,12 +37,21 @@ def beating(heartbeat: Heartbeat, details: Callable[[], tuple[Any, ...]] = tuple
         done.set()
 
 
-def at_once(work: Callable[[In], Out], items: list[In]) -> list[Out]:
-    """`work` of every item, in parallel; all have ended when the first failure is raised."""
+def at_once(work: Callable[[In], Out], items: list[In], stop: threading.Event | None = None) -> list[Out]:
+    """`work` of every item, in parallel; all have ended when the first failure is raised.
+
+    A cancel reaches only the activity's own thread, here: `stop` passes it on to work that may take long."""
     if len(items) < 2:
         return [work(item) for item in items]
     with ThreadPoolExecutor(max_workers=min(8, len(items))) as pool:
         futures = [pool.submit(work, item) for item in items]
+        try:
+            while wait(futures, timeout=0.2).not_done:
+                pass  # a wait without end would not let the cancel through
+        except BaseException:
+            if stop:
+                stop.set()
+            raise
     return [future.result() for future in futures]
 
 

@@ -1,5 +1,6 @@
 """Volumes and attachments in the volume service, by the attachment API. Source: Block Storage API v3, 3.27 and 3.44."""
 
+import threading
 import time
 from typing import Any
 
@@ -40,7 +41,7 @@ class Volumes:
         if answer.status_code not in (200, 201, 202) and self.get(request.volume_id) is None:
             raise self._refusal(answer)
 
-    def wait_until_usable(self, volume_id: str) -> None:
+    def wait_until_usable(self, volume_id: str, stop: threading.Event) -> None:
         """Return once the volume can be attached, or is by now; Hopeless when it went into error or is gone."""
         pause, begun = 0.05, time.monotonic()
         while True:
@@ -55,7 +56,8 @@ class Volumes:
                         f"And its status is {volume['status']}."
                     )
                 return
-            time.sleep(pause)
+            if stop.wait(pause):
+                raise Unexpected(f"no longer waiting for volume {volume_id}")
             pause = min(pause * 1.5, 1.0)
 
     def attach(self, want: VolumesOnHost, request: VolumeRequest, device: str) -> Body:

@@ -2,6 +2,7 @@
 
 import contextlib
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeout
@@ -35,7 +36,11 @@ def run_event_loop() -> None:
 
 def _loop() -> None:
     while True:
-        libvirt.virEventRunDefaultImpl()
+        try:
+            libvirt.virEventRunDefaultImpl()
+        except libvirt.libvirtError as error:
+            log.warning("libvirt event loop", error=str(error))
+            time.sleep(0.1)
 
 
 class Connection:
@@ -43,7 +48,7 @@ class Connection:
 
     def __init__(self, uri: str, on_open: Callable[[Any, bool], None] | None = None) -> None:
         self._uri, self._on_open = uri, on_open
-        self._lock = threading.Lock()
+        self._opening = threading.Lock()
         self._connection: Any = None
         self._opened = False
         self._pool = ThreadPoolExecutor(max_workers=16, thread_name_prefix="libvirt")
@@ -51,9 +56,11 @@ class Connection:
     def call(self, work: Callable[[Any], T], timeout: float = 30.0) -> T:
         """`work(virConnect)`, opened first if need be. Raises LibvirtDown when the connection is lost or there is no
         answer in `timeout` seconds (then whether `work` took effect is unknown), else libvirtError as it comes."""
+        future = self._pool.submit(self._do, work)
         try:
-            return self._pool.submit(self._do, work).result(timeout)
+            return future.result(timeout)
         except FutureTimeout as error:
+            future.cancel()
             self._drop("no answer in time")
             raise LibvirtDown(f"libvirt did not answer within {timeout:g} s") from error
 
@@ -68,9 +75,10 @@ class Connection:
             raise
 
     def _open(self) -> Any:
-        with self._lock:
-            if self._connection is not None and self._connection.isAlive():
-                return self._connection
+        with self._opening:
+            known = self._connection
+            if known is not None and known.isAlive():
+                return known
             try:
                 connection = libvirt.open(self._uri)
             except libvirt.libvirtError as error:
@@ -85,8 +93,7 @@ class Connection:
             return connection
 
     def _drop(self, reason: str) -> None:
-        """Forget the connection; closing it would wait for calls that hang on it."""
-        with self._lock:
-            if self._connection is not None:
-                log.warning("libvirt connection dropped", reason=reason)
-            self._connection = None
+        """Forget the connection; closing it would wait for calls that hang on it, and so would the opening's lock."""
+        if self._connection is not None:
+            log.warning("libvirt connection dropped", reason=reason)
+        self._connection = None

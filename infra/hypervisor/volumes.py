@@ -1,6 +1,7 @@
 """Volumes of an instance on this host: made where asked, attached, given a device (seed steps 26-28)."""
 
 import string
+import threading
 import time
 
 from keystoneauth1.session import Session
@@ -24,8 +25,13 @@ class VolumeConnector:
         """See `activities.volume.Volume.attach_volumes`."""
         begun = time.monotonic()
         devices = device_names(want.volumes)
+        stop = threading.Event()
+
+        def attach(request: VolumeRequest) -> VolumeConnection:
+            return self._attach(want, request, devices[request.volume_id], stop)
+
         with beating(heartbeat):
-            connections = at_once(lambda request: self._attach(want, request, devices[request.volume_id]), want.volumes)
+            connections = at_once(attach, want.volumes, stop)
         return Attached(volumes=connections, parts={"volumes": round(time.monotonic() - begun, 3)})
 
     def detach(self, want: VolumesOnHost, heartbeat: Heartbeat) -> None:
@@ -34,10 +40,12 @@ class VolumeConnector:
         with beating(heartbeat):
             at_once(lambda request: self._detach(want, request), want.volumes)
 
-    def _attach(self, want: VolumesOnHost, request: VolumeRequest, device: str) -> VolumeConnection:
+    def _attach(
+        self, want: VolumesOnHost, request: VolumeRequest, device: str, stop: threading.Event
+    ) -> VolumeConnection:
         if request.create:
             self._volumes.ensure(want, request)
-            self._volumes.wait_until_usable(request.volume_id)
+            self._volumes.wait_until_usable(request.volume_id, stop)
         info = self._volumes.attach(want, request, device)
         host, port, export = endpoint(info)
         return VolumeConnection(

@@ -2,8 +2,10 @@
 
 import io
 import json
+import multiprocessing
 import uuid
 from collections.abc import Callable
+from multiprocessing.connection import Connection
 from typing import Any
 
 import pytest
@@ -19,17 +21,32 @@ from tests.compute.test_hosts import REPORT
 Run = Callable[..., Any]
 
 
+CLEAN = multiprocessing.get_context("forkserver")  # the client keeps its connections: one process per command
+CLEAN.set_forkserver_preload(["openstackclient.shell", "openstack.connection", "novaclient.client"])
+
+
+def command(arguments: list[str], answer: Connection) -> None:
+    app = shell.OpenStackShell()
+    app.stdout = out = io.StringIO()
+    status = app.run(arguments)
+    answer.send((status, out.getvalue()))
+
+
 @pytest.fixture
 def openstack(cloud: Cloud) -> Run:
     """Runs `openstack COMMAND` as a bootstrapped user; its JSON, or its text."""
 
-    def run(user: str, command: str, *, text: bool = False) -> Any:
+    def run(user: str, line: str, *, text: bool = False) -> Any:
         who = [f"--{name.lower().replace('_', '-')}={value}" for name, value in cloud.sign_in(user).items()]
-        app = shell.OpenStackShell()
-        app.stdout = out = io.StringIO()
-        status = app.run([*who, *command.split(), *([] if text else ["-f", "json"])])
-        assert not status, f"openstack {command}"
-        return out.getvalue() if text else json.loads(out.getvalue())
+        mine, its = CLEAN.Pipe(duplex=False)
+        arguments = [*who, *line.split(), *([] if text else ["-f", "json"])]
+        child = CLEAN.Process(target=command, args=(arguments, its))
+        child.start()
+        assert mine.poll(60), f"openstack {line} does not end"
+        status, out = mine.recv()
+        child.join()
+        assert not status, f"openstack {line}"
+        return out if text else json.loads(out)
 
     return run
 

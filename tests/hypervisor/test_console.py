@@ -12,8 +12,8 @@ from pathlib import Path
 
 import httpx
 import pytest
-from api.compute.records import consoles
 
+from api.compute.records import consoles
 from tests.hypervisor.cloud import Cloud, new_id, until
 
 ROOT = Path(__file__).parents[2]

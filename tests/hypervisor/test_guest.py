@@ -20,6 +20,7 @@ from infra.contracts.hypervisor import DomainSpec, GuestConfig
 from infra.contracts.image import ImageOnHost
 from infra.contracts.volume import VolumeConnection, VolumeRequest, VolumesOnHost
 from infra.hypervisor.driver import Driver
+from infra.hypervisor.faults import LibvirtDown
 from infra.hypervisor.images import ImageStore
 from infra.hypervisor.virt_type import boot_sector, detect, why_not_kvm
 from infra.hypervisor.volumes import VolumeConnector
@@ -161,6 +162,18 @@ def test_guest_outlives_libvirtd(guest: Built, hypervisor: Hypervisor) -> None:
     hypervisor.start()
     assert guest.driver.domains() == {guest.spec.instance_id: RUNNING}
     assert hypervisor.qemu(guest.spec.instance_id) == pid
+
+
+def test_a_libvirtd_that_hangs_holds_nobody_up(guest: Built, hypervisor: Hypervisor) -> None:
+    guest.spawn()
+    hypervisor.process.send_signal(signal.SIGSTOP)
+    try:
+        for _ in range(20):  # more than the driver has threads
+            with pytest.raises(LibvirtDown):
+                guest.driver._domains._libvirt.call(lambda c: c.getLibVersion(), timeout=0.1)
+    finally:
+        hypervisor.process.send_signal(signal.SIGCONT)
+    assert guest.driver.domains() == {guest.spec.instance_id: RUNNING}
 
 
 def test_volumes(volumes: Cloud, guest: Built, hypervisor: Hypervisor) -> None:

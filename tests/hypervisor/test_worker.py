@@ -18,16 +18,19 @@ from typing import Any
 import pytest
 from sqlmodel import select
 from temporalio import activity
-from temporalio.client import Client
+from temporalio.client import ActivityFailureError, Client
 from temporalio.testing import WorkflowEnvironment
 
+from activities.image import Image
 from infra.contracts.hypervisor import HostFacts, HostRef, Spawned
 from infra.contracts.image import DiskOnHost, ImageOnHost
 from infra.hypervisor.driver import Driver
+from infra.hypervisor.images import ImageStore
 from infra.settings import Settings
 from infra.tables.compute import ComputeNode
 from infra.temporal import compute_queue, connect
 from tests.hypervisor.cloud import Cloud, new_id, until
+from tests.hypervisor.glance import Glance, StoredImage
 from tests.hypervisor.specs import spec
 from workers.compute import compute_worker
 from workers.guests import LIST
@@ -104,6 +107,36 @@ async def test_few_spawns_at_once_and_more_small_steps(temporal: Settings) -> No
             await asyncio.gather(*both)
     assert steps.most["spawn"] == 2
     assert 2 < steps.most["small"] <= 6
+
+
+async def test_a_cancel_stops_a_download_and_keeps_what_arrived(
+    cloud: Cloud, temporal: Settings, glance: Glance
+) -> None:
+    settings = temporal.model_copy(update={"virt_type": "qemu", "libvirt_uri": "qemu:///system"})
+    glance.images[image_id := new_id()] = StoredImage(os.urandom(8 << 20), "raw")
+    glance.chunk_pause = 0.05
+    client, store = await connect(settings), Image(ImageStore(settings, cloud.session))
+    part = settings.host_dir / "images" / f"{image_id}.part"
+    want = ImageOnHost(instance_id=new_id(), image_id=image_id, disk_gb=0)
+    with ThreadPoolExecutor(4) as pool:
+        async with compute_worker(client, settings, [store.fetch_to_host], pool):
+            handle = await client.start_activity(
+                "fetch_to_host",
+                want,
+                id=f"fetch-{want.instance_id}",
+                task_queue=compute_queue(settings.host),
+                schedule_to_close_timeout=timedelta(seconds=60),
+                heartbeat_timeout=timedelta(seconds=10),
+            )
+            await asyncio.to_thread(until, lambda: part.exists() and part.stat().st_size > 1 << 20)
+            begun = time.monotonic()
+            await handle.cancel()
+            with pytest.raises(ActivityFailureError):
+                await handle.result()
+            assert time.monotonic() - begun < 5
+            glance.chunk_pause = 0
+            disk: DiskOnHost = await run(client, settings.host, "fetch_to_host", want, DiskOnHost)
+    assert 0 < disk.downloaded_bytes < 8 << 20
 
 
 class Process:

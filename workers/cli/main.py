@@ -100,7 +100,9 @@ def test(context: typer.Context) -> None:
 
 @app.command()
 def api(
-    service: Annotated[list[str], typer.Option(help="compute, identity, image, network or volume; repeat for more")],
+    service: Annotated[
+        list[str], typer.Option(help="compute, identity, image, network, volume or codec; repeat for more")
+    ],
 ) -> None:
     """Serve one or more APIs in the foreground."""
     from workers.cli import foreground
