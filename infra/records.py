@@ -196,6 +196,8 @@ def _new_instance(req: BootRequest, flavor: Flavor, ring: KeyRing) -> Instance:
         availability_zone=req.availability_zone,
         pinned_zone=req.availability_zone,
         config_drive=req.config_drive,
+        access_ip_v4=req.access_ip_v4,
+        access_ip_v6=req.access_ip_v6,
         task_state="scheduling",
         server_metadata=req.metadata,
         tags=req.tags,

@@ -92,7 +92,8 @@ class Settings(BaseSettings):
     failpoints: bool = False  # for chaos tests: a file STATE/failpoints/<step>.before|after kills the step's process
 
     # Watching
-    otlp_endpoint: str = ""  # OpenTelemetry traces are sent when set
+    otlp_endpoint: str = ""  # OpenTelemetry traces are sent there (OTLP over HTTP, http://HOST:4318) when set
+    host_metrics_port: int = 0  # a compute worker serves its own metrics there; 0 does not
     log_level: str = "INFO"
 
     @classmethod

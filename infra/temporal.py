@@ -5,16 +5,18 @@ import dataclasses
 import time
 
 from temporalio.client import Client
-from temporalio.common import SearchAttributeKey
+from temporalio.common import MetricMeter, SearchAttributeKey
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.converter import DataConverter
 from temporalio.runtime import PrometheusConfig, Runtime, TelemetryConfig
 from temporalio.service import RPCError
 
+from infra import tracing
 from infra.codec import EncryptingCodec, KeyRing
 from infra.settings import Settings
 
 CONTROL_QUEUE = "control"
+STEP_BUCKETS = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800)
 SERVER_ID = SearchAttributeKey.for_keyword("ServerId")
 PROJECT_ID = SearchAttributeKey.for_keyword("ProjectId")
 HOST_NAME = SearchAttributeKey.for_keyword("HostName")
@@ -40,7 +42,10 @@ async def connect(settings: Settings, *, metrics_port: int | None = None, patien
     """A client, once Temporal answers; the last error after `patience_s`. At most one `metrics_port` a process."""
     runtime = None
     if metrics_port:
-        prometheus = PrometheusConfig(bind_address=f"{settings.listen}:{metrics_port}")
+        prometheus = PrometheusConfig(
+            bind_address=f"{settings.listen}:{metrics_port}",
+            histogram_bucket_overrides={"kilonova_step_seconds": STEP_BUCKETS},
+        )
         runtime = Runtime(telemetry=TelemetryConfig(metrics=prometheus))
     end = time.monotonic() + patience_s
     while True:
@@ -50,8 +55,14 @@ async def connect(settings: Settings, *, metrics_port: int | None = None, patien
                 namespace=settings.temporal_namespace,
                 data_converter=data_converter(settings),
                 runtime=runtime,
+                interceptors=tracing.interceptors(),
             )
         except (RPCError, RuntimeError):
             if time.monotonic() > end:
                 raise
             await asyncio.sleep(0.2)
+
+
+def meter(client: Client) -> MetricMeter:
+    """What counts for the process's metrics port, outside of workflows and activities."""
+    return (client.service_client.config.runtime or Runtime.default()).metric_meter

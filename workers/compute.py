@@ -18,7 +18,7 @@ from activities.hypervisor import Hypervisor
 from activities.image import Image
 from activities.network import Network
 from activities.volume import Volume
-from infra import logs
+from infra import logs, tracing
 from infra.hypervisor.control import ControlClient
 from infra.hypervisor.driver import Driver
 from infra.hypervisor.filters import FilterPoll
@@ -112,6 +112,7 @@ def compute_worker(client: Client, settings: Settings, activities: list[Any], po
 async def run_compute(settings: Settings) -> None:
     """Serve one host until SIGTERM or SIGINT; ends the process. What nobody claims is undone before any new work."""
     logs.setup("worker-compute", settings.log_level)
+    tracing.setup("worker-compute", settings)
     life = _Life()
     for name in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(name, life.end)
@@ -126,6 +127,7 @@ async def run_compute(settings: Settings) -> None:
     except Exception as error:
         log.error("compute worker failed", exc_info=error)
         code = 1
+    tracing.flush()
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)  # the SDK sometimes aborts at interpreter exit, and a libvirt call may still hang
@@ -148,7 +150,7 @@ async def _serve(settings: Settings, life: _Life) -> None:
     log.info("host connected", host=settings.host, virt_type=host.driver.virt.virt_type, why=host.driver.virt.reason)
     await asyncio.to_thread(reconcile, host.driver, host.control, life.stopping)
     host.driver.events.start()
-    client = await connect(settings, patience_s=PATIENCE_S)
+    client = await connect(settings, metrics_port=settings.host_metrics_port, patience_s=PATIENCE_S)
     heartbeat = Heartbeat(settings, host.driver, host.control, life.stopping)
     filters = FilterPoll(settings, host.session, host.hostnet) if host.hostnet else None
     with ThreadPoolExecutor(settings.max_concurrent_builds * HEAVY + 2, "step") as pool:

@@ -66,6 +66,17 @@ class ConsoleHandler(ProxyRequestHandler):  # type: ignore[misc]
         finally:
             self._screen.close()
 
+    def do_GET(self) -> None:
+        """Nova's URL means a page that connects by itself; noVNC 1.x has to be told so."""
+        asked = urlsplit(self.path)
+        if asked.path == "/vnc_auto.html" and "autoconnect" not in parse_qs(asked.query):
+            self.send_response(302)
+            self.send_header("Location", f"/vnc_auto.html?autoconnect=true&{asked.query}")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+        else:
+            super().do_GET()
+
     def new_websocket_client(self) -> None:
         self.request.setsockopt(socket.SOL_TCP, socket.TCP_NODELAY, 1)
         self.do_proxy(self._screen)

@@ -12,7 +12,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from sqlmodel import select
+from sqlmodel import col, func, select
 from temporalio.client import (
     Client,
     Schedule,
@@ -31,7 +31,7 @@ from activities.identity import Identity
 from activities.instance import Instance
 from activities.placement import Placement
 from activities.services import Services
-from infra import logs
+from infra import logs, tracing
 from infra.audit import Auditor
 from infra.codec import KeyRing
 from infra.contracts.audit import AuditRequest
@@ -42,8 +42,9 @@ from infra.openstack import service_session
 from infra.records import Records
 from infra.scheduler import Scheduler
 from infra.settings import Settings
+from infra.tables.compute import Instance as InstanceRow
 from infra.tables.compute import Service, now
-from infra.temporal import CONTROL_QUEUE, connect
+from infra.temporal import CONTROL_QUEUE, connect, meter
 from workers.interceptors import StepInterceptor
 from workers.sign_in import as_service
 from workflows.boot_instance import BootInstance
@@ -101,6 +102,7 @@ def control_worker(client: Client, activities: list[Any], pool: ThreadPoolExecut
 async def run_control(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT."""
     logs.setup("worker-control", settings.log_level)
+    tracing.setup("worker-control", settings)
     stop = asyncio.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(name, stop.set)
@@ -113,15 +115,17 @@ async def run_control(settings: Settings) -> None:
         ):
             await schedule_audit(client, settings)
             log.info("ready", queue=CONTROL_QUEUE)
+            parked = meter(client).create_gauge("kilonova_parked", "Builds that wait for a decision")
             while not stop.is_set():
                 try:
-                    await asyncio.to_thread(report, database)
+                    parked.set(await asyncio.to_thread(report, database))
                 except Exception:
                     log.warning("could not report", exc_info=True)
                 try:
                     await asyncio.wait_for(stop.wait(), REPORT_EVERY_S)
                 except TimeoutError:
                     continue
+    tracing.flush()
     sys.stdout.flush()
     os._exit(0)  # the SDK sometimes aborts at interpreter exit
 
@@ -143,8 +147,8 @@ async def schedule_audit(client: Client, settings: Settings) -> None:
         )
 
 
-def report(database: Database) -> None:
-    """Show this worker in the service list, as the conductor and the scheduler that it is."""
+def report(database: Database) -> int:
+    """Show this worker in the service list, as the conductor and the scheduler that it is. Counts parked builds."""
     host = socket.gethostname()
     with database.write() as session:
         for binary in ("nova-conductor", "nova-scheduler"):
@@ -152,3 +156,7 @@ def report(database: Database) -> None:
             service = found or Service(id=str(uuid.uuid4()), binary=binary, host=host, zone="internal")
             service.last_seen = now()
             session.add(service)
+        waiting = select(func.count()).where(
+            col(InstanceRow.parked).is_not(None), col(InstanceRow.deleted_at).is_(None)
+        )
+        return session.exec(waiting).one()

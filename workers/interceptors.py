@@ -65,6 +65,11 @@ class _Step(ActivityInboundInterceptor):
         info = activity.info()
         instance_id = getattr(input.args[0], "instance_id", None) if input.args else None
         structlog.contextvars.bind_contextvars(step=info.activity_type, instance_id=instance_id, attempt=info.attempt)
+        if info.is_local and info.attempt > 1:  # those of hosts are known to the workflow
+            retries = activity.metric_meter().create_counter(
+                "kilonova_step_retries_total", "Tries of steps beyond the first"
+            )
+            retries.add(1, {"step": info.activity_type})
         started, begun = datetime.now(UTC), time.perf_counter()
         resource = RESOURCES.get(info.activity_type)
         if resource and instance_id:

@@ -76,6 +76,8 @@ def host_overrides(settings: Settings, layout: Layout, host: str) -> dict[str, A
         changed |= {"virt_type": "test", "host_networking": "none"}
     elif layout.netns_made:
         changed["lab_gateway"] = True
+    if settings.host_metrics_port:
+        changed["host_metrics_port"] = settings.host_metrics_port + layout.hosts.index(host)
     return changed
 
 

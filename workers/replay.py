@@ -1,7 +1,8 @@
 """Steps a recorded history through today's workflow code, and says what each step got and gave, secrets masked."""
 
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections import defaultdict
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from typing import Any
 
 from google.protobuf import json_format
@@ -11,13 +12,21 @@ from temporalio.api.enums.v1 import EventType
 from temporalio.api.history.v1 import HistoryEvent
 from temporalio.client import WorkflowHistory
 from temporalio.converter import DataConverter
-from temporalio.worker import Replayer
+from temporalio.worker import (
+    Interceptor,
+    Replayer,
+    StartLocalActivityInput,
+    WorkflowInboundInterceptor,
+    WorkflowInterceptorClassInput,
+    WorkflowOutboundInterceptor,
+)
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
 from infra.logs import SECRET_KEYS, mask
 from workers.control import WORKFLOWS
 
 LIMIT = 400
+AT_CONTROL = " @ control"
 
 
 class ReplayedStep(BaseModel):
@@ -36,10 +45,15 @@ class Replayed(BaseModel):
     difference: str = ""  # the first place where today's code does something else; "" when there is none
 
 
-async def replay(history: WorkflowHistory, converter: DataConverter) -> Replayed:
+async def replay(
+    history: WorkflowHistory, converter: DataConverter, workflows: Sequence[type] = tuple(WORKFLOWS)
+) -> Replayed:
+    """Run `workflows` over `history`. Nothing is done in the world: every result comes from the history."""
+    asked = _Asked()
     replayer = Replayer(
-        workflows=WORKFLOWS,
+        workflows=workflows,
         data_converter=converter,
+        interceptors=[asked],
         workflow_runner=SandboxedWorkflowRunner(
             restrictions=SandboxRestrictions.default.with_passthrough_all_modules()
         ),
@@ -47,7 +61,36 @@ async def replay(history: WorkflowHistory, converter: DataConverter) -> Replayed
     result = await replayer.replay_workflow(history, raise_on_replay_failure=False)
     failure = result.replay_failure
     steps = [step async for step in _steps(history, converter)]
+    for step in steps:
+        if step.name.endswith(AT_CONTROL) and not step.input:
+            step.input = await asked.given(step.name.removesuffix(AT_CONTROL), converter)
     return Replayed(workflow_id=history.workflow_id, steps=steps, difference=mask(str(failure)) if failure else "")
+
+
+class _Asked(Interceptor):
+    """Notes what today's code gives to local steps, in order by name: a history holds only their results."""
+
+    def __init__(self) -> None:
+        self.inputs: dict[str, list[Sequence[Any]]] = defaultdict(list)
+
+    def workflow_interceptor_class(self, input: WorkflowInterceptorClassInput) -> type[WorkflowInboundInterceptor]:
+        inputs = self.inputs
+
+        class Outbound(WorkflowOutboundInterceptor):
+            def start_local_activity(self, input: StartLocalActivityInput) -> Any:
+                inputs[input.activity].append(input.args)
+                return super().start_local_activity(input)
+
+        class Inbound(WorkflowInboundInterceptor):
+            def init(self, outbound: WorkflowOutboundInterceptor) -> None:
+                super().init(Outbound(outbound))
+
+        return Inbound
+
+    async def given(self, activity: str, converter: DataConverter) -> str:
+        if not self.inputs[activity]:
+            return ""
+        return await _show(await converter.encode(self.inputs[activity].pop(0)), converter)
 
 
 async def _steps(history: WorkflowHistory, converter: DataConverter) -> AsyncIterator[ReplayedStep]:
@@ -92,7 +135,9 @@ async def _local_step(event: HistoryEvent, converter: DataConverter) -> Replayed
     data = json.loads(attributes.details["data"].payloads[0].data)
     result = await _show(attributes.details["result"].payloads, converter) if "result" in attributes.details else ""
     failure = mask(attributes.failure.message) if attributes.HasField("failure") else ""
-    name = f"{data.get('activity_type', '?')} @ control"
+    if data.get("backoff"):  # a try that is followed by another, after a timer
+        return None
+    name = f"{data.get('activity_type', '?')}{AT_CONTROL}"
     return ReplayedStep(event_id=event.event_id, name=name, result=result, failure=failure)
 
 
@@ -117,17 +162,33 @@ def _hide(value: Any) -> Any:
     return mask(value) if isinstance(value, str) else value
 
 
-async def in_clear(history: WorkflowHistory, converter: DataConverter) -> str:
-    """The history as JSON with its payloads decrypted and masked: fit for tests/histories."""
-    document = json.loads(history.to_json())
+async def in_clear(history: WorkflowHistory, converter: DataConverter, rename: Mapping[str, str] | None = None) -> str:
+    """The history as JSON, one event a line, its payloads decrypted and masked: fit for tests/histories.
+
+    `rename` replaces texts everywhere, such as directories that are none of the reader's business."""
+    document = _without_traces(json.loads(history.to_json()))
+    changed = (rename or {}).items()
     for holder in _payload_holders(document):
         sealed = json_format.ParseDict(holder, Payload())
         opened = (await converter.payload_codec.decode([sealed]))[0] if converter.payload_codec else sealed
         if opened.data[:1] in (b"{", b"["):
             opened.data = json.dumps(_hide(json.loads(opened.data))).encode()
+        for old, new in changed:
+            opened.data = opened.data.replace(old.encode(), new.encode())
         holder.clear()
         holder.update(json_format.MessageToDict(opened))
-    return json.dumps(document, indent=1)
+    lines = ",\n".join(json.dumps(event) for event in document["events"])
+    for old, new in changed:
+        lines = lines.replace(old, new)
+    return f'{{"events": [\n{lines}\n]}}\n'
+
+
+def _without_traces(value: Any) -> Any:
+    """Failures keep their words, masked, but not where in our code they happened; workers lose their names."""
+    if isinstance(value, dict):
+        kept = {k: _without_traces(v) for k, v in value.items() if k not in ("stackTrace", "identity")}
+        return kept | {"message": mask(kept["message"])} if isinstance(kept.get("message"), str) else kept
+    return [_without_traces(item) for item in value] if isinstance(value, list) else value
 
 
 def _payload_holders(value: Any) -> Iterator[dict[str, Any]]:

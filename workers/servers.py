@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import uvicorn
 
+from infra import tracing
 from infra.settings import Settings
 from workers.sign_in import as_service
 
@@ -33,6 +34,7 @@ def create(service: str, settings: Settings) -> Server:
     mine = as_service(settings, user) if user else settings
     module = "workers.codec_server" if service == "codec" else f"api.{service}.app"
     app = importlib.import_module(module).create(mine)
+    tracing.instrument(app, service)
     return Server(
         uvicorn.Config(
             app,
@@ -76,4 +78,5 @@ async def serve(settings: Settings, services: list[str]) -> None:
 def run(settings: Settings, services: list[str]) -> None:
     import uvloop
 
+    tracing.setup("api-" + "+".join(services), settings)
     uvloop.run(serve(settings, services))

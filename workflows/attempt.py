@@ -12,6 +12,7 @@ from temporalio.exceptions import ApplicationError, FailureError
 with workflow.unsafe.imports_passed_through():
     from infra.contracts.errors import HOPELESS
 
+from workflows import metrics
 from workflows.operation import Operation
 from workflows.requests import BootRequest
 from workflows.saga import Out, Place, Saga, kind
@@ -83,6 +84,8 @@ class Attempts:
     async def __aiter__(self) -> AsyncIterator[Attempt]:
         tried: dict[str, str] = {}  # host -> why it could not
         while len(tried) < self._request.max_hosts:
+            if tried:
+                metrics.count("kilonova_reschedules_total", "Builds that went on to another host")
             attempt = Attempt(self._operation, self._request, tried)
             yield attempt
             if attempt.succeeded:

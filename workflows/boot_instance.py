@@ -28,6 +28,8 @@ from workflows.saga import HERE, UNDO, execute
 
 @workflow.defn
 class BootInstance(Operation):
+    counter = "kilonova_builds_total"
+
     @workflow.run
     async def run(self, req: BootRequest) -> None:
         self.instance_id = req.instance_id

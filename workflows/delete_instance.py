@@ -23,6 +23,7 @@ with workflow.unsafe.imports_passed_through():
     from infra.contracts.step import Step
     from infra.contracts.volume import VolumesOnHost
 
+from workflows import metrics
 from workflows.requests import DeleteRequest
 from workflows.saga import CONTROL, HERE, UNDO, In, Out, Place, execute
 from workflows.steps import StepLog
@@ -53,6 +54,7 @@ class DeleteInstance:
             Instance.finish_delete,
             Deleted(instance_id=id, request_id=req.requester.request_id, steps=self.log.report(), fault=req.keep_as),
         )
+        metrics.count("kilonova_deletes_total", "Deletes that came to their end")
 
     async def on_host(self, plan: DeletePlan) -> bool:
         """Undo on the server's host. False when it is down: what lies there goes when it comes back."""

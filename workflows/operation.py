@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, ClassVar
 
 from temporalio import workflow
 from temporalio.exceptions import ApplicationError, FailureError
@@ -16,6 +16,7 @@ with workflow.unsafe.imports_passed_through():
     from infra.contracts.placement import HostRef
     from infra.contracts.step import Step
 
+from workflows import metrics
 from workflows.requests import Accepted, DeleteRequest, Fault
 from workflows.saga import CONTROL, HERE, UNDO, Place, Saga, execute, kind, uncancelled
 from workflows.steps import StepLog, explain
@@ -26,6 +27,8 @@ RETRY, ABORT = "retry", "abort"
 
 class Operation:
     """Base of the workflows that run under a server's id. Subclasses call `carry_out` from their `run`."""
+
+    counter: ClassVar[str] = "kilonova_operations_total"  # counts ends; see workflows/metrics.py
 
     def __init__(self) -> None:
         self.log = StepLog(self._show)
@@ -98,6 +101,7 @@ class Operation:
         watch = asyncio.create_task(self._watch())
         try:
             await self._body
+            metrics.ended(self.counter, "active")
         except (FailureError, asyncio.CancelledError) as error:
             await self._end_badly(error, on_failure)
         finally:
@@ -115,9 +119,11 @@ class Operation:
                 "The request was given up before it was accepted.", {"code": 409}
             )
         if self.deleting is not None:
+            metrics.ended(self.counter, "deleted")
             return
         fault = self._fault(error)
         await uncancelled(on_failure(fault))
+        metrics.ended(self.counter, "cancelled" if cancelled else "error" if self._accepted else "refused")
         if cancelled:
             raise error
         raise ApplicationError(fault.message, type=kind(error) or "OperationFailed", non_retryable=True) from error

@@ -9,6 +9,8 @@ from temporalio.exceptions import ActivityError, ApplicationError, CancelledErro
 with workflow.unsafe.imports_passed_through():
     from infra.contracts.step import Done, Step
 
+from workflows import metrics
+
 SUCCESS, ERROR = "Success", "Error"
 
 
@@ -34,11 +36,13 @@ class StepLog:
             step.attempt, step.parts = result.attempt, result.parts
             step.start_time = result.started_at or step.start_time
             step.finish_time = result.finished_at or step.finish_time
+        metrics.stepped(step)
         self._changed()
 
     def fail(self, step: Step, error: BaseException) -> None:
         self.failed = step if step is self.latest or self.failed is None else self.failed
         step.result, step.finish_time, step.details = ERROR, workflow.now(), explain(error)
+        metrics.stepped(step)
         self._changed()
 
     def report(self) -> list[Step]:

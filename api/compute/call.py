@@ -75,6 +75,10 @@ class ComputeCall:
 
 async def compute_call(request: Request, context: Caller) -> ComputeCall:
     """403 for a token without a project; 400 when the path names another project than the token."""
+    if "\0" in request.scope["path"]:
+        raise not_found()
+    if any("\0" in text for pair in request.query_params.multi_items() for text in pair):
+        raise bad_request("Invalid input for query parameters. A character of it is not allowed")
     if not context.project_id:
         raise forbidden("The request needs a token that is scoped to a project.")
     named = getattr(request.state, "url_project", None)
@@ -116,9 +120,19 @@ async def read_body(request: Request, _call: Call) -> dict[str, Any]:
         body = json.loads(raw)
     except (ValueError, RecursionError) as error:
         raise bad_request("Malformed request body") from error
-    if not isinstance(body, dict):
+    if not isinstance(body, dict) or not _storable(bytes(raw).lower(), body):
         raise bad_request("Malformed request body")
     return body
+
+
+def _storable(raw: bytes, body: dict[str, Any]) -> bool:
+    """Whether the text in a body can be stored and answered: no NUL, no half of a surrogate pair."""
+    if b"\\u0000" in raw:
+        return False
+    try:
+        return b"\\ud" not in raw or bool(json.dumps(body, ensure_ascii=False).encode())
+    except UnicodeEncodeError:
+        return False
 
 
 Body = Annotated[dict[str, Any], Depends(read_body)]

@@ -68,7 +68,7 @@ class Operations:
         )
         try:
             return await self._client.execute_update_with_start_workflow(
-                BootInstance.accepted, start_workflow_operation=start, id=request.requester.request_id
+                BootInstance.accepted, start_workflow_operation=start, id="accepted"
             )
         except WorkflowUpdateFailedError as error:
             _refused(error)

@@ -1,9 +1,10 @@
 """Alembic environment for every service: the caller names the store and its metadata in `config.attributes`."""
 
 from importlib import import_module
+from typing import Any
 
 from alembic import context
-from sqlalchemy import event
+from sqlalchemy import Connection, event
 from sqlmodel import create_engine
 
 service = context.config.attributes["service"]
@@ -13,11 +14,11 @@ sqlite = engine.dialect.name == "sqlite"
 if sqlite:  # a migration that is killed half-way must leave nothing: DDL belongs into the transaction
 
     @event.listens_for(engine, "connect")
-    def _explicit(dbapi, _record):
+    def _explicit(dbapi: Any, _record: object) -> None:
         dbapi.isolation_level = None
 
     @event.listens_for(engine, "begin")
-    def _begin(connection):
+    def _begin(connection: Connection) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 

@@ -91,7 +91,7 @@ class Cloud:
             ports = {"quota": {"port": -1}}
             await self.sure(self.admin, "PUT", "network", f"/v2.0/quotas/{project_id}", json=ports)
             self.tenants.append(Tenant(name, f"pw-{name}", self.settings))
-        flavor = {"flavor": {"id": "chaos", "name": "chaos", "ram": 1, "vcpus": 1, "disk": 0}}
+        flavor = {"flavor": {"id": "chaos", "name": "chaos", "ram": 1, "vcpus": 1, "disk": 1}}
         await self.sure(self.admin, "POST", "compute", "/v2.1/flavors", json=flavor)
         image = {"name": "chaos", "disk_format": "raw", "container_format": "bare", "visibility": "public"}
         self.image = (await self.sure(self.admin, "POST", "image", "/v2/images", json=image)).json()["id"]

@@ -46,6 +46,7 @@ class Chaos:
         self.kills: Counter[str] = Counter()
         self.operations = 0
         self.doubled = 0
+        self.refused = 0
 
     async def boot(self, tenant: Tenant) -> None:
         """Ask until somebody answers, always with the same key: however often it arrives, it is one server."""
@@ -62,6 +63,9 @@ class Chaos:
                 server_id = answer.json()["server"]["id"]
                 self.doubled += bool(want.server_id) and want.server_id != server_id
                 want.server_id = server_id
+            elif self.dice.random() < 0.01 or not self.refused:
+                print(f"refused: {answer.status_code} {answer.text[:200]}", flush=True)
+            self.refused += answer.status_code != 202
         if want.server_id:
             self.wanted.append(want)
 
@@ -161,12 +165,12 @@ async def chaos(cloud: Cloud, seed: int, seconds: float, env: dict[str, str]) ->
         print(details)
     doubled += storm.doubled
     stuck = counts["stuck"] + counts["bare"]
-    print(f"{counts['gone']} deleted; seed {seed}")
+    print(f"{counts['gone']} deleted, {storm.refused} refused; seed {seed}")
     print(
         f"{storm.operations} operations, {counts['active']} active, {counts['error']} error with fault, "
         f"{stuck} stuck, {counts['lost']} lost, {doubled} doubled, {leaked} leaked"
     )
-    return 1 if stuck or counts["lost"] or doubled or leaked else 0
+    return 1 if not counts["active"] or stuck or counts["lost"] or doubled or leaked else 0
 
 
 def main() -> int:

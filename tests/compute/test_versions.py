@@ -95,4 +95,17 @@ def test_body_limits(admin: Api) -> None:
     assert send(b"[]").status_code == 400
     assert send(b"[" * 100_000).status_code == 400
     assert send(b"{}", "text/html").json()["badMediaType"]["code"] == 415
+    assert send(b'{"server": {"name": "a\\u0000"}}').json()["badRequest"]["message"] == "Malformed request body"
+    assert send(b'{"server": {"adminPass": "\\ud800"}}').json()["badRequest"]["message"] == "Malformed request body"
+    assert "required property" in send(b'{"emoji": "\\ud83d\\ude00"}').json()["badRequest"]["message"]
     assert send(b" " * 200_000).json()["overLimit"]["code"] == 413
+
+
+@pytest.mark.parametrize("path", ["/servers?image=%00", "/flavors?marker=%00"])
+def test_nul_in_a_query(admin: Api, path: str) -> None:
+    admin.refused("GET", path, 400)
+
+
+@pytest.mark.parametrize("path", ["/flavors/%00", "/os-keypairs/a%00", "/servers/%00/metadata"])
+def test_nul_in_a_path(admin: Api, path: str) -> None:
+    admin.refused("GET", path, 404)

@@ -95,7 +95,8 @@ class WebSocket:
 def test_pages_need_no_token_and_list_nothing(cloud: Cloud, proxy: Path) -> None:
     base = f"http://127.0.0.1:{cloud.settings.port('console')}"
     with httpx.Client(verify=False) as http:
-        page = http.get(f"{base}/vnc_auto.html?path=%3Ftoken%3Dabc")
+        page = http.get(f"{base}/vnc_auto.html?path=%3Ftoken%3Dabc", follow_redirects=True)
+        assert page.url.params["autoconnect"] == "true" and page.url.params["path"] == "?token=abc"
         assert page.status_code == 200 and "noVNC" in page.text
         assert http.get(f"{base}/core/rfb.js").status_code == 200
         assert http.get(f"{base}/core/").status_code == 404

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -153,7 +153,7 @@ class Cloud:
         return found
 
     @asynccontextmanager
-    async def workers(self, cached: int = 100) -> AsyncIterator[None]:
+    async def workers(self, cached: int = 100, workflows: Sequence[type] = WORKFLOWS) -> AsyncIterator[None]:
         faults = [self.faults]
         control = control_activities(self.settings, self.database, self.client)
         with ThreadPoolExecutor(32) as pool:
@@ -161,7 +161,7 @@ class Cloud:
                 Worker(
                     self.client,
                     task_queue=CONTROL_QUEUE,
-                    workflows=WORKFLOWS,
+                    workflows=workflows,
                     activities=control,
                     activity_executor=pool,
                     max_cached_workflows=cached,

@@ -3,24 +3,20 @@
 import asyncio
 import uuid
 
-import typer
 from rich.console import Console
 from rich.table import Table
 
 console = Console()
 
 
-def leaks(
-    repair: bool = typer.Option(False, "--repair", help="Mend what is safe: undo what no server answers for."),
-    as_json: bool = typer.Option(False, "--json", help="Print the report as JSON."),
-) -> None:
-    """Count and print every leak; exit status 0 when there is none (left)."""
+def leaks(repair: bool, as_json: bool) -> int:
+    """Print every leak and their number; the exit status, 0 when none is left and every host answered."""
     from infra.contracts.audit import AuditReport
 
     report: AuditReport = asyncio.run(_audit(repair))
     if as_json:
         print(report.model_dump_json())
-        raise typer.Exit(1 if report.findings or report.unreachable else 0)
+        return 1 if report.findings or report.unreachable else 0
     table = Table("kind", "server", "host", "what", "repaired")
     for finding in report.findings:
         table.add_row(
@@ -32,7 +28,7 @@ def leaks(
         console.print(f"[yellow]{host} did not answer: nothing is known about it[/yellow]")
     left = sum(not finding.repaired for finding in report.findings)
     console.print(f"{len(report.findings)} leaks, {len(report.findings) - left} repaired, {report.instances} servers")
-    raise typer.Exit(1 if left or report.unreachable else 0)
+    return 1 if left or report.unreachable else 0
 
 
 async def _audit(repair: bool):  # type: ignore[no-untyped-def]

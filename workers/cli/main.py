@@ -151,11 +151,14 @@ def supervise() -> None:
 
 
 @app.command()
-def leaks(repair: Annotated[bool, typer.Option("--repair", help="Mend what is safe.")] = False) -> None:
-    """Count and print what hosts, services and records disagree about; exit status 0 when there is nothing (left)."""
-    from workers.cli import leaks as audit
+def leaks(
+    repair: Annotated[bool, typer.Option("--repair", help="Mend what is safe.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Count what hosts, services and records disagree about; 0 is the expected answer."""
+    from workers.cli.leaks import leaks as count
 
-    audit.leaks(repair)
+    raise typer.Exit(count(repair, as_json))
 
 
 def _build_group() -> typer.Typer:

@@ -52,7 +52,8 @@ def plan(call: ComputeCall, wish: ServerCreate, body: dict[str, Any]) -> list[Bo
         "security_group_names": group_names if cards else [],
     }
     first = names.first_id(call, body)
-    return [_request(wish, stored, shared, first, n, (cards, chosen_disks.volumes)) for n in range(stored.count)]
+    batch = Batch(wish, stored.count, shared, cards, chosen_disks.volumes)
+    return [batch.nth(first, n) for n in range(stored.count)]
 
 
 def _require_known(call: ComputeCall, wish: ServerCreate) -> None:
@@ -142,32 +143,35 @@ def _shared(call: ComputeCall, wish: ServerCreate, stored: Stored, chosen: Disks
     }
 
 
-def _request(
-    wish: ServerCreate,
-    stored: Stored,
-    shared: dict[str, Any],
-    first: uuid.UUID,
-    n: int,
-    parts: tuple[list[Nic], tuple[DiskPlan, ...]],
-) -> BootRequest:
-    own = uuid.UUID(names.nth_id(first, n))
-    suffix = f"-{n + 1}" if stored.count > 1 else ""
-    label = names.hostname(wish.name)
-    return BootRequest(
-        instance_id=str(own),
-        name=wish.name + suffix,
-        hostname=wish.hostname or (label + suffix if label else f"server-{own}"),
-        reservation_id=names.reservation(first),
-        launch_index=n,
-        ports=[_port(own, place, nic) for place, nic in enumerate(parts[0])],
-        volumes=[_volume(own, place, disk) for place, disk in enumerate(parts[1])],
-        **shared,
-    )
+@dataclass(frozen=True)
+class Batch:
+    """The servers of one request: what they share, and what differs between them."""
+
+    wish: ServerCreate
+    count: int
+    shared: dict[str, Any]
+    nics: list[Nic]
+    disks: tuple[DiskPlan, ...]
+
+    def nth(self, first: uuid.UUID, n: int) -> BootRequest:
+        own = uuid.UUID(names.nth_id(first, n))
+        suffix = f"-{n + 1}" if self.count > 1 else ""
+        label = names.hostname(self.wish.name)
+        return BootRequest(
+            instance_id=str(own),
+            name=self.wish.name + suffix,
+            hostname=self.wish.hostname or (label + suffix if label else f"server-{own}"),
+            reservation_id=names.reservation(first),
+            launch_index=n,
+            ports=[_port(own, index, nic) for index, nic in enumerate(self.nics)],
+            volumes=[_volume(own, index, disk) for index, disk in enumerate(self.disks)],
+            **self.shared,
+        )
 
 
-def _port(own: uuid.UUID, place_: int, nic: Nic) -> PortRequest:
+def _port(own: uuid.UUID, index: int, nic: Nic) -> PortRequest:
     return PortRequest(
-        port_id=nic.port_id or str(uuid.uuid5(own, f"port/{place_}")),
+        port_id=nic.port_id or str(uuid.uuid5(own, f"port/{index}")),
         network_id=nic.network_id,
         fixed_ip=nic.fixed_ip,
         mine=nic.port_id is None,
@@ -175,10 +179,10 @@ def _port(own: uuid.UUID, place_: int, nic: Nic) -> PortRequest:
     )
 
 
-def _volume(own: uuid.UUID, place_: int, disk: DiskPlan) -> VolumeRequest:
+def _volume(own: uuid.UUID, index: int, disk: DiskPlan) -> VolumeRequest:
     return VolumeRequest(
-        volume_id=disk.volume_id or str(uuid.uuid5(own, f"volume/{place_}")),
-        attachment_id=str(uuid.uuid5(own, f"attachment/{place_}")),
+        volume_id=disk.volume_id or str(uuid.uuid5(own, f"volume/{index}")),
+        attachment_id=str(uuid.uuid5(own, f"attachment/{index}")),
         create=disk.volume_id is None,
         size_gb=disk.size_gb,
         image_id=disk.image_id,

@@ -1,0 +1,57 @@
+"""Stores as the processes open them: several in one process at once, and killed in the middle of a migration."""
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+from infra.database import Database
+
+DIE_AT_THE_FIFTH_TABLE = """
+import os, sys
+from pathlib import Path
+from sqlalchemy.engine.default import DefaultDialect
+from infra.database import Database
+
+execute, made = DefaultDialect.do_execute, []
+
+def counted(self, cursor, statement, parameters, context=None):
+    if "CREATE TABLE" in statement:
+        made.append(statement)
+    if len(made) == 5:
+        os.kill(os.getpid(), 9)
+    return execute(self, cursor, statement, parameters, context)
+
+DefaultDialect.do_execute = counted
+Database("network", state_dir=Path(sys.argv[1])).migrate()
+"""
+
+
+def tables(state_dir: Path, service: str) -> set[str]:
+    with sqlite3.connect(state_dir / "db" / f"{service}.sqlite") as store:
+        return {name for (name,) in store.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+
+
+def test_a_migration_that_is_killed_leaves_nothing_half_made(tmp_path: Path) -> None:
+    done = subprocess.run([sys.executable, "-c", DIE_AT_THE_FIFTH_TABLE, str(tmp_path)], env=os.environ, check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert tables(tmp_path, "network") == set()
+    Database("network", state_dir=tmp_path).migrate()
+    assert {"networks", "subnets", "ports"} <= tables(tmp_path, "network")
+
+
+def test_stores_of_one_process_migrate_at_once(tmp_path: Path) -> None:
+    expected = {"network": "subnets", "volume": "volumes", "identity": "users", "compute": "instances"}
+    stores = [Database(service, state_dir=tmp_path) for service in expected]
+    threads = [threading.Thread(target=store.migrate) for store in stores]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for service, table in expected.items():
+        mine = tables(tmp_path, service)
+        assert table in mine
+        assert not mine & (set(expected.values()) - {table})

@@ -1,0 +1,362 @@
+"""Records one history of every workflow and every kind of end: `python -m tests.workflows.record [CASE...]`.
+
+It starts the services and two hosts on libvirt's test driver, lets operations end in every way, and replaces
+tests/histories/<workflow>-<case>.json by what Temporal recorded: decrypted, secrets masked, directories renamed.
+Run it when a workflow was changed on purpose and the old histories need not replay any more (docs/upgrades.md);
+what came before a release is kept. About a minute, most of it waiting for deadlines."""
+
+import asyncio
+import socket
+import sys
+import tempfile
+import time
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+from sqlalchemy import update
+from sqlmodel import col
+from temporalio import activity
+from temporalio.client import WorkflowContinuedAsNewError, WorkflowFailureError, WorkflowHandle
+from temporalio.worker import ActivityInboundInterceptor
+
+from infra import logs
+from infra.contracts.audit import AuditRequest
+from infra.contracts.requests import BootRequest, DeleteRequest, Fault
+from infra.tables.compute import Allocation, Service, now
+from infra.temporal import CONTROL_QUEUE, connect, server_workflow_id
+from tests.faults import Faults
+from tests.workflows.cloud import Cloud, Services, instance_of
+from tests.workflows.conftest import free_offset
+from workers.replay import in_clear
+from workflows.reconcile_cloud import ReconcileCloud
+
+HISTORIES = Path(__file__).resolve().parents[1] / "histories"
+Handle = WorkflowHandle[Any, Any]
+Case = Callable[["Recorder"], Awaitable[None]]
+CASES: dict[str, Case] = {}
+
+
+def case(record: Case) -> Case:
+    CASES[record.__name__] = record
+    return record
+
+
+class FaultsByOperation(Faults):
+    """Faults of many operations at once: each workflow id has its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.of: dict[str, Faults] = {}
+
+    def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:
+        return _ByOperation(next, self)
+
+
+class _ByOperation(ActivityInboundInterceptor):
+    def __init__(self, next: ActivityInboundInterceptor, all: FaultsByOperation) -> None:
+        super().__init__(next)
+        self._all = all
+
+    async def execute_activity(self, input: Any) -> Any:
+        mine = self._all.of.get(activity.info().workflow_id or "")
+        step = mine.intercept_activity(self.next) if mine else self.next
+        return await step.execute_activity(input)
+
+
+class Recorder:
+    def __init__(self, cloud: Cloud, into: Path) -> None:
+        self.cloud, self.into = cloud, into
+        self.faults = cloud.faults = FaultsByOperation()
+        self.rename = {str(cloud.settings.state_dir): "/var/lib/kilonova", socket.gethostname(): "controller"}
+
+    def arm(self, handle_or_request: Handle | BootRequest, **faults: Any) -> Faults:
+        of = handle_or_request
+        id = server_workflow_id(of.instance_id) if isinstance(of, BootRequest) else of.id
+        self.faults.of[id] = Faults(**faults)
+        return self.faults.of[id]
+
+    async def boot(self, request: BootRequest | None = None, **faults: Any) -> Handle:
+        """Start a boot whose steps fail, or are held, as told."""
+        request = request or self.cloud.request()
+        self.arm(request, **faults)
+        asyncio.create_task(self.cloud.ops.boot(request)).add_done_callback(lambda t: t.cancelled() or t.exception())
+        return await self.started(server_workflow_id(request.instance_id))
+
+    async def started(self, id: str) -> Handle:
+        """The run that `id` has now, and that the handle goes on to mean."""
+        end = time.monotonic() + 10
+        while True:
+            try:
+                run = await self.cloud.client.get_workflow_handle(id).describe()
+                return self.cloud.client.get_workflow_handle(id, run_id=run.run_id)
+            except Exception:
+                if time.monotonic() > end:
+                    raise
+                await asyncio.sleep(0.02)
+
+    async def held(self, handle: Handle) -> Faults:
+        faults = self.faults.of[handle.id]
+        await asyncio.wait_for(faults.held.wait(), 20)
+        return faults
+
+    async def active(self, **request: Any) -> Handle:
+        handle = await self.boot(self.cloud.request(**request))
+        if error := await self.cloud.end(handle):
+            raise AssertionError(f"{handle.id} is not active") from error
+        return handle
+
+    async def deleting(self, handle: Handle) -> Handle:
+        await self.cloud.delete(handle)
+        return await self.started(handle.id)
+
+    async def decide(self, handle: Handle, decision: str) -> None:
+        """Once the build is parked."""
+        for _ in range(400):
+            record = await asyncio.to_thread(self.cloud.record, handle)
+            if record and record.parked:
+                break
+            await asyncio.sleep(0.05)
+        await self.cloud.ops.resume(self.cloud.requester(), instance_of(handle), decision)
+
+    async def keep(self, handle: Handle, workflow: str, end: str) -> None:
+        """Wait for this run's end and write its history."""
+        try:
+            await asyncio.wait_for(handle.result(follow_runs=False), 80)
+        except TimeoutError:
+            raise
+        except (WorkflowFailureError, WorkflowContinuedAsNewError):
+            pass  # most of them are to fail; the test looks at how they ended
+        history = await handle.fetch_history()
+        text = await in_clear(history, self.cloud.client.data_converter, self.rename)
+        (self.into / f"{workflow}-{end}.json").write_text(text)
+
+    def silence(self, host: str, silent: bool) -> None:
+        """Have a host seem dead, or alive again."""
+        seen = now() - timedelta(days=1) if silent else now()
+        with self.cloud.database.write() as session:
+            session.execute(update(Service).where(col(Service.host) == host).values(last_seen=seen))
+
+
+BOOT, DELETE, RECONCILE = "boot_instance", "delete_instance", "reconcile_cloud"
+
+
+@case
+async def good(r: Recorder) -> None:
+    boot = await r.active()
+    await r.keep(boot, BOOT, "good")
+    deleting = await r.deleting(boot)
+    await r.keep(deleting, DELETE, "good")
+    await r.keep(await r.deleting(boot), DELETE, "already-gone")
+
+
+@case
+async def diskless(r: Recorder) -> None:
+    """Neither image nor port nor volume: the steps that not every build needs are left out."""
+    boot = await r.active(image_id="", ports=[], volumes=[])
+    await r.keep(boot, BOOT, "bare")
+    await r.keep(await r.deleting(boot), DELETE, "bare")
+
+
+@case
+async def failed(r: Recorder) -> None:
+    await r.keep(await r.boot(fail_after="spawn"), BOOT, "failed")
+
+
+@case
+async def refused(r: Recorder) -> None:
+    request = r.cloud.request()
+    request.requester.token = "unknown"
+    await r.keep(await r.boot(request), BOOT, "refused-token")
+    await r.keep(await r.boot(r.cloud.request(quota={"instances": 0})), BOOT, "refused-quota")
+
+
+@case
+async def cancelled(r: Recorder) -> None:
+    boot = await r.boot(hold="spawn")
+    faults = await r.held(boot)
+    await r.cloud.cancel(boot)
+    faults.release.set()
+    await r.keep(boot, BOOT, "cancelled")
+
+
+@case
+async def rescheduled(r: Recorder) -> None:
+    await r.keep(await r.boot(fail_after="spawn", kind="HostCannot", times=1), BOOT, "rescheduled")
+
+
+@case
+async def no_valid_host(r: Recorder) -> None:
+    await r.keep(await r.boot(fail_before="spawn", kind="HostCannot"), BOOT, "no-valid-host")
+
+
+@case
+async def retried_step(r: Recorder) -> None:
+    await r.keep(await r.boot(fail_before="spawn", kind="Transient", times=2), BOOT, "step-retried")
+
+
+@case
+async def parked(r: Recorder) -> None:
+    hints = {"kilonova:on_failure": "park"}
+    boot = await r.boot(r.cloud.request(hints=hints), fail_before="spawn", times=1)
+    await r.decide(boot, "retry")
+    await r.keep(boot, BOOT, "parked-retried")
+    boot = await r.boot(r.cloud.request(hints=hints), fail_before="spawn")
+    await r.decide(boot, "abort")
+    await r.keep(boot, BOOT, "parked-aborted")
+    boot = await r.boot(r.cloud.request(hints=hints, park_deadline_s=1), fail_before="spawn")
+    await r.keep(boot, BOOT, "parked-forgotten")
+
+
+@case
+async def deleted_while_building(r: Recorder) -> None:
+    boot = await r.boot(hold="spawn")
+    faults = await r.held(boot)
+    await r.cloud.delete(boot)
+    await r.cloud.delete(boot)
+    faults.release.set()
+    await r.keep(boot, BOOT, "deleted")
+    await r.keep(await r.started(boot.id), DELETE, "of-a-build")
+
+
+@case
+async def undo_failed(r: Recorder) -> None:
+    boot = await r.boot(fail_after="spawn", hold="destroy")
+    faults = await r.held(boot)
+    faults.fail_before, faults.times = "unplug_ports", 1
+    faults.release.set()
+    await r.keep(boot, BOOT, "undo-failed")
+
+
+@case
+async def built_again(r: Recorder) -> None:
+    boot = await r.boot(fail_before="spawn")
+    await r.cloud.end(boot)
+    r.arm(boot)
+    await r.cloud.ops.retry(r.cloud.requester(), instance_of(boot))
+    await r.keep(await r.started(boot.id), BOOT, "built-again")
+
+
+@case
+async def overdue(r: Recorder) -> None:
+    """The deadline is looked at every 20 seconds, and the host as well."""
+    boot = await r.boot(r.cloud.request(deadline_s=1), hold="fetch_to_host")
+    faults = await r.held(boot)
+    await asyncio.sleep(21)
+    faults.release.set()
+    await r.keep(boot, BOOT, "overdue")
+
+
+@case
+async def deleted_twice(r: Recorder) -> None:
+    boot = await r.active()
+    r.arm(boot, hold="destroy")
+    deleting = await r.deleting(boot)
+    faults = await r.held(boot)
+    await r.cloud.delete(boot)
+    faults.release.set()
+    await r.keep(deleting, DELETE, "twice")
+
+
+@case
+async def abandoned(r: Recorder) -> None:
+    """What the audit starts for a build whose workflow was terminated."""
+    boot = await r.boot(hold="mark_active")
+    faults = await r.held(boot)
+    await boot.terminate()
+    faults.release.set()
+    request = DeleteRequest(
+        requester=r.cloud.requester(), instance_id=instance_of(boot), keep_as=Fault(message="ended from outside")
+    )
+    await r.cloud.ops.delete(request)
+    await r.keep(await r.started(boot.id), DELETE, "abandoned")
+
+
+@case
+async def reconciled(r: Recorder) -> None:
+    for end, faults in {
+        "good": {},
+        "failed": {"fail_before": "audit_cloud"},
+        "cancelled": {"hold": "audit_cloud"},
+    }.items():
+        id = f"reconcile-{end}"
+        r.faults.of[id] = Faults(**faults)
+        await r.cloud.client.start_workflow(
+            ReconcileCloud.run, AuditRequest(repair=False), id=id, task_queue=CONTROL_QUEUE
+        )
+        run = await r.started(id)
+        if "hold" in faults:
+            held = await r.held(run)
+            await run.cancel()
+            held.release.set()
+        await r.keep(run, RECONCILE, end)
+
+
+async def leaking(r: Recorder) -> None:
+    """A claim that belongs to no server, found and mended. Alone: every other audit would find it too."""
+    with r.cloud.database.write() as session:
+        orphan = "00000000-0000-4000-8000-000000000001"
+        session.add(Allocation(instance_id=orphan, host="node1", vcpus=1, memory_mb=64, disk_gb=0, attempt=1))
+    await r.cloud.client.start_workflow(
+        ReconcileCloud.run, AuditRequest(repair=True), id="reconcile-leak", task_queue=CONTROL_QUEUE
+    )
+    await r.keep(await r.started("reconcile-leak"), RECONCILE, "leak-repaired")
+
+
+async def hosts_gone(r: Recorder) -> None:
+    """Alone and last: the silence of a host touches every operation on it."""
+    standing = await r.active(forced_host=None)
+    claim = r.cloud.claim(standing)
+    assert claim is not None
+    building = await r.boot(r.cloud.request(requested_host=None), hold="spawn")
+    faults = await r.held(building)
+    lost = r.cloud.claim(building)
+    assert lost is not None
+    r.silence(lost.host, True)
+    await asyncio.sleep(21)
+    faults.release.set()
+    await r.keep(building, BOOT, "host-gone")
+    r.silence(lost.host, False)
+    r.silence(claim.host, True)
+    r.arm(standing, hold="destroy")
+    deleting = await r.deleting(standing)
+    faults = await r.held(standing)
+    await asyncio.sleep(16)
+    faults.release.set()
+    await r.keep(deleting, DELETE, "host-gone")
+    r.silence(claim.host, False)
+
+
+async def record(into: Path, only: list[str]) -> None:
+    with tempfile.TemporaryDirectory() as scratch:
+        services = Services(Path(scratch) / "cloud", free_offset())
+        try:
+            services.start()
+            cloud = Cloud(services.settings, await connect(services.settings))
+            await asyncio.to_thread(cloud.prepare)
+            limits = {"quota_set": {"volumes": -1, "gigabytes": -1}}
+            url = services.settings.url("volume", f"/v3/{cloud.project}/os-quota-sets/{cloud.project}")
+            httpx.put(url, json=limits, headers={"X-Auth-Token": cloud.token}).raise_for_status()
+            recorder = Recorder(cloud, into)
+            async with cloud.workers():
+                chosen = [run for name, run in CASES.items() if not only or name in only]
+                await asyncio.gather(*(run(recorder) for run in chosen))
+                for alone in (leaking, hosts_gone):
+                    if not only or alone.__name__ in only:
+                        await alone(recorder)
+        finally:
+            services.stop()
+
+
+def main() -> None:
+    HISTORIES.mkdir(exist_ok=True)
+    logs.setup("record", "ERROR")
+    begun = time.monotonic()
+    asyncio.run(record(HISTORIES, sys.argv[1:]))
+    print(f"{len(list(HISTORIES.glob('*.json')))} histories in {time.monotonic() - begun:.0f} s")
+
+
+if __name__ == "__main__":
+    main()
