@@ -102,7 +102,8 @@ class Auditor:
 
     async def _ask(self, host: str) -> HostFacts | None:
         try:
-            return await self._on_host(host, "host_facts", HostRef(host=host), HostFacts, 20)
+            facts: HostFacts = await self._on_host(host, "host_facts", HostRef(host=host), HostFacts, 20)
+            return facts
         except (TemporalError, RPCError):
             return None
 

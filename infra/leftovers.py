@@ -24,6 +24,6 @@ class Leftovers:
             self._ports.unplug(wanted, lambda *_: None)
         if plan.volumes:
             held = VolumesOnHost(
-                instance_id=plan.instance_id, project_id=plan.project_id, volumes=plan.volumes, deleting=True
+                instance_id=plan.instance_id, project_id=plan.project_id, volumes=plan.volumes, deleting=not plan.failed
             )
             self._volumes.detach(held, lambda *_: None)

@@ -54,12 +54,15 @@ class Attempt:
     ) -> bool:
         await self._saga.__aexit__(type_, error, trace)
         self._operation.place = None
+        self._operation.left_behind |= bool(self._place and self._place.gone)
         if error is None:
             self.succeeded = True
             return False
+        if not isinstance(error, (FailureError, asyncio.CancelledError)):
+            return False  # a bug or a cache eviction, as in Saga
         if not self._place or not self._another_host_may_help(error):
             return False
-        lost = self._place.gone
+        lost = self._place.gone and isinstance(error, asyncio.CancelledError)
         self.tried[self._place.host] = "the host stopped answering" if lost else explain(error)
         task = asyncio.current_task()
         if lost and task is not None:
@@ -69,8 +72,8 @@ class Attempt:
     def _another_host_may_help(self, error: BaseException) -> bool:
         if self._operation.interrupted() or workflow.cancellation_reason() is not None:
             return False
-        if self._place is not None and self._place.gone:
-            return True
+        if isinstance(error, asyncio.CancelledError):
+            return self._place is not None and self._place.gone
         # With parking on, the owner decided to abort, or did not decide in time.
         return isinstance(error, FailureError) and kind(error) != HOPELESS and self._saga.park is None
 

@@ -11,6 +11,7 @@ with workflow.unsafe.imports_passed_through():
     from activities.instance import Instance
     from activities.network import Network
     from activities.placement import Placement
+    from activities.services import Services
     from activities.volume import Volume
     from infra.contracts.image import ImageOnHost
     from infra.contracts.instance import BuildDone, BuildFailed, InstanceRef
@@ -20,7 +21,7 @@ with workflow.unsafe.imports_passed_through():
 
 from workflows.attempt import Attempts, nothing
 from workflows.delete_instance import DeleteInstance
-from workflows.inputs import claim_request, domain_spec, ports_on_host
+from workflows.inputs import claim_request, domain_spec, leftovers, ports_on_host
 from workflows.operation import Operation
 from workflows.requests import Accepted, BootRequest, Fault
 from workflows.saga import HERE, UNDO, execute
@@ -113,6 +114,10 @@ class BootInstance(Operation):
 
     async def fail(self, req: BootRequest, fault: Fault) -> None:
         """The one place where a build becomes ERROR, after everything else is undone."""
+        if self.left_behind:
+            freeing = self.log.begin("release_services", "", undo=True)
+            await execute(Services.release_services, leftovers(req), HERE, freeing, UNDO)
+            self.log.succeed(freeing, None)
         failed = BuildFailed(
             instance_id=req.instance_id, request_id=req.requester.request_id, fault=fault, steps=self.log.report()
         )

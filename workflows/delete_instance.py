@@ -68,6 +68,7 @@ class DeleteInstance:
             if workflow.now() > give_up or not await self._is_up(plan.host):
                 work.cancel()
                 await workflow.wait([work])
+                _ = work.cancelled() or work.exception()  # read, or asyncio complains
                 workflow.logger.warning("%s is down; %s is cleaned up there when it is back", plan.host, id)
                 return False
         work.result()

@@ -5,6 +5,7 @@ from temporalio import workflow
 with workflow.unsafe.imports_passed_through():
     from infra.contracts.hypervisor import DomainSpec, FlavorFacts, GuestConfig
     from infra.contracts.image import DiskOnHost
+    from infra.contracts.instance import DeletePlan
     from infra.contracts.network import Plugged, PortsOnHost
     from infra.contracts.placement import Claimed, ClaimRequest
     from infra.contracts.requests import BootRequest
@@ -18,6 +19,18 @@ def claim_request(req: BootRequest, tried: dict[str, str]) -> ClaimRequest:
         forced_host=req.forced_host,
         requested_host=req.requested_host,
         tried=dict(tried),
+    )
+
+
+def leftovers(req: BootRequest) -> DeletePlan:
+    """What the network and volume services may hold for a failed build whose host cannot be asked."""
+    return DeletePlan(
+        instance_id=req.instance_id,
+        project_id=req.requester.project_id,
+        name=req.name,
+        port_ids={port.port_id: port.mine for port in req.ports},
+        volumes=req.volumes,
+        failed=True,
     )
 
 

@@ -36,6 +36,7 @@ class Operation:
         self.deleting: DeleteRequest | None = None
         self.overdue = ""  # why the deadline cut the operation off
         self.place: Place | None = None  # the host at work
+        self.left_behind = False  # a host was given up: what the services hold for it is freed from here
         self._accepted: Accepted | None = None
         self._refusal: ApplicationError | None = None
         self._parked: Step | None = None

@@ -114,11 +114,18 @@ class Saga:
         if at.gone:
             return
         step = self.log.begin(undo.__name__, at.host, undo=True)
+        undoing = asyncio.ensure_future(execute(undo, arg, at, step, UNDO))
+        await workflow.wait_condition(lambda: undoing.done() or at.gone)
+        if at.gone and not undoing.done():
+            undoing.cancel()
+            await workflow.wait([undoing])
         try:
-            await execute(undo, arg, at, step, UNDO)
-        except FailureError as error:
+            undoing.result()
+        except (FailureError, asyncio.CancelledError) as error:
             self.log.fail(step, error)
-            raise
+            if not at.gone:
+                raise
+            return
         self.log.succeed(step, None)
 
     async def __aenter__(self) -> Self:
@@ -130,7 +137,8 @@ class Saga:
         if not isinstance(error, (FailureError, asyncio.CancelledError)):
             return
         if stuck := await uncancelled(self._unwind()):
-            raise ApplicationError(f"not undone: {', '.join(stuck)}", type="UnwindIncomplete") from error
+            words = f"{explain(error)}; not undone: {', '.join(stuck)}"
+            raise ApplicationError(words, type="UnwindIncomplete") from error
 
     async def _unwind(self) -> list[str]:
         """Undo in reverse; return the names of the undos that failed."""

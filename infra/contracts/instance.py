@@ -48,6 +48,7 @@ class DeletePlan(BaseModel):
     port_ids: dict[str, bool] = {}  # port id -> ours to delete
     volumes: list[VolumeRequest] = []
     found: bool = True
+    failed: bool = False  # a build that failed: volumes made for it go, whatever they say about termination
 
 
 class Deleted(BaseModel):

@@ -232,8 +232,9 @@ def _unreachable(servers: set[tuple[str, int]]) -> str:
 def _revive(connection: Any, texts: list[str]) -> None:
     """The test driver's domains live in its daemon's memory; a real hypervisor's outlive theirs."""
     for text in texts:
+        domain = connection.defineXML(text)
         try:
-            connection.defineXML(text).create()
-        except libvirt.libvirtError as error:
-            if error.get_error_code() != libvirt.VIR_ERR_OPERATION_INVALID:
+            domain.create()
+        except libvirt.libvirtError:
+            if not domain.isActive():  # else it never stopped, or another connection was faster
                 raise

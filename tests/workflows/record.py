@@ -30,10 +30,10 @@ from infra.temporal import CONTROL_QUEUE, connect, server_workflow_id
 from tests.faults import Faults
 from tests.workflows.cloud import Cloud, Services, instance_of
 from tests.workflows.conftest import free_offset
+from tests.workflows.histories import HISTORIES
 from workers.replay import in_clear
 from workflows.reconcile_cloud import ReconcileCloud
 
-HISTORIES = Path(__file__).resolve().parents[1] / "histories"
 Handle = WorkflowHandle[Any, Any]
 Case = Callable[["Recorder"], Awaitable[None]]
 CASES: dict[str, Case] = {}

@@ -1,0 +1,86 @@
+"""Every kind of end of every workflow is recorded, and today's code does again what it did then.
+
+Switched off by: taking away a file of tests/histories, or changing the steps of a workflow without `patched`."""
+
+import re
+
+import pytest
+from temporalio.contrib.pydantic import pydantic_data_converter
+
+from tests.workflows import histories
+from workers.control import WORKFLOWS
+from workers.replay import replay
+
+ENDS = {
+    "boot_instance": {
+        "good": ("COMPLETED", ""),
+        "bare": ("COMPLETED", ""),
+        "built-again": ("COMPLETED", ""),
+        "step-retried": ("COMPLETED", ""),
+        "rescheduled": ("COMPLETED", ""),
+        "host-gone": ("COMPLETED", ""),
+        "parked-retried": ("COMPLETED", ""),
+        "parked-aborted": ("FAILED", "injected at spawn"),
+        "parked-forgotten": ("FAILED", "injected at spawn"),
+        "failed": ("FAILED", "injected at spawn"),
+        "undo-failed": ("FAILED", "not undone: unplug_ports"),
+        "no-valid-host": ("FAILED", "No valid host was found"),
+        "overdue": ("FAILED", "Not finished before its deadline"),
+        "refused-token": ("FAILED", "requires authentication"),
+        "refused-quota": ("FAILED", "Quota exceeded"),
+        "cancelled": ("CANCELED", ""),
+        "deleted": ("CONTINUED_AS_NEW", ""),
+    },
+    "delete_instance": {
+        "good": ("COMPLETED", ""),
+        "bare": ("COMPLETED", ""),
+        "twice": ("COMPLETED", ""),
+        "already-gone": ("COMPLETED", ""),
+        "of-a-build": ("COMPLETED", ""),
+        "abandoned": ("COMPLETED", ""),
+        "host-gone": ("COMPLETED", ""),
+    },
+    "reconcile_cloud": {
+        "good": ("COMPLETED", ""),
+        "leak-repaired": ("COMPLETED", ""),
+        "failed": ("FAILED", ""),
+        "cancelled": ("CANCELED", ""),
+    },
+}
+BOTH_HOSTS = "(?s)(?=.*spawn on node1)(?=.*spawn on node2)"
+TELLING = {  # a word that only this kind of end has in it
+    "boot_instance-host-gone": BOTH_HOSTS,
+    "boot_instance-parked-retried": '"decide"',
+    "boot_instance-rescheduled": BOTH_HOSTS,
+    "boot_instance-built-again": '"action": ?"retry"',
+    "delete_instance-host-gone": "release_services",
+    "delete_instance-of-a-build": "CONTINUE_AS_NEW|continuedExecutionRunId",
+    "delete_instance-abandoned": "ended from outside",
+    "delete_instance-twice": "WORKFLOW_EXECUTION_SIGNALED",
+    "reconcile_cloud-leak-repaired": '"repaired": ?true',
+}
+PRIVATE = re.compile(r"hunter2|aHVudGVy|gAAAA|binary/encrypted|/tmp/|/work/|/home/")
+
+
+def test_every_workflow_has_every_kind_of_end() -> None:
+    in_snake = {re.sub(r"(?<!^)(?=[A-Z])", "_", workflow.__name__).lower() for workflow in WORKFLOWS}
+    assert set(ENDS) == in_snake
+    assert set(histories.names()) == {f"{workflow}-{end}" for workflow, ends in ENDS.items() for end in ends}
+
+
+@pytest.mark.parametrize("name", histories.names())
+def test_a_history_is_what_its_name_says_and_tells_no_secret(name: str) -> None:
+    workflow, _, end = name.partition("-")
+    status, words = histories.ended(name)
+    assert status == ENDS[workflow][end][0]
+    assert ENDS[workflow][end][1] in words
+    told = histories.in_words(name)
+    assert re.search(TELLING.get(name, ""), told)
+    assert not PRIVATE.search(told)
+
+
+@pytest.mark.parametrize("name", histories.names())
+async def test_todays_code_replays_it(name: str) -> None:
+    replayed = await replay(histories.load(name), pydantic_data_converter)
+    assert replayed.difference == ""
+    assert all(step.input for step in replayed.steps)

@@ -1,0 +1,142 @@
+"""New workflow code while builds run: an unguarded change is caught, the same change behind `patched` is safe.
+
+Switched off by: a `replay` that does not report, or `patched` taken out of `Guarded`."""
+
+import copy
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import timedelta
+
+import pytest
+from temporalio import workflow
+from temporalio.api.enums.v1 import IndexedValueType
+from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest
+from temporalio.api.workflowservice.v1 import RegisterNamespaceRequest
+from temporalio.client import Client
+from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.service import RPCError
+
+from activities.placement import Placement
+from api.compute.operations import Operations
+from infra.contracts.placement import HostRef
+from infra.contracts.requests import BootRequest
+from infra.temporal import connect
+from tests.workflows import histories
+from tests.workflows.cloud import Cloud
+from workers.processes import SEARCH_ATTRIBUTES
+from workers.replay import replay
+from workflows.boot_instance import BootInstance
+from workflows.delete_instance import DeleteInstance
+from workflows.reconcile_cloud import ReconcileCloud
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+PATCH = "look-first"
+
+
+class WithAnotherStep(BootInstance):
+    """A build that asks one thing more before its first step: what a developer might change."""
+
+    async def look(self) -> None:
+        await workflow.execute_local_activity_method(
+            Placement.check_host, HostRef(host="node1"), start_to_close_timeout=timedelta(seconds=5)
+        )
+
+
+@workflow.defn(name="BootInstance")
+class Careless(WithAnotherStep):
+    @workflow.run
+    async def run(self, req: BootRequest) -> None:
+        await super().run(req)
+
+    async def build(self, req: BootRequest) -> None:
+        await self.look()
+        await super().build(req)
+
+
+@workflow.defn(name="BootInstance")
+class Guarded(WithAnotherStep):
+    @workflow.run
+    async def run(self, req: BootRequest) -> None:
+        await super().run(req)
+
+    async def build(self, req: BootRequest) -> None:
+        if workflow.patched(PATCH):
+            await self.look()
+        await super().build(req)
+
+
+GUARDED: list[type] = [Guarded, DeleteInstance, ReconcileCloud]
+
+
+@asynccontextmanager
+async def beside(cloud: Cloud, namespace: str) -> AsyncIterator[Cloud]:
+    """The same services and hosts, seen through another namespace: its queues are its own."""
+    with_own = cloud.settings.model_copy(update={"temporal_namespace": namespace})
+    await _make(cloud.client, namespace)
+    other = copy.copy(cloud)
+    other.settings, other.client = with_own, await connect(with_own)
+    other.ops = Operations(other.client, with_own, cloud.database)
+    yield other
+
+
+async def _make(client: Client, namespace: str) -> None:
+    wanted = RegisterNamespaceRequest(namespace=namespace)
+    wanted.workflow_execution_retention_period.FromTimedelta(timedelta(days=1))
+    await client.workflow_service.register_namespace(wanted)
+    kinds = dict.fromkeys(SEARCH_ATTRIBUTES, IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD)
+    while True:  # the namespace is known everywhere a moment later
+        try:
+            asked = AddSearchAttributesRequest(search_attributes=kinds, namespace=namespace)
+            await client.operator_service.add_search_attributes(asked)
+            return
+        except RPCError as error:
+            if "not found" not in str(error).lower():
+                raise
+
+
+async def test_an_unguarded_change_is_caught_with_its_first_difference() -> None:
+    changed: Sequence[type] = [Careless]
+    replayed = await replay(histories.load("boot_instance-good"), pydantic_data_converter, changed)
+    assert "Nondeterminism" in replayed.difference
+    assert "check_host" in replayed.difference
+    assert replayed.steps  # what was done is shown all the same
+
+
+async def test_the_same_change_behind_patched_replays_every_old_history() -> None:
+    for name in histories.names():
+        replayed = await replay(histories.load(name), pydantic_data_converter, GUARDED)
+        assert replayed.difference == "", name
+
+
+async def test_a_build_begun_by_old_code_ends_under_new_code(cloud: Cloud) -> None:
+    """A worker with old code stops in the middle of a build; one with new code, and no memory of it, takes over."""
+    async with beside(cloud, "upgrade") as other:
+        async with other.workers():
+            old = await other.boot(hold="plug_ports")
+            await other.faults.held.wait()
+            other.faults.release.set()
+        async with other.workers(workflows=GUARDED):
+            assert await other.end(old) is None
+            new = await other.boot()
+            assert await other.end(new) is None
+            record = other.record(new)
+            assert record and record.vm_state == "active"
+            assert PATCH not in str(await old.fetch_history())
+            assert PATCH in str(await new.fetch_history())
+            for boot in (old, new):
+                await other.delete(boot)
+                assert await other.end(boot) is None
+    assert await cloud.leaks() == []
+
+
+async def test_nothing_is_kept_in_memory_between_tasks(cloud: Cloud) -> None:
+    """With no cache every workflow task runs the workflow from its first step on."""
+    async with beside(cloud, "uncached") as other, other.workers(cached=0):
+        for faults in ({}, {"fail_after": "spawn", "kind": "HostCannot", "times": 1}, {"fail_after": "spawn"}):
+            boot = await other.boot(**faults)
+            error = await other.end(boot)
+            assert (error is None) == ("times" in faults or not faults), faults
+            other.faults.arm()
+            await other.delete(boot)
+            assert await other.end(boot) is None
+    assert await cloud.leaks() == []
