@@ -55,12 +55,14 @@ class Operations:
 
         Raises 401/403/400/409 as the workflow's first steps found, 409 when the server is busy."""
         reuse = WorkflowIDReusePolicy.ALLOW_DUPLICATE if again else WorkflowIDReusePolicy.REJECT_DUPLICATE
+        # A repeat joins the build that an unanswered request began; Temporal may not know that one's update yet.
+        conflict = WorkflowIDConflictPolicy.FAIL if again else WorkflowIDConflictPolicy.USE_EXISTING
         start = WithStartWorkflowOperation(
             BootInstance.run,
             request,
             id=server_workflow_id(request.instance_id),
             task_queue=CONTROL_QUEUE,
-            id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
+            id_conflict_policy=conflict,
             id_reuse_policy=reuse,
             static_summary=f"{request.action} {request.name}",
             static_details=f"server {request.name} ({request.instance_id}), request {request.requester.request_id}",

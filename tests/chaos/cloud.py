@@ -72,7 +72,7 @@ class Cloud:
             await asyncio.sleep(0.5)
         raise SystemExit(f"nobody answers {method} {service} {path}")
 
-    async def prepare(self, tenants: int) -> None:
+    async def prepare(self, tenants: int, *, real_guests: bool) -> None:
         """Projects with a user each, an image, a network wide enough, no quota in the way."""
         made = await self.sure(self.admin, "GET", "identity", "/v3/roles?name=member")
         role = made.json()["roles"][0]["id"]
@@ -91,20 +91,27 @@ class Cloud:
             ports = {"quota": {"port": -1}}
             await self.sure(self.admin, "PUT", "network", f"/v2.0/quotas/{project_id}", json=ports)
             self.tenants.append(Tenant(name, f"pw-{name}", self.settings))
-        flavor = {"flavor": {"id": "chaos", "name": "chaos", "ram": 1, "vcpus": 1, "disk": 1}}
+        ram = 96 if real_guests else 1
+        flavor = {"flavor": {"id": "chaos", "name": "chaos", "ram": ram, "vcpus": 1, "disk": 1}}
         await self.sure(self.admin, "POST", "compute", "/v2.1/flavors", json=flavor)
-        image = {"name": "chaos", "disk_format": "raw", "container_format": "bare", "visibility": "public"}
-        self.image = (await self.sure(self.admin, "POST", "image", "/v2/images", json=image)).json()["id"]
-        octets = {"Content-Type": "application/octet-stream"}
-        await self.sure(
-            self.admin, "PUT", "image", f"/v2/images/{self.image}/file", content=b"\0" * 4096, headers=octets
-        )
+        if real_guests:  # the one that `up` made
+            found = await self.sure(self.admin, "GET", "image", "/v2/images?name=cirros")
+            self.image = found.json()["images"][0]["id"]
+        else:
+            await self._upload()
         network = {"network": {"name": "chaos", "shared": True}}
         self.network = (await self.sure(self.admin, "POST", "network", "/v2.0/networks", json=network)).json()[
             "network"
         ]["id"]
         subnet = {"subnet": {"network_id": self.network, "ip_version": 4, "cidr": "10.99.0.0/20"}}
         await self.sure(self.admin, "POST", "network", "/v2.0/subnets", json=subnet)
+
+    async def _upload(self) -> None:
+        image = {"name": "chaos", "disk_format": "raw", "container_format": "bare", "visibility": "public"}
+        self.image = (await self.sure(self.admin, "POST", "image", "/v2/images", json=image)).json()["id"]
+        octets = {"Content-Type": "application/octet-stream"}
+        data = f"/v2/images/{self.image}/file"
+        await self.sure(self.admin, "PUT", "image", data, content=b"\0" * 4096, headers=octets)
 
     def pids(self) -> dict[str, int]:
         """PID of every process that may be killed, by its name."""

@@ -1,6 +1,7 @@
 """`make chaos`: boots and deletes from several projects while processes are killed with -9, at random and at each step.
 
-Settings (environment): CHAOS_SECONDS (180), CHAOS_HOSTS (3), CHAOS_TENANTS (3), CHAOS_SEED (random, printed).
+Settings (environment): CHAOS_SECONDS (180), CHAOS_HOSTS (3), CHAOS_TENANTS (3), CHAOS_SEED (random, printed),
+CHAOS_DRIVER (test; `qemu` boots real guests on one host), CHAOS_KEEP (copy the state directory there).
 The last line counts; exit status 0 when nothing is stuck, lost, doubled or leaked."""
 
 import asyncio
@@ -17,15 +18,16 @@ from pathlib import Path
 from typing import Any
 
 from tests.chaos.cloud import Cloud, Tenant
+from tests.ports import free_offset
 
 ROOT = Path(__file__).resolve().parents[2]
 KILONOVA = ROOT / ".venv" / "bin" / "kilonova"
-OFFSET = 23000
 STEPS = (
     "validate_token", "create_record", "claim_host", "fetch_flavor", "fetch_to_host", "plug_ports", "spawn",
     "mark_active", "begin_delete", "destroy", "remove_disk", "unplug_ports", "release_host", "finish_delete",
 )  # fmt: skip
 SETTLE_S = 240
+DRIVER = os.environ.get("CHAOS_DRIVER", "test")
 
 
 @dataclass
@@ -39,8 +41,8 @@ class Wanted:
 
 
 class Chaos:
-    def __init__(self, cloud: Cloud, dice: random.Random, seconds: float) -> None:
-        self.cloud, self.dice = cloud, dice
+    def __init__(self, cloud: Cloud, dice: random.Random, seconds: float, at_most: int) -> None:
+        self.cloud, self.dice, self.at_most = cloud, dice, at_most
         self.end = time.monotonic() + seconds
         self.wanted: list[Wanted] = []
         self.kills: Counter[str] = Counter()
@@ -82,7 +84,7 @@ class Chaos:
     async def tenant_life(self, tenant: Tenant) -> None:
         while time.monotonic() < self.end:
             mine = [w for w in self.wanted if w.tenant is tenant and not w.deleted]
-            if mine and self.dice.random() < 0.45:
+            if len(mine) >= self.at_most or (mine and self.dice.random() < 0.45):
                 chosen = self.dice.choice(mine)
                 await (self.retry(chosen) if self.dice.random() < 0.2 else self.delete(chosen))
             else:
@@ -154,8 +156,9 @@ def leaks(env: dict[str, str]) -> tuple[int, int, str]:
 
 
 async def chaos(cloud: Cloud, seed: int, seconds: float, env: dict[str, str]) -> int:
-    await cloud.prepare(int(os.environ.get("CHAOS_TENANTS", "3")))
-    storm = Chaos(cloud, random.Random(seed), seconds)
+    await cloud.prepare(int(os.environ.get("CHAOS_TENANTS", "3")), real_guests=DRIVER == "qemu")
+    real = DRIVER == "qemu"
+    storm = Chaos(cloud, random.Random(seed), seconds, at_most=2 if real else 10**6)
     await storm.run()
     counts = await storm.settle()
     await asyncio.sleep(15)  # the hosts' own reconciliation after the last kill
@@ -176,19 +179,20 @@ async def chaos(cloud: Cloud, seed: int, seconds: float, env: dict[str, str]) ->
 def main() -> int:
     seed = int(os.environ.get("CHAOS_SEED") or random.SystemRandom().randrange(10**6))
     seconds = float(os.environ.get("CHAOS_SECONDS", "180"))
-    hosts = os.environ.get("CHAOS_HOSTS", "3")
-    print(f"seed {seed}, {seconds:.0f} s, {hosts} hosts", flush=True)
+    hosts, offset = "1" if DRIVER == "qemu" else os.environ.get("CHAOS_HOSTS", "3"), free_offset()
+    print(f"seed {seed}, {seconds:.0f} s, {hosts} hosts, driver {DRIVER}", flush=True)
     with tempfile.TemporaryDirectory(prefix="kilonova-chaos-") as scratch:
         env = {
             **os.environ,
             "KILONOVA_STATE_DIR": scratch,
-            "KILONOVA_PORT_OFFSET": str(OFFSET),
+            "KILONOVA_PORT_OFFSET": str(offset),
             "KILONOVA_FAILPOINTS": "1",
             "KILONOVA_HOST_DOWN_AFTER_S": "15",
         }
-        subprocess.run([KILONOVA, "up", "--hosts", hosts, "--driver", "test"], env=env, check=True)
+        up = [KILONOVA, "up", "--hosts", hosts, "--driver", DRIVER]
+        subprocess.run(up if DRIVER == "qemu" else [*up, "--no-image"], env=env, check=True)
         try:
-            return asyncio.run(chaos(Cloud(Path(scratch), OFFSET), seed, seconds, env))
+            return asyncio.run(chaos(Cloud(Path(scratch), offset), seed, seconds, env))
         finally:
             if keep := os.environ.get("CHAOS_KEEP"):
                 subprocess.run(["cp", "-r", scratch, keep], check=False)

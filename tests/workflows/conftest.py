@@ -1,26 +1,12 @@
-import random
-import socket
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
-from infra.settings import PORTS
 from infra.temporal import connect
+from tests.ports import free_offset
 from tests.workflows.cloud import Cloud, Services
-
-
-def free_offset() -> int:
-    """A port offset whose ports nobody listens on."""
-    while True:
-        offset = random.randrange(100, 250) * 100
-        for port in PORTS.values():
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", port + offset)) == 0:
-                    break
-        else:
-            return offset
 
 
 @pytest.fixture(scope="session")
