@@ -1,6 +1,6 @@
 # Developers' own tasks. Users need only ./kilonova.
 BIN := .venv/bin
-.PHONY: help lint format types contracts test acceptance bench chaos screenshots
+.PHONY: help lint format types contracts test acceptance bench bench-guest chaos screenshots
 
 help:
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
@@ -25,8 +25,11 @@ test: ## all checks and tests
 acceptance: ## a cloud of its own, the walkthrough, and down again
 	.ci/run acceptance
 
-bench: ## measure, and write docs/benchmarks.md
+bench: ## what a boot costs, beside the floor of the same run; docs/benchmarks.md has the last table
 	$(BIN)/python -m tests.bench $(ARGS)
+
+bench-guest: ## POST to ssh with a real guest, beside a bare virsh create
+	$(BIN)/python -m tests.bench.guest
 
 chaos: ## kill everything at random and count what was lost
 	$(BIN)/python -m tests.chaos $(ARGS)

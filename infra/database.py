@@ -84,6 +84,12 @@ class Database:
             yield session
             session.commit()
 
+    @contextmanager
+    def transaction(self) -> Iterator[Connection]:
+        """As `write`, for statements on tables: without the ORM, which costs a few times as much."""
+        with self.engine.connect().execution_options(write=True) as connection, connection.begin():
+            yield connection
+
     def migrate(self) -> None:
         """Bring the schema to the newest revision. Two processes at once: the second waits and finds it done."""
         config = Config()

@@ -4,20 +4,22 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid5
 
-from sqlalchemy import delete, func, insert, select, text, update
+from sqlalchemy import Connection, Row, delete, func, insert, null, select, text, update
 from sqlmodel import Session, col
 
 from infra.codec import KeyRing
 from infra.contracts.errors import hopeless
 from infra.contracts.hypervisor import FlavorFacts
 from infra.contracts.instance import BuildDone, BuildFailed, Deleted, DeletePlan
+from infra.contracts.network import Vif
 from infra.contracts.requests import BootRequest, DeleteRequest, Fault
 from infra.contracts.step import Step
 from infra.contracts.volume import VolumeRequest
 from infra.database import Database
 from infra.tables.compute import ActionEvent, Flavor, Instance, InstanceAction, now
 
-QUOTAS = {"instances": "instances", "cores": "cores", "ram": "ram"}
+instances, flavors = Instance.__table__, Flavor.__table__  # type: ignore[attr-defined]
+actions, events = InstanceAction.__table__, ActionEvent.__table__  # type: ignore[attr-defined]
 
 
 class Records:
@@ -25,66 +27,54 @@ class Records:
         self._db, self._ring = database, ring
 
     def create(self, req: BootRequest) -> None:
-        with self._db.write() as session:
-            known = session.get(Instance, req.instance_id)
+        with self._db.transaction() as store:
+            states = (instances.c.deleted_at, instances.c.vm_state, instances.c.launched_at)
+            known = store.execute(select(*states).where(instances.c.id == req.instance_id)).one_or_none()
             if known is not None:
-                self._again(session, known, req)
+                _again(store, known, req)
                 return
-            flavor = session.get(Flavor, req.flavor_id)
+            flavor = store.execute(select(flavors).where(flavors.c.id == req.flavor_id)).one_or_none()
             if flavor is None:
                 raise hopeless(f"Flavor {req.flavor_id} could not be found.", code=400)
             if not self._db.sqlite:
-                session.execute(text("SELECT pg_advisory_xact_lock(hashtext(:p))"), {"p": req.requester.project_id})
-            _within_quota(session, req, flavor)
-            session.add(_new_instance(req, flavor, self._ring))
-            session.add(_action(req.instance_id, req.requester, req.action))
-
-    def _again(self, session: Session, known: Instance, req: BootRequest) -> None:
-        if known.deleted_at is not None:
-            raise hopeless(f"Instance {req.instance_id} is deleted.", code=409)
-        if session.get(InstanceAction, (req.instance_id, req.requester.request_id)) is None:
-            session.add(_action(req.instance_id, req.requester, req.action))
-        if known.vm_state == "error" and known.launched_at is None:
-            known.vm_state, known.task_state, known.fault, known.parked = "building", "scheduling", None, None
-            known.updated_at = now()
-            session.add(known)
+                store.execute(text("SELECT pg_advisory_xact_lock(hashtext(:p))"), {"p": req.requester.project_id})
+            _within_quota(store, req, flavor)
+            store.execute(insert(instances), _new_instance(req, flavor, self._ring))
+            store.execute(insert(actions), _action(req.instance_id, req.requester, req.action))
 
     def flavor(self, instance_id: str) -> FlavorFacts:
-        with self._db.read() as session:
-            found = session.get(Instance, instance_id)
-            if found is None:
-                raise hopeless(f"Instance {instance_id} could not be found.", code=404)
-            return FlavorFacts.model_validate(found.flavor)
+        with self._db.engine.connect() as store:
+            found = store.execute(select(instances.c.flavor).where(instances.c.id == instance_id)).one_or_none()
+        if found is None:
+            raise hopeless(f"Instance {instance_id} could not be found.", code=404)
+        return FlavorFacts.model_validate(found.flavor)
 
     def activate(self, done: BuildDone) -> None:
-        with self._db.write() as session:
-            found = session.get(Instance, done.instance_id)
-            if found is None or found.deleted_at is not None:
-                raise hopeless(f"Instance {done.instance_id} is gone.", code=409)
-            found.vm_state, found.task_state, found.power_state = "active", None, done.power_state
-            found.host, found.fault, found.parked, found.progress = done.host, None, None, 100
-            found.launched_at = found.launched_at or now()
-            found.updated_at = now()
-            found.networks = [
-                {
-                    "port_id": vif.port_id,
-                    "network_id": vif.network_id,
-                    "label": vif.label,
-                    "mac": vif.mac_address,
-                    "fixed_ips": [ip.ip_address for ip in vif.fixed_ips],
-                    "tag": vif.tag,
-                }
-                for vif in done.vifs
-            ]
+        with self._db.transaction() as store:
+            moment = now()
+            living = (instances.c.id == done.instance_id, instances.c.deleted_at.is_(None))
+            values: dict[str, Any] = {
+                "vm_state": "active",
+                "task_state": None,
+                "power_state": done.power_state,
+                "host": done.host,
+                "fault": null(),
+                "parked": None,
+                "progress": 100,
+                "launched_at": func.coalesce(instances.c.launched_at, moment),
+                "updated_at": moment,
+                "networks": [_network(vif) for vif in done.vifs],
+            }
             if done.volumes:
                 by_id = {volume.volume_id: volume for volume in done.volumes}
-                found.volumes = [
+                values["volumes"] = [
                     {**known, "device": by_id[known["volume_id"]].device or known.get("device")}
-                    for known in found.volumes
+                    for known in store.scalar(select(instances.c.volumes).where(*living)) or ()
                     if known["volume_id"] in by_id
                 ]
-            session.add(found)
-            _finish_action(session, done.instance_id, done.request_id, done.steps, None)
+            if not store.execute(update(instances).where(*living).values(**values)).rowcount:
+                raise hopeless(f"Instance {done.instance_id} is gone.", code=409)
+            _finish_action(store, done.instance_id, done.request_id, done.steps, None)
 
     def fail(self, failed: BuildFailed) -> None:
         with self._db.write() as session:
@@ -111,7 +101,9 @@ class Records:
             found.task_state, found.updated_at = "deleting", now()
             session.add(found)
             if session.get(InstanceAction, (found.id, req.requester.request_id)) is None:
-                session.add(_action(found.id, req.requester, "delete"))
+                session.execute(insert(actions), _action(found.id, req.requester, "delete"))
+            if req.cut_off:
+                _finish_action(session, found.id, req.cut_off.request_id, req.cut_off.steps, "given up for a delete")
             return self._plan(session, found)
 
     def _plan(self, session: Session, found: Instance) -> DeletePlan:
@@ -153,13 +145,36 @@ class Records:
             _finish_action(session, deleted.instance_id, deleted.request_id, deleted.steps, why)
 
 
-def _within_quota(session: Session, req: BootRequest, flavor: Flavor) -> None:
+def _again(store: Connection, known: Row[Any], req: BootRequest) -> None:
+    """The same build once more: its action is there, and an ERROR before the first start is over."""
+    if known.deleted_at is not None:
+        raise hopeless(f"Instance {req.instance_id} is deleted.", code=409)
+    this = (actions.c.instance_id == req.instance_id, actions.c.request_id == req.requester.request_id)
+    if store.execute(select(actions.c.request_id).where(*this)).first() is None:
+        store.execute(insert(actions), _action(req.instance_id, req.requester, req.action))
+    if known.vm_state == "error" and known.launched_at is None:
+        anew = {"vm_state": "building", "task_state": "scheduling", "fault": null(), "parked": None}
+        store.execute(update(instances).where(instances.c.id == req.instance_id).values(updated_at=now(), **anew))
+
+
+def _network(vif: Vif) -> dict[str, Any]:
+    return {
+        "port_id": vif.port_id,
+        "network_id": vif.network_id,
+        "label": vif.label,
+        "mac": vif.mac_address,
+        "fixed_ips": [ip.ip_address for ip in vif.fixed_ips],
+        "tag": vif.tag,
+    }
+
+
+def _within_quota(store: Connection, req: BootRequest, flavor: Row[Any]) -> None:
     """403 in Nova's words when the project would exceed a limit."""
     if not any(limit >= 0 for limit in req.quota.values()):
         return
-    row = session.execute(
-        select(func.count(), func.sum(col(Instance.vcpus)), func.sum(col(Instance.memory_mb))).where(
-            col(Instance.project_id) == req.requester.project_id, col(Instance.deleted_at).is_(None)
+    row = store.execute(
+        select(func.count(), func.sum(instances.c.vcpus), func.sum(instances.c.memory_mb)).where(
+            instances.c.project_id == req.requester.project_id, instances.c.deleted_at.is_(None)
         )
     ).one()
     used = {"instances": row[0], "cores": int(row[1] or 0), "ram": int(row[2] or 0)}
@@ -173,61 +188,60 @@ def _within_quota(session: Session, req: BootRequest, flavor: Flavor) -> None:
             )
 
 
-def _new_instance(req: BootRequest, flavor: Flavor, ring: KeyRing) -> Instance:
-    facts = FlavorFacts(**flavor.model_dump(include=set(FlavorFacts.model_fields)))
+def _new_instance(req: BootRequest, flavor: Row[Any], ring: KeyRing) -> dict[str, Any]:
+    """The row; what it does not name has the column's default."""
+    facts = FlavorFacts.model_validate(flavor, from_attributes=True)
     keep = req.model_copy(update={"requester": req.requester.model_copy(update={"token": ""})})
-    return Instance(
-        id=req.instance_id,
-        project_id=req.requester.project_id,
-        user_id=req.requester.user_id,
-        reservation_id=req.reservation_id,
-        launch_index=req.launch_index,
-        request_id=req.requester.request_id,
-        name=req.name,
-        description=req.description,
-        hostname=req.hostname,
-        image_ref=req.image_id,
-        flavor_id=flavor.id,
-        flavor=facts.model_dump(),
-        vcpus=flavor.vcpus,
-        memory_mb=flavor.ram,
-        root_gb=flavor.disk,
-        key_name=req.key_name,
-        availability_zone=req.availability_zone,
-        pinned_zone=req.availability_zone,
-        config_drive=req.config_drive,
-        access_ip_v4=req.access_ip_v4,
-        access_ip_v6=req.access_ip_v6,
-        task_state="scheduling",
-        server_metadata=req.metadata,
-        tags=req.tags,
-        security_groups=req.security_group_names,
-        volumes=[volume.model_dump() for volume in req.volumes],
-        sealed_request=ring.seal(keep.model_dump_json()),
-    )
+    return {
+        "id": req.instance_id,
+        "project_id": req.requester.project_id,
+        "user_id": req.requester.user_id,
+        "reservation_id": req.reservation_id,
+        "launch_index": req.launch_index,
+        "request_id": req.requester.request_id,
+        "name": req.name,
+        "description": req.description,
+        "hostname": req.hostname,
+        "image_ref": req.image_id,
+        "flavor_id": flavor.id,
+        "flavor": facts.model_dump(),
+        "vcpus": flavor.vcpus,
+        "memory_mb": flavor.ram,
+        "root_gb": flavor.disk,
+        "key_name": req.key_name,
+        "availability_zone": req.availability_zone,
+        "pinned_zone": req.availability_zone,
+        "config_drive": req.config_drive,
+        "access_ip_v4": req.access_ip_v4,
+        "access_ip_v6": req.access_ip_v6,
+        "task_state": "scheduling",
+        "server_metadata": req.metadata,
+        "tags": req.tags,
+        "security_groups": req.security_group_names,
+        "volumes": [volume.model_dump() for volume in req.volumes],
+        "sealed_request": ring.seal(keep.model_dump_json()),
+    }
 
 
-def _action(instance_id: str, requester: Any, action: str) -> InstanceAction:
-    return InstanceAction(
-        instance_id=instance_id,
-        request_id=requester.request_id,
-        action=action,
-        user_id=requester.user_id,
-        project_id=requester.project_id,
-    )
+def _action(instance_id: str, requester: Any, action: str) -> dict[str, Any]:
+    return {
+        "instance_id": instance_id,
+        "request_id": requester.request_id,
+        "action": action,
+        "user_id": requester.user_id,
+        "project_id": requester.project_id,
+    }
 
 
-def _finish_action(session: Session, instance_id: str, request_id: str, steps: list[Step], error: str | None) -> None:
-    session.execute(
-        update(InstanceAction)
-        .where(col(InstanceAction.instance_id) == instance_id, col(InstanceAction.request_id) == request_id)
+def _finish_action(
+    store: Connection | Session, instance_id: str, request_id: str, steps: list[Step], error: str | None
+) -> None:
+    store.execute(
+        update(actions)
+        .where(actions.c.instance_id == instance_id, actions.c.request_id == request_id)
         .values(finish_time=now(), message=error and "Error")
     )
-    session.execute(
-        delete(ActionEvent).where(
-            col(ActionEvent.instance_id) == instance_id, col(ActionEvent.request_id) == request_id
-        )
-    )
+    store.execute(delete(events).where(events.c.instance_id == instance_id, events.c.request_id == request_id))
     rows = [
         {
             "instance_id": instance_id,
@@ -243,7 +257,7 @@ def _finish_action(session: Session, instance_id: str, request_id: str, steps: l
         for step in steps
     ]
     if rows:
-        session.execute(insert(ActionEvent), rows)
+        store.execute(insert(events), rows)
 
 
 def _fault(fault: Fault) -> dict[str, Any]:

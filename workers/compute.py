@@ -31,6 +31,7 @@ from infra.settings import Settings
 from infra.temporal import compute_queue, connect
 from workers.host_loops import Heartbeat, bring_back, loops
 from workers.interceptors import StepInterceptor
+from workers.settle import settle
 from workers.sign_in import as_service
 from workers.slots import HEAVY, BuildSlots
 
@@ -159,6 +160,7 @@ async def _serve(settings: Settings, life: _Life) -> None:
             tasks = loops(settings, heartbeat, host.driver, filters, host.hostnet)
             back = (settings, host.driver, host.control, life.stopping)
             tasks.append(asyncio.create_task(asyncio.to_thread(bring_back, *back)))
+            settle()
             log.info("ready", queue=compute_queue(settings.host))
             await life.stop.wait()
             for task in tasks:

@@ -24,7 +24,6 @@ from temporalio.client import (
     ScheduleSpec,
 )
 from temporalio.worker import Worker
-from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
 from activities.audit import Audit
 from activities.identity import Identity
@@ -46,6 +45,8 @@ from infra.tables.compute import Instance as InstanceRow
 from infra.tables.compute import Service, now
 from infra.temporal import CONTROL_QUEUE, connect, meter
 from workers.interceptors import StepInterceptor
+from workers.sandbox import runner
+from workers.settle import settle
 from workers.sign_in import as_service
 from workflows.boot_instance import BootInstance
 from workflows.delete_instance import DeleteInstance
@@ -91,10 +92,7 @@ def control_worker(client: Client, activities: list[Any], pool: ThreadPoolExecut
         max_concurrent_local_activities=16,
         max_concurrent_activities=8,
         max_concurrent_workflow_tasks=64,
-        # Validation of workflow code, without re-importing our packages for each build.
-        workflow_runner=SandboxedWorkflowRunner(
-            restrictions=SandboxRestrictions.default.with_passthrough_all_modules()
-        ),
+        workflow_runner=runner(),
         interceptors=[StepInterceptor("", failpoints)],
     )
 
@@ -114,6 +112,7 @@ async def run_control(settings: Settings) -> None:
             client, control_activities(settings, database, client), pool, settings.failpoints_dir
         ):
             await schedule_audit(client, settings)
+            settle()
             log.info("ready", queue=CONTROL_QUEUE)
             parked = meter(client).create_gauge("kilonova_parked", "Builds that wait for a decision")
             while not stop.is_set():

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 FILTERS_S, SYNC_S, VOLUMES_S, LOGS_S = 2.0, 5.0, 3.0, 30.0
 RESTART_TRIES = 30
+AFTERMATH_S = 30.0
+"""So long after a silence steps may still end that were begun before it; what they leave is nobody's."""
 log = logs.get(__name__)
 
 
@@ -30,6 +32,7 @@ class Heartbeat:
     def __init__(self, settings: Settings, driver: Driver, control: ControlClient, stopping: threading.Event) -> None:
         self._settings, self._driver, self._control, self._stopping = settings, driver, control, stopping
         self._last = time.monotonic()
+        self._aftermath = 0.0  # when it ends
         self.started_at = datetime.now(UTC)
 
     def __call__(self) -> None:
@@ -37,6 +40,9 @@ class Heartbeat:
             log.warning("this host was silent for long enough to be given up")
             reconcile(self._driver, self._control, self._stopping)
             self.started_at = datetime.now(UTC)
+            self._aftermath = time.monotonic() + AFTERMATH_S
+        elif time.monotonic() < self._aftermath:
+            reconcile(self._driver, self._control, self._stopping)
         host = self._driver.inventory()
         running = [instance_id for instance_id, state in self._driver.domains().items() if state == 1]
         self._control.heartbeat(

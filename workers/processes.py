@@ -21,6 +21,8 @@ TEMPORAL_TUNING = (  # one history shard is read 20 times a second by default, a
     "history.visibilityProcessorMaxPollRPS=2000",
     'history.timerProcessorMaxTimeShift="10ms"',
     "matching.enableFairness=true",
+    "matching.numTaskqueueReadPartitions=1",
+    "matching.numTaskqueueWritePartitions=1",
     "frontend.WorkflowPauseEnabled=true",
 )
 

@@ -1,8 +1,9 @@
 """Steps a recorded history through today's workflow code, and says what each step got and gave, secrets masked."""
 
 import json
-from collections import defaultdict
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+import re
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from google.protobuf import json_format
@@ -12,6 +13,7 @@ from temporalio.api.enums.v1 import EventType
 from temporalio.api.history.v1 import HistoryEvent
 from temporalio.client import WorkflowHistory
 from temporalio.converter import DataConverter
+from temporalio.runtime import Runtime, TelemetryConfig
 from temporalio.worker import (
     Interceptor,
     Replayer,
@@ -37,6 +39,7 @@ class ReplayedStep(BaseModel):
     input: str = ""
     result: str = ""
     failure: str = ""
+    number: int = 0  # of a local step in its run
 
 
 class Replayed(BaseModel):
@@ -54,6 +57,7 @@ async def replay(
         workflows=workflows,
         data_converter=converter,
         interceptors=[asked],
+        runtime=_quiet(),
         workflow_runner=SandboxedWorkflowRunner(
             restrictions=SandboxRestrictions.default.with_passthrough_all_modules()
         ),
@@ -62,24 +66,39 @@ async def replay(
     failure = result.replay_failure
     steps = [step async for step in _steps(history, converter)]
     for step in steps:
-        if step.name.endswith(AT_CONTROL) and not step.input:
-            step.input = await asked.given(step.name.removesuffix(AT_CONTROL), converter)
-    return Replayed(workflow_id=history.workflow_id, steps=steps, difference=mask(str(failure)) if failure else "")
+        step.input = step.input or await asked.given(step, converter)
+    difference = next(asked.differences(steps), "") or (_reason(failure) if failure else "")
+    return Replayed(workflow_id=history.workflow_id, steps=steps, difference=difference)
+
+
+@lru_cache
+def _quiet() -> Runtime:
+    """Without the SDK's log lines, which quote inputs unmasked."""
+    return Runtime(telemetry=TelemetryConfig(logging=None))
+
+
+def _reason(failure: BaseException) -> str:
+    """The SDK's words on why a replay failed, without its stack traces."""
+    found = re.search(r'message: "((?:[^"\\]|\\.)*)"', str(failure))
+    return mask(found[1] if found else str(failure))
 
 
 class _Asked(Interceptor):
-    """Notes what today's code gives to local steps, in order by name: a history holds only their results."""
+    """Notes which local steps today's code asks for, and with what: a history holds only their results.
+
+    The SDK matches a local step to its result by number and does not compare names; `differences` does."""
 
     def __init__(self) -> None:
-        self.inputs: dict[str, list[Sequence[Any]]] = defaultdict(list)
+        self.local: dict[int, tuple[str, Sequence[Any]]] = {}  # by the step's number in its run
 
     def workflow_interceptor_class(self, input: WorkflowInterceptorClassInput) -> type[WorkflowInboundInterceptor]:
-        inputs = self.inputs
+        asked = self.local
 
         class Outbound(WorkflowOutboundInterceptor):
             def start_local_activity(self, input: StartLocalActivityInput) -> Any:
-                inputs[input.activity].append(input.args)
-                return super().start_local_activity(input)
+                handle: Any = super().start_local_activity(input)
+                asked[handle._seq] = (input.activity, input.args)
+                return handle
 
         class Inbound(WorkflowInboundInterceptor):
             def init(self, outbound: WorkflowOutboundInterceptor) -> None:
@@ -87,10 +106,16 @@ class _Asked(Interceptor):
 
         return Inbound
 
-    async def given(self, activity: str, converter: DataConverter) -> str:
-        if not self.inputs[activity]:
-            return ""
-        return await _show(await converter.encode(self.inputs[activity].pop(0)), converter)
+    def differences(self, steps: Iterable[ReplayedStep]) -> Iterator[str]:
+        for step in steps:
+            recorded, (today, _) = step.name.removesuffix(AT_CONTROL), self.local.get(step.number, ("", ()))
+            if today and recorded != today:
+                yield f"event {step.event_id}: the history has {recorded}, today's code asks for {today}"
+
+    async def given(self, step: ReplayedStep, converter: DataConverter) -> str:
+        today, args = self.local.get(step.number, ("", ()))
+        known = today == step.name.removesuffix(AT_CONTROL)
+        return await _show(await converter.encode(args), converter) if known else ""
 
 
 async def _steps(history: WorkflowHistory, converter: DataConverter) -> AsyncIterator[ReplayedStep]:
@@ -138,7 +163,9 @@ async def _local_step(event: HistoryEvent, converter: DataConverter) -> Replayed
     if data.get("backoff"):  # a try that is followed by another, after a timer
         return None
     name = f"{data.get('activity_type', '?')}{AT_CONTROL}"
-    return ReplayedStep(event_id=event.event_id, name=name, result=result, failure=failure)
+    return ReplayedStep(
+        event_id=event.event_id, name=name, result=result, failure=failure, number=int(data.get("seq", 0))
+    )
 
 
 async def _show(payloads: Any, converter: DataConverter) -> str:

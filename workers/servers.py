@@ -10,6 +10,7 @@ import uvicorn
 
 from infra import tracing
 from infra.settings import Settings
+from workers.settle import settle
 from workers.sign_in import as_service
 
 SERVICE_USERS = {"compute": "nova", "image": "glance", "network": "neutron", "volume": "cinder"}
@@ -53,6 +54,7 @@ def create(service: str, settings: Settings) -> Server:
 async def serve(settings: Settings, services: list[str]) -> None:
     """Serve until SIGTERM or SIGINT; ServerFailed when one of them does not start or ends by itself."""
     servers = {service: create(service, settings) for service in services}
+    settle()
     stopped = asyncio.Event()
 
     def stop() -> None:

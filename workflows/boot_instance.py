@@ -23,7 +23,7 @@ from workflows.attempt import Attempts, nothing
 from workflows.delete_instance import DeleteInstance
 from workflows.inputs import claim_request, domain_spec, leftovers, ports_on_host
 from workflows.operation import Operation
-from workflows.requests import Accepted, BootRequest, Fault
+from workflows.requests import Accepted, BootRequest, CutOff, Fault
 from workflows.saga import HERE, UNDO, execute
 
 
@@ -36,7 +36,9 @@ class BootInstance(Operation):
         self.instance_id = req.instance_id
         await self.carry_out(self.build(req), timedelta(seconds=req.deadline_s), lambda fault: self.fail(req, fault))
         if self.deleting:
-            workflow.continue_as_new(self.deleting, workflow=DeleteInstance.run)
+            cut_off = CutOff(request_id=req.requester.request_id, steps=self.log.report())
+            deleting = self.deleting.model_copy(update={"cut_off": cut_off})
+            workflow.continue_as_new(deleting, workflow=DeleteInstance.run)
 
     async def build(self, req: BootRequest) -> None:
         id = req.instance_id

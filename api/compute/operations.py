@@ -57,6 +57,8 @@ class Operations:
         reuse = WorkflowIDReusePolicy.ALLOW_DUPLICATE if again else WorkflowIDReusePolicy.REJECT_DUPLICATE
         # A repeat joins the build that an unanswered request began; Temporal may not know that one's update yet.
         conflict = WorkflowIDConflictPolicy.FAIL if again else WorkflowIDConflictPolicy.USE_EXISTING
+        # An update of the first run, asked for again by its id, would answer for it and start nothing.
+        update_id = request.requester.request_id if again else "accepted"
         start = WithStartWorkflowOperation(
             BootInstance.run,
             request,
@@ -70,7 +72,7 @@ class Operations:
         )
         try:
             return await self._client.execute_update_with_start_workflow(
-                BootInstance.accepted, start_workflow_operation=start, id="accepted"
+                BootInstance.accepted, start_workflow_operation=start, id=update_id
             )
         except WorkflowUpdateFailedError as error:
             _refused(error)

@@ -3,6 +3,7 @@
 from pydantic import BaseModel
 
 from infra.contracts.network import PortRequest
+from infra.contracts.step import Step
 from infra.contracts.volume import VolumeRequest
 
 
@@ -68,7 +69,15 @@ class Fault(BaseModel):
     details: str = ""
 
 
+class CutOff(BaseModel):
+    """The build that a delete ended: its action closes with these steps."""
+
+    request_id: str
+    steps: list[Step]
+
+
 class DeleteRequest(BaseModel):
     requester: Requester
     instance_id: str
     keep_as: Fault | None = None  # undo everything, but keep the record, in ERROR (a build whose workflow was lost)
+    cut_off: CutOff | None = None

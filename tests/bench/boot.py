@@ -75,15 +75,15 @@ class Cloud:
         answer.raise_for_status()
         return answer.json(), time.perf_counter() - begun
 
-    async def active(self, server_id: str) -> float:
-        """Wait until ACTIVE; the moment at which it was seen."""
+    async def active(self, server_id: str, every_s: float = 0.01) -> float:
+        """Wait until ACTIVE, asking every `every_s`; the moment at which it was seen."""
         while True:
             server = (await self.get(f"/servers/{server_id}"))[0]["server"]
             if server["status"] == "ACTIVE":
                 return time.perf_counter()
             if server["status"] == "ERROR":
                 raise SystemExit(f"a boot failed: {server.get('fault')}")
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(every_s)
 
     def processes(self) -> list[psutil.Process]:
         """Every process of the cloud, by the PID files."""
@@ -96,12 +96,23 @@ class Cloud:
                 continue
         return list({p.pid: p for p in found}.values())
 
+    def cpu_by_name(self) -> dict[str, float]:
+        """CPU seconds used so far, by the cloud's processes (a supervised process with its children)."""
+        used = {}
+        for file in self.settings.run_dir.glob("*.pid"):
+            try:
+                process = psutil.Process(int(file.read_text().split()[0]))
+                family = [process] if file.stem == "supervisor" else [process, *process.children(recursive=True)]
+                used[file.stem] = sum(sum(p.cpu_times()[:2]) for p in family)
+            except (psutil.NoSuchProcess, ValueError, IndexError):
+                continue
+        return used
+
     def cpu(self) -> float:
-        """CPU seconds used so far by all processes of the cloud together."""
-        return sum(sum(p.cpu_times()[:2]) for p in self.processes())
+        return sum(self.cpu_by_name().values())
 
     def pss_mib(self) -> float:
-        return sum(p.memory_full_info().pss for p in self.processes()) / 2**20
+        return float(sum(p.memory_full_info().pss for p in self.processes())) / 2**20
 
 
 def p50(values: list[float]) -> float:
@@ -122,8 +133,27 @@ async def at_once(width: int, count: int, work: Callable[[int], Awaitable[float]
     return list(await asyncio.gather(*(one(number) for number in range(count))))
 
 
-async def measure_floor(cloud: Cloud, count: int) -> tuple[float, float, float]:
-    """(CPU ms per bare workflow of Temporal and its workers, p50 ms of acceptance, p50 ms to the end)."""
+async def cpu_per_boot(cloud: Cloud, count: int) -> tuple[dict[str, float], float]:
+    """(CPU ms per boot by process, of boots one at a time; CPU ms a second of the idle cloud, already taken off).
+
+    Each client asks once, after 250 ms, whether its server is ACTIVE; the `openstack` client asks every two seconds."""
+    before, begun = cloud.cpu_by_name(), time.perf_counter()
+    await asyncio.sleep(5)
+    seconds = time.perf_counter() - begun
+    idle = {name: (used - before[name]) / seconds for name, used in cloud.cpu_by_name().items()}
+    before, begun = cloud.cpu_by_name(), time.perf_counter()
+    for number in range(count):
+        server_id, _ = await cloud.post(f"cpu-{number}")
+        await asyncio.sleep(0.25)
+        await cloud.active(server_id, 0.1)
+    seconds = time.perf_counter() - begun
+    after = cloud.cpu_by_name()
+    each = {name: (after[name] - used - idle.get(name, 0.0) * seconds) / count * 1000 for name, used in before.items()}
+    return each, sum(idle.values()) * 1000
+
+
+async def measure_floor(cloud: Cloud, count: int) -> tuple[float, float, float, float]:
+    """Of a bare workflow: (CPU ms of Temporal, of its workers, p50 ms of acceptance, p50 ms to the end)."""
     worker = subprocess.Popen(
         [sys.executable, "-m", "tests.bench.floor", cloud.settings.temporal],
         cwd=ROOT,
@@ -136,7 +166,7 @@ async def measure_floor(cloud: Cloud, count: int) -> tuple[float, float, float]:
     mine = [p for p in cloud.processes() if "temporal" in p.name()] + [psutil.Process(worker.pid)]
     for number in range(5):
         await (await (await floor.boot(client, f"warm-{number}-{uuid.uuid4()}")).workflow_handle()).result()
-    before = sum(sum(p.cpu_times()[:2]) for p in mine)
+    before = [sum(p.cpu_times()[:2]) for p in mine]
     accepted, ended = [], []
     for _ in range(count):
         begun = time.perf_counter()
@@ -144,10 +174,11 @@ async def measure_floor(cloud: Cloud, count: int) -> tuple[float, float, float]:
         accepted.append(time.perf_counter() - begun)
         await (await start.workflow_handle()).result()
         ended.append(time.perf_counter() - begun)
-    used = sum(sum(p.cpu_times()[:2]) for p in mine) - before
+        await asyncio.sleep(0.2)  # the pace of `cpu_per_boot`
+    used = [(sum(p.cpu_times()[:2]) - was) / count * 1000 for p, was in zip(mine, before, strict=True)]
     worker.stdin.close()
     worker.wait(10)
-    return used / count * 1000, p50(accepted), p50(ended)
+    return sum(used[:-1]), used[-1], p50(accepted), p50(ended)
 
 
 async def measure(cloud: Cloud, ready_s: float, fresh_mib: float, count: int) -> list[tuple[str, str, str]]:
@@ -155,22 +186,25 @@ async def measure(cloud: Cloud, ready_s: float, fresh_mib: float, count: int) ->
     await cloud.prepare()
     for number in range(5):
         await cloud.active((await cloud.post(f"warm-{number}"))[0])
-    floor_cpu, floor_post, floor_end = await measure_floor(cloud, count)
+    floors = [await measure_floor(cloud, count // 2)]  # before and after: others use the machine, too
+    by_process, idle = await cpu_per_boot(cloud, count)
+    floors.append(await measure_floor(cloud, count // 2))
+    floor_server, floor_worker, floor_post, floor_end = (statistics.mean(pair) for pair in zip(*floors, strict=True))
+    floor_cpu = floor_server + floor_worker
+    cpu = sum(by_process.values())
     posts, totals = [], []
-    before = cloud.cpu()
     for number in range(count):
         begun = time.perf_counter()
         server_id, took = await cloud.post(f"one-{number}")
         posts.append(took)
         await asyncio.sleep(0.05)
         totals.append(await cloud.active(server_id) - begun)
-    cpu = (cloud.cpu() - before) / count * 1000
     flood: list[float] = []
 
     async def one(number: int) -> float:
         server_id, took = await cloud.post(f"many-{number}")
         flood.append(took)
-        return await cloud.active(server_id)
+        return await cloud.active(server_id, 0.1)
 
     begun, before = time.perf_counter(), cloud.cpu()
     await at_once(16, 50, one)
@@ -179,13 +213,20 @@ async def measure(cloud: Cloud, ready_s: float, fresh_mib: float, count: int) ->
     ones = [(await cloud.get(f"/servers/{server_id}"))[1] for _ in range(100)]
     lists = [(await cloud.get("/servers/detail?limit=100"))[1] for _ in range(20)]
     load = os.getloadavg()[0]
+    ranked = sorted(by_process.items(), key=lambda item: -item[1])
     return [
         ("ready after `kilonova up`", f"{ready_s:.1f} s", "10 s"),
         ("PSS of the whole cloud, fresh", f"{fresh_mib:.0f} MiB", "700 MiB"),
         ("PSS after all boots", f"{cloud.pss_mib():.0f} MiB", "flat"),
-        ("floor: CPU per bare workflow", f"{floor_cpu:.0f} ms", ""),
+        (
+            "floor: CPU per bare workflow",
+            f"{floor_cpu:.0f} ms (Temporal {floor_server:.0f}, workers {floor_worker:.0f})",
+            "",
+        ),
         ("floor: accepted p50 / ended p50", f"{floor_post:.0f} / {floor_end:.0f} ms", ""),
         ("CPU per boot, all processes", f"{cpu:.0f} ms = {cpu / floor_cpu:.2f} x floor", "1.5 x floor"),
+        *((f"— of it {name}", f"{ms:.1f} ms", "") for name, ms in ranked if ms >= 0.5),
+        ("CPU of the idle cloud", f"{idle:.0f} ms a second", ""),
         ("POST p50 / p95, one at a time", f"{p50(posts):.0f} / {p95(posts):.0f} ms", "40 ms"),
         ("POST to ACTIVE p50 / p95", f"{p50(totals):.0f} / {p95(totals):.0f} ms", "180 ms"),
         ("POST p50 / p95, 16 at once", f"{p50(flood):.0f} / {p95(flood):.0f} ms", "300 ms"),
@@ -200,7 +241,7 @@ def main() -> None:
     count = int(os.environ.get("BENCH_BOOTS", "60"))
     with tempfile.TemporaryDirectory(prefix="kilonova-bench-") as scratch:
         env = {**os.environ, "KILONOVA_STATE_DIR": scratch, "KILONOVA_PORT_OFFSET": str(OFFSET)}
-        up = [KILONOVA, "up", "--hosts", "1", "--driver", "test"]
+        up: list[str | Path] = [KILONOVA, "up", "--hosts", "1", "--driver", "test"]
         said = subprocess.run(up, env=env, check=True, stdout=subprocess.PIPE, text=True).stdout
         print(said, end="")
         ready = float(re.findall(r"Ready after ([0-9.]+) s", said)[0])

@@ -16,7 +16,6 @@ import httpx
 from temporalio.api.enums.v1 import EventType
 from temporalio.client import Client, WorkflowHandle
 from temporalio.worker import Worker
-from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
 from api.compute.operations import Operations
 from infra import credentials
@@ -39,6 +38,7 @@ from workers.compute import Host
 from workers.control import WORKFLOWS, control_activities
 from workers.interceptors import StepInterceptor
 from workers.processes import SEARCH_ATTRIBUTES, TEMPORAL_TUNING
+from workers.sandbox import runner
 from workers.sign_in import as_service
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -166,9 +166,7 @@ class Cloud:
                     activity_executor=pool,
                     max_cached_workflows=cached,
                     interceptors=[*faults, StepInterceptor("")],
-                    workflow_runner=SandboxedWorkflowRunner(
-                        restrictions=SandboxRestrictions.default.with_passthrough_all_modules()
-                    ),
+                    workflow_runner=runner(),
                 )
             ]
             for name, host in self.hosts.items():

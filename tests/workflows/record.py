@@ -236,7 +236,9 @@ async def built_again(r: Recorder) -> None:
     await r.cloud.end(boot)
     r.arm(boot)
     await r.cloud.ops.retry(r.cloud.requester(), instance_of(boot))
-    await r.keep(await r.started(boot.id), BOOT, "built-again")
+    again = await r.started(boot.id)
+    assert again.run_id != boot.run_id
+    await r.keep(again, BOOT, "built-again")
 
 
 @case

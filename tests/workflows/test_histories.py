@@ -52,7 +52,7 @@ TELLING = {  # a word that only this kind of end has in it
     "boot_instance-host-gone": BOTH_HOSTS,
     "boot_instance-parked-retried": '"decide"',
     "boot_instance-rescheduled": BOTH_HOSTS,
-    "boot_instance-built-again": '"action": ?"retry"',
+    "boot_instance-built-again": '"action": "retry"',
     "delete_instance-host-gone": "release_services",
     "delete_instance-of-a-build": "CONTINUE_AS_NEW|continuedExecutionRunId",
     "delete_instance-abandoned": "ended from outside",

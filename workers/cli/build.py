@@ -1,6 +1,7 @@
 """`kilonova build …`: watch, retry, resume and replay the builds of servers."""
 
 import asyncio
+import logging
 import os
 import time
 from datetime import datetime
@@ -9,7 +10,7 @@ from typing import Any
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.markup import escape
 
 app = typer.Typer(help="Watch, retry, resume and replay builds.", no_args_is_help=True)
 console = Console()
@@ -119,6 +120,7 @@ def replay(
 
 
 async def _replay(server_or_file: str, save: Path | None) -> None:
+    from google.protobuf.json_format import ParseError
     from temporalio.client import WorkflowHistory
     from temporalio.contrib.pydantic import pydantic_data_converter
 
@@ -127,9 +129,14 @@ async def _replay(server_or_file: str, save: Path | None) -> None:
     from workers.replay import in_clear
     from workers.replay import replay as run
 
+    logging.getLogger("temporalio").setLevel(logging.CRITICAL)  # its warnings quote inputs as they are
     known = settings()
     if Path(server_or_file).is_file():
-        history = WorkflowHistory.from_json(Path(server_or_file).stem, Path(server_or_file).read_text())
+        try:
+            history = WorkflowHistory.from_json(Path(server_or_file).stem, Path(server_or_file).read_text())
+        except (ValueError, ParseError, KeyError) as error:
+            console.print(f"[red]{escape(server_or_file)} is not a recorded history.[/red]", soft_wrap=True)
+            raise typer.Exit(1) from error
         converter = data_converter(known) if known.codec_keys.exists() else pydantic_data_converter
     else:
         client = await connect(known)
@@ -139,11 +146,13 @@ async def _replay(server_or_file: str, save: Path | None) -> None:
     if save:
         save.write_text(await in_clear(history, converter))
     replayed = await run(history, converter)
-    table = Table("event", "step", "input", "result", title=replayed.workflow_id)
     for step in replayed.steps:
-        table.add_row(str(step.event_id), step.name, step.input, step.result or f"[red]{step.failure}[/red]")
-    console.print(table)
+        mark = "[red]✘[/red]" if step.failure else "[green]✔[/green]"
+        console.print(f"{mark} {step.event_id:>4} [bold]{escape(step.name)}[/bold]", highlight=False)
+        for label, text in (("input", step.input), ("result", step.result), ("failure", step.failure)):
+            if text:
+                console.print(f"         {label}: {escape(text)}", soft_wrap=True, highlight=False)
     if replayed.difference:
-        console.print(f"[red]first difference:[/red] {replayed.difference}")
+        console.print(f"[red]first difference:[/red] {escape(replayed.difference)}", soft_wrap=True)
         raise typer.Exit(1)
     console.print("[green]today's code does the same[/green]")

@@ -24,7 +24,8 @@ def _run(process: str, entry: Callable[[Settings], Any], settings: Settings) -> 
     try:
         outcome = entry(settings)
         if inspect.isawaitable(outcome):
-            asyncio.run(_wait(outcome))
+            with asyncio.Runner(loop_factory=_fast_loop if process.startswith("worker") else None) as runner:
+                runner.run(_wait(outcome))
     except KeyboardInterrupt:
         code = 130
     except SystemExit as request:
@@ -33,6 +34,12 @@ def _run(process: str, entry: Callable[[Settings], Any], settings: Settings) -> 
         logs.get(__name__).error("process failed", exc_info=error)
         code = 1
     _finish(code)
+
+
+def _fast_loop() -> asyncio.AbstractEventLoop:
+    import uvloop
+
+    return uvloop.new_event_loop()
 
 
 async def _wait(outcome: Any) -> None:

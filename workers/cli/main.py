@@ -170,4 +170,11 @@ def _build_group() -> typer.Typer:
     return typer.Typer()
 
 
+def _keys_group() -> typer.Typer:
+    from workers.cli.keys import app as commands
+
+    return commands
+
+
 app.add_typer(_build_group(), name="build", help="Watch, retry, abort and replay builds.")
+app.add_typer(_keys_group(), name="keys")

@@ -1,0 +1,145 @@
+"""One cloud for all end-to-end tests: its commands, its users' `openstack` client, its guests, its host's leftovers."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from infra.hostnet.store import Store
+from infra.settings import Settings
+from workers.cli.client import Client
+from workers.layout import Layout, host_settings
+
+KILONOVA = str(Path(sys.executable).with_name("kilonova"))
+PREFIX = "192.168.56"
+
+
+def wait_for(condition: Callable[[], Any], seconds: float, what: str, every_s: float = 0.3) -> Any:
+    """The condition's first true value; AssertionError when there is none in time."""
+    end = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < end, f"not within {seconds:.0f} s: {what}"
+        time.sleep(every_s)
+    return found
+
+
+@dataclass
+class Server:
+    id: str
+    name: str
+    address: str
+
+
+class Cloud:
+    """`admin` and `demo` run the unmodified client: cloud.demo("server", "list") is its JSON."""
+
+    def __init__(self, state_dir: Path, port_offset: int) -> None:
+        self.settings = Settings(state_dir=state_dir, port_offset=port_offset)
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("KILONOVA_", "OS_"))}
+        own = {"STATE_DIR": str(state_dir), "PORT_OFFSET": str(port_offset), "FAILPOINTS": "true"}
+        self.env = kept | {f"KILONOVA_{name}": value for name, value in own.items()}
+        self.key = state_dir / "key"
+        self.admin, self.demo = (Client(self.settings, who, Console(quiet=True)) for who in ("admin", "demo"))
+
+    def kilonova(self, *arguments: str, seconds: float = 180) -> "subprocess.CompletedProcess[str]":
+        command = [KILONOVA, *arguments]
+        return subprocess.run(
+            command, env=self.env, cwd="/", capture_output=True, text=True, timeout=seconds, check=False
+        )
+
+    def inside(self, *command: str) -> "subprocess.CompletedProcess[str]":
+        return self.kilonova("exec", "--", *command, seconds=60)
+
+    def pings(self, address: str) -> bool:
+        return self.inside("ping", "-c1", "-W1", address).returncode == 0
+
+    def ssh(self, server: Server, script: str, seconds: float = 90) -> str:
+        """What the script prints in the guest, once it can be logged into."""
+        options = ["StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "ConnectTimeout=4", "BatchMode=yes"]
+        flags = [part for option in (*options, "LogLevel=ERROR") for part in ("-o", option)]
+        command = ["ssh", "-i", str(self.key), *flags, f"cirros@{server.address}", script]
+        end = time.monotonic() + seconds
+        while (done := self.inside(*command)).returncode == 255:  # ssh's own: it did not get in
+            assert time.monotonic() < end, f"no login into {server.name}: {done.stderr}"
+            time.sleep(0.5)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    @cached_property
+    def layout(self) -> Layout:
+        layout = Layout.load(self.settings.state_dir)
+        assert layout is not None
+        return layout
+
+    @property
+    def host(self) -> Settings:
+        return host_settings(self.settings, self.layout, self.layout.hosts[0])
+
+    def status(self, server_id: str) -> str:
+        return str(self.admin.get(f"/servers/{server_id}")["server"]["status"])
+
+    def boot(self, name: str, *options: str) -> str:
+        """Id of a server that is being built, on the network with the key."""
+        image = ["--image", "cirros", "--key-name", "mykey", "--nic", f"net-id={self.network}"]
+        made = self.demo("server", "create", "--flavor", "keywa.com", *image, *options, name)
+        assert made["status"] == "BUILD"
+        return str(made["id"])
+
+    def built(self, server_id: str, seconds: float = 90) -> Server:
+        """The server, ACTIVE; AssertionError with its fault when it ends otherwise."""
+        wait_for(lambda: self.status(server_id) != "BUILD", seconds, "the build ends")
+        server = self.admin.get(f"/servers/{server_id}")["server"]
+        assert server["status"] == "ACTIVE", server.get("fault")
+        addresses = [fixed["addr"] for fixed in server["addresses"].get("provider", [])]
+        return Server(server_id, server["name"], next(iter(addresses), ""))
+
+    @cached_property
+    def network(self) -> str:
+        return str(self.admin.sdk.network.find_network("provider", ignore_missing=False).id)
+
+    def pid(self, process: str) -> int:
+        return int((self.settings.run_dir / f"{process}.pid").read_text().split()[0])
+
+    def qemu_pids(self, server_id: str) -> list[int]:
+        return [pid for pid, words in _command_lines() if server_id in words and words.startswith("/usr/bin/qemu-")]
+
+    def traces(self, server: Server, mac: str) -> list[str]:
+        """What this host still has of a server: process, domain, tap, DHCP entry, files."""
+        found = [f"process {pid}" for pid in self.qemu_pids(server.id)]
+        uri = self.host.libvirt_uri
+        listed = subprocess.run(["virsh", "-c", uri, "list", "--all", "--uuid"], capture_output=True, text=True)
+        assert listed.returncode == 0, listed.stderr
+        found += ["domain"] if server.id in listed.stdout else []
+        links = self.inside("ip", "-o", "link").stdout
+        found += ["tap"] if mac[3:] in links else []
+        for file in (Store(self.host).run / "dhcp").glob("*/hosts"):
+            found += [f"DHCP entry in {file}"] if mac in file.read_text() else []
+        found += [str(file) for file in self.host.host_dir.glob("ports/*.json") if mac in file.read_text()]
+        found += [str(path) for path in self.host.host_dir.rglob(f"*{server.id}*") if "log" not in path.parts]
+        return found
+
+    def remains(self) -> list[str]:
+        """What `down` should not have left on the machine."""
+        state = str(self.settings.state_dir)
+        found = [f"process {pid}: {words}" for pid, words in _command_lines() if state in words]
+        found += [line for line in Path("/proc/mounts").read_text().splitlines() if state in line]
+        netns = Path("/run/netns") / self.layout.netns
+        return found + ([str(netns)] if netns.exists() else [])
+
+
+def _command_lines() -> list[tuple[int, str]]:
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and int(entry.name) != os.getpid():
+            try:
+                found.append((int(entry.name), (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()))
+            except (OSError, UnicodeDecodeError):
+                continue
+    return found

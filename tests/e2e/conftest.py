@@ -1,0 +1,57 @@
+"""The cloud that the end-to-end tests share. It is theirs alone: a directory and ports of its own."""
+
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.cloud import PREFIX, Cloud
+from tests.ports import free_offset
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    missing = [tool for tool in ("libvirtd", "qemu-system-x86_64", "ssh", "virsh") if not shutil.which(tool)]
+    if os.geteuid() != 0 or missing:
+        for item in items:
+            if Path(__file__).parent in item.path.parents:
+                item.add_marker(pytest.mark.skip(reason=f"needs root and {', '.join(missing) or 'no more'}"))
+
+
+@pytest.fixture(scope="session")
+def machine() -> Iterator[Cloud]:
+    """A cloud that is up, with the guest image `cirros`."""
+    state_dir = Path(tempfile.mkdtemp(prefix="kilonova-e2e-"))
+    cloud = Cloud(state_dir, free_offset())
+    try:
+        up = cloud.kilonova("up", seconds=280)
+        assert up.returncode == 0, up.stdout + up.stderr
+        yield cloud
+    finally:
+        down = cloud.kilonova("down")
+        shutil.rmtree(state_dir, ignore_errors=True)
+    assert down.returncode == 0, down.stdout
+
+
+@pytest.fixture(scope="session")
+def cloud(machine: Cloud) -> Cloud:
+    """The same, prepared as the seeds do it: network, subnet, flavor, key pair. No security group rules yet."""
+    admin, demo = machine.admin, machine.demo
+    flat = ["--provider-physical-network", "provider", "--provider-network-type", "flat"]
+    network = admin("network", "create", "--share", "--external", *flat, "provider")
+    assert network["router:external"] is True
+    pool = ["--allocation-pool", f"start={PREFIX}.100,end={PREFIX}.200"]
+    way = ["--dns-nameserver", f"{PREFIX}.2", "--gateway", f"{PREFIX}.2", "--subnet-range", f"{PREFIX}.0/24"]
+    admin("subnet", "create", "--network", "provider", *pool, *way, "provider-subnet")
+    image = demo("image", "show", "cirros")
+    assert image["status"] == "active"
+    ram = str(max(64, image["min_ram"]))
+    admin("flavor", "create", "--id", "0", "--vcpus", "1", "--ram", ram, "--disk", "1", "keywa.com")
+    subprocess.run(["ssh-keygen", "-q", "-t", "rsa", "-N", "", "-f", str(machine.key)], check=True)
+    pair = demo("keypair", "create", "--public-key", f"{machine.key}.pub", "mykey")
+    shown = ["ssh-keygen", "-l", "-E", "md5", "-f", f"{machine.key}.pub"]
+    assert f"MD5:{pair['fingerprint']}" in subprocess.run(shown, capture_output=True, text=True, check=True).stdout
+    return machine

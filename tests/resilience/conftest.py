@@ -1,0 +1,63 @@
+"""Two clouds: one with its workers in this process, where steps can be held, and one of real processes to be killed."""
+
+import dataclasses
+from collections.abc import AsyncIterator, Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from tests.chaos.cloud import Cloud as Tenants
+from tests.resilience.host import Extra
+from tests.resilience.processes import Processes
+from tests.workflows.cloud import Cloud
+from tests.workflows.conftest import cloud, free_offset, services
+from workflows import delete_instance, operation, saga
+
+__all__ = ["cloud", "services"]
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def tenants(cloud: Cloud) -> Tenants:
+    """Two projects, an image, a network and a flavor of the cloud in this process, by HTTP."""
+    found = Tenants(cloud.settings.state_dir, cloud.settings.port_offset)
+    await found.prepare(2, real_guests=False)
+    return found
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def extra(cloud: Cloud, tmp_path: Path) -> AsyncIterator[Extra]:
+    """A host that the scheduler prefers, without a worker; nothing of it is left afterwards."""
+    host = Extra(cloud, tmp_path)
+    host.report()
+    try:
+        yield host
+    finally:
+        host.forget()
+
+
+@pytest.fixture
+def watchful(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Operations look after their host and deadline every 0.3 s; a step that is held counts as dead after 2 s."""
+    monkeypatch.setattr(operation, "WATCH_EVERY", timedelta(seconds=0.3))
+    monkeypatch.setattr(delete_instance, "WATCH_EVERY", timedelta(seconds=0.3))
+    beat = timedelta(seconds=2)
+    monkeypatch.setattr(saga, "ON_HOST", dataclasses.replace(saga.ON_HOST, heartbeat=beat))
+    monkeypatch.setattr(delete_instance, "UNDO", dataclasses.replace(delete_instance.UNDO, heartbeat=beat))
+
+
+@pytest.fixture(scope="session")
+def processes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Processes]:
+    found = Processes(Path(tmp_path_factory.mktemp("processes")), free_offset())
+    try:
+        found.up()
+        yield found
+    finally:
+        found.down()
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def real(processes: Processes) -> Processes:
+    await processes.prepare()
+    return processes

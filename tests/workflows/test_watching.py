@@ -1,0 +1,110 @@
+"""A cloud of real processes, watched: one trace through all of them, and metrics of the control worker and of a host.
+
+Switched off by: `tracing.setup` or `tracing.interceptors` returning nothing; `metrics_port` not passed to `connect`."""
+
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+
+from infra.settings import PORTS
+from tests.workflows.cloud import BIN, Services
+from tests.workflows.conftest import free_offset
+from tests.workflows.otlp import Receiver, Span
+from tests.workflows.tenant import Tenant
+
+
+@dataclass
+class Watched:
+    services: Services
+    receiver: Receiver
+    tenant: Tenant
+    host_metrics: int
+
+    def scrape(self, port: int) -> str:
+        return httpx.get(f"http://127.0.0.1:{port}/metrics").text
+
+
+@pytest.fixture(scope="module")
+def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
+    receiver, offset = Receiver(), free_offset()
+    services = Services(Path(tmp_path_factory.mktemp("watched")), offset)
+    host_metrics = PORTS["metrics"] + offset + 1
+    own = {
+        "KILONOVA_OTLP_ENDPOINT": receiver.endpoint,
+        "KILONOVA_HOST": "node1",
+        "KILONOVA_LIBVIRT_URI": "test:///default",
+        "KILONOVA_VIRT_TYPE": "test",
+        "KILONOVA_HOST_NETWORKING": "none",
+        "KILONOVA_HOST_METRICS_PORT": str(host_metrics),
+    }
+    before = dict(os.environ)
+    os.environ.update(own)
+    try:
+        services.start()
+        services._spawn("control", [str(BIN / "kilonova"), "worker", "control"])
+        services._spawn("node1", [str(BIN / "kilonova"), "worker", "compute"])
+        yield Watched(services, receiver, Tenant(services.settings), host_metrics)
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+        services.stop()
+        receiver.close()
+
+
+@pytest.fixture(scope="module")
+def server(watched: Watched) -> str:
+    """An ACTIVE one."""
+    tenant = watched.tenant
+    end = time.monotonic() + 30
+    while not any(
+        s["binary"] == "nova-compute" for s in tenant.call("GET", "compute", "/v2.1/os-services")["services"]
+    ):
+        assert time.monotonic() < end, "the host did not report"
+        time.sleep(0.2)
+    made = tenant.server(tenant.image(), tenant.flavor(), tenant.network())
+    assert tenant.until(made, "ACTIVE", "ERROR") == "ACTIVE"
+    return made
+
+
+WHERE = {
+    "kilonova-compute": "POST /v2.1/servers",
+    "kilonova-identity": "GET /v3/auth/tokens",
+    "kilonova-network": "POST /v2.0/ports",
+    "kilonova-worker-control": "RunActivity:claim_host",
+    "kilonova-worker-compute": "RunActivity:spawn",
+}
+
+
+def test_one_request_is_one_trace(watched: Watched, server: str) -> None:
+    def of_the_post(spans: list[Span]) -> list[Span]:
+        ids = {s.trace_id for s in spans if s.name == WHERE["kilonova-compute"]}
+        return [s for s in spans if s.trace_id in ids]
+
+    def complete(spans: list[Span]) -> bool:
+        return set(WHERE.items()) <= {(s.service, s.name) for s in of_the_post(spans)}
+
+    spans = of_the_post(watched.receiver.wait(complete))
+    assert set(WHERE.items()) <= {(s.service, s.name) for s in spans}
+    assert len({s.trace_id for s in spans}) == 1
+    known = {s.span_id for s in spans}
+    assert [s.name for s in spans if s.parent_id not in known] == [WHERE["kilonova-compute"]]  # one tree, one root
+    assert not [s for s in watched.receiver.spans if s.name in ("GET /", "GET")]  # no probes
+
+
+def test_the_control_worker_serves_metrics(watched: Watched, server: str) -> None:
+    text = watched.scrape(watched.services.settings.port("metrics"))
+    lines = text.splitlines()
+    assert [line for line in lines if line.startswith("kilonova_builds_total{") and 'end="active"' in line]
+    assert [line for line in lines if line.startswith("kilonova_parked") and line.endswith(" 0")]
+    buckets = [line for line in lines if line.startswith("kilonova_step_seconds_bucket{") and 'step="spawn"' in line]
+    assert [line for line in buckets if 'le="0.05"' in line]
+    assert "node1" not in "".join(buckets)
+
+
+def test_a_host_serves_metrics_when_told(watched: Watched, server: str) -> None:
+    assert "temporal_activity_execution_latency" in watched.scrape(watched.host_metrics)
