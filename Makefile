@@ -3,7 +3,7 @@ BIN := .venv/bin
 .PHONY: help lint format types contracts test acceptance bench bench-guest chaos screenshots
 
 help:
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
 
 lint: types contracts ## style, types, import contracts
 	$(BIN)/ruff check .

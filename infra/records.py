@@ -85,8 +85,17 @@ class Records:
             found.power_state = 0
             found.fault = _fault(failed.fault)
             found.updated_at = now()
+            if failed.addresses and found.sealed_request:
+                found.sealed_request = self._preferring(failed.addresses, found.sealed_request)
             session.add(found)
             _finish_action(session, failed.instance_id, failed.request_id, failed.steps, failed.fault.message)
+
+    def _preferring(self, addresses: dict[str, str], sealed: str) -> str:
+        """The request, to be asked again with the addresses that its ports had."""
+        request = BootRequest.model_validate_json(self._ring.unseal(sealed))
+        for port in request.ports:
+            port.preferred_ip = addresses.get(port.port_id, port.preferred_ip)
+        return self._ring.seal(request.model_dump_json())
 
     def park(self, instance_id: str, where: str | None) -> None:
         with self._db.write() as session:

@@ -22,9 +22,9 @@ from temporalio.worker import (
     WorkflowInterceptorClassInput,
     WorkflowOutboundInterceptor,
 )
-from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
 from infra.logs import SECRET_KEYS, mask
+from workers import sandbox
 from workers.control import WORKFLOWS
 
 LIMIT = 400
@@ -58,9 +58,7 @@ async def replay(
         data_converter=converter,
         interceptors=[asked],
         runtime=_quiet(),
-        workflow_runner=SandboxedWorkflowRunner(
-            restrictions=SandboxRestrictions.default.with_passthrough_all_modules()
-        ),
+        workflow_runner=sandbox.runner(),
     )
     result = await replayer.replay_workflow(history, raise_on_replay_failure=False)
     failure = result.replay_failure

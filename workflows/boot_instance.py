@@ -21,7 +21,7 @@ with workflow.unsafe.imports_passed_through():
 
 from workflows.attempt import Attempts, nothing
 from workflows.delete_instance import DeleteInstance
-from workflows.inputs import claim_request, domain_spec, leftovers, ports_on_host
+from workflows.inputs import claim_request, domain_spec, first_addresses, leftovers, ports_on_host
 from workflows.operation import Operation
 from workflows.requests import Accepted, BootRequest, CutOff, Fault
 from workflows.saga import HERE, UNDO, execute
@@ -30,6 +30,10 @@ from workflows.saga import HERE, UNDO, execute
 @workflow.defn
 class BootInstance(Operation):
     counter = "kilonova_builds_total"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.addresses: dict[str, str] = {}  # port id -> what it had, to be had again by a retry
 
     @workflow.run
     async def run(self, req: BootRequest) -> None:
@@ -93,6 +97,7 @@ class BootInstance(Operation):
                         if req.volumes
                         else nothing(Attached()),
                     )
+                    self.addresses = first_addresses(plugged)
                     spawned = await on_host.step(
                         Hypervisor.spawn,
                         domain_spec(req, claim, flavor, disk, plugged, attached),
@@ -121,7 +126,11 @@ class BootInstance(Operation):
             await execute(Services.release_services, leftovers(req), HERE, freeing, UNDO)
             self.log.succeed(freeing, None)
         failed = BuildFailed(
-            instance_id=req.instance_id, request_id=req.requester.request_id, fault=fault, steps=self.log.report()
+            instance_id=req.instance_id,
+            request_id=req.requester.request_id,
+            fault=fault,
+            steps=self.log.report(),
+            addresses=self.addresses,
         )
         step = Step(event="fail_record", start_time=workflow.now())
         await execute(Instance.fail_record, failed, HERE, step, UNDO)

@@ -72,3 +72,8 @@ def domain_spec(
         volumes=attached.volumes,
         guest=guest,
     )
+
+
+def first_addresses(plugged: Plugged) -> dict[str, str]:
+    """Port id → its first address."""
+    return {vif.port_id: vif.fixed_ips[0].ip_address for vif in plugged.vifs if vif.fixed_ips}

@@ -114,7 +114,7 @@ class Operations:
         request = BootRequest.model_validate_json(self._ring.unseal(instance.sealed_request))
         known = {network["port_id"]: network["fixed_ips"] for network in instance.networks}
         for port in request.ports:
-            port.preferred_ip = next(iter(known.get(port.port_id, [])), None)
+            port.preferred_ip = next(iter(known.get(port.port_id, [])), port.preferred_ip)
         request.requester, request.action = requester, "retry"
         return await self.boot(request, again=True)
 

@@ -28,6 +28,7 @@ class BuildFailed(BaseModel):
     request_id: str
     fault: Fault
     steps: list[Step]
+    addresses: dict[str, str] = {}  # port id -> the address it had, wanted again when the build runs again
 
 
 class ParkedAt(BaseModel):

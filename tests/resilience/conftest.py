@@ -11,11 +11,12 @@ import pytest_asyncio
 from tests.chaos.cloud import Cloud as Tenants
 from tests.resilience.host import Extra
 from tests.resilience.processes import Processes
+from tests.workflows import conftest as beside
 from tests.workflows.cloud import Cloud
-from tests.workflows.conftest import cloud, free_offset, services
+from tests.workflows.conftest import free_offset
 from workflows import delete_instance, operation, saga
 
-__all__ = ["cloud", "services"]
+cloud, services = beside.cloud, beside.services
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
@@ -44,7 +45,7 @@ def watchful(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(delete_instance, "WATCH_EVERY", timedelta(seconds=0.3))
     beat = timedelta(seconds=2)
     monkeypatch.setattr(saga, "ON_HOST", dataclasses.replace(saga.ON_HOST, heartbeat=beat))
-    monkeypatch.setattr(delete_instance, "UNDO", dataclasses.replace(delete_instance.UNDO, heartbeat=beat))
+    monkeypatch.setattr(delete_instance, "UNDO", dataclasses.replace(saga.UNDO, heartbeat=beat))
 
 
 @pytest.fixture(scope="session")

@@ -91,7 +91,8 @@ class Processes:
             server: dict[str, Any] = (await self.as_admin("GET", f"/servers/{server_id}")).json()["server"]
             return server if server["status"] != "BUILD" and not server["OS-EXT-STS:task_state"] else None
 
-        return await until(ended, seconds)
+        found: dict[str, Any] = await until(ended, seconds)
+        return found
 
     async def delete(self, *servers: str) -> None:
         for server_id in servers:
@@ -111,7 +112,8 @@ class Processes:
             found: dict[str, Any] = json.loads(done.stdout) if done.stdout.strip() else {"unreachable": ["?"]}
             return None if found["unreachable"] else found
 
-        return await until(report)
+        found: dict[str, Any] = await until(report)
+        return found
 
 
 async def until(ask: Callable[[], Awaitable[Any]], seconds: float = 60) -> Any:

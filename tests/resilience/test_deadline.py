@@ -15,7 +15,7 @@ async def test_a_step_that_never_begins(cloud: Cloud, extra: Extra) -> None:
     assert "Not finished before its deadline" in str(await cloud.end(boot))
     record = cloud.record(boot)
     assert record and (record.vm_state, record.task_state, record.host) == ("error", None, None)
-    assert "Not finished before its deadline" in record.fault["message"]
+    assert record.fault and "Not finished before its deadline" in record.fault["message"]
     assert f"on {NAME}" in record.fault["message"]  # which step, where
     extra.forget()
     assert await cloud.leaks() == []
@@ -29,6 +29,6 @@ async def test_a_step_that_never_ends(cloud: Cloud) -> None:
     cloud.faults.release.set()
     assert "Not finished before its deadline" in str(error)
     record = cloud.record(boot)
-    assert record and record.vm_state == "error" and "spawn on node" in record.fault["message"]
+    assert record and record.vm_state == "error" and record.fault and "spawn on node" in record.fault["message"]
     assert cloud.claim(boot) is None
     assert await cloud.leaks() == []

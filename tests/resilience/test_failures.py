@@ -27,7 +27,7 @@ async def test_a_hopeless_failure_is_neither_retried_nor_moved(cloud: Cloud) -> 
     assert "injected at spawn" in str(await cloud.end(boot))
     assert (cloud.faults.ran.count("spawn"), cloud.faults.ran.count("claim_host")) == (1, 1)
     record = cloud.record(boot)
-    assert record and record.vm_state == "error" and "spawn on node" in record.fault["message"]
+    assert record and record.vm_state == "error" and record.fault and "spawn on node" in record.fault["message"]
 
 
 async def test_a_host_that_cannot_is_left_and_both_hosts_are_shown(cloud: Cloud, tenants: Tenants) -> None:

@@ -6,7 +6,6 @@ import json
 import signal
 import uuid
 
-import httpx
 import pytest
 
 from infra.settings import Settings
@@ -27,7 +26,9 @@ async def test_the_same_key_is_one_server_even_when_the_first_caller_died(real: 
     await asyncio.sleep(0.05)
     writer.transport.abort()  # nobody waits for the answer
     answers = [
-        await real.ask("POST", "/servers", content=body, headers={"Idempotency-Key": key, "Content-Type": "application/json"})
+        await real.ask(
+            "POST", "/servers", content=body, headers={"Idempotency-Key": key, "Content-Type": "application/json"}
+        )
         for _ in range(2)
     ]
     assert {answer.status_code for answer in answers} == {202}
@@ -139,5 +140,3 @@ async def test_a_failed_build_is_retried_from_the_command_line(real: Processes) 
     server = await real.settled(server_id)
     assert (server["status"], server["name"]) == ("ACTIVE", "again")
     await real.delete(server_id)
-    with contextlib.suppress(httpx.HTTPError):
-        await real.tenants.http.aclose()

@@ -23,7 +23,7 @@ from workers.compute import compute_worker
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 TIMED_OUT = (EventType.EVENT_TYPE_ACTIVITY_TASK_TIMED_OUT, EventType.EVENT_TYPE_WORKFLOW_TASK_TIMED_OUT)
-SPAWN_S = 0.25
+SPAWN_S = 0.4
 
 
 class Watched:
@@ -65,9 +65,9 @@ async def test_forty_builds_of_two_projects_on_a_host_that_starts_two(
     Attempt.move_to with `matching.enableFairness` of TEMPORAL_TUNING (without it the later project comes last)."""
     cloud.faults.arm()
     one, two = tenants.tenants
+    took: list[float] = []
+    first = [await post(tenants, one, n, took) for n in range(30)]
     async with two_at_once(cloud, extra) as watched:
-        took: list[float] = []
-        first = [await post(tenants, one, n, took) for n in range(30)]
         second = [await post(tenants, two, n, took) for n in range(10)]
         everyone = first + second
 

@@ -4,6 +4,7 @@ from typing import Any
 
 import httpx
 import pytest
+from temporalio.api.common.v1 import WorkflowExecution
 from temporalio.api.enums.v1 import EventType
 from temporalio.api.workflowservice.v1 import ResetWorkflowExecutionRequest
 from temporalio.client import WorkflowHandle
@@ -88,7 +89,7 @@ async def reset(cloud: Cloud, boot: WorkflowHandle[Any, Any], run_id: str, event
     await cloud.client.workflow_service.reset_workflow_execution(
         ResetWorkflowExecutionRequest(
             namespace=cloud.settings.temporal_namespace,
-            workflow_execution={"workflow_id": boot.id, "run_id": run_id},
+            workflow_execution=WorkflowExecution(workflow_id=boot.id, run_id=run_id),
             reason="test",
             workflow_task_finish_event_id=event_id,
             request_id=f"{run_id}-{event_id}",

@@ -56,7 +56,9 @@ async def test_histories_and_records_hold_no_secret_in_clear(cloud: Cloud) -> No
         with pytest.raises(Exception, match=r".") as refused:  # a client without the key can read nothing of it
             await handle.query("steps", result_type=list)
         assert found_in(str(refused.value).encode(), secrets) == []
-        stores = b"".join(f.read_bytes() for f in files(cloud.settings.state_dir) if ".db" in f.name or "sqlite" in f.name)
+        stores = b"".join(
+            f.read_bytes() for f in files(cloud.settings.state_dir) if ".db" in f.name or "sqlite" in f.name
+        )
         assert request.instance_id.encode() in stores or wanted.instance_id.encode() in stores
         assert found_in(stores, [PASSWORD, DATA, data]) == []
         assert found_in(stores, [cloud.token]) == []
