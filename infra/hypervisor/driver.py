@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import libvirt
+from temporalio.exceptions import CancelledError
 
 from infra import logs
 from infra.contracts.errors import hopeless, host_cannot
@@ -57,6 +58,9 @@ class Driver:
         with beating(heartbeat), self._turns.take(spec.instance_id), self.events.held(spec.instance_id):
             try:
                 return self._spawn(spec)
+            except CancelledError:
+                self._require_claim(spec)  # of a build that is over already there is nobody left to undo it
+                raise
             except libvirt.libvirtError as error:
                 if lost := _unreachable({(volume.host, volume.port) for volume in spec.volumes}):
                     raise LibvirtDown(f"the volume server at {lost} does not answer") from None

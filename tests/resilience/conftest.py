@@ -9,11 +9,11 @@ import pytest
 import pytest_asyncio
 
 from tests.chaos.cloud import Cloud as Tenants
+from tests.ports import free_offset
 from tests.resilience.host import Extra
 from tests.resilience.processes import Processes
 from tests.workflows import conftest as beside
 from tests.workflows.cloud import Cloud
-from tests.workflows.conftest import free_offset
 from workflows import delete_instance, operation, saga
 
 cloud, services = beside.cloud, beside.services
