@@ -77,6 +77,10 @@ class HostPaths:
             return beside
         return self._short() / f"{checked(instance_id)}.vnc"
 
+    def forget_sockets(self) -> None:
+        """Remove the sockets that lie below /run, when the host's guests are gone."""
+        shutil.rmtree(self._short(), ignore_errors=True)
+
     def _short(self) -> Path:
         return SHORT_ROOT / hashlib.sha256(str(self.root).encode()).hexdigest()[:10]
 

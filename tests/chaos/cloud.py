@@ -88,6 +88,8 @@ class Cloud:
             await self.sure(self.admin, "PUT", "identity", grant)
             quota = {"quota_set": {"instances": -1, "cores": -1, "ram": -1}}
             await self.sure(self.admin, "PUT", "compute", f"/v2.1/os-quota-sets/{project_id}", json=quota)
+            room = {"quota_set": {"volumes": -1, "gigabytes": -1}}
+            await self.sure(self.admin, "PUT", "volume", f"/v3/os-quota-sets/{project_id}", json=room)
             ports = {"quota": {"port": -1}}
             await self.sure(self.admin, "PUT", "network", f"/v2.0/quotas/{project_id}", json=ports)
             self.tenants.append(Tenant(name, f"pw-{name}", self.settings))
@@ -117,7 +119,7 @@ class Cloud:
         """PID of every process that may be killed, by its name."""
         found = {}
         for file in self.settings.run_dir.glob("*.pid"):
-            if file.stem.startswith(("supervis", "nbd")):
+            if file.stem.startswith("supervis"):
                 continue
             try:
                 found[file.stem] = int(file.read_text().split()[0])

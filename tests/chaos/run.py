@@ -23,8 +23,9 @@ from tests.ports import free_offset
 ROOT = Path(__file__).resolve().parents[2]
 KILONOVA = ROOT / ".venv" / "bin" / "kilonova"
 STEPS = (
-    "validate_token", "create_record", "claim_host", "fetch_flavor", "fetch_to_host", "plug_ports", "spawn",
-    "mark_active", "begin_delete", "destroy", "remove_disk", "unplug_ports", "release_host", "finish_delete",
+    "validate_token", "create_record", "claim_host", "fetch_flavor", "fetch_to_host", "plug_ports", "attach_volumes",
+    "spawn", "mark_active", "begin_delete", "destroy", "remove_disk", "unplug_ports", "detach_volumes", "release_host",
+    "finish_delete",
 )  # fmt: skip
 SETTLE_S = 240
 DRIVER = os.environ.get("CHAOS_DRIVER", "test")
@@ -55,6 +56,8 @@ class Chaos:
         want = Wanted(tenant, f"chaos-{uuid.UUID(int=self.dice.getrandbits(128))}")
         networks: Any = [{"uuid": self.cloud.network}] if self.dice.random() < 0.7 else "none"
         server = {"name": want.key[:20], "imageRef": self.cloud.image, "flavorRef": "chaos", "networks": networks}
+        if self.dice.random() < 0.25:
+            server["block_device_mapping_v2"] = self._with_volume()
         headers = {"Idempotency-Key": want.key}
         for _ in range(1 + (self.dice.random() < 0.2)):  # some clients send the same request twice
             answer = await self.cloud.sure(
@@ -70,6 +73,17 @@ class Chaos:
             self.refused += answer.status_code != 202
         if want.server_id:
             self.wanted.append(want)
+
+    def _with_volume(self) -> list[dict[str, Any]]:
+        """The image's disk, and a blank volume that lives as long as the server."""
+        root = {"uuid": self.cloud.image, "source_type": "image", "destination_type": "local", "boot_index": 0}
+        blank = {"source_type": "blank", "destination_type": "volume", "volume_size": 1, "boot_index": -1}
+        return [root | {"delete_on_termination": True}, blank | {"delete_on_termination": True}]
+
+    async def orphaned_volumes(self) -> int:
+        """Volumes that no server holds any more; every one was made for a server, to go with it."""
+        found = await self.cloud.sure(self.cloud.admin, "GET", "volume", "/v3/volumes/detail?all_tenants=1")
+        return sum(not volume["attachments"] for volume in found.json()["volumes"])
 
     async def delete(self, want: Wanted) -> None:
         want.deleted = True
@@ -163,9 +177,11 @@ async def chaos(cloud: Cloud, seed: int, seconds: float, env: dict[str, str]) ->
     counts = await storm.settle()
     await asyncio.sleep(15)  # the hosts' own reconciliation after the last kill
     leaked, doubled, details = await asyncio.to_thread(leaks, env)
+    orphans = await storm.orphaned_volumes()
+    leaked += orphans
     print(f"killed with -9: {sum(storm.kills.values())} ({dict(sorted(storm.kills.items()))})")
     if leaked or doubled:
-        print(details)
+        print(f"{orphans} volumes without a server; {details}")
     doubled += storm.doubled
     stuck = counts["stuck"] + counts["bare"]
     print(f"{counts['gone']} deleted, {storm.refused} refused; seed {seed}")

@@ -16,7 +16,7 @@ from tests.workflows import conftest as beside
 from tests.workflows.cloud import Cloud
 from workflows import delete_instance, operation, saga
 
-cloud, services = beside.cloud, beside.services
+cloud, services, tidy = beside.cloud, beside.services, beside.tidy
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

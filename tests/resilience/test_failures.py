@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from infra.temporal import server_workflow_id
 from tests.chaos.cloud import Cloud as Tenants
 from tests.chaos.cloud import Tenant
 from tests.resilience.processes import until
@@ -68,3 +69,5 @@ async def test_no_valid_host_counts_per_filter_and_names_hosts_to_admins_only(cl
     assert "node1" not in str(seen)
     assert "node1 failed RamFilter" in (await until(lambda: fault(tenants.admin)))["details"]
     await tenants.sure(owner, "DELETE", "compute", path)
+    handle = cloud.client.get_workflow_handle(server_workflow_id(path.rpartition("/")[2]))
+    await cloud.end(handle)

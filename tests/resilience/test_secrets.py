@@ -26,7 +26,7 @@ def found_in(raw: bytes, secrets: list[str]) -> list[str]:
     return found
 
 
-def test_the_search_finds_what_is_there() -> None:
+async def test_the_search_finds_what_is_there() -> None:
     for before in ("", "x", "xy"):
         raw = base64.b64encode(f"{before}{PASSWORD} and more".encode())
         assert found_in(raw, [PASSWORD]) == [PASSWORD]

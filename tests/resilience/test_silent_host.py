@@ -83,7 +83,7 @@ async def test_a_claim_that_moves_while_the_guest_starts_is_noticed(
     cloud: Cloud, extra: Extra, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Mechanism: the second look of Driver._let_run, after a start that took long (a host that was stopped in it)."""
-    monkeypatch.setattr(drivers, "CLAIM_AGE_S", 0.5)
+    monkeypatch.setattr(drivers, "CLAIM_AGE_S", 0.0)
     wanted = cloud.request()
     boot = await cloud.boot(wanted)
     await extra.claimed(boot)

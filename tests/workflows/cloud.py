@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from sqlmodel import select
 from temporalio.api.enums.v1 import EventType
 from temporalio.client import Client, WorkflowHandle
 from temporalio.worker import Worker
@@ -281,6 +282,15 @@ class Cloud:
             **{f"{h}.{k}": len(getattr(f, k)) for h, f in world.hosts.items() for k in ("domains", "instance_dirs")},
             "volumes": self.volumes(),
         }
+
+    async def clear(self) -> None:
+        """Delete every server that there still is."""
+        with self.database.read() as session:
+            live = session.exec(select(Instance.id).where(Instance.vm_state != "deleted")).all()
+        for instance_id in live:
+            handle = self.client.get_workflow_handle(server_workflow_id(instance_id))
+            await self.delete(handle)
+            await self.end(handle)
 
     def volumes(self) -> int:
         url = self.settings.url("volume", "/v3/volumes/detail?all_tenants=1")

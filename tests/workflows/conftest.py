@@ -25,3 +25,14 @@ async def cloud(services: Services) -> AsyncIterator[Cloud]:
     cloud.prepare()
     async with cloud.workers():
         yield cloud
+
+
+@pytest_asyncio.fixture(autouse=True, loop_scope="session")
+async def tidy(request: pytest.FixtureRequest) -> AsyncIterator[None]:
+    """What a failed test holds would hold up the workers' end, and its servers would fail the tests after it."""
+    yield
+    if "cloud" in request.fixturenames:
+        cloud: Cloud = request.getfixturevalue("cloud")
+        cloud.faults.release.set()
+        cloud.faults.arm()
+        await cloud.clear()

@@ -7,6 +7,7 @@ import subprocess
 import time
 from pathlib import Path
 
+from infra.hypervisor.paths import HostPaths
 from infra.settings import Settings
 from workers import libvirtd, procfs, supervisor
 from workers.cli.screen import out
@@ -59,6 +60,9 @@ def remove_host_state(settings: Settings) -> list[str]:
     if layout and layout.netns and layout.netns_made:
         left += _remove_namespace(settings, layout)
     libvirtd.forget_run_dir(settings)
+    if layout:
+        for host in layout.hosts:
+            HostPaths(host_settings(settings, layout, host)).forget_sockets()
     with contextlib.suppress(OSError):
         Path("/run/kilonova").rmdir()
     left += _remaining_processes(settings)
