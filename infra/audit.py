@@ -1,7 +1,7 @@
 """The comparison behind `kilonova leaks`: records against claims, hosts, ports, attachments and workflows."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, ClassVar
@@ -16,6 +16,7 @@ from infra import logs
 from infra.contracts.audit import AuditReport, Finding
 from infra.contracts.hypervisor import HostFacts, HostRef, InstanceRef
 from infra.contracts.requests import DeleteRequest, Fault, Requester
+from infra.contracts.volume import GOES_WITH_IT, MADE_FOR
 from infra.database import Database
 from infra.openstack import NETWORK, VOLUME
 from infra.tables.compute import Allocation, ConsoleToken, Instance, now
@@ -34,13 +35,15 @@ class World:
     hosts: dict[str, HostFacts] = field(default_factory=dict)
     ports: dict[str, str] = field(default_factory=dict)  # port id -> server id
     attachments: dict[str, str] = field(default_factory=dict)  # attachment id -> server id
+    volumes: dict[str, str] = field(default_factory=dict)  # id of a volume to go with its server -> server id
     consoles: set[str] = field(default_factory=set)  # server ids with a console token
     unreachable: list[str] = field(default_factory=list)
 
 
 class Auditor:
     KINDS: ClassVar[tuple[str, ...]] = (
-        "stuck", "lost", "doubled", "allocation", "domain", "disk", "host_port", "port", "attachment", "console_token",
+        "stuck", "lost", "doubled", "allocation", "domain", "disk", "host_port", "port", "attachment", "volume",
+        "console_token",
     )  # fmt: skip
 
     def __init__(self, client: Client, database: Database, session: Session, up_hosts: Callable[[], list[str]]) -> None:
@@ -92,8 +95,32 @@ class Auditor:
     def _read_services(self, world: World) -> None:
         ports = self._get(NETWORK, "/v2.0/ports?fields=id&fields=device_id&fields=device_owner").get("ports", [])
         world.ports = {p["id"]: p["device_id"] for p in ports if p["device_owner"].startswith("compute:")}
-        found = self._get(VOLUME, "/attachments?all_tenants=1", microversion="3.44").get("attachments", [])
+        found = self._pages("/attachments", "attachments")
         world.attachments = {a["id"]: a.get("instance") or a.get("instance_uuid") or "" for a in found}
+        made = [
+            v for v in self._pages("/volumes/detail", "volumes") if MADE_FOR in v["metadata"] and not v["attachments"]
+        ]
+        launched = self._were_launched({volume["metadata"][MADE_FOR] for volume in made})
+        world.volumes = {
+            volume["id"]: volume["metadata"][MADE_FOR]
+            for volume in made
+            if volume["metadata"].get(GOES_WITH_IT) == "True" or volume["metadata"][MADE_FOR] not in launched
+        }
+
+    def _pages(self, path: str, kind: str) -> Iterator[dict[str, Any]]:
+        """Everything of every project; the service gives at most so many at once."""
+        page = [""]
+        while page:
+            marker = page[-1] and f"&marker={page[-1]}"
+            found = self._get(VOLUME, f"{path}?all_tenants=1{marker}", microversion="3.44")[kind]
+            yield from found
+            page = [thing["id"] for thing in found]
+
+    def _were_launched(self, ids: set[str]) -> set[str]:
+        """Those whose build was good once: a volume that is to outlive its server belongs to the tenant since then."""
+        with self._db.read() as session:
+            wanted = select(Instance.id).where(col(Instance.id).in_(ids), col(Instance.launched_at).is_not(None))
+            return set(session.exec(wanted).all())
 
     def _get(self, service: str, path: str, **kwargs: Any) -> dict[str, Any]:
         where = {"service_type": service, "interface": "internal"}
@@ -140,6 +167,8 @@ class Auditor:
                 await asyncio.to_thread(self._delete, NETWORK, f"/v2.0/ports/{finding.what}")
             elif finding.kind == "attachment":
                 await asyncio.to_thread(self._delete, VOLUME, f"/attachments/{finding.what}", microversion="3.44")
+            elif finding.kind == "volume":
+                await asyncio.to_thread(self._delete, VOLUME, f"/volumes/{finding.what}", microversion="3.44")
             elif finding.kind == "stuck":
                 await self._abandon(world.live[finding.instance_id])
             else:
@@ -206,7 +235,7 @@ def _compare(world: World) -> list[Finding]:
     for instance_id, claim in world.claims.items():
         if instance_id not in keeps:
             add("allocation", instance_id, claim.host)
-    for kind, held in (("port", world.ports), ("attachment", world.attachments)):
+    for kind, held in (("port", world.ports), ("attachment", world.attachments), ("volume", world.volumes)):
         for what, instance_id in held.items():
             if instance_id not in keeps:
                 add(kind, instance_id, what=what)

@@ -4,6 +4,9 @@ from pydantic import BaseModel
 
 from infra.contracts.step import Done
 
+MADE_FOR, GOES_WITH_IT = "kilonova:made_for", "kilonova:delete_on_termination"
+"""Metadata of a volume that a build made: its server's id; whether it is to go with the server."""
+
 
 class VolumeRequest(BaseModel):
     """One volume. Ids are chosen beforehand: uuid5(instance_id, "volume/<n>") and uuid5(…, "attachment/<n>")."""

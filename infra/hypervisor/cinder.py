@@ -7,7 +7,7 @@ from typing import Any
 from keystoneauth1.session import Session
 
 from infra.contracts.errors import hopeless
-from infra.contracts.volume import VolumeRequest, VolumesOnHost
+from infra.contracts.volume import GOES_WITH_IT, MADE_FOR, VolumeRequest, VolumesOnHost
 from infra.hypervisor.rest import Service, Unexpected, words
 from infra.openstack import VOLUME
 from infra.settings import Settings
@@ -31,6 +31,7 @@ class Volumes:
     def ensure(self, want: VolumesOnHost, request: VolumeRequest) -> None:
         """Make the volume under its chosen id; one that exists already stays."""
         body: Body = {"id": request.volume_id, "project_id": want.project_id, "size": request.size_gb or None}
+        body["metadata"] = {MADE_FOR: want.instance_id, GOES_WITH_IT: str(request.delete_on_termination)}
         sources = {
             "imageRef": request.image_id,
             "snapshot_id": request.snapshot_id,

@@ -11,6 +11,7 @@ import httpx
 
 from infra import credentials
 from infra.settings import Settings
+from tests.postgres import Server
 
 UNSURE = (httpx.HTTPError, OSError)
 
@@ -39,6 +40,7 @@ class Tenant:
 class Cloud:
     state_dir: Path
     offset: int
+    database: Server | None = None
     settings: Settings = field(init=False)
     tenants: list[Tenant] = field(default_factory=list)
     image: str = ""
@@ -125,6 +127,8 @@ class Cloud:
                 found[file.stem] = int(file.read_text().split()[0])
             except (OSError, ValueError, IndexError):
                 continue
+        if self.database:
+            found["postgresql"] = self.database.pid
         return found
 
     def kill(self, name: str) -> bool:

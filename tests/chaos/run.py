@@ -1,7 +1,8 @@
 """`make chaos`: boots and deletes from several projects while processes are killed with -9, at random and at each step.
 
 Settings (environment): CHAOS_SECONDS (180), CHAOS_HOSTS (3), CHAOS_TENANTS (3), CHAOS_SEED (random, printed),
-CHAOS_DRIVER (test; `qemu` boots real guests on one host), CHAOS_KEEP (copy the state directory there).
+CHAOS_DRIVER (test; `qemu` boots real guests on one host), CHAOS_DATABASE (`postgresql`: every store on a server that
+is killed, too), CHAOS_KEEP (copy the state directory there).
 The last line counts; exit status 0 when nothing is stuck, lost, doubled or leaked."""
 
 import asyncio
@@ -13,12 +14,14 @@ import tempfile
 import time
 import uuid
 from collections import Counter
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tests.chaos.cloud import Cloud, Tenant
 from tests.ports import free_offset
+from tests.postgres import Server
 
 ROOT = Path(__file__).resolve().parents[2]
 KILONOVA = ROOT / ".venv" / "bin" / "kilonova"
@@ -29,6 +32,7 @@ STEPS = (
 )  # fmt: skip
 SETTLE_S = 240
 DRIVER = os.environ.get("CHAOS_DRIVER", "test")
+DATABASE = os.environ.get("CHAOS_DATABASE", "sqlite")
 
 
 @dataclass
@@ -196,8 +200,9 @@ def main() -> int:
     seed = int(os.environ.get("CHAOS_SEED") or random.SystemRandom().randrange(10**6))
     seconds = float(os.environ.get("CHAOS_SECONDS", "180"))
     hosts, offset = "1" if DRIVER == "qemu" else os.environ.get("CHAOS_HOSTS", "3"), free_offset()
-    print(f"seed {seed}, {seconds:.0f} s, {hosts} hosts, driver {DRIVER}", flush=True)
-    with tempfile.TemporaryDirectory(prefix="kilonova-chaos-") as scratch:
+    print(f"seed {seed}, {seconds:.0f} s, {hosts} hosts, driver {DRIVER}, {DATABASE}", flush=True)
+    with ExitStack() as stack:
+        scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="kilonova-chaos-"))
         env = {
             **os.environ,
             "KILONOVA_STATE_DIR": scratch,
@@ -205,10 +210,15 @@ def main() -> int:
             "KILONOVA_FAILPOINTS": "1",
             "KILONOVA_HOST_DOWN_AFTER_S": "15",
         }
+        server = None
+        if DATABASE == "postgresql":
+            server = Server(5432 + offset)
+            stack.callback(server.stop)
+            env["KILONOVA_DATABASE_URL"] = server.databases()
         up = [KILONOVA, "up", "--hosts", hosts, "--driver", DRIVER]
         subprocess.run(up if DRIVER == "qemu" else [*up, "--no-image"], env=env, check=True)
         try:
-            return asyncio.run(chaos(Cloud(Path(scratch), offset), seed, seconds, env))
+            return asyncio.run(chaos(Cloud(Path(scratch), offset, server), seed, seconds, env))
         finally:
             if keep := os.environ.get("CHAOS_KEEP"):
                 subprocess.run(["cp", "-r", scratch, keep], check=False)

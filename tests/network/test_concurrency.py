@@ -16,7 +16,7 @@ import httpx
 import pytest
 
 from tests.network.conftest import HTTP, Api, Cloud, free_port
-from tests.network.postgres import postgres
+from tests.postgres import postgres
 
 
 @dataclass
@@ -49,7 +49,7 @@ def race(cloud: Cloud, request: pytest.FixtureRequest, tmp_path_factory: pytest.
     }
     with ExitStack() as stack:
         if request.param == "postgresql":
-            environment["KILONOVA_DATABASE_URL"] = stack.enter_context(postgres(free_port()))
+            environment["KILONOVA_DATABASE_URL"] = stack.enter_context(postgres(free_port())).databases()
         ports = [free_port(), free_port()]
         for port in ports:
             command = [sys.executable, "-m", "tests.network.serve", str(port)]

@@ -16,6 +16,7 @@ import pytest
 from infra.audit import Auditor
 from infra.contracts.network import PortRequest
 from infra.contracts.requests import BootRequest
+from infra.contracts.volume import GOES_WITH_IT, MADE_FOR
 from infra.tables.compute import Allocation, ConsoleToken, now
 from tests.resilience.host import NAME, Extra
 from tests.resilience.processes import ROOT
@@ -68,12 +69,14 @@ async def guest(cloud: Cloud, extra: Extra, request: BootRequest) -> None:
 
 def things(cloud: Cloud) -> dict[str, str]:
     """What hangs on servers that do not exist; kind → server's id."""
-    ids = {kind: str(uuid.uuid4()) for kind in ("allocation", "disk", "port", "attachment", "console_token")}
+    ids = {kind: str(uuid.uuid4()) for kind in ("allocation", "disk", "port", "attachment", "volume", "console_token")}
     claim(cloud, ids["allocation"], "node1")
     cloud.hosts["node1"].driver._paths.make_instance(ids["disk"])
     owned = {"network_id": cloud.network, "device_id": ids["port"], "device_owner": "compute:nova"}
     cloud.post("network", "/v2.0/ports", {"port": owned})
     volume = cloud.post("volume", "/v3/volumes", {"volume": {"size": 1, "name": "planted"}})["volume"]
+    marks = {MADE_FOR: ids["volume"], GOES_WITH_IT: "True"}
+    cloud.post("volume", "/v3/volumes", {"volume": {"size": 1, "name": "orphan", "metadata": marks}})
     attachment = {"instance_uuid": ids["attachment"], "volume_uuid": volume["id"]}
     asked = {"OpenStack-API-Version": "volume 3.44", "X-Auth-Token": cloud.token}
     url = cloud.settings.url("volume", "/v3/attachments")

@@ -5,21 +5,16 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.network.postgres import postgres
 from tests.ports import free_offset
+from tests.postgres import postgres
 
 ROOT = Path(__file__).resolve().parents[2]
 SOME = "run_twice or fail_before or host_that_cannot or delete_at_any"
 
 
 def test_builds_and_deletes_hold_on_postgresql() -> None:
-    port = 5432 + free_offset()
-    with postgres(port) as url:
-        server = url.rsplit("/", 1)[0]
-        psql = ["psql", server.replace("+psycopg", "") + "/postgres", "-q"]
-        for service in ("identity", "image", "network", "volume", "compute"):
-            subprocess.run([*psql, "-c", f"CREATE DATABASE kilonova_{service}"], check=True)
-        env = {**os.environ, "KILONOVA_DATABASE_URL": f"{server}/kilonova_{{service}}"}
+    with postgres(5432 + free_offset()) as server:
+        env = {**os.environ, "KILONOVA_DATABASE_URL": server.databases()}
         invariants = "tests/workflows/test_boot_instance.py"
         command = [sys.executable, "-m", "pytest", "-q", "-x", invariants, "-k", SOME, "-p", "no:cacheprovider"]
         done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=280)
