@@ -1,11 +1,13 @@
 """The comparison behind `kilonova leaks`: records against claims, hosts, ports, attachments and workflows."""
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, ClassVar
 
+from keystoneauth1.exceptions import EndpointNotFound
 from keystoneauth1.session import Session
 from sqlmodel import col, select
 from temporalio.client import Client, WorkflowExecutionStatus
@@ -18,7 +20,7 @@ from infra.contracts.hypervisor import HostFacts, HostRef, InstanceRef
 from infra.contracts.requests import DeleteRequest, Fault, Requester
 from infra.contracts.volume import GOES_WITH_IT, MADE_FOR
 from infra.database import Database
-from infra.openstack import NETWORK, VOLUME
+from infra.openstack import NETWORK, VOLUME, found_as
 from infra.tables.compute import Allocation, ConsoleToken, Instance, now
 from infra.temporal import CONTROL_QUEUE, compute_queue, server_workflow_id
 
@@ -46,8 +48,11 @@ class Auditor:
         "console_token",
     )  # fmt: skip
 
-    def __init__(self, client: Client, database: Database, session: Session, up_hosts: Callable[[], list[str]]) -> None:
-        self._client, self._db, self._session, self._up_hosts = client, database, session, up_hosts
+    def __init__(
+        self, client: Client, database: Database, session: Session, region: str, up_hosts: Callable[[], list[str]]
+    ) -> None:
+        self._client, self._db, self._session, self._region = client, database, session, region
+        self._up_hosts = up_hosts
 
     async def audit(self, *, repair: bool, heartbeat: Callable[..., None]) -> AuditReport:
         first = _compare(await self._look())
@@ -95,6 +100,10 @@ class Auditor:
     def _read_services(self, world: World) -> None:
         ports = self._get(NETWORK, "/v2.0/ports?fields=id&fields=device_id&fields=device_owner").get("ports", [])
         world.ports = {p["id"]: p["device_id"] for p in ports if p["device_owner"].startswith("compute:")}
+        with contextlib.suppress(EndpointNotFound):  # a cloud may have no volume service
+            self._read_volumes(world)
+
+    def _read_volumes(self, world: World) -> None:
         found = self._pages("/attachments", "attachments")
         world.attachments = {a["id"]: a.get("instance") or a.get("instance_uuid") or "" for a in found}
         made = [
@@ -123,7 +132,7 @@ class Auditor:
             return set(session.exec(wanted).all())
 
     def _get(self, service: str, path: str, **kwargs: Any) -> dict[str, Any]:
-        where = {"service_type": service, "interface": "internal"}
+        where = found_as(service, self._region)
         answer: dict[str, Any] = self._session.get(path, endpoint_filter=where, **kwargs).json()
         return answer
 
@@ -185,7 +194,7 @@ class Auditor:
                 session.delete(row)
 
     def _delete(self, service: str, path: str, **kwargs: Any) -> None:
-        where = {"service_type": service, "interface": "internal"}
+        where = found_as(service, self._region)
         answer = self._session.delete(path, endpoint_filter=where, raise_exc=False, **kwargs)
         if answer.status_code >= 400 and answer.status_code != 404:
             raise RuntimeError(f"{service} answered {answer.status_code}")

@@ -53,7 +53,10 @@ class Database:
         self.url = url or known.url(service, state_dir)
         self.sqlite = self.url.startswith("sqlite")
         if self.sqlite:
-            Path(self.url.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+            file = Path(self.url.removeprefix("sqlite:///"))
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.touch(0o600)  # password hashes, names of exports; the files that SQLite puts beside it get its mode
+            file.chmod(0o600)
         self.engine: Engine = create_engine(
             self.url,
             pool_size=known.database_pool_size,

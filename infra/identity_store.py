@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from sqlalchemy import select, update
 from sqlmodel import Session, col
@@ -28,8 +27,6 @@ class IdentityStore:
     def open(self) -> None:
         self.db.wait_ready()
         self.db.migrate()
-        if self.db.sqlite:  # password hashes are nobody else's business
-            Path(self.db.url.removeprefix("sqlite:///")).chmod(0o600)
 
     def revision(self) -> tuple[int, int]:
         with self.db.engine.connect() as connection:

@@ -14,6 +14,11 @@ IMAGE, NETWORK, VOLUME, COMPUTE = "image", "network", "block-storage", "compute"
 """Service types as the catalog names them; keystoneauth1 knows their older aliases."""
 
 
+def found_as(service_type: str, region: str) -> dict[str, Any]:
+    """keystoneauth1's `endpoint_filter`; a catalog without internal endpoints has public ones."""
+    return {"service_type": service_type, "interface": ["internal", "public"], "region_name": region}
+
+
 def service_session(settings: Settings) -> ks_session.Session:
     """Session of this process's own service user (seed step 20: compute takes its own token)."""
     auth = v3.Password(
@@ -35,14 +40,14 @@ class UserClient:
         body = {"token": {"catalog": facts.catalog, "user": {"id": facts.user_id}, "methods": ["token"]}}
         info = access.AccessInfoV3(body=body, auth_token=token)
         self._auth = AccessInfoPlugin(info, auth_url=settings.identity_url)
-        self._session = transport
+        self._session, self._region = transport, settings.region
 
     def get(self, service_type: str, path: str, **kwargs: Any) -> Any:
-        """GET `path` below the service's internal endpoint; the response, whatever its status."""
+        """GET `path` below the service's endpoint; the response, whatever its status."""
         return self._session.get(
             path,
             auth=self._auth,
-            endpoint_filter={"service_type": service_type, "interface": "internal"},
+            endpoint_filter=found_as(service_type, self._region),
             raise_exc=False,
             **kwargs,
         )

@@ -39,7 +39,7 @@ def data_converter(settings: Settings) -> DataConverter:
 
 
 async def connect(settings: Settings, *, metrics_port: int | None = None, patience_s: float = 30.0) -> Client:
-    """A client, once Temporal answers; the last error after `patience_s`. At most one `metrics_port` a process."""
+    """A client, once Temporal answers; ConnectionError after `patience_s`. At most one `metrics_port` a process."""
     runtime = None
     if metrics_port:
         prometheus = PrometheusConfig(
@@ -59,7 +59,7 @@ async def connect(settings: Settings, *, metrics_port: int | None = None, patien
             )
         except (RPCError, RuntimeError):
             if time.monotonic() > end:
-                raise
+                raise ConnectionError(f"Temporal does not answer at {settings.temporal}.") from None
             await asyncio.sleep(0.2)
 
 

@@ -77,7 +77,7 @@ def control_activities(settings: Settings, database: Database, client: Client) -
         Instance(Records(database, KeyRing.load(settings.codec_keys))),
         Placement(scheduler),
         Services(Leftovers(settings, session)),
-        Audit(Auditor(client, database, session, scheduler.up_hosts)),
+        Audit(Auditor(client, database, session, settings.region, scheduler.up_hosts)),
     )
 
 

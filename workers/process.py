@@ -32,6 +32,7 @@ class Spec:
     on_stop: list[str] = field(default_factory=list)
     ports: dict[str, int] = field(default_factory=dict)
     stop_grace_s: float = 8.0
+    umask: int = 0o022  # not the one of whoever typed `up`: QEMU and dnsmasq, other users, read some of what we write
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,7 @@ class Process:
                 env={**place.env, **spec.env, MARK: place.mark(spec.name)},
                 start_new_session=True,
                 cwd="/",
+                umask=spec.umask,
             )
         finally:
             os.close(log)

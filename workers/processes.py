@@ -14,6 +14,7 @@ from workers.process import Spec
 
 KEPT_ENVIRONMENT = ("PATH", "HOME", "USER", "LANG", "LC_ALL", "TZ", "TMPDIR", "SSL_CERT_FILE")
 """Besides KILONOVA_*: no OS_* of a sourced openrc, no proxy that would catch calls to the cloud's own services."""
+HAVE_A_STORE = ("api-services", "api-compute", "worker-control")
 SEARCH_ATTRIBUTES = ("ServerId", "ProjectId", "HostName", "RequestId")
 TEMPORAL_TUNING = (  # one history shard is read 20 times a second by default, and timers are a second coarse
     "history.transferProcessorMaxPollRPS=2000",
@@ -29,7 +30,9 @@ TEMPORAL_TUNING = (  # one history shard is read 20 times a second by default, a
 
 def build_plan(settings: Settings, layout: Layout) -> Plan:
     env = {name: os.environ[name] for name in KEPT_ENVIRONMENT if name in os.environ}
-    env |= {name: value for name, value in os.environ.items() if name.startswith("KILONOVA_")}
+    ours = {name: value for name, value in os.environ.items() if name.startswith("KILONOVA_")}
+    stores = {name: ours.pop(name) for name in list(ours) if name.startswith("KILONOVA_DATABASE_")}
+    env |= ours
     env |= {"KILONOVA_STATE_DIR": str(settings.state_dir), "KILONOVA_PORT_OFFSET": str(settings.port_offset)}
     env |= {"KILONOVA_NETNS": layout.netns, "PYTHONUNBUFFERED": "1"}
     env.setdefault("PATH", os.defpath)
@@ -37,6 +40,9 @@ def build_plan(settings: Settings, layout: Layout) -> Plan:
     specs += _network_side(settings, layout)
     for host in layout.hosts:
         specs += _compute_host(settings, layout, host)
+    for spec in specs:  # nothing that runs on a compute host may know where the stores are
+        if spec.name in HAVE_A_STORE:
+            spec.env.update(stores)
     names = {spec.name for spec in specs}
     for spec in specs:  # what is switched off cannot be waited for
         spec.after[:] = [name for name in spec.after if name in names]
@@ -70,7 +76,7 @@ def _temporal(settings: Settings) -> list[Spec]:
         argv += ["--search-attribute", f"{name}=Keyword"]
     probe = Probe("http", f"{temporal_ui(settings)}/api/v1/namespaces/{settings.temporal_namespace}", "namespaceInfo")
     ports = {"grpc": settings.port("temporal"), "ui": ui}
-    return [Spec("temporal", argv, probe=probe, ports=ports)]
+    return [Spec("temporal", argv, probe=probe, ports=ports, umask=0o077)]
 
 
 def temporal_ui(settings: Settings) -> str:

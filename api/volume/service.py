@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Annotated
 
 from fastapi import Depends, FastAPI, Request
@@ -46,8 +45,6 @@ class VolumeService:
     def start(self) -> None:
         self.db.wait_ready()
         self.db.migrate()
-        if self.db.sqlite:  # the names of exports are secrets
-            Path(self.db.url.removeprefix("sqlite:///")).chmod(0o600)
         self.files.remove_parts()
         self.jobs.start()
         self.exports.start()

@@ -110,3 +110,17 @@ def test_a_cloud_of_two_hosts_from_up_to_down(shell: Shell) -> None:
     assert not any(procfs.alive(pid) for pid in pids.values())
     assert not list((shell.state_dir / "run").glob("*.pid"))
     assert (shell.state_dir / "credentials.json").exists()
+
+
+def test_what_cannot_be_asked_is_said_in_a_line(tmp_path: Path) -> None:
+    """No cloud there, nobody's password, no such server: exit status 2, words, no traceback."""
+    shell = Shell(tmp_path)
+    for command, words in (
+        (("leaks",), "Temporal does not answer at"),
+        (("build", "replay", "server"), "Temporal does not answer at"),
+        (("build", "retry", "server"), "source an openrc first"),
+        (("build", "watch", "server"), "source an openrc first"),
+    ):
+        done = shell(*command)
+        assert done.returncode == 2, command
+        assert words in done.stderr and "Traceback" not in done.stderr, done.stderr

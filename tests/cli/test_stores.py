@@ -8,6 +8,8 @@ import sys
 import threading
 from pathlib import Path
 
+from sqlalchemy import text
+
 from infra.database import Database
 
 DIE_AT_THE_FIFTH_TABLE = """
@@ -41,6 +43,16 @@ def test_a_migration_that_is_killed_leaves_nothing_half_made(tmp_path: Path) -> 
     assert tables(tmp_path, "network") == set()
     Database("network", state_dir=tmp_path).migrate()
     assert {"networks", "subnets", "ports"} <= tables(tmp_path, "network")
+
+
+def test_a_store_is_readable_by_its_owner_only(tmp_path: Path) -> None:
+    store = Database("identity", state_dir=tmp_path)
+    store.migrate()
+    with store.write() as session:
+        session.execute(text("UPDATE users SET enabled = 1"))
+        files = sorted((tmp_path / "db").glob("*.sqlite*"))
+        assert len(files) >= 3, "the store, its log and its index"
+        assert {file.stat().st_mode & 0o777 for file in files} == {0o600}
 
 
 def test_stores_of_one_process_migrate_at_once(tmp_path: Path) -> None:

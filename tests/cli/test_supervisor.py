@@ -7,11 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from infra.settings import Settings
 from tests.cli.conftest import Cloud, wait_for
 from workers import procfs, supervisor
+from workers.layout import Layout
 from workers.plan import Plan
 from workers.probes import Probe, http_answers
 from workers.process import Place, Process, Spec
+from workers.processes import build_plan
 
 
 def test_starts_in_order_each_as_session_leader(cloud: Cloud) -> None:
@@ -36,6 +39,31 @@ def test_restarts_what_is_killed(cloud: Cloud) -> None:
     assert cloud.unit("web")["restarts"] == 1
     assert not procfs.alive(orphan[0]), "what the dead process had started is gone before it is started anew"
     wait_for(lambda: http_answers(f"http://127.0.0.1:{cloud.port}/"))
+
+
+def test_the_umask_is_not_that_of_who_typed_up(tmp_path: Path) -> None:
+    place = Place(run=tmp_path, log=tmp_path, env=os.environ)
+    before = os.umask(0o077)
+    try:
+        started = [
+            Process.start(Spec("open", ["/bin/sh", "-c", "umask"]), place),
+            Process.start(Spec("closed", ["/bin/sh", "-c", "umask"], umask=0o077), place),
+        ]
+    finally:
+        os.umask(before)
+    wait_for(lambda: not any(procfs.alive(process.pid) for process in started))
+    assert (tmp_path / "open.log").read_text() == "0022\n"
+    assert (tmp_path / "closed.log").read_text() == "0077\n"
+
+
+def test_only_processes_with_a_store_are_told_where_it_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    url = "postgresql+psycopg://me:secret@db/kilonova_{service}"
+    monkeypatch.setenv("KILONOVA_DATABASE_URL", url)
+    plan = build_plan(Settings(state_dir=tmp_path), Layout(hosts=["node1", "node2"], driver="test"))
+    assert url not in plan.env.values()
+    told = {spec.name for spec in plan.specs if url in spec.env.values()}
+    assert told == {"api-services", "api-compute", "worker-control"}
+    assert {"worker-compute-node1", "worker-compute-node2"} <= {spec.name for spec in plan.specs}
 
 
 def test_backs_off_from_what_always_dies(cloud: Cloud) -> None:

@@ -10,7 +10,9 @@ from temporalio.exceptions import ApplicationError
 
 from infra.contracts.errors import HOPELESS, HOST_CANNOT
 from infra.contracts.network import PortRequest, PortsOnHost
+from infra.hostnet.models import PortFilter
 from infra.hostnet.network import HostNetwork
+from infra.hypervisor import neutron_filters
 from infra.hypervisor.filters import FilterPoll
 from infra.hypervisor.ports import PortPlugger
 from infra.settings import Settings
@@ -173,6 +175,44 @@ def test_plugged_and_filtered_on_the_host(cloud: Cloud, net: Net, networked: tup
     for _ in range(2):
         plugger.unplug(want, quiet)
         assert network.inventory().ports == {} and network.inventory().bridges == []
+
+
+def test_filters_from_neutrons_own_api_are_the_embedded_services(cloud: Cloud, net: Net, plugger: PortPlugger) -> None:
+    """One and the same service answers both ways: by its own route, and by Neutron's ports, groups and rules."""
+    api, call = plugger._ports._api, net.demo.call
+    front, back = (
+        call("network", "POST", "/v2.0/security-groups", {"security_group": {"name": name}})["security_group"]["id"]
+        for name in ("front", "back")
+    )
+    for rule in (
+        {"security_group_id": front, "protocol": "tcp", "port_range_min": 22, "port_range_max": 22},
+        {"security_group_id": front, "protocol": "icmp", "remote_ip_prefix": "10.0.0.0/8"},
+        {"security_group_id": back, "protocol": "udp", "remote_group_id": front},
+        {"security_group_id": back, "remote_group_id": back},
+    ):
+        body = {"direction": "ingress", "ethertype": "IPv4", **rule}
+        call("network", "POST", "/v2.0/security-group-rules", {"security_group_rule": body})
+    pair = [{"ip_address": "10.77.0.0/24"}]
+    plugger.plug(net.want(security_groups=[front, back]), quiet)
+    other = call(
+        "network",
+        "POST",
+        "/v2.0/ports",
+        {"port": {"network_id": net.network_id, "security_groups": [front], "allowed_address_pairs": pair}},
+    )["port"]
+    mine = neutron_filters.of_host(api, HOST)
+    theirs = api.ask("GET", "/kilonova/filters", params={"host": HOST}).json()["ports"]
+    remotes = [ip for port in mine for rule in port["rules"] for ip in rule["remote_ips"] or []]
+    assert {"10.0.0.0/8", "10.77.0.0/24", f"{other['fixed_ips'][0]['ip_address']}/32"} <= set(remotes)
+
+    def filters(ports: list[Any]) -> list[str]:
+        parsed = [PortFilter.model_validate(port) for port in ports]
+        return sorted(
+            repr((port.model_dump(exclude={"rules"}), sorted({repr(rule) for rule in port.rules}))) for port in parsed
+        )
+
+    assert filters(mine) == filters(theirs)
+    call("network", "DELETE", f"/v2.0/ports/{other['id']}")
 
 
 def test_missing_physical_network_is_this_hosts_failure(

@@ -17,10 +17,12 @@ from infra.audit import Auditor
 from infra.contracts.network import PortRequest
 from infra.contracts.requests import BootRequest
 from infra.contracts.volume import GOES_WITH_IT, MADE_FOR
+from infra.openstack import service_session
 from infra.tables.compute import Allocation, ConsoleToken, now
 from tests.resilience.host import NAME, Extra
 from tests.resilience.processes import ROOT
 from tests.workflows.cloud import Cloud, instance_of
+from workers.sign_in import as_service
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 KILONOVA = Path(sys.executable).with_name("kilonova")
@@ -129,6 +131,31 @@ async def test_a_planted_leak_of_each_kind_is_found_printed_and_mended(cloud: Cl
     assert set(expected) | {"lost", "doubled", "host_port"} == set(Auditor.KINDS)
     await cloud.delete(stuck)
     await cloud.end(stuck)
+
+
+async def test_a_cloud_without_a_volume_service_is_audited_too(cloud: Cloud) -> None:
+    """A real OpenStack may have none; its ports and hosts are compared all the same."""
+    url, asked = cloud.settings.identity_url, {"X-Auth-Token": cloud.token}
+    listed = httpx.get(f"{url}/services", headers=asked).json()["services"]
+    volumes = [service["id"] for service in listed if service["type"] in ("block-storage", "volumev3")]
+    assert len(volumes) == 2
+    owned = {"network_id": cloud.network, "device_id": str(uuid.uuid4()), "device_owner": "compute:nova"}
+    cloud.post("network", "/v2.0/ports", {"port": owned})
+
+    def switch(enabled: bool) -> None:
+        for service in volumes:
+            changed = httpx.patch(f"{url}/services/{service}", json={"service": {"enabled": enabled}}, headers=asked)
+            assert changed.status_code == 200, changed.text
+
+    switch(False)
+    try:
+        fresh = service_session(as_service(cloud.settings, "nova"))
+        auditor = Auditor(cloud.client, cloud.database, fresh, cloud.settings.region, cloud.scheduler.up_hosts)
+        report = await auditor.audit(repair=True, heartbeat=lambda *_: None)
+    finally:
+        switch(True)
+    assert [(f.kind, f.instance_id, f.repaired) for f in report.findings] == [("port", owned["device_id"], True)]
+    assert await cloud.leaks() == []
 
 
 async def test_lost_and_doubled_guests_are_found_and_only_what_is_safe_is_mended(cloud: Cloud, extra: Extra) -> None:

@@ -116,7 +116,7 @@ class Cloud:
         self.ops = Operations(client, settings, self.database)
         session = service_session(as_service(settings, "nova"))
         self.scheduler = Scheduler(self.database, settings)
-        self.auditor = Auditor(client, self.database, session, self.scheduler.up_hosts)
+        self.auditor = Auditor(client, self.database, session, settings.region, self.scheduler.up_hosts)
         self.hosts = {}
         for name in HOSTS:
             mine = as_service(settings.model_copy(update={"host": name}), "compute")

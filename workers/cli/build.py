@@ -3,14 +3,18 @@
 import asyncio
 import logging
 import os
+import re
 import time
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import typer
 from rich.console import Console
 from rich.markup import escape
+
+from workers.cli.asking import CannotAsk, plainly
 
 app = typer.Typer(help="Watch, retry, resume and replay builds.", no_args_is_help=True)
 console = Console()
@@ -30,18 +34,24 @@ class Cloud:
 
         known = settings()
         mine = os.environ.get("OS_USERNAME")
+        made = credentials.load(known.state_dir)
+        if not mine and "admin" not in made:
+            raise CannotAsk(f"There is no admin's password in {known.state_dir}: source an openrc first.")
         auth = v3.Password(
             auth_url=os.environ.get("OS_AUTH_URL") or known.identity_url,
             username=mine or "admin",
-            password=os.environ["OS_PASSWORD"] if mine else credentials.load(known.state_dir)["admin"],
+            password=os.environ["OS_PASSWORD"] if mine else made["admin"],
             project_name=os.environ.get("OS_PROJECT_NAME") if mine else "admin",
             user_domain_id="default",
             project_domain_id="default",
         )
         self._session = session.Session(auth=auth, timeout=30)
 
+    def _ask(self, method: str, path: str, **kwargs: Any) -> Any:
+        return self._session.request(path, method, endpoint_filter=COMPUTE, headers=NEWEST, raise_exc=False, **kwargs)
+
     def call(self, method: str, path: str, **kwargs: Any) -> Any:
-        answer = self._session.request(path, method, endpoint_filter=COMPUTE, headers=NEWEST, raise_exc=False, **kwargs)
+        answer = self._ask(method, path, **kwargs)
         if answer.status_code >= 400:
             words = next(iter(answer.json().values())).get("message", answer.text)
             console.print(f"[red]{words}[/red]")
@@ -49,9 +59,12 @@ class Cloud:
         return answer.json() if answer.content else {}
 
     def server(self, name_or_id: str) -> dict[str, Any]:
-        everyone = {} if os.environ.get("OS_USERNAME") else {"all_tenants": "1"}
-        servers = self.call("GET", "/servers/detail", params=everyone)["servers"]
-        found = [server for server in servers if name_or_id in (server["id"], server["name"])]
+        by_id = self._ask("GET", f"/servers/{quote(name_or_id, safe='')}")
+        if by_id.status_code == 200:
+            return dict(by_id.json()["server"])
+        query = {"name": re.escape(name_or_id)} | ({} if os.environ.get("OS_USERNAME") else {"all_tenants": "1"})
+        servers = self.call("GET", "/servers/detail", params=query)["servers"]
+        found = [server for server in servers if server["name"] == name_or_id]
         if len(found) != 1:
             console.print(f"[red]{'No' if not found else 'More than one'} server is named {name_or_id}.[/red]")
             raise typer.Exit(1)
@@ -62,24 +75,33 @@ class Cloud:
 @app.command()
 def retry(server: str) -> None:
     """Run a failed build again: same id, name and request; a parked one goes on at its failed step."""
-    cloud = Cloud()
-    found = cloud.server(server)
-    cloud.call("POST", f"/servers/{found['id']}/action", json={"kilonova:retry": None})
+    found = _decide(server, "retry")
     console.print(f"{found['name']} builds again; `kilonova build watch {found['id']}` shows how.")
 
 
 @app.command()
 def abort(server: str) -> None:
     """Undo a parked build; the server ends in ERROR."""
-    cloud = Cloud()
-    found = cloud.server(server)
-    cloud.call("POST", f"/servers/{found['id']}/action", json={"kilonova:abort": None})
+    found = _decide(server, "abort")
     console.print(f"{found['name']} is being undone.")
+
+
+def _decide(server: str, decision: str) -> dict[str, Any]:
+    with plainly():
+        cloud = Cloud()
+        found = cloud.server(server)
+        cloud.call("POST", f"/servers/{found['id']}/action", json={f"kilonova:{decision}": None})
+    return found
 
 
 @app.command()
 def watch(server: str, once: bool = typer.Option(False, help="Print what there is and leave.")) -> None:
     """Show each step as it happens, until the operation ends."""
+    with plainly():
+        _watch(server, once)
+
+
+def _watch(server: str, once: bool) -> None:
     cloud = Cloud()
     found = cloud.server(server)
     seen: dict[tuple[str, str], str | None] = {}
@@ -116,7 +138,8 @@ def replay(
     save: Path | None = typer.Option(None, help="Also write the history, decrypted and masked, to this file."),
 ) -> None:
     """Step a recorded history through today's workflow code; print each step and the first difference."""
-    asyncio.run(_replay(server_or_file, save))
+    with plainly():
+        asyncio.run(_replay(server_or_file, save))
 
 
 async def _replay(server_or_file: str, save: Path | None) -> None:
@@ -139,7 +162,7 @@ async def _replay(server_or_file: str, save: Path | None) -> None:
             raise typer.Exit(1) from error
         converter = data_converter(known) if known.codec_keys.exists() else pydantic_data_converter
     else:
-        client = await connect(known)
+        client = await connect(known, patience_s=5)
         instance_id = (await asyncio.to_thread(lambda: Cloud().server(server_or_file)))["id"]
         history = await client.get_workflow_handle(server_workflow_id(instance_id)).fetch_history()
         converter = client.data_converter

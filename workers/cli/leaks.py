@@ -2,18 +2,24 @@
 
 import asyncio
 import uuid
+from datetime import timedelta
 
 from rich.console import Console
 from rich.table import Table
 
+from workers.cli.asking import plainly
+
 console = Console()
+PATIENCE = timedelta(minutes=30)
+"""Somebody waits for the answer: no control worker within this time is an answer, too."""
 
 
 def leaks(repair: bool, as_json: bool) -> int:
     """Print every leak and their number; the exit status, 0 when none is left and every host answered."""
     from infra.contracts.audit import AuditReport
 
-    report: AuditReport = asyncio.run(_audit(repair))
+    with plainly():
+        report: AuditReport = asyncio.run(_audit(repair))
     if as_json:
         print(report.model_dump_json())
         return 1 if report.findings or report.unreachable else 0
@@ -37,11 +43,12 @@ async def _audit(repair: bool):  # type: ignore[no-untyped-def]
     from infra.temporal import CONTROL_QUEUE, connect
     from workflows.reconcile_cloud import ReconcileCloud
 
-    client = await connect(settings())
+    client = await connect(settings(), patience_s=5)
     return await client.execute_workflow(
         ReconcileCloud.run,
         AuditRequest(repair=repair),
         id=f"audit-{uuid.uuid4()}",
         task_queue=CONTROL_QUEUE,
+        execution_timeout=PATIENCE,
         static_summary="leaks" + (" --repair" if repair else ""),
     )

@@ -24,6 +24,13 @@ app.add_typer(worker, name="worker")
 PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "allow_interspersed_args": False}
 
 
+@app.callback()
+def common(context: typer.Context) -> None:
+    """Whatever the shell or the unit file says: QEMU and dnsmasq, other users, must reach some of what we write."""
+    if context.invoked_subcommand not in ("exec", "test"):
+        os.umask(0o022)
+
+
 @app.command()
 def up(
     hosts: Annotated[int | None, typer.Option(min=1, max=64, help="Number of compute hosts: node1, node2, …")] = None,
