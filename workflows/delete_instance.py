@@ -63,9 +63,7 @@ class DeleteInstance:
         give_up = workflow.now() + HOST_PATIENCE
         while not work.done():
             await workflow.wait([work], timeout=WATCH_EVERY.total_seconds())
-            if work.done():
-                break
-            if workflow.now() > give_up or not await self._is_up(plan.host):
+            if not work.done() and (workflow.now() > give_up or not await self._is_up(plan.host)):
                 work.cancel()
                 await workflow.wait([work])
                 _ = work.cancelled() or work.exception()  # read, or asyncio complains

@@ -51,8 +51,7 @@ class Operation:
         """Give up what is being done, undo it, and go on as DeleteInstance under the same id."""
         if self.deleting is None:
             self.deleting = request
-            if self._body is not None:
-                self._body.cancel()
+            self._cancel_body()
 
     @workflow.update
     async def accepted(self) -> Accepted:
@@ -114,7 +113,7 @@ class Operation:
         self, error: FailureError | asyncio.CancelledError, on_failure: Callable[[Fault], Awaitable[None]]
     ) -> None:
         cancelled = isinstance(error, asyncio.CancelledError) and not self.overdue
-        refusal = _innermost(error)
+        refusal = _telling(error)
         if self._accepted is None:
             self._refusal = refusal or ApplicationError(
                 "The request was given up before it was accepted.", {"code": 409}
@@ -132,7 +131,7 @@ class Operation:
     def _fault(self, error: BaseException) -> Fault:
         failed = self.log.failed
         reason = self.overdue or explain(error)
-        inner = _innermost(error)
+        inner = _telling(error)
         code = next((d["code"] for d in (inner.details if inner else ()) if isinstance(d, dict) and "code" in d), 500)
         if self.overdue or isinstance(error, asyncio.CancelledError):
             cut = self.log.latest.summary if self.log.latest else "its start"
@@ -193,10 +192,14 @@ class Operation:
         workflow.set_current_details(head + self.log.as_markdown())
 
 
-def _innermost(error: BaseException) -> ApplicationError | None:
+def _telling(error: BaseException) -> ApplicationError | None:
+    """The step's own error: the outermost that carries a status or reasons, else the outermost there is.
+
+    Around it there may be what could not be undone, within it what the step met, in nobody's words."""
     cause: BaseException | None = error
-    found = None
+    found: list[ApplicationError] = []
     while cause is not None:
-        found = cause if isinstance(cause, ApplicationError) else found
+        if isinstance(cause, ApplicationError):
+            found.append(cause)
         cause = cause.__cause__
-    return found
+    return next((each for each in found if each.details), found[0] if found else None)

@@ -8,6 +8,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from types import TracebackType
@@ -60,14 +61,10 @@ HERE = Place()
 """The control worker: steps that the workflow runs as local activities."""
 
 
-def never() -> bool:
-    return False
-
-
 @dataclass
 class Saga:
     log: StepLog
-    interrupted: Callable[[], bool] = never
+    interrupted: Callable[[], bool]
     park: Callable[[Step], Awaitable[bool]] | None = None  # True: run the step again
     _undos: list[tuple[str, Undo]] = field(default_factory=list)
 
@@ -188,12 +185,9 @@ async def uncancelled(work: Awaitable[Out]) -> Out:
     """The result of `work`, which goes on to its end whatever cancels arrive meanwhile."""
     task = asyncio.ensure_future(work)
     while not task.done():
-        try:
+        # A cancel now asks for what is already being done; a failure is told below.
+        with suppress(asyncio.CancelledError, FailureError):
             await asyncio.shield(task)
-        except asyncio.CancelledError:
-            pass  # a cancel now asks for what is already being done
-        except FailureError:
-            break
     return task.result()
 
 

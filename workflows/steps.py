@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 
 from temporalio import workflow
-from temporalio.exceptions import ActivityError, ApplicationError, CancelledError, FailureError, TimeoutError
+from temporalio.exceptions import ActivityError, CancelledError, FailureError, TimeoutError
 
 with workflow.unsafe.imports_passed_through():
     from infra.contracts.step import Done, Step
@@ -66,6 +66,4 @@ def explain(error: BaseException) -> str:
         return "cancelled"
     if isinstance(cause, TimeoutError):
         return f"no answer in time ({cause.type.name.lower().replace('_', ' ') if cause.type else 'timeout'})"
-    if isinstance(cause, ApplicationError):
-        return cause.message
     return cause.message if isinstance(cause, FailureError) else str(cause)

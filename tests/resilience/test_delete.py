@@ -100,6 +100,23 @@ async def test_with_the_host_gone(cloud: Cloud, extra: Extra, when: str) -> None
 
 
 @pytest.mark.usefixtures("watchful")
+async def test_a_host_that_is_up_is_waited_for(cloud: Cloud, extra: Extra) -> None:
+    """Mechanism: DeleteInstance.on_host asks whether the host reports before it gives it up."""
+    boot = await cloud.boot()
+    async with extra.working():
+        assert await cloud.end(boot) is None
+        cloud.faults.arm(hold="destroy")
+        await cloud.delete(boot)
+        while cloud.faults.ran.count("check_host") < 2:
+            await asyncio.sleep(0.05)
+        cloud.faults.release.set()
+        assert await cloud.end(boot) is None
+        assert cloud.faults.ran.count("unplug_ports") == 1 and "release_services" not in cloud.faults.ran
+    extra.fall_silent()
+    assert deleted(cloud, boot) and await cloud.leaks() == []
+
+
+@pytest.mark.usefixtures("watchful")
 async def test_a_build_on_a_host_that_is_gone(cloud: Cloud, extra: Extra) -> None:
     """Mechanism: the undos of a saga whose host is given up (Place.gone) do not wait for it."""
     extra.fall_silent()

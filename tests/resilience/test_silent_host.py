@@ -67,6 +67,25 @@ async def test_the_build_moves_and_leftovers_go_before_new_work(
 
 
 @pytest.mark.usefixtures("watchful")
+async def test_what_the_services_hold_is_freed_without_the_host(cloud: Cloud, extra: Extra) -> None:
+    """Mechanism: `release_services` of BootInstance.fail. The undos on a host that is gone are not waited for: without
+    it the port, the attachment and the volume would stay until the host is back."""
+    extra.fall_silent()
+    before = await cloud.world()
+    extra.report()
+    async with extra.working():
+        boot = await cloud.boot(cloud.request(forced_host=NAME), hold="spawn")
+        await cloud.faults.held.wait()
+        extra.fall_silent()
+        assert NAME in str(await cloud.end(boot))
+        cloud.faults.release.set()
+    record = cloud.record(boot)
+    assert record and record.vm_state == "error" and record.fault and NAME in record.fault["message"]
+    assert cloud.claim(boot) is None
+    assert await cloud.world() == before | {"instances": before["instances"] + 1}
+
+
+@pytest.mark.usefixtures("watchful")
 async def test_a_zombie_that_wakes_up_late_starts_no_second_guest(cloud: Cloud, extra: Extra) -> None:
     """Mechanism: Driver._require_claim, both for a guest that it would start and for one that runs already."""
     wanted, boot = await moved(cloud, extra)

@@ -65,6 +65,7 @@ async def test_steps_are_shown_while_it_builds_and_after(cloud: Cloud, made: Mad
     assert await asyncio.to_thread(made.admin.until, server, "ACTIVE", "ERROR") == "ACTIVE"
     _, events = await asyncio.to_thread(made.admin.events, server)
     stored = by_name(events)
+    assert events[0]["event"] == "mark_active", "the newest first; what writes the steps is one of them"
     assert set(live) <= set(stored)
     assert all(event["result"] == "Success" and took(event) >= 0 for event in events)
     assert {stored[step]["host"] for step in STEPS} == {live["spawn"]["host"]}
