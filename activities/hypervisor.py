@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from temporalio import activity
 
+from activities.step import step
 from infra.contracts.hypervisor import (
     ConsoleOutput,
     ConsoleOutputRequest,
@@ -26,7 +27,7 @@ class Hypervisor:
     def __init__(self, driver: "Driver") -> None:
         self._driver = driver
 
-    @activity.defn
+    @step
     def spawn(self, spec: DomainSpec) -> Spawned:
         """Make the config drive, define and start the domain, return once libvirt says that it runs.
 
@@ -35,27 +36,27 @@ class Hypervisor:
         own. Raises Hopeless for a domain no host would accept, HostCannot when this one cannot start it."""
         return self._driver.spawn(spec, activity.heartbeat)
 
-    @activity.defn
+    @step
     def destroy(self, spec: DomainRef) -> None:
         """Undo of `spawn`: stop and undefine; console log, config drive and sockets go. Absent is success."""
         self._driver.destroy(spec.instance_id)
 
-    @activity.defn
+    @step
     def console_output(self, want: ConsoleOutputRequest) -> ConsoleOutput:
         """The end of the guest's serial log, at most 100 KiB. Reads only."""
         return ConsoleOutput(text=self._driver.console_output(want.instance_id, want.length))
 
-    @activity.defn
+    @step
     def console_target(self, ref: InstanceRef) -> ConsoleTarget:
         """Where the guest's VNC server listens. Reads only; Hopeless (409) when the guest does not run."""
         return ConsoleTarget(target=self._driver.console_target(ref.instance_id))
 
-    @activity.defn
+    @step
     def host_facts(self, ref: HostRef) -> HostFacts:
         """What lies on this host, for the audit. Reads only."""
         return self._driver.facts()
 
-    @activity.defn
+    @step
     def clean_up(self, ref: InstanceRef) -> None:
         """Undo whatever one server left on this host: domain, ports, disk. Absent is success."""
         self._driver.clean_up(ref.instance_id)

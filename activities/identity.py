@@ -1,8 +1,8 @@
 """Token validation as a step of the build (seed steps 4-5)."""
 
 from pydantic import BaseModel
-from temporalio import activity
 
+from activities.step import step
 from infra.contracts.errors import hopeless
 from infra.identity import TokenInvalid, TokenValidator
 
@@ -16,7 +16,7 @@ class Identity:
     def __init__(self, tokens: TokenValidator) -> None:
         self._tokens = tokens
 
-    @activity.defn
+    @step
     def validate_token(self, ref: TokenRef) -> None:
         """Ask identity whether the token is good and belongs to the project. Reads only.
 

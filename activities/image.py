@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from temporalio import activity
 
+from activities.step import step
 from infra.contracts.image import DiskOnHost, ImageOnHost
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ class Image:
     def __init__(self, store: "ImageStore") -> None:
         self._store = store
 
-    @activity.defn
+    @step
     def fetch_to_host(self, want: ImageOnHost) -> DiskOnHost:
         """Fetch the image into the host's cache and lay the instance's overlay over it.
 
@@ -25,7 +26,7 @@ class Image:
         checksum or unsafe format; HostCannot when the host's disk is full."""
         return self._store.fetch(want, activity.heartbeat, activity.info().heartbeat_details)
 
-    @activity.defn
+    @step
     def remove_disk(self, want: ImageOnHost) -> None:
         """Undo of `fetch_to_host`: the overlay and the instance's directory go, the cached image stays."""
         self._store.remove(want.instance_id)

@@ -2,8 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from temporalio import activity
-
+from activities.step import step
 from infra.contracts.hypervisor import FlavorFacts
 from infra.contracts.instance import BuildDone, BuildFailed, Deleted, DeletePlan, InstanceRef, ParkedAt
 from infra.contracts.requests import BootRequest, DeleteRequest
@@ -16,7 +15,7 @@ class Instance:
     def __init__(self, records: "Records") -> None:
         self._records = records
 
-    @activity.defn
+    @step
     def create_record(self, req: BootRequest) -> None:
         """Record and action of a new server, within the project's quota.
 
@@ -24,36 +23,36 @@ class Instance:
         `building` (the same build runs again). Raises Hopeless: 403 over quota, 409 when the server is deleted."""
         self._records.create(req)
 
-    @activity.defn
+    @step
     def fetch_flavor(self, ref: InstanceRef) -> FlavorFacts:
         """The flavor as it was when the server was asked for, on behalf of the host. Reads only."""
         return self._records.flavor(ref.instance_id)
 
-    @activity.defn
+    @step
     def mark_active(self, done: BuildDone) -> None:
         """Write what the build found, and ACTIVE. Writing it again changes nothing."""
         self._records.activate(done)
 
-    @activity.defn
+    @step
     def fail_record(self, failed: BuildFailed) -> None:
         """ERROR with its fault, after everything else is undone. No record, or a deleted one, is success."""
         self._records.fail(failed)
 
-    @activity.defn
+    @step
     def park(self, where: ParkedAt) -> None:
         """Show that the build waits for a decision. Writing it again changes nothing."""
         self._records.park(where.instance_id, f"{where.step}: {where.reason}"[:255])
 
-    @activity.defn
+    @step
     def unpark(self, where: ParkedAt) -> None:
         self._records.park(where.instance_id, None)
 
-    @activity.defn
+    @step
     def begin_delete(self, req: DeleteRequest) -> DeletePlan:
         """Show `deleting`, and say what there is to undo. Absent or deleted already: `found` is false."""
         return self._records.begin_delete(req)
 
-    @activity.defn
+    @step
     def finish_delete(self, deleted: Deleted) -> None:
         """The server is gone; its row stays for the records. Writing it again changes nothing."""
         self._records.finish_delete(deleted)

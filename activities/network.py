@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from temporalio import activity
 
+from activities.step import step
 from infra.contracts.network import Plugged, PortsOnHost
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ class Network:
     def __init__(self, plugger: "PortPlugger") -> None:
         self._plugger = plugger
 
-    @activity.defn
+    @step
     def plug_ports(self, want: PortsOnHost) -> Plugged:
         """Create or bind each port, and prepare bridge, DHCP reservation and filter for it on this host.
 
@@ -24,7 +25,7 @@ class Network:
         the network is gone or has no address left, HostCannot when this host lacks the physical network."""
         return self._plugger.plug(want, activity.heartbeat)
 
-    @activity.defn
+    @step
     def unplug_ports(self, want: PortsOnHost) -> None:
         """Undo of `plug_ports`: filter, reservation and tap go; our ports are deleted, the tenant's own unbound."""
         self._plugger.unplug(want, activity.heartbeat)

@@ -2,8 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from temporalio import activity
-
+from activities.step import step
 from infra.contracts.placement import Claimed, ClaimRequest, HostRef
 
 if TYPE_CHECKING:
@@ -14,7 +13,7 @@ class Placement:
     def __init__(self, scheduler: "Scheduler") -> None:
         self._scheduler = scheduler
 
-    @activity.defn
+    @step
     def claim_host(self, want: ClaimRequest) -> Claimed:
         """Choose a host and take the instance's share of it, in one transaction.
 
@@ -22,12 +21,12 @@ class Placement:
         whose message counts the hosts left after each filter and whose details name host and filter (admins)."""
         return self._scheduler.claim(want)
 
-    @activity.defn
+    @step
     def release_host(self, want: ClaimRequest) -> None:
         """Undo of `claim_host`. No claim is success."""
         self._scheduler.release(want.instance_id)
 
-    @activity.defn
+    @step
     def check_host(self, ref: HostRef) -> bool:
         """Whether the host has reported lately. Reads only."""
         return self._scheduler.is_up(ref.host)

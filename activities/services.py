@@ -2,8 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from temporalio import activity
-
+from activities.step import step
 from infra.contracts.instance import DeletePlan
 
 if TYPE_CHECKING:
@@ -14,7 +13,7 @@ class Services:
     def __init__(self, leftovers: "Leftovers") -> None:
         self._leftovers = leftovers
 
-    @activity.defn
+    @step
     def release_services(self, plan: DeletePlan) -> None:
         """Delete or unbind the instance's ports, end its volume attachments. Absent is success."""
         self._leftovers.release(plan)

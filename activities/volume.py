@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from temporalio import activity
 
+from activities.step import step
 from infra.contracts.volume import Attached, VolumesOnHost
 
 if TYPE_CHECKING:
@@ -16,14 +17,14 @@ class Volume:
     def __init__(self, connector: "VolumeConnector") -> None:
         self._connector = connector
 
-    @activity.defn
+    @step
     def attach_volumes(self, want: VolumesOnHost) -> Attached:
         """Create what is to be created, reserve each attachment, connect it to this host.
 
         Idempotent by the ids chosen beforehand. Raises Hopeless for a volume that is gone, in use or in error."""
         return self._connector.attach(want, activity.heartbeat)
 
-    @activity.defn
+    @step
     def detach_volumes(self, want: VolumesOnHost) -> None:
         """Undo of `attach_volumes`: attachments end; a volume made for this instance goes too (always when the build
         fails; by `delete_on_termination` when the server is deleted)."""

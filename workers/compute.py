@@ -69,8 +69,8 @@ class Host:
     def activities(self) -> list[Any]:
         """Every step that runs on a host, bound to this one."""
         image = Image(ImageStore(self.settings, self.session))
-        network = Network(PortPlugger(self.settings, self.session, self.hostnet))
-        volume = Volume(VolumeConnector(self.settings, self.session))
+        network = Network(PortPlugger(self.settings, self.session, self.hostnet, self.control))
+        volume = Volume(VolumeConnector(self.settings, self.session, self.control))
         guest = Hypervisor(self.driver)
         return [
             image.fetch_to_host,

@@ -17,6 +17,7 @@ from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, 
 
 from infra import logs
 from infra.contracts.step import Done
+from infra.interruption import still_wanted
 
 log = logs.get(__name__)
 
@@ -104,13 +105,14 @@ class InstanceLocks:
 
     @contextmanager
     def hold(self, key: str, heartbeat: Any = lambda *_: None) -> Iterator[None]:
-        """Hold `key`'s lock; `heartbeat` is called every second of the wait."""
+        """Hold `key`'s lock; `heartbeat` is called every second of the wait, which a cancel ends."""
         with self._guard:
             lock, users = self._locks.get(key, (threading.Lock(), 0))
             self._locks[key] = (lock, users + 1)
         try:
             while not lock.acquire(timeout=1.0):
                 heartbeat()
+                still_wanted()
             try:
                 yield
             finally:

@@ -17,11 +17,11 @@ with workflow.unsafe.imports_passed_through():
     from infra.contracts.instance import BuildDone, BuildFailed, InstanceRef
     from infra.contracts.network import Plugged
     from infra.contracts.step import Step
-    from infra.contracts.volume import Attached, VolumesOnHost
+    from infra.contracts.volume import Attached
 
 from workflows.attempt import Attempts, nothing
 from workflows.delete_instance import DeleteInstance
-from workflows.inputs import claim_request, domain_spec, first_addresses, leftovers, ports_on_host
+from workflows.inputs import claim_request, domain_spec, first_addresses, leftovers, ports_on_host, volumes_on_host
 from workflows.operation import Operation
 from workflows.requests import Accepted, BootRequest, CutOff, Fault
 from workflows.saga import HERE, UNDO, execute
@@ -90,7 +90,7 @@ class BootInstance(Operation):
                         else nothing(Plugged()),
                         on_host.step(
                             Volume.attach_volumes,
-                            VolumesOnHost(instance_id=id, project_id=req.requester.project_id, volumes=req.volumes),
+                            volumes_on_host(req, claim),
                             undo=Volume.detach_volumes,
                             at=host,
                         )

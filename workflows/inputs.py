@@ -9,7 +9,7 @@ with workflow.unsafe.imports_passed_through():
     from infra.contracts.network import Plugged, PortsOnHost
     from infra.contracts.placement import Claimed, ClaimRequest
     from infra.contracts.requests import BootRequest
-    from infra.contracts.volume import Attached
+    from infra.contracts.volume import Attached, VolumesOnHost
 
 
 def claim_request(req: BootRequest, tried: dict[str, str]) -> ClaimRequest:
@@ -42,6 +42,16 @@ def ports_on_host(req: BootRequest, claim: Claimed) -> PortsOnHost:
         availability_zone=claim.zone,
         security_groups=req.security_groups,
         ports=req.ports,
+        attempt=claim.attempt,
+    )
+
+
+def volumes_on_host(req: BootRequest, claim: Claimed) -> VolumesOnHost:
+    return VolumesOnHost(
+        instance_id=req.instance_id,
+        project_id=req.requester.project_id,
+        volumes=req.volumes,
+        attempt=claim.attempt,
     )
 
 

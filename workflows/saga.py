@@ -92,7 +92,7 @@ class Saga:
                 raise
             self.log.succeed(step, result)
             # A step that finishes despite the cancel swallows it, and it is delivered only once.
-            if workflow.cancellation_reason() is not None or self.interrupted():
+            if workflow.cancellation_reason() is not None or self.interrupted() or at.gone:
                 raise asyncio.CancelledError
             return result
 

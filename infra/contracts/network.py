@@ -23,6 +23,7 @@ class PortsOnHost(BaseModel):
     availability_zone: str = "nova"
     security_groups: list[str] = []  # ids; empty means the project's default group
     ports: list[PortRequest]
+    attempt: int = 0  # of the claim that plugging needs; 0: none
 
 
 class FixedIp(BaseModel):

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any, TypeVar
 
+from infra.interruption import still_wanted
+
 Heartbeat = Callable[..., None]
 EVERY_S = 1.0
 In = TypeVar("In")
@@ -17,7 +19,7 @@ Out = TypeVar("Out")
 def beating(heartbeat: Heartbeat, details: Callable[[], tuple[Any, ...]] = tuple) -> Iterator[None]:
     """Call `heartbeat(*details())` now and every second until the block ends.
 
-    Temporal delivers a cancel only with heartbeats, and raises it in the activity's own thread."""
+    Temporal delivers a cancel only with heartbeats."""
     done = threading.Event()
     context = contextvars.copy_context()  # how temporalio knows which activity beats
 
@@ -40,14 +42,14 @@ def beating(heartbeat: Heartbeat, details: Callable[[], tuple[Any, ...]] = tuple
 def at_once(work: Callable[[In], Out], items: list[In], stop: threading.Event | None = None) -> list[Out]:
     """`work` of every item, in parallel; all have ended when the first failure is raised.
 
-    A cancel reaches only the activity's own thread, here: `stop` passes it on to work that may take long."""
+    A cancel is seen only here, in the step's own thread: `stop` passes it on to work that may take long."""
     if len(items) < 2:
         return [work(item) for item in items]
     with ThreadPoolExecutor(max_workers=min(8, len(items))) as pool:
         futures = [pool.submit(work, item) for item in items]
         try:
             while wait(futures, timeout=0.2).not_done:
-                pass  # a wait without end would not let the cancel through
+                still_wanted()
         except BaseException:
             if stop:
                 stop.set()
@@ -58,7 +60,7 @@ def at_once(work: Callable[[In], Out], items: list[In], stop: threading.Event | 
 class Turns:
     """One at a time per instance: a step that was given up but still runs never overlaps with its repeat or undo.
 
-    Waits in small steps, so that a cancel gets through; wait inside `beating`."""
+    A cancel ends the wait; wait inside `beating`, or it is not heard of."""
 
     def __init__(self) -> None:
         self._guard = threading.Condition()
@@ -69,6 +71,7 @@ class Turns:
         with self._guard:
             while instance_id in self._busy:
                 self._guard.wait(0.5)
+                still_wanted()
             self._busy.add(instance_id)
         try:
             yield

@@ -21,6 +21,7 @@ from infra.hypervisor import image_format
 from infra.hypervisor.download import Progress, describe, download, unacceptable
 from infra.hypervisor.paths import HostPaths, checked
 from infra.hypervisor.rest import Service
+from infra.interruption import still_wanted
 
 RESERVE = 256 << 20  # bytes that a download leaves free
 FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -138,10 +139,11 @@ def _inspect(part: Path, image_id: str) -> image_format.ImageFormat:
 
 
 def _wait_for(lock: IO[str], kind: int) -> None:
-    """flock in small steps, so that a cancel gets through. Changing the kind may let others in between."""
+    """flock in small steps; a cancel ends the wait. Changing the kind may let others in between."""
     while True:
         try:
             fcntl.flock(lock, kind | fcntl.LOCK_NB)
             return
         except BlockingIOError:
+            still_wanted()
             time.sleep(0.05)

@@ -8,7 +8,9 @@ from keystoneauth1.session import Session
 
 from infra.contracts.errors import hopeless
 from infra.contracts.volume import GOES_WITH_IT, MADE_FOR, VolumeRequest, VolumesOnHost
+from infra.hypervisor.fence import Fence
 from infra.hypervisor.rest import Service, Unexpected, words
+from infra.interruption import still_wanted
 from infra.openstack import VOLUME
 from infra.settings import Settings
 
@@ -20,9 +22,9 @@ DELETE_PATIENCE_S = 30.0
 class Volumes:
     """Each method may be repeated; Hopeless carries Cinder's or Nova's words."""
 
-    def __init__(self, settings: Settings, session: Session, fenced: bool) -> None:
+    def __init__(self, settings: Settings, session: Session, fence: Fence, fenced: bool) -> None:
         self._api = Service(session, VOLUME, "/v3", settings.region)
-        self._host, self._fenced = settings.host, fenced
+        self._host, self._fence, self._fenced = settings.host, fence, fenced
 
     def get(self, volume_id: str) -> Body | None:
         answer = self._api.ask("GET", f"/volumes/{volume_id}", 200, 404, headers=VERSION)
@@ -57,6 +59,7 @@ class Volumes:
                         f"And its status is {volume['status']}."
                     )
                 return
+            still_wanted()  # a single volume is waited for in the step's own thread
             if stop.wait(pause):
                 raise Unexpected(f"no longer waiting for volume {volume_id}")
             pause = min(pause * 1.5, 1.0)
@@ -76,6 +79,7 @@ class Volumes:
             attachment_id = request.attachment_id
         else:
             raise self._refusal(answer)
+        self._fence.require(want)  # Cinder has no condition to send along: what is asked here holds a moment longer
         path = f"/attachments/{attachment_id}"
         connected = self._api.request(
             "PUT", path, json={"attachment": {"connector": self._connector(device)}}, headers=VERSION

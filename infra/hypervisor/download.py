@@ -9,6 +9,7 @@ from typing import Any
 
 from infra.contracts.errors import hopeless
 from infra.hypervisor.rest import Service, Unexpected, words
+from infra.interruption import still_wanted
 
 CHUNK = 1 << 20
 
@@ -90,6 +91,7 @@ def _receive(glance: Service, image: ImageFacts, part: Path, progress: Progress)
                     hasher.update(chunk)
                     progress.bytes += len(chunk)
                     progress.fetched += len(chunk)
+                    still_wanted()
                     if progress.bytes > image.size:
                         break
         if progress.bytes < image.size:
@@ -103,6 +105,7 @@ def _hash_existing(out: Any, image: ImageFacts, progress: Progress) -> Any:
     progress.bytes = 0
     out.seek(0)
     while chunk := out.read(CHUNK):
+        still_wanted()
         hasher.update(chunk)
         progress.bytes += len(chunk)
     return hasher

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import libvirt
-from temporalio.exceptions import CancelledError
 
 from infra import logs
 from infra.contracts.errors import hopeless, host_cannot
@@ -21,10 +20,12 @@ from infra.hypervisor.domain_xml import Place, domain_xml, servers, volume_xml
 from infra.hypervisor.domains import PAUSED, RUNNING, Domains
 from infra.hypervisor.events import Events
 from infra.hypervisor.faults import LibvirtDown
+from infra.hypervisor.fence import Fence
 from infra.hypervisor.files import GuestFiles
 from infra.hypervisor.inventory import Inventory
 from infra.hypervisor.paths import HostPaths, checked
 from infra.hypervisor.virt_type import detect
+from infra.interruption import is_cancelled, still_wanted
 from infra.settings import Settings
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ class Driver:
     def __init__(self, settings: Settings, control: ControlClient, hostnet: "HostNetwork | None" = None) -> None:
         run_event_loop()
         self._host, self._vnc_listen = settings.host, settings.vnc_listen
-        self._control, self._hostnet = control, hostnet
+        self._fence, self._hostnet = Fence(settings.host, control), hostnet
         self._paths = HostPaths(settings)
         self.files = GuestFiles(self._paths)
         self.virt = detect(settings)
@@ -58,13 +59,13 @@ class Driver:
         with beating(heartbeat), self._turns.take(spec.instance_id), self.events.held(spec.instance_id):
             try:
                 return self._spawn(spec)
-            except CancelledError:
-                self._require_claim(spec)  # of a build that is over already there is nobody left to undo it
-                raise
             except libvirt.libvirtError as error:
                 if lost := _unreachable({(volume.host, volume.port) for volume in spec.volumes}):
                     raise LibvirtDown(f"the volume server at {lost} does not answer") from None
                 raise faults.sort(error, self._host, [volume.export for volume in spec.volumes]) from None
+            finally:
+                if is_cancelled():
+                    self._require_claim(spec)  # of a build that is over already there is nobody left to undo it
 
     def start(self, instance_id: str) -> None:
         """Start a guest of this host again as it was, its volumes included; one that runs is left alone."""
@@ -176,6 +177,7 @@ class Driver:
 
     def _let_run(self, spec: DomainSpec, run: Callable[[], None]) -> None:
         """`run` begins the guest's first instruction: not without the claim, nor on one that may have moved since."""
+        still_wanted()
         asked = time.monotonic()
         self._require_claim(spec)
         run()
@@ -183,10 +185,10 @@ class Driver:
             self._require_claim(spec)
 
     def _require_claim(self, spec: DomainSpec) -> None:
-        if not self._control.holds(spec.instance_id, spec.attempt):
+        if not self._fence.holds(spec):
             self.files.forget_domain(spec.instance_id)
             self._domains.destroy(spec.instance_id)
-            raise host_cannot(f"host {self._host} no longer holds the claim on this server")
+            raise self._fence.lost()
 
     def _see_running(self, instance_id: str) -> None:
         end = time.monotonic() + 5.0

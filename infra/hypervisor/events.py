@@ -28,7 +28,7 @@ STOPPED = {
     libvirt.VIR_DOMAIN_EVENT_STOPPED_FAILED: "the emulator ended",
 }
 GATHER_S = 0.2  # events of one moment go in one request
-AFTER_DESTROY_S = 3.0
+ECHO_S = 3.0
 log = logs.get(__name__)
 
 
@@ -40,7 +40,7 @@ class Events:
         self._changed = threading.Condition()
         self._pending: dict[str, LifecycleEvent] = {}
         self._held: dict[str, LifecycleEvent | None] = {}  # of instances that a step works on
-        self._muted: dict[str, float] = {}  # instance id -> until when
+        self._muted: dict[tuple[str, bool], float] = {}  # (instance id, that it runs, or what else) -> until when
         self._started = False
 
     def start(self) -> None:
@@ -62,17 +62,18 @@ class Events:
         with self._changed:
             if event.instance_id in self._held:
                 self._held[event.instance_id] = event
-            elif self._muted.get(event.instance_id, 0.0) < time.monotonic():
+            elif self._muted.get((event.instance_id, event.power_state == RUNNING), 0.0) < time.monotonic():
+                self._muted.pop((event.instance_id, True), None)  # from here on, that it runs is news
                 self._pending[event.instance_id] = event
                 self._changed.notify()
 
     @contextmanager
     def held(self, instance_id: str, *, ends: bool = False) -> Iterator[None]:
         """A step changes this instance: what it causes is no news, only a guest that is off when it ends well.
-        `ends`: the step destroys it, and the echo of that may come a little later."""
+        `ends`: the step destroys it. The echo of what it did may come a little later."""
         with self._changed:
             self._held[instance_id] = None
-            self._muted.pop(instance_id, None)
+            self._muted.pop((instance_id, False), None)
         good = False
         try:
             yield
@@ -80,10 +81,11 @@ class Events:
         finally:
             with self._changed:
                 last = self._held.pop(instance_id, None)
+                now = time.monotonic()
+                self._muted = {key: until for key, until in self._muted.items() if until > now}
+                self._muted[instance_id, True] = now + ECHO_S
                 if ends:
-                    now = time.monotonic()
-                    self._muted = {key: until for key, until in self._muted.items() if until > now}
-                    self._muted[instance_id] = now + AFTER_DESTROY_S
+                    self._muted[instance_id, False] = now + ECHO_S
             if good and not ends and last and last.power_state == SHUTDOWN:
                 self.note(last)
 

@@ -6,6 +6,7 @@ from keystoneauth1.session import Session
 
 from infra.contracts.errors import hopeless
 from infra.contracts.network import PortRequest, PortsOnHost
+from infra.hypervisor.fence import Fence
 from infra.hypervisor.rest import Service, words
 from infra.openstack import NETWORK
 from infra.settings import Settings
@@ -19,9 +20,9 @@ class Ports:
     The embedded service takes the chosen id, so that a repeated create finds its port by it. Neutron takes none:
     there the chosen id becomes the port's name, and a port is found by device and name."""
 
-    def __init__(self, settings: Settings, session: Session, fenced: bool) -> None:
+    def __init__(self, settings: Settings, session: Session, fence: Fence, fenced: bool) -> None:
         self._api = Service(session, NETWORK, "/v2.0", settings.region)
-        self._host, self._fenced = settings.host, fenced
+        self._host, self._fence, self._fenced = settings.host, fence, fenced
         self._ids_accepted = True
 
     def network(self, network_id: str) -> Body:
@@ -49,7 +50,7 @@ class Ports:
         port = self._create(body, request, want)
         if port["device_id"] != want.instance_id:
             raise hopeless(f"Port {request.port_id} is still in use.", code=409)
-        return port if port.get("binding:host_id") == self._host else self._update(port["id"], self._binding(want))
+        return port if port.get("binding:host_id") == self._host else self._take_over(want, request, port, {})
 
     def ensure_bound(self, want: PortsOnHost, request: PortRequest) -> Body:
         """The tenant's own port, bound to this instance and host; Hopeless when it is not the tenant's or in use."""
@@ -62,8 +63,7 @@ class Ports:
             raise hopeless(f"Port {request.port_id} is still in use.", code=409)
         if port["device_id"] == want.instance_id and port.get("binding:host_id") == self._host:
             return port
-        changes = {"device_id": want.instance_id, **self._binding(want)}
-        return self._update(request.port_id, changes, port.get("revision_number"))
+        return self._take_over(want, request, port, {"device_id": want.instance_id})
 
     def activate(self, port_id: str) -> None:
         """Tell the network service that the port is plugged. Neutron learns it from its own agents and refuses."""
@@ -74,7 +74,8 @@ class Ports:
     def release(self, want: PortsOnHost, request: PortRequest) -> str | None:
         """Delete our port, unbind the tenant's; its id in the network service, None when it is absent.
 
-        Only while it belongs to this instance, and (`fenced`) to this host: the build may have moved with its port."""
+        Only while it belongs to this instance, and (`fenced`) to this host: the build may have moved with its port.
+        Fails, to be tried again, when the port changed since it was looked at."""
         port = self.find(want, request)
         if port is None:
             return None
@@ -82,10 +83,10 @@ class Ports:
         if port["device_id"] != want.instance_id or elsewhere:
             return str(port["id"])
         if request.mine:
-            self._api.ask("DELETE", f"/ports/{port['id']}", 204, 404)
+            self._api.ask("DELETE", f"/ports/{port['id']}", 204, 404, headers=_as_read(port))
         else:
             unbound = {"device_id": "", "device_owner": "", "binding:host_id": ""}
-            self._api.ask("PUT", f"/ports/{port['id']}", 200, 404, json={"port": unbound})
+            self._api.ask("PUT", f"/ports/{port['id']}", 200, 404, json={"port": unbound}, headers=_as_read(port))
         return str(port["id"])
 
     def get(self, port_id: str) -> Body | None:
@@ -132,16 +133,25 @@ class Ports:
             return hopeless(message or "The network service refused the port.", code=answer.status_code)
         return self._api.unexpected(answer)
 
-    def _update(self, port_id: str, changes: Body, revision: int | None = None) -> Body:
-        """`revision` makes it fail (and be tried again) when someone else changed the port since it was read."""
-        headers = {"If-Match": f"revision_number={revision}"} if revision is not None else {}
-        answer = self._api.request("PUT", f"/ports/{port_id}", json={"port": changes}, headers=headers)
-        if answer.status_code == 404:
-            raise hopeless(f"Port {port_id} could not be found.", code=404)
+    def _take_over(self, want: PortsOnHost, request: PortRequest, port: Body, changes: Body) -> Body:
+        """Bind it to this host, if the claim, asked for after the port was read, is still ours.
+
+        Should the build move after that answer, its next host has changed the port before us, and the revision makes
+        this fail (and be tried again), or changes it after us."""
+        self._fence.require(want)
+        body = {"port": {**changes, **self._binding(want)}}
+        answer = self._api.request("PUT", f"/ports/{port['id']}", json=body, headers=_as_read(port))
+        if answer.status_code == 404 and not request.mine:  # ours is made anew
+            raise hopeless(f"Port {port['id']} could not be found.", code=404)
         if answer.status_code != 200:
             raise self._api.unexpected(answer)
-        port: Body = answer.json()["port"]
-        return port
+        return dict(answer.json()["port"])
 
     def _binding(self, want: PortsOnHost) -> Body:
         return {"device_owner": f"compute:{want.availability_zone}", "binding:host_id": self._host}
+
+
+def _as_read(port: Body) -> dict[str, str]:
+    """Headers that make a change fail (412) when the port is not what was read. Source: extension revision-if-match."""
+    revision = port.get("revision_number")
+    return {"If-Match": f"revision_number={revision}"} if revision is not None else {}

@@ -8,6 +8,8 @@ from keystoneauth1.session import Session
 from infra.contracts.errors import hopeless, host_cannot
 from infra.contracts.network import FixedIp, Plugged, PortRequest, PortsOnHost, Vif
 from infra.hypervisor.beat import Heartbeat, at_once, beating
+from infra.hypervisor.control import ControlClient
+from infra.hypervisor.fence import Fence
 from infra.hypervisor.neutron import Body, Ports
 from infra.settings import Settings
 
@@ -18,19 +20,30 @@ if TYPE_CHECKING:
 class PortPlugger:
     """`hostnet` is None where this host plugs nothing itself (`host_networking` none, test driver).
 
-    `fenced`: leave alone ports that another host has by now; the control plane, which acts for hosts that are gone,
-    does not."""
+    `control`: who is asked whether the claim is still this host's. `fenced`: leave alone ports that another host has by
+    now; the control plane, which acts for hosts that are gone, does not."""
 
     def __init__(
-        self, settings: Settings, session: Session, hostnet: "HostNetwork | None", *, fenced: bool = True
+        self,
+        settings: Settings,
+        session: Session,
+        hostnet: "HostNetwork | None",
+        control: ControlClient | None = None,
+        *,
+        fenced: bool = True,
     ) -> None:
         self._settings, self._hostnet = settings, hostnet
-        self._ports = Ports(settings, session, fenced)
+        self._fence = Fence(settings.host, control)
+        self._ports = Ports(settings, session, self._fence, fenced)
 
     def plug(self, want: PortsOnHost, heartbeat: Heartbeat) -> Plugged:
         """See `activities.network.Network.plug_ports`; the ports of one instance are handled in parallel."""
         begun = time.monotonic()
-        with beating(heartbeat):
+
+        def undo() -> None:
+            at_once(lambda request: self._unplug(want, request), want.ports)
+
+        with beating(heartbeat), self._fence.kept(want, undo):
             vifs = at_once(lambda request: self._plug(want, request), want.ports)
         return Plugged(vifs=vifs, parts={"ports": round(time.monotonic() - begun, 3)})
 

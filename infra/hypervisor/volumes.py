@@ -9,17 +9,22 @@ from keystoneauth1.session import Session
 from infra.contracts.volume import Attached, VolumeConnection, VolumeRequest, VolumesOnHost
 from infra.hypervisor.beat import Heartbeat, at_once, beating
 from infra.hypervisor.cinder import Volumes, endpoint
+from infra.hypervisor.control import ControlClient
+from infra.hypervisor.fence import Fence
 from infra.settings import Settings
 
 
 class VolumeConnector:
     """Attaches and detaches all volumes of one instance in parallel.
 
-    `fenced`: leave alone what another host has by now; the control plane, which acts for hosts that are gone, does
-    not."""
+    `control`: who is asked whether the claim is still this host's. `fenced`: leave alone what another host has by now;
+    the control plane, which acts for hosts that are gone, does not."""
 
-    def __init__(self, settings: Settings, session: Session, *, fenced: bool = True) -> None:
-        self._volumes = Volumes(settings, session, fenced)
+    def __init__(
+        self, settings: Settings, session: Session, control: ControlClient | None = None, *, fenced: bool = True
+    ) -> None:
+        self._fence = Fence(settings.host, control)
+        self._volumes = Volumes(settings, session, self._fence, fenced)
 
     def attach(self, want: VolumesOnHost, heartbeat: Heartbeat) -> Attached:
         """See `activities.volume.Volume.attach_volumes`."""
@@ -30,7 +35,10 @@ class VolumeConnector:
         def attach(request: VolumeRequest) -> VolumeConnection:
             return self._attach(want, request, devices[request.volume_id], stop)
 
-        with beating(heartbeat):
+        def undo() -> None:
+            at_once(lambda request: self._detach(want, request), want.volumes)
+
+        with beating(heartbeat), self._fence.kept(want, undo):
             connections = at_once(attach, want.volumes, stop)
         return Attached(volumes=connections, parts={"volumes": round(time.monotonic() - begun, 3)})
 

@@ -178,8 +178,10 @@ async def chaos(cloud: Cloud, seed: int, seconds: float, env: dict[str, str]) ->
     real = DRIVER == "qemu"
     storm = Chaos(cloud, random.Random(seed), seconds, at_most=2 if real else 10**6)
     await storm.run()
-    counts = await storm.settle()
+    await storm.settle()
     await asyncio.sleep(15)  # the hosts' own reconciliation after the last kill
+    await storm.boot(cloud.tenants[0])  # what is still there must still build
+    counts = await storm.settle()
     leaked, doubled, details = await asyncio.to_thread(leaks, env)
     orphans = await storm.orphaned_volumes()
     leaked += orphans

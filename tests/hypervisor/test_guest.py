@@ -124,7 +124,7 @@ def test_a_start_that_died_before_the_claim_check_goes_on(
     def unanswered(*_: Any) -> bool:
         raise ConnectionError("the control plane is away")
 
-    monkeypatch.setattr(guest.driver._control, "holds", unanswered)
+    monkeypatch.setattr(guest.driver._fence, "holds", unanswered)
     with pytest.raises(ConnectionError):
         guest.spawn()
     assert guest.driver.domains() == {guest.spec.instance_id: PAUSED}

@@ -1,7 +1,7 @@
 """Ports against the real network service, and plugged for real in a network namespace."""
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ from infra.hostnet.network import HostNetwork
 from infra.hypervisor import neutron_filters
 from infra.hypervisor.filters import FilterPoll
 from infra.hypervisor.ports import PortPlugger
+from infra.hypervisor.rest import Unexpected
 from infra.settings import Settings
 from tests.hypervisor.cloud import HOST, Cloud, User, new_id
 
@@ -140,6 +141,57 @@ def test_a_moved_build_keeps_its_port(cloud: Cloud, net: Net, plugger: PortPlugg
     assert net.port(want.ports[0].port_id) is not None, "the first host's late undo took it from the second"
     PortPlugger(host, cloud.session, None, fenced=False).unplug(want, quiet)
     assert net.port(want.ports[0].port_id) is None
+
+
+def test_a_zombies_late_step_takes_nothing(cloud: Cloud, net: Net, host: Settings) -> None:
+    """Mechanism: Fence, asked before a port is taken over and after all are plugged."""
+    late = PortPlugger(host, cloud.session, None, cloud.control)
+    next_host = PortPlugger(host.model_copy(update={"host": "other"}), cloud.session, None)
+    own = net.demo.call("network", "POST", "/v2.0/ports", {"port": {"network_id": net.network_id}})["port"]["id"]
+    both = [PortRequest(port_id=new_id(), network_id=net.network_id), PortRequest(port_id=own, mine=False)]
+    want = net.want(*both, attempt=1)
+    cloud.claim(want.instance_id, attempt=2, host="other")
+    next_host.plug(want, quiet)
+    lost(lambda: late.plug(want, quiet))
+    assert {net.port(port.port_id)["device_id"] for port in both} == {want.instance_id}
+    with cloud.user("admin") as admin:
+        bound = admin.call("network", "GET", f"/v2.0/ports?device_id={want.instance_id}")["ports"]
+        assert [port["binding:host_id"] for port in bound] == ["other", "other"]
+    next_host.unplug(want, quiet)
+    cloud.unclaim(want.instance_id)
+    lost(lambda: late.plug(want, quiet))
+    assert net.port(both[0].port_id) is None and net.port(own)["device_id"] == ""
+    cloud.claim(want.instance_id)
+    assert len(late.plug(want, quiet).vifs) == 2
+    late.unplug(want, quiet)
+
+
+def test_an_undo_that_the_next_host_overtakes_leaves_the_port(
+    cloud: Cloud, net: Net, plugger: PortPlugger, host: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Mechanism: If-Match of Ports.release."""
+    want = net.want()
+    plugger.plug(want, quiet)
+    look = plugger._ports.find
+
+    def overtaken(*args: Any) -> Any:
+        found = look(*args)
+        PortPlugger(host.model_copy(update={"host": "other"}), cloud.session, None).plug(want, quiet)
+        return found
+
+    monkeypatch.setattr(plugger._ports, "find", overtaken)
+    with pytest.raises(Unexpected):
+        plugger.unplug(want, quiet)
+    monkeypatch.undo()
+    plugger.unplug(want, quiet)
+    assert net.port(want.ports[0].port_id)["device_id"] == want.instance_id
+    PortPlugger(host, cloud.session, None, fenced=False).unplug(want, quiet)
+
+
+def lost(late: Callable[[], Any]) -> None:
+    with pytest.raises(ApplicationError, match="no longer holds the claim") as failure:
+        late()
+    assert failure.value.type == HOST_CANNOT
 
 
 def test_a_network_service_without_chosen_ids(cloud: Cloud, net: Net, plugger: PortPlugger, host: Settings) -> None:

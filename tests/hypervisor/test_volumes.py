@@ -120,6 +120,26 @@ def test_a_moved_build_keeps_its_attachment(volumes: Cloud, demo: User, host: Se
     until(lambda: status(demo, want.volumes[0].volume_id) == "gone")
 
 
+def test_a_zombies_late_step_takes_nothing(volumes: Cloud, demo: User, host: Settings) -> None:
+    """Mechanism: Fence, asked before the attachment is connected and after all are."""
+    late = VolumeConnector(host, volumes.session, volumes.control)
+    next_host = VolumeConnector(host.model_copy(update={"host": "other"}), volumes.session)
+    want = wanted(demo, request(create=True, size_gb=1), attempt=1)
+    volume_id = want.volumes[0].volume_id
+    volumes.claim(want.instance_id, attempt=2, host="other")
+    next_host.attach(want, quiet)
+    with pytest.raises(ApplicationError, match="no longer holds the claim"):
+        late.attach(want, quiet)
+    volume = demo.call("volume", "GET", f"/v3/volumes/{volume_id}")["volume"]
+    assert [each["host_name"] for each in volume["attachments"]] == ["other"] and volume["status"] == "in-use"
+    next_host.detach(want, quiet)
+    until(lambda: status(demo, volume_id) == "gone")
+    volumes.claim(want.instance_id)
+    assert late.attach(want, quiet).volumes
+    late.detach(want, quiet)
+    until(lambda: status(demo, volume_id) == "gone")
+
+
 def test_device_names() -> None:
     boot, second, named, clash = request(boot_index=0), request(), request(device="/dev/vdb"), request(device="vdb")
     odd, root = request(device="../sda"), request(device="/dev/vda")

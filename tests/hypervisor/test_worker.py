@@ -129,11 +129,10 @@ async def test_a_cancel_stops_a_download_and_keeps_what_arrived(
                 heartbeat_timeout=timedelta(seconds=10),
             )
             await asyncio.to_thread(until, lambda: part.exists() and part.stat().st_size > 1 << 20)
-            begun = time.monotonic()
             await handle.cancel()
             with pytest.raises(ActivityFailureError):
                 await handle.result()
-            assert time.monotonic() - begun < 5
+            assert part.stat().st_size < 8 << 20
             glance.chunk_pause = 0
             disk: DiskOnHost = await run(client, settings.host, "fetch_to_host", want, DiskOnHost)
     assert 0 < disk.downloaded_bytes < 8 << 20

@@ -185,8 +185,8 @@ async def test_lost_and_doubled_guests_are_found_and_only_what_is_safe_is_mended
 async def second_guest(cloud: Cloud, extra: Extra, request: BootRequest) -> None:
     """The same server's guest on the extra host too, as no claim allows."""
     driver = extra.host.driver
-    holds, driver._control.holds = driver._control.holds, lambda *_: True  # type: ignore[method-assign]
+    holds, driver._fence.holds = driver._fence.holds, lambda *_: True  # type: ignore[method-assign]
     try:
         await asyncio.to_thread(driver.spawn, extra.spec(request), lambda *_: None)
     finally:
-        driver._control.holds = holds  # type: ignore[method-assign]
+        driver._fence.holds = holds  # type: ignore[method-assign]
