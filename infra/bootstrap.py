@@ -146,9 +146,9 @@ def _endpoint(session: Session, service_id: str, region: str, interface: str, ur
         session.add(found)
 
 
-def openrc(settings: Settings, user: str, password: str, project: str) -> str:
-    """Shell lines that make the OpenStack clients sign in as `user`."""
-    values = {
+def sign_in(settings: Settings, user: str, password: str, project: str) -> dict[str, str]:
+    """The environment in which the OpenStack clients sign in as `user`."""
+    return {
         "OS_AUTH_URL": settings.url("identity", "/v3"),
         "OS_USERNAME": user,
         "OS_PASSWORD": password,
@@ -158,6 +158,11 @@ def openrc(settings: Settings, user: str, password: str, project: str) -> str:
         "OS_REGION_NAME": settings.region,
         "OS_IDENTITY_API_VERSION": "3",
     }
+
+
+def openrc(settings: Settings, user: str, password: str, project: str) -> str:
+    """The same as shell lines, which also forget who else was signed in."""
+    values = sign_in(settings, user, password, project)
     stale = "OS_CLOUD OS_TOKEN OS_AUTH_TYPE OS_PROJECT_ID OS_USER_ID OS_SYSTEM_SCOPE OS_DOMAIN_NAME"
     lines = [f"unset {stale} OS_APPLICATION_CREDENTIAL_ID OS_APPLICATION_CREDENTIAL_SECRET"]
     return "\n".join(lines + [f"export {name}={shlex.quote(value)}" for name, value in values.items()]) + "\n"

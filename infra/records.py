@@ -74,7 +74,7 @@ class Records:
                 ]
             if not store.execute(update(instances).where(*living).values(**values)).rowcount:
                 raise hopeless(f"Instance {done.instance_id} is gone.", code=409)
-            _finish_action(store, done, "mark_active", None)
+            _finish_action(store, done.instance_id, done.request_id, [*done.steps, _over("mark_active")], None)
 
     def fail(self, failed: BuildFailed) -> None:
         with self._db.write() as session:
@@ -88,7 +88,8 @@ class Records:
             if failed.addresses and found.sealed_request:
                 found.sealed_request = self._preferring(failed.addresses, found.sealed_request)
             session.add(found)
-            _finish_action(session, failed, "fail_record", failed.fault.message)
+            steps = [*failed.steps, _over("fail_record")]
+            _finish_action(session, failed.instance_id, failed.request_id, steps, failed.fault.message)
 
     def _preferring(self, addresses: dict[str, str], sealed: str) -> str:
         """The request, to be asked again with the addresses that its ports had."""
@@ -112,7 +113,7 @@ class Records:
             if session.get(InstanceAction, (found.id, req.requester.request_id)) is None:
                 session.execute(insert(actions), _action(found.id, req.requester, "delete"))
             if req.cut_off:
-                _finish_action(session, req.cut_off, "", "given up for a delete", of=found.id)
+                _finish_action(session, found.id, req.cut_off.request_id, req.cut_off.steps, "given up for a delete")
             return self._plan(session, found)
 
     def _plan(self, session: Session, found: Instance) -> DeletePlan:
@@ -151,7 +152,8 @@ class Records:
                 session.execute(text("DELETE FROM console_tokens WHERE instance_id = :id"), {"id": deleted.instance_id})
             session.add(found)
             why = deleted.fault.message if deleted.fault else None
-            _finish_action(session, deleted, "finish_delete", why)
+            steps = [*deleted.steps, _over("finish_delete")]
+            _finish_action(session, deleted.instance_id, deleted.request_id, steps, why)
 
 
 def _again(store: Connection, known: Row[Any], req: BootRequest) -> None:
@@ -242,12 +244,15 @@ def _action(instance_id: str, requester: Any, action: str) -> dict[str, Any]:
     }
 
 
-def _finish_action(store: Connection | Session, end: Any, last: str, error: str | None, *, of: str = "") -> None:
-    """`end` has the steps; `last`, which writes them, is over with them, too."""
-    instance_id, request_id, steps = of or end.instance_id, end.request_id, list(end.steps)
-    if last:
-        moment = datetime.now(UTC)
-        steps.append(Step(event=last, start_time=moment, finish_time=moment, result="Success"))
+def _over(event: str) -> Step:
+    """The step that writes an operation's steps, as one of them."""
+    moment = datetime.now(UTC)
+    return Step(event=event, start_time=moment, finish_time=moment, result="Success")
+
+
+def _finish_action(
+    store: Connection | Session, instance_id: str, request_id: str, steps: list[Step], error: str | None
+) -> None:
     store.execute(
         update(actions)
         .where(actions.c.instance_id == instance_id, actions.c.request_id == request_id)

@@ -39,18 +39,14 @@ class PortPlugger:
     def plug(self, want: PortsOnHost, heartbeat: Heartbeat) -> Plugged:
         """See `activities.network.Network.plug_ports`; the ports of one instance are handled in parallel."""
         begun = time.monotonic()
-
-        def undo() -> None:
-            at_once(lambda request: self._unplug(want, request), want.ports)
-
-        with beating(heartbeat), self._fence.kept(want, undo):
+        with beating(heartbeat), self._fence.kept(want, lambda: self._unplug_all(want)):
             vifs = at_once(lambda request: self._plug(want, request), want.ports)
         return Plugged(vifs=vifs, parts={"ports": round(time.monotonic() - begun, 3)})
 
     def unplug(self, want: PortsOnHost, heartbeat: Heartbeat) -> None:
         """The host's part first: a port that is deleted must not have a tap that still answers for its address."""
         with beating(heartbeat):
-            at_once(lambda request: self._unplug(want, request), want.ports)
+            self._unplug_all(want)
 
     def _plug(self, want: PortsOnHost, request: PortRequest) -> Vif:
         port = self._ports.ensure_own(want, request) if request.mine else self._ports.ensure_bound(want, request)
@@ -101,6 +97,9 @@ class PortPlugger:
             self._hostnet.plug(PortPlug.model_validate(wanted))
         except HostNetworkError as error:
             raise host_cannot(f"port {vif.port_id} could not be plugged on {self._settings.host}: {error}") from error
+
+    def _unplug_all(self, want: PortsOnHost) -> None:
+        at_once(lambda request: self._unplug(want, request), want.ports)
 
     def _unplug(self, want: PortsOnHost, request: PortRequest) -> None:
         if self._hostnet:

@@ -35,10 +35,7 @@ class VolumeConnector:
         def attach(request: VolumeRequest) -> VolumeConnection:
             return self._attach(want, request, devices[request.volume_id], stop)
 
-        def undo() -> None:
-            at_once(lambda request: self._detach(want, request), want.volumes)
-
-        with beating(heartbeat), self._fence.kept(want, undo):
+        with beating(heartbeat), self._fence.kept(want, lambda: self._detach_all(want)):
             connections = at_once(attach, want.volumes, stop)
         return Attached(volumes=connections, parts={"volumes": round(time.monotonic() - begun, 3)})
 
@@ -46,7 +43,7 @@ class VolumeConnector:
         """See `activities.volume.Volume.detach_volumes`. A failed build's own volumes go; with `deleting`, those that
         are to be deleted on termination."""
         with beating(heartbeat):
-            at_once(lambda request: self._detach(want, request), want.volumes)
+            self._detach_all(want)
 
     def _attach(
         self, want: VolumesOnHost, request: VolumeRequest, device: str, stop: threading.Event
@@ -67,6 +64,9 @@ class VolumeConnector:
             delete_on_termination=request.delete_on_termination,
             tag=request.tag,
         )
+
+    def _detach_all(self, want: VolumesOnHost) -> None:
+        at_once(lambda request: self._detach(want, request), want.volumes)
 
     def _detach(self, want: VolumesOnHost, request: VolumeRequest) -> None:
         gone = self._volumes.detach(want, request)

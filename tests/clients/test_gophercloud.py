@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from infra import credentials
-from infra.settings import Settings
+from tests.signed_in import environment
 from tests.workflows.cloud import Cloud
 from tests.workflows.tenant import Tenant
 
@@ -22,12 +21,6 @@ pytestmark = [
 ]
 
 
-def environment(settings: Settings, user: str) -> dict[str, str]:
-    password = credentials.load(settings.state_dir)[user]
-    who = {"OS_USERNAME": user, "OS_PASSWORD": password, "OS_PROJECT_NAME": user, "OS_DOMAIN_ID": "default"}
-    return {**who, "OS_AUTH_URL": settings.identity_url, "OS_REGION_NAME": settings.region}
-
-
 async def test_a_tenants_whole_way(cloud: Cloud, tmp_path: Path) -> None:
     program = tmp_path / "gopher"
     built = await asyncio.to_thread(
@@ -37,7 +30,7 @@ async def test_a_tenants_whole_way(cloud: Cloud, tmp_path: Path) -> None:
     cloud.faults.arm()
     admin = Tenant(cloud.settings)
     parts = {"IMAGE": admin.image(), "FLAVOR": admin.flavor()}
-    env = {**os.environ, **parts, **environment(cloud.settings, "demo")}
+    env = {**os.environ, **parts, **environment(cloud.settings, "demo"), "OS_DOMAIN_ID": "default"}
     ran = await asyncio.to_thread(subprocess.run, [str(program)], env=env, capture_output=True, text=True, timeout=150)
     assert ran.returncode == 0 and ran.stdout.endswith("done\n"), ran.stdout + ran.stderr
     assert await cloud.leaks() == []

@@ -34,6 +34,7 @@ from infra.database import Database
 from infra.records import Records
 from infra.settings import PORTS, Settings
 from infra.tables.compute import Flavor, Instance, Service, now
+from tests.signed_in import environment
 from workflows.requests import Accepted, BootRequest, DeleteRequest, Requester
 
 Json = dict[str, Any]
@@ -189,14 +190,7 @@ class Cloud:
 
     def sign_in(self, name: str) -> dict[str, str]:
         """What the `openstack` client wants to know of a bootstrapped user."""
-        return {
-            "OS_AUTH_URL": self.settings.identity_url,
-            "OS_USERNAME": name,
-            "OS_PASSWORD": credentials.load(self.settings.state_dir)[name],
-            "OS_PROJECT_NAME": name,
-            "OS_USER_DOMAIN_NAME": "Default",
-            "OS_PROJECT_DOMAIN_NAME": "Default",
-        }
+        return environment(self.settings, name)
 
     def server(self, owner: Api, **values: Any) -> str:
         """A server's record as the end of a build leaves it; its id."""

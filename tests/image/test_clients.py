@@ -12,6 +12,7 @@ import pytest
 
 from infra import credentials
 from tests.image.cloud import Cloud
+from tests.signed_in import environment
 
 CLIENT = Path(sys.executable).with_name("openstack")
 
@@ -21,13 +22,7 @@ class Cli:
         self._environment = {
             "PATH": os.environ["PATH"],
             "HOME": str(cloud.settings.state_dir),
-            "OS_AUTH_URL": cloud.settings.identity_url,
-            "OS_USERNAME": user,
-            "OS_PASSWORD": credentials.load(cloud.settings.state_dir)[user],
-            "OS_PROJECT_NAME": project,
-            "OS_USER_DOMAIN_NAME": "Default",
-            "OS_PROJECT_DOMAIN_NAME": "Default",
-            "OS_IDENTITY_API_VERSION": "3",
+            **environment(cloud.settings, user, project),
         }
 
     def run(self, *words: str, fails: bool = False) -> str:

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from infra import credentials
 from tests.network.conftest import Cloud
+from tests.signed_in import environment
 
 OPENSTACK = Path(sys.executable).with_name("openstack")
 pytestmark = pytest.mark.skipif(not OPENSTACK.exists(), reason="python-openstackclient is not installed")
@@ -19,21 +19,11 @@ pytestmark = pytest.mark.skipif(not OPENSTACK.exists(), reason="python-openstack
 
 def run(cloud: Cloud, user: str, command: str) -> Any:
     """The command's JSON, None when it prints nothing; fails with its words when it fails."""
-    environment = {
-        **os.environ,
-        "OS_AUTH_URL": cloud.settings.identity_url,
-        "OS_USERNAME": user,
-        "OS_PASSWORD": credentials.load(cloud.settings.state_dir)[user],
-        "OS_PROJECT_NAME": user,
-        "OS_USER_DOMAIN_NAME": "Default",
-        "OS_PROJECT_DOMAIN_NAME": "Default",
-        "OS_IDENTITY_API_VERSION": "3",
-    }
     words = shlex.split(command)
     silent = {"delete", "set"} & set(words)
     done = subprocess.run(
         [str(OPENSTACK), *words, *(() if silent else ("-f", "json"))],
-        env=environment,
+        env=os.environ | environment(cloud.settings, user),
         capture_output=True,
         text=True,
         timeout=60,

@@ -9,21 +9,14 @@ from typing import Any
 import openstack
 
 from infra import credentials
+from tests.signed_in import environment
 from tests.volume.cloud import Cloud, until
 from tests.volume.images import ImageServer
 
 
 class Client:
     def __init__(self, cloud: Cloud) -> None:
-        self.env = cloud.env | {
-            "OS_AUTH_URL": cloud.settings.identity_url,
-            "OS_USERNAME": "demo",
-            "OS_PASSWORD": credentials.load(cloud.settings.state_dir)["demo"],
-            "OS_PROJECT_NAME": "demo",
-            "OS_USER_DOMAIN_NAME": "Default",
-            "OS_PROJECT_DOMAIN_NAME": "Default",
-            "OS_IDENTITY_API_VERSION": "3",
-        }
+        self.env = cloud.env | environment(cloud.settings, "demo")
 
     def __call__(self, *words: str) -> Any:
         argv = [str(Path(sys.executable).with_name("openstack")), *words]

@@ -218,6 +218,10 @@ class Cloud:
         request = request or self.request()
         starting = asyncio.create_task(self.ops.boot(request))
         starting.add_done_callback(lambda done: done.cancelled() or done.exception())
+        return await self.begun(request)
+
+    async def begun(self, request: BootRequest) -> WorkflowHandle[Any, Any]:
+        """The boot's workflow, once there is one."""
         handle = self.client.get_workflow_handle(server_workflow_id(request.instance_id))
         for _ in range(500):
             try:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from infra import credentials
+from tests.signed_in import environment
 from tests.workflows.cloud import BIN, Cloud
 from tests.workflows.tenant import Tenant
 
@@ -134,17 +134,8 @@ async def test_the_openstack_client_shows_them(cloud: Cloud, made: Made) -> None
     server = await boot(cloud, made, made.admin)
     assert await asyncio.to_thread(made.admin.until, server, "ACTIVE", "ERROR") == "ACTIVE"
     action, _ = await asyncio.to_thread(made.admin.events, server)
-    s = cloud.settings
-    env = {k: v for k, v in os.environ.items() if not k.startswith("OS_")} | {
-        "OS_AUTH_URL": s.identity_url,
-        "OS_USERNAME": "admin",
-        "OS_PASSWORD": credentials.load(s.state_dir)["admin"],
-        "OS_PROJECT_NAME": "admin",
-        "OS_USER_DOMAIN_ID": "default",
-        "OS_PROJECT_DOMAIN_ID": "default",
-        "OS_IDENTITY_API_VERSION": "3",
-        "OS_COMPUTE_API_VERSION": "2.96",
-    }
+    env = {k: v for k, v in os.environ.items() if not k.startswith("OS_")}
+    env |= environment(cloud.settings, "admin") | {"OS_COMPUTE_API_VERSION": "2.96"}
     argv = [str(BIN / "openstack"), "server", "event", "show", "-f", "json", server, action["request_id"]]
     done = await asyncio.to_thread(subprocess.run, argv, env=env, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr

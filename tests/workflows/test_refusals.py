@@ -2,11 +2,9 @@
 
 import asyncio
 import uuid
-from typing import Any
 
 import pytest
-from temporalio.client import WorkflowHandle, WorkflowUpdateFailedError
-from temporalio.service import RPCError
+from temporalio.client import WorkflowUpdateFailedError
 
 from api.common.errors import ServiceError
 from infra.temporal import server_workflow_id
@@ -76,9 +74,7 @@ async def test_a_delete_that_comes_before_the_first_step(cloud: Cloud) -> None:
     async with beside(cloud, "early-delete") as other:
         request = other.request()
         asked = asyncio.create_task(other.ops.boot(request))
-        boot = other.client.get_workflow_handle(server_workflow_id(request.instance_id))
-        while not await known(boot):
-            await asyncio.sleep(0.02)
+        boot = await other.begun(request)
         await other.delete(boot)
         async with other.workers():
             with pytest.raises(ServiceError) as refused:
@@ -86,14 +82,6 @@ async def test_a_delete_that_comes_before_the_first_step(cloud: Cloud) -> None:
             assert refused.value.status == 409 and "given up before it was accepted" in str(refused.value)
             assert await other.end(boot) is None
     assert cloud.record(boot) is None and await cloud.world() == before
-
-
-async def known(boot: WorkflowHandle[Any, Any]) -> bool:
-    try:
-        await boot.describe()
-    except RPCError:
-        return False
-    return True
 
 
 async def test_two_deletes_while_a_failed_build_is_undone(cloud: Cloud) -> None:

@@ -1,7 +1,7 @@
 // A tenant's whole way through the cloud by gophercloud, the library below Terraform's provider: from a key pair to a
 // server with a port, a volume and an address of its own, read back, changed, refused, deleted.
 //
-// Environment: OS_* as in an openrc file, IMAGE and FLAVOR (ids). Prints one line for each thing that was seen.
+// Environment: OS_* as in an openrc file and OS_DOMAIN_ID, IMAGE and FLAVOR (ids). Prints one line for each thing that was seen.
 package main
 
 import (
