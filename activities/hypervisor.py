@@ -18,7 +18,7 @@ from infra.contracts.hypervisor import (
 )
 
 if TYPE_CHECKING:
-    from infra.hypervisor.driver import Driver
+    from infra.host.driver import Driver
 
 
 class Hypervisor:

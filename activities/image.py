@@ -8,7 +8,7 @@ from activities.step import step
 from infra.contracts.image import DiskOnHost, ImageOnHost
 
 if TYPE_CHECKING:
-    from infra.hypervisor.images import ImageStore
+    from infra.host.files.images import ImageStore
 
 
 class Image:

@@ -8,7 +8,7 @@ from activities.step import step
 from infra.contracts.network import Plugged, PortsOnHost
 
 if TYPE_CHECKING:
-    from infra.hypervisor.ports import PortPlugger
+    from infra.host.network.ports import PortPlugger
 
 
 class Network:

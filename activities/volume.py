@@ -8,7 +8,7 @@ from activities.step import step
 from infra.contracts.volume import Attached, VolumesOnHost
 
 if TYPE_CHECKING:
-    from infra.hypervisor.volumes import VolumeConnector
+    from infra.host.services.volumes import VolumeConnector
 
 
 class Volume:

@@ -5,8 +5,8 @@ from keystoneauth1.session import Session
 from infra.contracts.instance import DeletePlan
 from infra.contracts.network import PortRequest, PortsOnHost
 from infra.contracts.volume import VolumesOnHost
-from infra.hypervisor.ports import PortPlugger
-from infra.hypervisor.volumes import VolumeConnector
+from infra.host.network.ports import PortPlugger
+from infra.host.services.volumes import VolumeConnector
 from infra.settings import Settings
 
 

@@ -19,13 +19,13 @@ from activities.image import Image
 from activities.network import Network
 from activities.volume import Volume
 from infra import logs, tracing
-from infra.hypervisor.control import ControlClient
-from infra.hypervisor.driver import Driver
-from infra.hypervisor.filters import FilterPoll
-from infra.hypervisor.images import ImageStore
-from infra.hypervisor.ports import PortPlugger
-from infra.hypervisor.reconcile import reconcile
-from infra.hypervisor.volumes import VolumeConnector
+from infra.host.driver import Driver
+from infra.host.files.images import ImageStore
+from infra.host.network.filters import FilterPoll
+from infra.host.network.ports import PortPlugger
+from infra.host.reconcile import reconcile
+from infra.host.services.control import ControlClient
+from infra.host.services.volumes import VolumeConnector
 from infra.openstack import service_session
 from infra.settings import Settings
 from infra.temporal import compute_queue, connect

@@ -11,7 +11,7 @@ from websockify.token_plugins import BasePlugin
 from websockify.websocketproxy import LibProxyServer, ProxyRequestHandler
 
 from infra import logs
-from infra.hypervisor.rest import Service
+from infra.host.services.rest import Service
 from infra.openstack import COMPUTE, service_session
 from infra.settings import Settings
 from workers.sign_in import as_service

@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from infra import logs
-from infra.hypervisor.control import ControlClient
-from infra.hypervisor.driver import Driver
-from infra.hypervisor.filters import FilterPoll
-from infra.hypervisor.reconcile import reconcile
+from infra.host.driver import Driver
+from infra.host.network.filters import FilterPoll
+from infra.host.reconcile import reconcile
+from infra.host.services.control import ControlClient
 from infra.settings import Settings
 from workers import guests
 

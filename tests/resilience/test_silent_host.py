@@ -9,7 +9,7 @@ import pytest
 from temporalio.exceptions import ApplicationError
 
 from infra.contracts.hypervisor import HostFacts, HostRef
-from infra.hypervisor import driver as drivers
+from infra.host import driver as drivers
 from infra.temporal import compute_queue
 from tests.resilience.host import NAME, Extra
 from tests.workflows.cloud import Cloud, instance_of

@@ -11,7 +11,7 @@ from temporalio.exceptions import CancelledError
 from temporalio.testing import ActivityEnvironment
 
 from activities.step import step
-from infra.hypervisor.beat import Turns, at_once
+from infra.host.heartbeats import Turns, at_once
 from tests.workflows.cloud import Cloud
 from workers.control import control_activities
 from workers.interceptors import InstanceLocks

@@ -7,7 +7,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from infra.hypervisor.paths import HostPaths
+from infra.host.files.paths import HostPaths
 from infra.settings import Settings
 from workers import libvirtd, procfs, supervisor
 from workers.cli.screen import out

@@ -1,0 +1,247 @@
+"""Guests on this host: spawned behind the claim, destroyed, looked at. libvirt below, no database (seed step 29)."""
+
+import socket
+import threading
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import libvirt
+
+from infra import logs
+from infra.contracts.errors import hopeless, host_cannot
+from infra.contracts.hypervisor import DomainSpec, HostFacts, Spawned
+from infra.host.files import configdrive
+from infra.host.files.cache import room_on_disk
+from infra.host.files.guest import GuestFiles
+from infra.host.files.paths import HostPaths, checked
+from infra.host.heartbeats import Heartbeat, Turns, beating
+from infra.host.libvirt import console, faults
+from infra.host.libvirt.connection import Connection, run_event_loop
+from infra.host.libvirt.domain_xml import Place, domain_xml, servers, volume_xml
+from infra.host.libvirt.domains import PAUSED, RUNNING, Domains
+from infra.host.libvirt.events import Events
+from infra.host.libvirt.faults import LibvirtDown
+from infra.host.libvirt.inventory import Inventory
+from infra.host.libvirt.virt_type import detect
+from infra.host.services.control import ControlClient, LifecycleEvent
+from infra.host.services.fence import Fence
+from infra.interruption import is_cancelled, still_wanted
+from infra.settings import Settings
+
+if TYPE_CHECKING:
+    from infra.hostnet.network import HostNetwork
+
+CLAIM_AGE_S = 5.0
+"""A claim moves to another host only when this one was silent for longer; an older answer is asked for again."""
+log = logs.get(__name__)
+
+
+class Driver:
+    """Thread-safe; one step at a time per instance. `hostnet` is None where this host plugs nothing itself."""
+
+    def __init__(self, settings: Settings, control: ControlClient, hostnet: "HostNetwork | None" = None) -> None:
+        run_event_loop()
+        self._host, self._vnc_listen = settings.host, settings.vnc_listen
+        self._fence, self._hostnet = Fence(settings.host, control), hostnet
+        self._paths = HostPaths(settings)
+        self.files = GuestFiles(self._paths)
+        self.virt = detect(settings)
+        self._pretend = self.virt.virt_type == "test"
+        self.events = Events(control)
+        connection = Connection(settings.libvirt_uri, self._opened)
+        self._domains = Domains(connection, settings.host)
+        self.inventory = Inventory(connection, self._paths, self.virt)
+        self._turns = Turns()
+
+    def spawn(self, spec: DomainSpec, heartbeat: Heartbeat) -> Spawned:
+        """See `activities.hypervisor.Hypervisor.spawn`."""
+        checked(spec.instance_id)
+        with beating(heartbeat), self._turns.take(spec.instance_id), self.events.held(spec.instance_id):
+            try:
+                return self._spawn(spec)
+            except libvirt.libvirtError as error:
+                if lost := _unreachable({(volume.host, volume.port) for volume in spec.volumes}):
+                    raise LibvirtDown(f"the volume server at {lost} does not answer") from None
+                raise faults.sort(error, self._host, [volume.export for volume in spec.volumes]) from None
+            finally:
+                if is_cancelled():
+                    self._require_claim(spec)  # of a build that is over already there is nobody left to undo it
+
+    def start(self, instance_id: str) -> None:
+        """Start a guest of this host again as it was, its volumes included; one that runs is left alone."""
+        with self._turns.take(instance_id), self.events.held(instance_id):
+            if self._domains.power_state(instance_id) != RUNNING:
+                self._domains.start(instance_id, paused=not self._pretend)
+                self._domains.attach(instance_id, self.files.volumes(instance_id))
+                self._domains.resume(instance_id)
+
+    def destroy(self, instance_id: str) -> None:
+        """See `activities.hypervisor.Hypervisor.destroy`."""
+        checked(instance_id)
+        with self._turns.take(instance_id), self.events.held(instance_id, ends=True):
+            self.files.forget_domain(instance_id)
+            self._domains.destroy(instance_id)
+            self.files.remove_guest(instance_id)
+
+    def clean_up(self, instance_id: str) -> None:
+        """Undo what an instance left on this host: domain, plugged ports, files. What other services hold for it is
+        not this host's to decide."""
+        self.destroy(instance_id)
+        if self._hostnet:
+            for port_id, owner in self._hostnet.inventory().ports.items():
+                if owner == instance_id:
+                    self._hostnet.unplug(port_id)
+        with self._turns.take(instance_id):
+            self.files.remove_all(instance_id)
+
+    def console_output(self, instance_id: str, length: int | None) -> str:
+        """The last `length` lines (None: all) of the serial log, at most 100 KiB; "" when there is none."""
+        return console.tail(self._paths.console_log(instance_id), length)
+
+    def console_target(self, instance_id: str) -> str:
+        """`unix_socket:PATH` or `host:port` of the guest's VNC server; Hopeless (409) when the guest does not run."""
+        xml = self._domains.live_xml(checked(instance_id))
+        target = console.vnc_target(xml) if xml else None
+        if target is None:
+            raise hopeless(f"Instance {instance_id} is not ready", code=409)
+        return target
+
+    def domains(self) -> dict[str, int]:
+        """instance id → power state in Nova's numbers, of this host's instances."""
+        return self._domains.all()
+
+    def facts(self) -> HostFacts:
+        """What lies on this host, whatever the records say."""
+        ports = self._hostnet.inventory().ports if self._hostnet else {}
+        dirs = sorted(self._paths.known_instances())
+        return HostFacts(host=self._host, domains=self.domains(), instance_dirs=dirs, ports=ports)
+
+    def report_all(self) -> None:
+        """Tell the control plane every guest's state, after a time in which events may have been missed."""
+        for instance_id, state in self.domains().items():
+            self.events.note(LifecycleEvent(instance_id=instance_id, power_state=state, reason="seen on the host"))
+
+    def resume_waiting(self) -> None:
+        """Let guests go on that were paused because a volume's server was away, once it is back."""
+        for instance_id in self._domains.waiting_for_disks():
+            volumes = self.files.volumes(instance_id)
+            if volumes and not _unreachable(servers(volumes.values())):
+                self._domains.resume(instance_id)
+                log.info("guest goes on, its volumes are back", instance_id=instance_id)
+
+    def _spawn(self, spec: DomainSpec) -> Spawned:
+        clock = _Clock()
+        disks = {volume.device: volume_xml(volume) for volume in spec.volumes}
+        state = self._domains.power_state(spec.instance_id)
+        if state is not None and self._domains.attempt(spec.instance_id) != spec.attempt:
+            self._domains.destroy(spec.instance_id)  # of a build that was given up
+            state = None
+        if state == RUNNING:
+            self._require_claim(spec)
+            return Spawned(power_state=RUNNING, virt_type=self.virt.virt_type)
+        xml = self._define(spec, disks, clock) if state != PAUSED else ""
+        if self._pretend:
+            self._let_run(spec, lambda: self._domains.start(spec.instance_id, paused=False))
+            self.files.keep_domain(spec.instance_id, xml)
+        else:
+            self._domains.start(spec.instance_id, paused=True)
+            self._domains.attach(spec.instance_id, disks)
+            clock.lap("start")
+            self._let_run(spec, lambda: self._domains.resume(spec.instance_id))
+        self._see_running(spec.instance_id)
+        clock.lap("run")
+        return Spawned(power_state=RUNNING, virt_type=self.virt.virt_type, parts=clock.parts)
+
+    def _define(self, spec: DomainSpec, disks: dict[str, str], clock: "_Clock") -> str:
+        config_drive = None
+        if not self._pretend:
+            self._paths.make_instance(spec.instance_id)
+            self._paths.make_socket_place(spec.instance_id)
+            config_drive = self._paths.config_drive(spec.instance_id)
+            with room_on_disk(config_drive.with_name("config.iso.part")):
+                configdrive.write(spec, config_drive)
+                self.files.keep_volumes(spec.instance_id, disks)
+            clock.lap("config_drive")
+        place = Place(
+            host=self._host,
+            virt_type=self.virt.virt_type,
+            config_drive=config_drive,
+            console_log=self._paths.console_log(spec.instance_id),
+            vnc_listen=self._vnc_listen,
+            vnc_socket=self._paths.vnc_socket(spec.instance_id),
+        )
+        xml = domain_xml(spec, place)
+        self._domains.define(xml)
+        clock.lap("define")
+        return xml
+
+    def _let_run(self, spec: DomainSpec, run: Callable[[], None]) -> None:
+        """`run` begins the guest's first instruction: not without the claim, nor on one that may have moved since."""
+        still_wanted()
+        asked = time.monotonic()
+        self._require_claim(spec)
+        run()
+        if time.monotonic() - asked > CLAIM_AGE_S:
+            self._require_claim(spec)
+
+    def _require_claim(self, spec: DomainSpec) -> None:
+        if not self._fence.holds(spec):
+            self.files.forget_domain(spec.instance_id)
+            self._domains.destroy(spec.instance_id)
+            raise self._fence.lost()
+
+    def _see_running(self, instance_id: str) -> None:
+        end = time.monotonic() + 5.0
+        while self._domains.power_state(instance_id) != RUNNING:
+            if time.monotonic() > end:
+                raise host_cannot(f"host {self._host}: the guest stopped as soon as it was started")
+            time.sleep(0.1)
+
+    def _opened(self, connection: Any, again: bool) -> None:
+        event = libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE
+        connection.domainEventRegisterAny(None, event, self.events.from_libvirt, None)
+        if self._pretend:
+            _revive(connection, self.files.kept_domains())
+        if again:
+            threading.Thread(target=self._report_quietly, name="report", daemon=True).start()
+
+    def _report_quietly(self) -> None:
+        try:
+            self.report_all()
+        except (LibvirtDown, libvirt.libvirtError) as error:
+            log.warning("states not reported", error=str(error))
+
+
+class _Clock:
+    """Seconds spent in each part of a step."""
+
+    def __init__(self) -> None:
+        self.parts: dict[str, float] = {}
+        self._last = time.monotonic()
+
+    def lap(self, part: str) -> None:
+        now = time.monotonic()
+        self.parts[part] = round(now - self._last, 3)
+        self._last = now
+
+
+def _unreachable(servers: set[tuple[str, int]]) -> str:
+    """The first volume server that takes no connection, as host:port, else ""."""
+    for host, port in sorted(servers):
+        try:
+            socket.create_connection((host, port), timeout=2.0).close()
+        except OSError:
+            return f"{host}:{port}"
+    return ""
+
+
+def _revive(connection: Any, texts: list[str]) -> None:
+    """The test driver's domains live in its daemon's memory; a real hypervisor's outlive theirs."""
+    for text in texts:
+        domain = connection.defineXML(text)
+        try:
+            domain.create()
+        except libvirt.libvirtError:
+            if not domain.isActive():  # else it never stopped, or another connection was faster
+                raise

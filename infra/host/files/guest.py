@@ -1,0 +1,61 @@
+"""The files that a guest has beside its disk: config drive, console log, screen, what it needs to be started again."""
+
+import contextlib
+import json
+
+from infra.credentials import write_private
+from infra.host.files.paths import HostPaths, remove_tree
+from infra.host.libvirt import console
+
+
+class GuestFiles:
+    """Absent is fine everywhere."""
+
+    def __init__(self, paths: HostPaths) -> None:
+        self._paths = paths
+
+    def keep_volumes(self, instance_id: str, disks: dict[str, str]) -> None:
+        """Remember device → disk XML, which holds secrets: libvirt itself is never given them to keep."""
+        file = self._paths.instance(instance_id) / "volumes.json"
+        if disks:
+            write_private(file, json.dumps(disks))
+        else:
+            file.unlink(missing_ok=True)
+
+    def volumes(self, instance_id: str) -> dict[str, str]:
+        file = self._paths.instance(instance_id) / "volumes.json"
+        known: dict[str, str] = json.loads(file.read_text()) if file.exists() else {}
+        return known
+
+    def keep_domain(self, instance_id: str, xml: str) -> None:
+        """Of a domain of the test driver, which forgets everything with its daemon."""
+        (self._paths.make_instance(instance_id) / "domain.xml").write_text(xml)
+
+    def forget_domain(self, instance_id: str) -> None:
+        (self._paths.instance(instance_id) / "domain.xml").unlink(missing_ok=True)
+
+    def kept_domains(self) -> list[str]:
+        """XML of the test driver's domains that should run."""
+        texts = []
+        for file in self._paths.instances.glob("*/domain.xml"):
+            with contextlib.suppress(FileNotFoundError):
+                texts.append(file.read_text())
+        return [text for text in texts if text]
+
+    def remove_guest(self, instance_id: str) -> None:
+        """All but the disk; the directory too if nothing else is in it."""
+        directory = self._paths.instance(instance_id)
+        self._paths.vnc_socket(instance_id).unlink(missing_ok=True)
+        for name in ("config.iso", "config.iso.part", "console.log", "volumes.json", "domain.xml"):
+            (directory / name).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            directory.rmdir()
+
+    def remove_all(self, instance_id: str) -> None:
+        self.remove_guest(instance_id)
+        remove_tree(self._paths.instance(instance_id))
+
+    def trim_logs(self) -> None:
+        """Cut console logs that have grown too long."""
+        for file in self._paths.instances.glob("*/console.log"):
+            console.trim(file)

@@ -1,0 +1,92 @@
+"""The instance's disk: a qcow2 overlay over the host's cached image, or refused in words a tenant may read."""
+
+import subprocess
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from keystoneauth1.session import Session
+
+from infra.contracts.errors import hopeless, host_cannot
+from infra.contracts.image import DiskOnHost, ImageOnHost
+from infra.host.files.cache import Base, ImageCache, room_on_disk
+from infra.host.files.download import Progress
+from infra.host.files.image_format import LIMITED
+from infra.host.files.paths import HostPaths, checked, is_test_driver, remove_tree
+from infra.host.heartbeats import Heartbeat, Turns, beating
+from infra.host.services.rest import Service
+from infra.openstack import IMAGE
+from infra.settings import Settings
+
+GIB = 1 << 30
+
+
+class ImageStore:
+    """Disks of this host's instances. `fetch` may run for any number of instances at once, and again after any end."""
+
+    def __init__(self, settings: Settings, session: Session) -> None:
+        self._paths = HostPaths(settings)
+        self.cache = ImageCache(self._paths, Service(session, IMAGE, "/v2", settings.region))
+        self._pretend = is_test_driver(settings)
+        self._turns = Turns()
+
+    def fetch(self, want: ImageOnHost, heartbeat: Heartbeat, heartbeat_details: Sequence[Any] = ()) -> DiskOnHost:
+        """See `activities.image.Image.fetch_to_host`. Where a download goes on is read from the partial file itself,
+        which is never behind `heartbeat_details`; those only start the count that the next heartbeats show."""
+        if self._pretend:
+            return self._placeholder(want)
+        progress = Progress(checked(want.image_id))
+        if heartbeat_details and isinstance(heartbeat_details[0], dict):
+            progress.bytes = int(heartbeat_details[0].get("bytes", 0))
+        begun = time.monotonic()
+        with beating(heartbeat, progress.details), self.cache.base(want.image_id, progress) as base:
+            cached = time.monotonic()
+            with self._turns.take(want.instance_id):
+                self._overlay(want, base)
+        return DiskOnHost(
+            path=str(self._paths.disk(want.instance_id)),
+            format="qcow2",
+            downloaded_bytes=progress.fetched,
+            parts={"image": round(cached - begun, 3), "overlay": round(time.monotonic() - cached, 3)},
+        )
+
+    def remove(self, instance_id: str) -> None:
+        """The instance's directory goes; absent is success."""
+        with self._turns.take(instance_id):
+            remove_tree(self._paths.instance(instance_id))
+
+    def _overlay(self, want: ImageOnHost, base: Base) -> None:
+        size = want.disk_gb * GIB
+        if want.disk_gb and size < base.virtual_size:
+            raise hopeless(
+                "Flavor's disk is too small for requested image. "
+                f"Flavor disk is {size} bytes, image is {base.virtual_size} bytes.",
+                code=400,
+            )
+        disk, names_image = self._paths.disk(want.instance_id), self._paths.image_of(want.instance_id)
+        if disk.exists() and names_image.read_text() == want.image_id:
+            return  # a guest may be writing to it
+        partial = disk.with_name("disk.part")
+        with room_on_disk(partial):
+            self._paths.make_instance(want.instance_id)
+            names_image.write_text(want.image_id)  # first: from now on the image is in use
+            _create_overlay(base, partial, max(size, base.virtual_size))
+            partial.replace(disk)
+
+    def _placeholder(self, want: ImageOnHost) -> DiskOnHost:
+        """Under the test driver there is no guest: a few bytes stand for the disk, so that a leak can be counted."""
+        disk = self._paths.disk(want.instance_id)
+        self._paths.make_instance(want.instance_id)
+        disk.write_text(want.image_id)
+        return DiskOnHost(path=str(disk), format="raw")
+
+
+def _create_overlay(base: Base, target: Path, size: int) -> None:
+    names = ["-b", str(base.path), "-F", base.format, str(target), str(size)]
+    done = subprocess.run(
+        [*LIMITED, "qemu-img", "create", "-q", "-f", "qcow2", *names], capture_output=True, text=True, timeout=60
+    )
+    if done.returncode:
+        target.unlink(missing_ok=True)
+        raise host_cannot(f"qemu-img could not make the disk: {done.stderr.strip()[:300]}")

@@ -1,0 +1,166 @@
+"""A server as libvirt's domain XML. Source: libvirt.org/formatdomain.html."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from xml.etree.ElementTree import Element, SubElement, fromstring, tostring
+
+from infra.contracts.hypervisor import DomainSpec
+from infra.contracts.network import Vif
+from infra.contracts.volume import VolumeConnection
+from infra.host.files.paths import domain_name
+
+METADATA = "urn:kilonova:instance:1"
+"""Namespace of the metadata by which our domains are told from others."""
+LAST = "99"
+RECONNECT_S = 60  # how long a guest's I/O waits for a volume server before the guest is paused
+
+
+@dataclass(frozen=True)
+class Place:
+    """What the host adds to a server: kind of virtualization, files, where its screen is."""
+
+    host: str
+    virt_type: str  # kvm, qemu or test
+    config_drive: Path | None
+    console_log: Path
+    vnc_listen: str  # "socket", or an address of this host
+    vnc_socket: Path
+
+
+def domain_xml(spec: DomainSpec, place: Place) -> str:
+    """The whole domain but for its volumes, which are attached before the guest runs: the name of a volume's export
+    is a secret, and QEMU's command line can be read by anybody on the host."""
+    domain = Element("domain", type=place.virt_type)
+    _text(domain, "name", domain_name(spec.instance_id))
+    _text(domain, "uuid", spec.instance_id)
+    _metadata(domain, spec, place)
+    _text(domain, "memory", str(spec.flavor.ram), unit="MiB")
+    _text(domain, "vcpu", str(spec.flavor.vcpus))
+    _machine(domain, spec, place)
+    for event, action in (("poweroff", "destroy"), ("reboot", "restart"), ("crash", "destroy")):
+        _text(domain, f"on_{event}", action)
+    devices = SubElement(domain, "devices")
+    if place.virt_type != "test":
+        _disks(devices, spec, place)
+        _consoles(devices, place)
+    for vif in spec.vifs:
+        _interface(devices, vif, place)
+    return tostring(domain, encoding="unicode")
+
+
+def volume_xml(volume: VolumeConnection) -> str:
+    """An attached volume as a disk. While its server is away the guest waits, within QEMU where libvirt can ask for
+    that (10.1), else paused until the driver resumes it; it never sees an I/O error."""
+    disk = Element("disk", type="network", device="disk")
+    patient = {"error_policy": "stop", "rerror_policy": "stop"}
+    SubElement(disk, "driver", {"name": "qemu", "type": "raw", "cache": "none", "discard": "unmap"} | patient)
+    source = SubElement(disk, "source", protocol="nbd", name=volume.export)
+    SubElement(source, "host", name=volume.host, port=str(volume.port))
+    SubElement(source, "reconnect", delay=str(RECONNECT_S))
+    SubElement(disk, "target", dev=volume.device, bus="virtio")
+    _text(disk, "serial", volume.volume_id)
+    if volume.boot_index is not None and volume.boot_index >= 0:
+        SubElement(disk, "boot", order=str(volume.boot_index + 1))
+    return tostring(disk, encoding="unicode")
+
+
+def servers(disks: Iterable[str]) -> set[tuple[str, int]]:
+    """(host, port) of the servers behind `volume_xml`s."""
+    hosts = [fromstring(xml).find("./source/host") for xml in disks]  # noqa: S314 - we wrote it
+    return {(host.get("name", ""), int(host.get("port", "0"))) for host in hosts if host is not None}
+
+
+def _metadata(domain: Element, spec: DomainSpec, place: Place) -> None:
+    metadata = SubElement(domain, "metadata")
+    instance = SubElement(metadata, f"{{{METADATA}}}instance")
+    facts = {
+        "host": place.host,
+        "name": spec.name,
+        "flavor": spec.flavor.name,
+        "project": spec.project_id,
+        "user": spec.user_id,
+        "image": spec.image_id,
+        "attempt": str(spec.attempt),
+    }
+    for key, value in facts.items():
+        _text(instance, f"{{{METADATA}}}{key}", _printable(value))
+
+
+def _machine(domain: Element, spec: DomainSpec, place: Place) -> None:
+    system = SubElement(domain, "os")
+    if place.virt_type == "test":
+        _text(system, "type", "hvm")
+        return
+    _text(system, "type", "hvm", arch="x86_64", machine="pc")
+    SubElement(system, "smbios", mode="sysinfo")
+    sysinfo = SubElement(SubElement(domain, "sysinfo", type="smbios"), "system")
+    about = {"manufacturer": "OpenStack Foundation", "product": "OpenStack Nova", "serial": spec.instance_id}
+    for key, value in {**about, "uuid": spec.instance_id, "family": "Virtual Machine"}.items():
+        _text(sysinfo, "entry", value, name=key)
+    features = SubElement(domain, "features")
+    SubElement(features, "acpi")
+    SubElement(features, "apic")
+    if place.virt_type == "kvm":
+        SubElement(domain, "cpu", mode="host-model")
+    else:
+        _text(SubElement(features, "tcg"), "tb-cache", "32", unit="MiB")
+    clock = SubElement(domain, "clock", offset="utc")
+    SubElement(clock, "timer", name="rtc", tickpolicy="catchup")
+    SubElement(clock, "timer", name="hpet", present="no")
+
+
+def _disks(devices: Element, spec: DomainSpec, place: Place) -> None:
+    if spec.disk:
+        disk = SubElement(devices, "disk", type="file", device="disk")
+        SubElement(disk, "driver", name="qemu", type=spec.disk.format, cache="writeback", discard="unmap")
+        SubElement(disk, "source", file=spec.disk.path)
+        SubElement(disk, "target", dev="vda", bus="virtio")
+        SubElement(disk, "boot", order="1")
+    if place.config_drive:
+        drive = SubElement(devices, "disk", type="file", device="cdrom")
+        SubElement(drive, "driver", name="qemu", type="raw")
+        SubElement(drive, "source", file=str(place.config_drive))
+        SubElement(drive, "target", dev="hda", bus="ide")
+        SubElement(drive, "readonly")
+        SubElement(drive, "boot", order=LAST)  # without any order libvirt adds one that forbids those of the volumes
+    SubElement(devices, "controller", type="usb", model="none")
+
+
+def _interface(devices: Element, vif: Vif, place: Place) -> None:
+    interface = SubElement(devices, "interface", type="bridge")
+    SubElement(interface, "mac", address=vif.mac_address)
+    SubElement(interface, "source", bridge=vif.bridge or "none")
+    SubElement(interface, "target", dev=vif.tap)
+    SubElement(interface, "model", type="virtio")
+    if place.virt_type == "test":
+        return
+    SubElement(interface, "driver", name="qemu")
+    SubElement(interface, "mtu", size=str(vif.mtu))
+    SubElement(interface, "rom", enabled="no")
+
+
+def _consoles(devices: Element, place: Place) -> None:
+    serial = SubElement(devices, "serial", type="pty")
+    SubElement(serial, "log", file=str(place.console_log), append="on")
+    SubElement(serial, "target", port="0")
+    SubElement(SubElement(devices, "console", type="pty"), "target", type="serial", port="0")
+    SubElement(devices, "input", type="keyboard", bus="ps2")
+    if place.vnc_listen == "socket":
+        SubElement(devices, "graphics", type="vnc", socket=str(place.vnc_socket))
+    else:
+        SubElement(devices, "graphics", type="vnc", port="-1", autoport="yes", listen=place.vnc_listen)
+    SubElement(SubElement(devices, "video"), "model", type="vga", vram="16384", heads="1")
+    _text(SubElement(devices, "rng", model="virtio"), "backend", "/dev/urandom", model="random")
+    SubElement(SubElement(devices, "memballoon", model="virtio"), "stats", period="10")
+
+
+def _text(parent: Element, tag: str, text: str, **attributes: str) -> Element:
+    element = SubElement(parent, tag, attributes)
+    element.text = text
+    return element
+
+
+def _printable(text: str) -> str:
+    """`text` without the control characters that XML cannot carry."""
+    return "".join(character for character in text if character.isprintable())

@@ -1,0 +1,201 @@
+"""Domains of this host in libvirt: the few operations that the driver is made of, each safe to repeat."""
+
+import contextlib
+from typing import Any
+from xml.etree import ElementTree
+
+import libvirt
+
+from infra.host.libvirt.connection import Connection
+from infra.host.libvirt.domain_xml import METADATA
+from infra.host.libvirt.faults import is_missing, is_wrong_state
+
+NOSTATE, RUNNING, PAUSED, SHUTDOWN, CRASHED, SUSPENDED = 0, 1, 3, 4, 6, 7
+"""Nova's power states."""
+POWER = {
+    libvirt.VIR_DOMAIN_NOSTATE: NOSTATE,
+    libvirt.VIR_DOMAIN_RUNNING: RUNNING,
+    libvirt.VIR_DOMAIN_BLOCKED: RUNNING,
+    libvirt.VIR_DOMAIN_PAUSED: PAUSED,
+    libvirt.VIR_DOMAIN_SHUTDOWN: RUNNING,  # on its way down, not there yet
+    libvirt.VIR_DOMAIN_SHUTOFF: SHUTDOWN,
+    libvirt.VIR_DOMAIN_CRASHED: CRASHED,
+    libvirt.VIR_DOMAIN_PMSUSPENDED: SUSPENDED,
+}
+START_S = 120.0
+UNDEFINE_ALL = (
+    libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE
+    | libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA
+    | libvirt.VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA
+    | libvirt.VIR_DOMAIN_UNDEFINE_NVRAM
+)
+
+
+class Domains:
+    """All methods raise LibvirtDown, or libvirtError for what libvirt refuses; an absent domain is None or nothing."""
+
+    def __init__(self, connection: Connection, host: str) -> None:
+        self._libvirt, self._host = connection, host
+        self._attempts: dict[str, tuple[str, int]] = {}  # instance id -> (host, attempt) from the metadata
+
+    def power_state(self, instance_id: str) -> int | None:
+        return self._libvirt.call(lambda c: _power(_find(c, instance_id)))
+
+    def attempt(self, instance_id: str) -> int | None:
+        """The attempt that made the domain."""
+        known = self._libvirt.call(lambda c: _marks(_find(c, instance_id)))
+        return known[1] if known else None
+
+    def define(self, xml: str) -> None:
+        self._libvirt.call(lambda c: c.defineXML(xml))
+
+    def start(self, instance_id: str, *, paused: bool) -> None:
+        """Running already is success."""
+
+        def work(connection: Any) -> None:
+            domain = _find(connection, instance_id)
+            if domain is None:
+                raise LookupError(f"domain {instance_id} is gone")
+            try:
+                domain.createWithFlags(libvirt.VIR_DOMAIN_START_PAUSED if paused else 0)
+            except libvirt.libvirtError as error:
+                if not is_wrong_state(error):
+                    raise
+
+        self._libvirt.call(work, START_S)
+
+    def resume(self, instance_id: str) -> None:
+        def work(connection: Any) -> None:
+            domain = _find(connection, instance_id)
+            if domain is not None and domain.state()[0] == libvirt.VIR_DOMAIN_PAUSED:
+                domain.resume()
+
+        self._libvirt.call(work)
+
+    def attach(self, instance_id: str, disks: dict[str, str]) -> None:
+        """Attach disks (device → XML) that the paused domain lacks; they are gone when it stops.
+
+        The firmware learns at a reset what to boot from, and the one of the domain's start came too early."""
+
+        def work(connection: Any) -> None:
+            domain = _find(connection, instance_id)
+            if domain is None:
+                raise LookupError(f"domain {instance_id} is gone")
+            present = devices(domain.XMLDesc(0))
+            for device, xml in disks.items():
+                if device not in present:
+                    domain.attachDeviceFlags(xml, libvirt.VIR_DOMAIN_AFFECT_LIVE)
+            if domain.state()[0] == libvirt.VIR_DOMAIN_PAUSED:
+                domain.reset()
+
+        if disks:
+            self._libvirt.call(work, START_S)
+
+    def destroy(self, instance_id: str) -> None:
+        """Stop at once and undefine."""
+
+        def work(connection: Any) -> None:
+            domain = _find(connection, instance_id)
+            if domain is None:
+                return
+            with _tolerating(is_wrong_state, is_missing):
+                domain.destroy()
+            with _tolerating(is_missing):
+                try:
+                    domain.undefineFlags(UNDEFINE_ALL)
+                except libvirt.libvirtError as error:
+                    if error.get_error_code() not in (libvirt.VIR_ERR_NO_SUPPORT, libvirt.VIR_ERR_INVALID_ARG):
+                        raise
+                    domain.undefine()
+
+        self._libvirt.call(work, 60.0)
+        self._attempts.pop(instance_id, None)
+
+    def live_xml(self, instance_id: str) -> str | None:
+        """XML of the running domain; None when it does not run."""
+
+        def work(connection: Any) -> str | None:
+            domain = _find(connection, instance_id)
+            return domain.XMLDesc(0) if domain is not None and domain.isActive() else None
+
+        return self._libvirt.call(work)
+
+    def all(self) -> dict[str, int]:
+        """instance id → power state of every domain that this host's worker made; others are left out."""
+
+        def work(connection: Any) -> dict[str, int]:
+            found = {}
+            for domain, stats in connection.getAllDomainStats(libvirt.VIR_DOMAIN_STATS_STATE):
+                instance_id = domain.UUIDString()
+                if instance_id not in self._attempts:
+                    marks = _marks(domain)
+                    if marks is None:
+                        continue
+                    self._attempts[instance_id] = marks
+                if self._attempts[instance_id][0] == self._host:
+                    found[instance_id] = POWER.get(stats.get("state.state", 0), NOSTATE)
+            self._attempts = {key: value for key, value in self._attempts.items() if key in found}
+            return found
+
+        return self._libvirt.call(work)
+
+    def waiting_for_disks(self) -> list[str]:
+        """This host's instances that QEMU paused because of an I/O error."""
+
+        def work(connection: Any) -> list[str]:
+            return [
+                domain.UUIDString()
+                for domain, stats in connection.getAllDomainStats(libvirt.VIR_DOMAIN_STATS_STATE)
+                if stats.get("state.state") == libvirt.VIR_DOMAIN_PAUSED
+                and stats.get("state.reason") == libvirt.VIR_DOMAIN_PAUSED_IOERROR
+                and (_marks(domain) or ("",))[0] == self._host
+            ]
+
+        return self._libvirt.call(work)
+
+
+def devices(xml: str) -> set[str]:
+    """Target devices of a domain's disks."""
+    targets = ElementTree.fromstring(xml).iterfind("./devices/disk/target")  # noqa: S314 - libvirt wrote it
+    return {target.get("dev", "") for target in targets}
+
+
+def _find(connection: Any, instance_id: str) -> Any:
+    try:
+        return connection.lookupByUUIDString(instance_id)
+    except libvirt.libvirtError as error:
+        if is_missing(error):
+            return None
+        raise
+
+
+def _power(domain: Any) -> int | None:
+    if domain is None:
+        return None
+    with _tolerating(is_missing):
+        return POWER.get(domain.state()[0], NOSTATE)
+    return None
+
+
+def _marks(domain: Any) -> tuple[str, int] | None:
+    """(host, attempt) from our metadata; None for a domain that is not ours."""
+    if domain is None:
+        return None
+    try:
+        text = domain.metadata(libvirt.VIR_DOMAIN_METADATA_ELEMENT, METADATA)
+    except libvirt.libvirtError as error:
+        if is_missing(error) or error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN_METADATA:
+            return None
+        raise
+    ours = ElementTree.fromstring(text)  # noqa: S314 - libvirt wrote it
+    found = {child.tag.rpartition("}")[2]: child.text or "" for child in ours}
+    return found.get("host", ""), int(found.get("attempt") or 0)
+
+
+@contextlib.contextmanager
+def _tolerating(*kinds: Any) -> Any:
+    try:
+        yield
+    except libvirt.libvirtError as error:
+        if not any(kind(error) for kind in kinds):
+            raise

@@ -1,0 +1,108 @@
+"""What happens to guests by themselves, told to the control plane: stopped, crashed, paused, running again."""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import libvirt
+
+from infra import logs
+from infra.host.services.control import ControlClient, LifecycleEvent
+
+RUNNING, PAUSED, SHUTDOWN, SUSPENDED = 1, 3, 4, 7
+"""Nova's power states."""
+STATES = {
+    libvirt.VIR_DOMAIN_EVENT_STARTED: (RUNNING, "started"),
+    libvirt.VIR_DOMAIN_EVENT_RESUMED: (RUNNING, "resumed"),
+    libvirt.VIR_DOMAIN_EVENT_SUSPENDED: (PAUSED, "paused"),
+    libvirt.VIR_DOMAIN_EVENT_STOPPED: (SHUTDOWN, "stopped"),
+    libvirt.VIR_DOMAIN_EVENT_CRASHED: (SHUTDOWN, "crashed"),
+    libvirt.VIR_DOMAIN_EVENT_PMSUSPENDED: (SUSPENDED, "suspended by the guest"),
+}
+STOPPED = {
+    libvirt.VIR_DOMAIN_EVENT_STOPPED_SHUTDOWN: "the guest shut itself down",
+    libvirt.VIR_DOMAIN_EVENT_STOPPED_DESTROYED: "destroyed on the host",
+    libvirt.VIR_DOMAIN_EVENT_STOPPED_CRASHED: "the guest crashed",
+    libvirt.VIR_DOMAIN_EVENT_STOPPED_FAILED: "the emulator ended",
+}
+GATHER_S = 0.2  # events of one moment go in one request
+ECHO_S = 3.0
+log = logs.get(__name__)
+
+
+class Events:
+    """Collects the newest state per instance and sends it until it is accepted. Thread-safe."""
+
+    def __init__(self, control: ControlClient) -> None:
+        self._control = control
+        self._changed = threading.Condition()
+        self._pending: dict[str, LifecycleEvent] = {}
+        self._held: dict[str, LifecycleEvent | None] = {}  # of instances that a step works on
+        self._muted: dict[tuple[str, bool], float] = {}  # (instance id, that it runs, or what else) -> until when
+        self._started = False
+
+    def start(self) -> None:
+        """Begin to send; before that events are only collected."""
+        if not self._started:
+            self._started = True
+            threading.Thread(target=self._send, name="lifecycle", daemon=True).start()
+
+    def from_libvirt(self, _connection: Any, domain: Any, event: int, detail: int, _opaque: Any) -> None:
+        """libvirt's callback; runs in its event loop and must not call libvirt's daemon."""
+        if event not in STATES or not domain.name().startswith("instance-"):
+            return
+        state, reason = STATES[event]
+        if event == libvirt.VIR_DOMAIN_EVENT_STOPPED:
+            reason = STOPPED.get(detail, reason)
+        self.note(LifecycleEvent(instance_id=domain.UUIDString(), power_state=state, reason=reason))
+
+    def note(self, event: LifecycleEvent) -> None:
+        with self._changed:
+            if event.instance_id in self._held:
+                self._held[event.instance_id] = event
+            elif self._muted.get((event.instance_id, event.power_state == RUNNING), 0.0) < time.monotonic():
+                self._muted.pop((event.instance_id, True), None)  # from here on, that it runs is news
+                self._pending[event.instance_id] = event
+                self._changed.notify()
+
+    @contextmanager
+    def held(self, instance_id: str, *, ends: bool = False) -> Iterator[None]:
+        """A step changes this instance: what it causes is no news, only a guest that is off when it ends well.
+        `ends`: the step destroys it. The echo of what it did may come a little later."""
+        with self._changed:
+            self._held[instance_id] = None
+            self._muted.pop((instance_id, False), None)
+        good = False
+        try:
+            yield
+            good = True
+        finally:
+            with self._changed:
+                last = self._held.pop(instance_id, None)
+                now = time.monotonic()
+                self._muted = {key: until for key, until in self._muted.items() if until > now}
+                self._muted[instance_id, True] = now + ECHO_S
+                if ends:
+                    self._muted[instance_id, False] = now + ECHO_S
+            if good and not ends and last and last.power_state == SHUTDOWN:
+                self.note(last)
+
+    def _send(self) -> None:
+        pause = GATHER_S
+        while True:
+            with self._changed:
+                while not self._pending:
+                    self._changed.wait()
+            time.sleep(pause)
+            with self._changed:
+                batch, self._pending = self._pending, {}
+            try:
+                self._control.report_events(list(batch.values()))
+                pause = GATHER_S
+            except Exception as error:
+                log.warning("lifecycle events not reported yet", count=len(batch), error=str(error))
+                pause = min(pause * 2, 10.0)
+                with self._changed:
+                    self._pending = batch | self._pending

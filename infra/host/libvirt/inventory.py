@@ -1,0 +1,50 @@
+"""What a host can offer, as its heartbeat reports it."""
+
+import shutil
+from typing import Any
+from xml.etree import ElementTree
+
+from infra.host.files.paths import HostPaths
+from infra.host.libvirt.connection import Connection
+from infra.host.libvirt.virt_type import VirtType
+
+GIB = 1 << 30
+PRETENDED = {"vcpus": 1024, "memory_mb": 4 << 20, "disk_gb": 100_000}
+"""The test driver's own host has 3 GiB; guests that do not exist need no more room than this pretends."""
+
+
+class Inventory:
+    """Facts that do not change are asked once per process."""
+
+    def __init__(self, connection: Connection, paths: HostPaths, virt: VirtType) -> None:
+        self._libvirt, self._paths, self._virt = connection, paths, virt
+        self._fixed: dict[str, Any] = {}
+
+    def __call__(self) -> dict[str, Any]:
+        """vcpus, memory_mb, disk_gb, hypervisor_type, hypervisor_version, facts (cpu_info, virt_type, …)."""
+        if not self._fixed:
+            self._fixed = self._libvirt.call(self._ask)
+        if self._virt.virt_type == "test":
+            return {**self._fixed, **PRETENDED}
+        self._paths.root.mkdir(parents=True, exist_ok=True)
+        usage = shutil.disk_usage(self._paths.root)
+        facts = {**self._fixed["facts"], "free_disk_gb": usage.free // GIB}
+        return {**self._fixed, "disk_gb": usage.total // GIB, "facts": facts}
+
+    def _ask(self, connection: Any) -> dict[str, Any]:
+        arch, memory, cpus, _mhz, _nodes, sockets, cores, threads = connection.getInfo()
+        cpu = ElementTree.fromstring(connection.getCapabilities()).find("./host/cpu")  # noqa: S314 - libvirt's own
+        model = (cpu.findtext("model") if cpu is not None else None) or ""
+        vendor = (cpu.findtext("vendor") if cpu is not None else None) or ""
+        topology = {"sockets": sockets, "cores": cores, "threads": threads}
+        return {
+            "vcpus": cpus,
+            "memory_mb": memory,
+            "hypervisor_type": connection.getType(),
+            "hypervisor_version": connection.getVersion(),
+            "facts": {
+                "cpu_info": {"arch": arch, "model": model, "vendor": vendor, "topology": topology, "features": []},
+                "virt_type": self._virt.virt_type,
+                "virt_reason": self._virt.reason,
+            },
+        }

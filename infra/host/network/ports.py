@@ -1,0 +1,120 @@
+"""Ports of an instance on this host: made or bound in the network service, then plugged (seed steps 23-25)."""
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from keystoneauth1.session import Session
+
+from infra.contracts.errors import hopeless, host_cannot
+from infra.contracts.network import FixedIp, Plugged, PortRequest, PortsOnHost, Vif
+from infra.host.heartbeats import Heartbeat, at_once, beating
+from infra.host.services.control import ControlClient
+from infra.host.services.fence import Fence
+from infra.host.services.neutron import Body, Ports
+from infra.settings import Settings
+
+if TYPE_CHECKING:
+    from infra.hostnet.network import HostNetwork
+
+
+class PortPlugger:
+    """`hostnet` is None where this host plugs nothing itself (`host_networking` none, test driver).
+
+    `control`: who is asked whether the claim is still this host's. `fenced`: leave alone ports that another host has by
+    now; the control plane, which acts for hosts that are gone, does not."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        session: Session,
+        hostnet: "HostNetwork | None",
+        control: ControlClient | None = None,
+        *,
+        fenced: bool = True,
+    ) -> None:
+        self._settings, self._hostnet = settings, hostnet
+        self._fence = Fence(settings.host, control)
+        self._ports = Ports(settings, session, self._fence, fenced)
+
+    def plug(self, want: PortsOnHost, heartbeat: Heartbeat) -> Plugged:
+        """See `activities.network.Network.plug_ports`; the ports of one instance are handled in parallel."""
+        begun = time.monotonic()
+        with beating(heartbeat), self._fence.kept(want, lambda: self._unplug_all(want)):
+            vifs = at_once(lambda request: self._plug(want, request), want.ports)
+        return Plugged(vifs=vifs, parts={"ports": round(time.monotonic() - begun, 3)})
+
+    def unplug(self, want: PortsOnHost, heartbeat: Heartbeat) -> None:
+        """The host's part first: a port that is deleted must not have a tap that still answers for its address."""
+        with beating(heartbeat):
+            self._unplug_all(want)
+
+    def _plug(self, want: PortsOnHost, request: PortRequest) -> Vif:
+        port = self._ports.ensure_own(want, request) if request.mine else self._ports.ensure_bound(want, request)
+        about = self._ports.network(port["network_id"])
+        network = about["network"]
+        vif = Vif(
+            port_id=port["id"],
+            network_id=port["network_id"],
+            label=network["name"],
+            mac_address=port["mac_address"],
+            tap=f"tap{port['id'][:11]}",
+            bridge=self._bridge(network),
+            mtu=network.get("mtu") or 1500,
+            fixed_ips=[_fixed_ip(fixed, about["subnets"]) for fixed in port["fixed_ips"]],
+            tag=request.tag,
+        )
+        if not vif.fixed_ips:
+            raise hopeless(f"Port {port['id']} requires a FixedIP in order to be used.", code=400)
+        if self._hostnet:
+            self._plug_here(want, port, vif, network)
+        if port.get("status") != "ACTIVE":
+            self._ports.activate(port["id"])
+        return vif
+
+    def _bridge(self, network: Body) -> str:
+        physical = network.get("provider:physical_network")
+        if not physical:
+            return f"br-{network['id'][:11]}"
+        if self._hostnet and physical not in self._settings.bridge_mappings:
+            raise host_cannot(f"host {self._settings.host} has no physical network {physical}")
+        return self._settings.bridge_mappings.get(physical, "")
+
+    def _plug_here(self, want: PortsOnHost, port: Body, vif: Vif, network: Body) -> None:
+        # Only hosts that plug need the packages behind it.
+        from infra.hostnet.models import PortPlug
+        from infra.hostnet.netns import HostNetworkError
+
+        wanted: dict[str, Any] = {
+            **vif.model_dump(include={"port_id", "network_id", "mac_address", "mtu", "fixed_ips"}),
+            "instance_id": want.instance_id,
+            "hostname": want.hostname,
+            "physical_network": network.get("provider:physical_network"),
+            "port_security_enabled": port.get("port_security_enabled", True),
+            "allowed_address_pairs": port.get("allowed_address_pairs", []),
+        }
+        assert self._hostnet is not None
+        try:
+            self._hostnet.plug(PortPlug.model_validate(wanted))
+        except HostNetworkError as error:
+            raise host_cannot(f"port {vif.port_id} could not be plugged on {self._settings.host}: {error}") from error
+
+    def _unplug_all(self, want: PortsOnHost) -> None:
+        at_once(lambda request: self._unplug(want, request), want.ports)
+
+    def _unplug(self, want: PortsOnHost, request: PortRequest) -> None:
+        if self._hostnet:
+            self._hostnet.unplug(request.port_id)
+        actual = self._ports.release(want, request)
+        if self._hostnet and actual not in (None, request.port_id):
+            self._hostnet.unplug(str(actual))
+
+
+def _fixed_ip(fixed: Body, subnets: dict[str, Body]) -> FixedIp:
+    subnet = subnets.get(fixed["subnet_id"])
+    if subnet is None:
+        raise hopeless(f"Subnet {fixed['subnet_id']} could not be found.", code=404)
+    return FixedIp(
+        ip_address=fixed["ip_address"],
+        **{key: subnet[key] for key in ("cidr", "gateway_ip", "dns_nameservers", "host_routes", "enable_dhcp")},
+        subnet_id=fixed["subnet_id"],
+    )

@@ -1,0 +1,142 @@
+"""Volumes and attachments in the volume service, by the attachment API. Source: Block Storage API v3, 3.27 and 3.44."""
+
+import threading
+import time
+from typing import Any
+
+from keystoneauth1.session import Session
+
+from infra.contracts.errors import hopeless
+from infra.contracts.volume import GOES_WITH_IT, MADE_FOR, VolumeRequest, VolumesOnHost
+from infra.host.services.fence import Fence
+from infra.host.services.rest import Service, Unexpected, words
+from infra.interruption import still_wanted
+from infra.openstack import VOLUME
+from infra.settings import Settings
+
+Body = dict[str, Any]
+VERSION = {"OpenStack-API-Version": "volume 3.44"}
+DELETE_PATIENCE_S = 30.0
+
+
+class Volumes:
+    """Each method may be repeated; Hopeless carries Cinder's or Nova's words."""
+
+    def __init__(self, settings: Settings, session: Session, fence: Fence, fenced: bool) -> None:
+        self._api = Service(session, VOLUME, "/v3", settings.region)
+        self._host, self._fence, self._fenced = settings.host, fence, fenced
+
+    def get(self, volume_id: str) -> Body | None:
+        answer = self._api.ask("GET", f"/volumes/{volume_id}", 200, 404, headers=VERSION)
+        return dict(answer.json()["volume"]) if answer.status_code == 200 else None
+
+    def ensure(self, want: VolumesOnHost, request: VolumeRequest) -> None:
+        """Make the volume under its chosen id; one that exists already stays."""
+        body: Body = {"id": request.volume_id, "project_id": want.project_id, "size": request.size_gb or None}
+        body["metadata"] = {MADE_FOR: want.instance_id, GOES_WITH_IT: str(request.delete_on_termination)}
+        sources = {
+            "imageRef": request.image_id,
+            "snapshot_id": request.snapshot_id,
+            "source_volid": request.source_volume_id,
+        }
+        body |= {name: value for name, value in sources.items() if value}
+        answer = self._api.request("POST", "/volumes", json={"volume": body}, headers=VERSION)
+        if answer.status_code not in (200, 201, 202) and self.get(request.volume_id) is None:
+            raise self._refusal(answer)
+
+    def wait_until_usable(self, volume_id: str, stop: threading.Event) -> None:
+        """Return once the volume can be attached, or is by now; Hopeless when it went into error or is gone."""
+        pause, begun = 0.05, time.monotonic()
+        while True:
+            volume = self.get(volume_id)
+            if volume is None:
+                raise hopeless(f"Volume {volume_id} could not be found.", code=404)
+            if volume["status"] not in ("creating", "downloading"):
+                if volume["status"].startswith("error"):
+                    waited = round(time.monotonic() - begun)
+                    raise hopeless(
+                        f"Volume {volume_id} did not finish being created even after we waited {waited} seconds. "
+                        f"And its status is {volume['status']}."
+                    )
+                return
+            still_wanted()  # a single volume is waited for in the step's own thread
+            if stop.wait(pause):
+                raise Unexpected(f"no longer waiting for volume {volume_id}")
+            pause = min(pause * 1.5, 1.0)
+
+    def attach(self, want: VolumesOnHost, request: VolumeRequest, device: str) -> Body:
+        """Reserve, connect to this host, complete; the connection's facts, whose `export` is a secret."""
+        body: Body = {
+            "id": request.attachment_id,
+            "volume_uuid": request.volume_id,
+            "instance_uuid": want.instance_id,
+            "connector": None,
+        }
+        answer = self._api.request("POST", "/attachments", json={"attachment": body}, headers=VERSION)
+        if answer.status_code in (200, 201, 202):
+            attachment_id = answer.json()["attachment"]["id"]
+        elif (known := self._attachment(request.attachment_id)) and known["instance"] == want.instance_id:
+            attachment_id = request.attachment_id
+        else:
+            raise self._refusal(answer)
+        self._fence.require(want)  # Cinder has no condition to send along: what is asked here holds a moment longer
+        path = f"/attachments/{attachment_id}"
+        connected = self._api.request(
+            "PUT", path, json={"attachment": {"connector": self._connector(device)}}, headers=VERSION
+        )
+        if connected.status_code != 200:
+            raise self._refusal(connected)
+        self._api.ask("POST", f"{path}/action", 200, 202, 204, json={"os-complete": {}}, headers=VERSION)
+        info: Body = connected.json()["attachment"]["connection_info"]
+        return dict(info) | dict(info.get("data", {})) | {"attachment_id": attachment_id}
+
+    def detach(self, want: VolumesOnHost, request: VolumeRequest) -> bool:
+        """End the attachment; whether it is gone. (`fenced`) Not when another host has it by now: the build moved."""
+        volume = (self.get(request.volume_id) if self._fenced else None) or {}
+        for known in volume.get("attachments", []):
+            if known["attachment_id"] == request.attachment_id and known.get("host_name") not in (None, "", self._host):
+                return False
+        self._api.ask("DELETE", f"/attachments/{request.attachment_id}", 200, 202, 204, 404, headers=VERSION)
+        return True
+
+    def delete(self, volume_id: str) -> None:
+        """Waits for a detach that is under way; absent is success."""
+        end = time.monotonic() + DELETE_PATIENCE_S
+        while True:
+            answer = self._api.request("DELETE", f"/volumes/{volume_id}", headers=VERSION)
+            if answer.status_code in (200, 202, 204, 404):
+                return
+            if answer.status_code not in (400, 409) or time.monotonic() > end:
+                raise self._api.unexpected(answer)
+            if (self.get(volume_id) or {}).get("status") == "deleting":
+                return
+            time.sleep(0.3)
+
+    def _attachment(self, attachment_id: str) -> Body | None:
+        answer = self._api.ask("GET", f"/attachments/{attachment_id}", 200, 404, headers=VERSION)
+        return dict(answer.json()["attachment"]) if answer.status_code == 200 else None
+
+    def _connector(self, device: str) -> Body:
+        return {
+            "host": self._host,
+            "platform": "x86_64",
+            "os_type": "linux",
+            "multipath": False,
+            "mountpoint": f"/dev/{device}",
+        }
+
+    def _refusal(self, answer: Any) -> Exception:
+        if answer.status_code in (400, 404, 409, 413):
+            return hopeless(words(answer)[1] or "The volume service refused.", code=answer.status_code)
+        return self._api.unexpected(answer)
+
+
+def endpoint(info: Body) -> tuple[str, int, str]:
+    """(host, port, export) of an NBD connection; Hopeless for another transport."""
+    driver = info.get("driver_volume_type")
+    if driver != "nbd":
+        raise hopeless(f"Volume connection type {driver} is not supported.")
+    try:
+        return str(info["host"]), int(info["port"]), str(info["export"])
+    except (KeyError, ValueError) as error:
+        raise Unexpected("the volume service's connection is incomplete") from error

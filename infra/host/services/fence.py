@@ -1,0 +1,48 @@
+"""What a step of a host that was given up, and goes on late, must leave alone."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+from infra.contracts.errors import host_cannot
+from infra.host.services.control import ControlClient
+
+
+class Claimed(Protocol):
+    @property
+    def instance_id(self) -> str: ...
+    @property
+    def attempt(self) -> int: ...
+
+
+class Fence:
+    """Asks the control plane whether this host's claim is still its own. Without `control`, or for an input without
+    an attempt (0), everything is let through."""
+
+    def __init__(self, host: str, control: ControlClient | None) -> None:
+        self._host, self._control = host, control
+
+    def holds(self, want: Claimed) -> bool:
+        if self._control is None or not want.attempt:
+            return True
+        return self._control.holds(want.instance_id, want.attempt)
+
+    def require(self, want: Claimed) -> None:
+        """Raises HostCannot when the claim is gone: the build moved on, or is over."""
+        if not self.holds(want):
+            raise self.lost()
+
+    @contextmanager
+    def kept(self, want: Claimed, undo: Callable[[], object]) -> Iterator[None]:
+        """What the block acquires is given back by `undo` when the claim is gone at its end, good or bad: the build's
+        own undo has been here already."""
+        try:
+            yield
+            self.require(want)
+        except Exception:
+            if not self.holds(want):
+                undo()
+            raise
+
+    def lost(self) -> Exception:
+        return host_cannot(f"host {self._host} no longer holds the claim on this server")

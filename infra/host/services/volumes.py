@@ -1,0 +1,93 @@
+"""Volumes of an instance on this host: made where asked, attached, given a device (seed steps 26-28)."""
+
+import string
+import threading
+import time
+
+from keystoneauth1.session import Session
+
+from infra.contracts.volume import Attached, VolumeConnection, VolumeRequest, VolumesOnHost
+from infra.host.heartbeats import Heartbeat, at_once, beating
+from infra.host.services.cinder import Volumes, endpoint
+from infra.host.services.control import ControlClient
+from infra.host.services.fence import Fence
+from infra.settings import Settings
+
+
+class VolumeConnector:
+    """Attaches and detaches all volumes of one instance in parallel.
+
+    `control`: who is asked whether the claim is still this host's. `fenced`: leave alone what another host has by now;
+    the control plane, which acts for hosts that are gone, does not."""
+
+    def __init__(
+        self, settings: Settings, session: Session, control: ControlClient | None = None, *, fenced: bool = True
+    ) -> None:
+        self._fence = Fence(settings.host, control)
+        self._volumes = Volumes(settings, session, self._fence, fenced)
+
+    def attach(self, want: VolumesOnHost, heartbeat: Heartbeat) -> Attached:
+        """See `activities.volume.Volume.attach_volumes`."""
+        begun = time.monotonic()
+        devices = device_names(want.volumes)
+        stop = threading.Event()
+
+        def attach(request: VolumeRequest) -> VolumeConnection:
+            return self._attach(want, request, devices[request.volume_id], stop)
+
+        with beating(heartbeat), self._fence.kept(want, lambda: self._detach_all(want)):
+            connections = at_once(attach, want.volumes, stop)
+        return Attached(volumes=connections, parts={"volumes": round(time.monotonic() - begun, 3)})
+
+    def detach(self, want: VolumesOnHost, heartbeat: Heartbeat) -> None:
+        """See `activities.volume.Volume.detach_volumes`. A failed build's own volumes go; with `deleting`, those that
+        are to be deleted on termination."""
+        with beating(heartbeat):
+            self._detach_all(want)
+
+    def _attach(
+        self, want: VolumesOnHost, request: VolumeRequest, device: str, stop: threading.Event
+    ) -> VolumeConnection:
+        if request.create:
+            self._volumes.ensure(want, request)
+            self._volumes.wait_until_usable(request.volume_id, stop)
+        info = self._volumes.attach(want, request, device)
+        host, port, export = endpoint(info)
+        return VolumeConnection(
+            volume_id=request.volume_id,
+            attachment_id=info["attachment_id"],
+            host=host,
+            port=port,
+            export=export,
+            boot_index=request.boot_index,
+            device=device,
+            delete_on_termination=request.delete_on_termination,
+            tag=request.tag,
+        )
+
+    def _detach_all(self, want: VolumesOnHost) -> None:
+        at_once(lambda request: self._detach(want, request), want.volumes)
+
+    def _detach(self, want: VolumesOnHost, request: VolumeRequest) -> None:
+        gone = self._volumes.detach(want, request)
+        if gone and (request.delete_on_termination if want.deleting else request.create):
+            self._volumes.delete(request.volume_id)
+
+
+def device_names(volumes: list[VolumeRequest]) -> dict[str, str]:
+    """volume id → device: what was asked where it is free, else the next letter. vda is the disk one boots from."""
+    taken: dict[str, str] = {}
+    for request in volumes:
+        asked = "vda" if request.boot_index == 0 else (request.device or "").removeprefix("/dev/")
+        if _is_device(asked) and asked not in taken and (asked != "vda" or request.boot_index == 0):
+            taken[asked] = request.volume_id
+    named = set(taken.values())
+    free = (f"vd{letter}" for letter in string.ascii_lowercase[1:])
+    for request in volumes:
+        if request.volume_id not in named:
+            taken[next(name for name in free if name not in taken)] = request.volume_id
+    return {volume_id: device for device, volume_id in taken.items()}
+
+
+def _is_device(name: str) -> bool:
+    return len(name) == 3 and name.startswith("vd") and name[2] in string.ascii_lowercase

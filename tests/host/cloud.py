@@ -1,0 +1,153 @@
+"""A cloud for a compute host: the real services in this process, and claims written as the scheduler writes them."""
+
+import contextlib
+import random
+import socket
+import subprocess
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import uvicorn
+from fastapi import FastAPI
+
+import api.identity.app
+import api.network.app
+import api.volume.app
+from api.compute.app import create_compute
+from infra import credentials
+from infra.bootstrap import bootstrap
+from infra.database import Database
+from infra.host.services.control import ControlClient
+from infra.nbd import storage_daemon_argv
+from infra.openstack import service_session
+from infra.settings import PORTS, Settings
+from infra.tables.compute import Allocation
+from workers.sign_in import as_service
+
+HOST = "kh1"
+
+
+def free_offset() -> int:
+    while True:
+        offset = random.randrange(12000, 45000)
+        with contextlib.ExitStack() as probes:
+            try:
+                for port in PORTS.values():
+                    probes.enter_context(socket.socket()).bind(("127.0.0.1", port + offset))
+            except OSError:
+                continue
+        return offset
+
+
+def until(ask: Any, seconds: float = 20.0) -> Any:
+    """The first true answer of `ask`."""
+    end = time.monotonic() + seconds
+    while not (answer := ask()):
+        assert time.monotonic() < end, f"not in time: {ask}"
+        time.sleep(0.05)
+    return answer
+
+
+def new_id() -> str:
+    return str(uuid.uuid4())
+
+
+class Cloud:
+    """Identity, network, volume and compute API served by threads; `settings` are those of one compute host."""
+
+    def __init__(self, state_dir: Path) -> None:
+        plain = Settings(state_dir=state_dir, port_offset=free_offset(), host=HOST)
+        for directory in (plain.run_dir, plain.log_dir):
+            directory.mkdir(parents=True, exist_ok=True)
+        bootstrap(plain)
+        self.settings = as_service(plain, "compute")
+        self.session = service_session(self.settings)
+        self.control = ControlClient(self.settings, self.session)
+        self.compute = Database("compute", state_dir=state_dir)
+        self._servers: list[tuple[uvicorn.Server, threading.Thread]] = []
+        self._nbd: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        plain = self.settings
+        self._serve(api.identity.app.create(plain), "identity")
+        self._serve(api.network.app.create(as_service(self._anonymous(), "neutron")), "network")
+        self._serve(create_compute(as_service(self._anonymous(), "nova"), object()), "compute")  # type: ignore[arg-type]
+
+    def start_volumes(self) -> None:
+        self.start_nbd()
+        self._serve(api.volume.app.create(as_service(self._anonymous(), "cinder")), "volume")
+
+    def start_nbd(self) -> None:
+        self._nbd = subprocess.Popen(storage_daemon_argv(self.settings))
+
+    def stop_nbd(self) -> None:
+        assert self._nbd
+        self._nbd.kill()
+        self._nbd.wait(10)
+
+    def _anonymous(self) -> Settings:
+        return self.settings.model_copy(update={"service_username": ""})
+
+    def _serve(self, app: FastAPI, service: str) -> None:
+        config = uvicorn.Config(app, host="127.0.0.1", port=self.settings.port(service), log_level="warning")
+        server = uvicorn.Server(config)
+        thread = threading.Thread(target=server.run, daemon=True)
+        thread.start()
+        until(lambda: server.started)
+        self._servers.append((server, thread))
+
+    def close(self) -> None:
+        for server, thread in reversed(self._servers):
+            server.should_exit = True
+            thread.join(10)
+        if self._nbd:
+            self._nbd.terminate()
+            self._nbd.wait(10)
+
+    def claim(self, instance_id: str, attempt: int = 1, host: str = HOST) -> str:
+        self.unclaim(instance_id)
+        with self.compute.write() as session:
+            session.add(
+                Allocation(instance_id=instance_id, host=host, attempt=attempt, vcpus=1, memory_mb=64, disk_gb=0)
+            )
+        return instance_id
+
+    def unclaim(self, instance_id: str) -> None:
+        with self.compute.write() as session:
+            if row := session.get(Allocation, instance_id):
+                session.delete(row)
+
+    @contextlib.contextmanager
+    def user(self, name: str = "demo") -> Iterator["User"]:
+        with httpx.Client(timeout=30, verify=False) as http:
+            yield User(self.settings, name, http)
+
+
+class User:
+    """A person with a token, for what tenants prepare and look at."""
+
+    def __init__(self, settings: Settings, name: str, http: httpx.Client) -> None:
+        self._settings, self._http = settings, http
+        user = {"name": name, "domain": {"id": "default"}, "password": credentials.load(settings.state_dir)[name]}
+        scope = {"project": {"name": name, "domain": {"id": "default"}}}
+        identity = {"methods": ["password"], "password": {"user": user}}
+        answer = http.post(
+            f"{settings.identity_url}/auth/tokens", json={"auth": {"identity": identity, "scope": scope}}
+        )
+        assert answer.status_code == 201, answer.text
+        self._token = answer.headers["X-Subject-Token"]
+        self.project_id: str = answer.json()["token"]["project"]["id"]
+
+    def call(self, service: str, method: str, path: str, body: Any = None) -> Any:
+        """Parsed answer of a call that must succeed; None for 404 to a GET."""
+        headers = {"X-Auth-Token": self._token, "OpenStack-API-Version": f"{service} 3.44"}
+        answer = self._http.request(method, self._settings.url(service, path), json=body, headers=headers)
+        if answer.status_code == 404 and method == "GET":
+            return None
+        assert answer.status_code < 300, f"{method} {path}: {answer.status_code} {answer.text}"
+        return answer.json() if answer.content else None

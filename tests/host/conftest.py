@@ -1,0 +1,49 @@
+"""One cloud for all tests of the compute host; each test has a state directory for its own host's files."""
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from infra.settings import Settings
+from tests.host.cloud import Cloud
+from tests.host.glance import Glance
+
+
+@pytest.fixture(scope="session")
+def cloud() -> Iterator[Cloud]:
+    with tempfile.TemporaryDirectory(prefix="kh-") as state:
+        cloud = Cloud(Path(state))
+        try:
+            cloud.start()
+            yield cloud
+        finally:
+            cloud.close()
+
+
+@pytest.fixture(scope="session")
+def volumes(cloud: Cloud) -> Cloud:
+    """The cloud with its volume service."""
+    cloud.start_volumes()
+    return cloud
+
+
+@pytest.fixture(scope="session")
+def image_service(cloud: Cloud) -> Iterator[Glance]:
+    with Glance(cloud.settings.port("image")) as server:
+        yield server
+
+
+@pytest.fixture
+def glance(image_service: Glance) -> Glance:
+    """The image service without images and faults."""
+    image_service.reset()
+    return image_service
+
+
+@pytest.fixture
+def host(cloud: Cloud, tmp_path: Path) -> Settings:
+    """Settings of a host with an empty directory of its own, on libvirt's test driver, without networking."""
+    own = {"state_dir": tmp_path, "virt_type": "test", "libvirt_uri": "test:///default", "host_networking": "none"}
+    return cloud.settings.model_copy(update=own)

@@ -1,0 +1,286 @@
+"""Ports against the real network service, and plugged for real in a network namespace."""
+
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from temporalio.exceptions import ApplicationError
+
+from infra.contracts.errors import HOPELESS, HOST_CANNOT
+from infra.contracts.network import PortRequest, PortsOnHost
+from infra.host.network import neutron_filters
+from infra.host.network.filters import FilterPoll
+from infra.host.network.ports import PortPlugger
+from infra.host.services.rest import Unexpected
+from infra.hostnet.models import PortFilter
+from infra.hostnet.network import HostNetwork
+from infra.settings import Settings
+from tests.host.cloud import HOST, Cloud, User, new_id
+
+
+def quiet(*_: Any) -> None:
+    pass
+
+
+@dataclass
+class Net:
+    demo: User
+    network_id: str
+    subnet_id: str
+
+    def port(self, port_id: str) -> Any:
+        found = self.demo.call("network", "GET", f"/v2.0/ports/{port_id}")
+        return found and found["port"]
+
+    def want(self, *ports: PortRequest, **more: Any) -> PortsOnHost:
+        instance_id = more.pop("instance_id", None) or new_id()
+        requests = list(ports) or [PortRequest(port_id=new_id(), network_id=self.network_id)]
+        return PortsOnHost(
+            instance_id=instance_id, project_id=self.demo.project_id, hostname="web", ports=requests, **more
+        )
+
+
+@pytest.fixture
+def net(cloud: Cloud) -> Iterator[Net]:
+    """A tenant's network of eight addresses, two of which are free."""
+    with cloud.user() as demo:
+        network = demo.call("network", "POST", "/v2.0/networks", {"network": {"name": "private"}})["network"]
+        body = {"network_id": network["id"], "ip_version": 4, "cidr": "10.9.8.0/29", "dns_nameservers": ["9.9.9.9"]}
+        body["allocation_pools"] = [{"start": "10.9.8.2", "end": "10.9.8.4"}]
+        subnet = demo.call("network", "POST", "/v2.0/subnets", {"subnet": body})["subnet"]
+        yield Net(demo, network["id"], subnet["id"])
+        for port in demo.call("network", "GET", f"/v2.0/ports?network_id={network['id']}")["ports"]:
+            demo.call("network", "DELETE", f"/v2.0/ports/{port['id']}")
+        demo.call("network", "DELETE", f"/v2.0/networks/{network['id']}")
+
+
+@pytest.fixture
+def plugger(cloud: Cloud, host: Settings) -> PortPlugger:
+    return PortPlugger(host, cloud.session, None)
+
+
+def hopeless(plugger: PortPlugger, want: PortsOnHost) -> str:
+    with pytest.raises(ApplicationError) as failure:
+        plugger.plug(want, quiet)
+    assert failure.value.type == HOPELESS
+    return failure.value.message
+
+
+def test_plug_and_unplug_twice(net: Net, plugger: PortPlugger) -> None:
+    want = net.want(PortRequest(port_id=new_id(), network_id=net.network_id, tag="front"))
+    port_id = want.ports[0].port_id
+    first = plugger.plug(want, quiet).vifs[0]
+    assert plugger.plug(want, quiet).vifs == [first]
+    assert (first.port_id, first.label, first.tag, first.tap) == (port_id, "private", "front", f"tap{port_id[:11]}")
+    fixed = first.fixed_ips[0]
+    assert (fixed.cidr, fixed.gateway_ip, fixed.dns_nameservers) == ("10.9.8.0/29", "10.9.8.1", ["9.9.9.9"])
+    port = net.port(port_id)
+    assert (port["device_id"], port["device_owner"], port["status"]) == (want.instance_id, "compute:nova", "ACTIVE")
+    assert port["project_id"] == net.demo.project_id and port["mac_address"] == first.mac_address
+    for _ in range(2):
+        plugger.unplug(want, quiet)
+        assert net.port(port_id) is None
+
+
+def test_several_ports_keep_their_order(net: Net, plugger: PortPlugger) -> None:
+    want = net.want(*(PortRequest(port_id=new_id(), network_id=net.network_id) for _ in range(3)))
+    assert [vif.port_id for vif in plugger.plug(want, quiet).vifs] == [request.port_id for request in want.ports]
+    assert "No fixed IP addresses available" in hopeless(plugger, net.want())
+    plugger.unplug(want, quiet)
+
+
+def test_a_tenants_own_port_is_bound_never_deleted(net: Net, plugger: PortPlugger) -> None:
+    own = net.demo.call("network", "POST", "/v2.0/ports", {"port": {"network_id": net.network_id}})["port"]["id"]
+    want = net.want(PortRequest(port_id=own, mine=False))
+    for _ in range(2):
+        assert plugger.plug(want, quiet).vifs[0].port_id == own
+    assert net.port(own)["device_id"] == want.instance_id
+    assert hopeless(plugger, net.want(PortRequest(port_id=own, mine=False))) == f"Port {own} is still in use."
+    plugger.unplug(net.want(PortRequest(port_id=own, mine=False)), quiet)
+    assert net.port(own)["device_id"] == want.instance_id, "another server's undo took it away"
+    for _ in range(2):
+        plugger.unplug(want, quiet)
+        assert net.port(own)["device_id"] == "" and net.port(own)["device_owner"] == ""
+
+
+def test_what_is_gone_is_hopeless(cloud: Cloud, net: Net, plugger: PortPlugger) -> None:
+    missing = new_id()
+    assert hopeless(plugger, net.want(PortRequest(port_id=missing, mine=False))).startswith(f"Port {missing}")
+    words = hopeless(plugger, net.want(PortRequest(port_id=new_id(), network_id=missing)))
+    assert missing in words
+    assert missing in hopeless(plugger, net.want(security_groups=[missing]))
+    with cloud.user("admin") as admin:
+        bare = admin.call("network", "POST", "/v2.0/networks", {"network": {"name": "no subnet", "shared": True}})
+        network_id = bare["network"]["id"]
+        want = net.want(PortRequest(port_id=new_id(), network_id=network_id))
+        assert "requires a FixedIP" in hopeless(plugger, want)
+        plugger.unplug(want, quiet)
+        admin.call("network", "DELETE", f"/v2.0/networks/{network_id}")
+
+
+def test_addresses_asked_for_and_preferred(net: Net, plugger: PortPlugger) -> None:
+    def request(**more: Any) -> PortsOnHost:
+        return net.want(PortRequest(port_id=new_id(), network_id=net.network_id, **more))
+
+    first, second, third = request(fixed_ip="10.9.8.4"), request(preferred_ip="10.9.8.3"), None
+    assert plugger.plug(first, quiet).vifs[0].fixed_ips[0].ip_address == "10.9.8.4"
+    assert plugger.plug(second, quiet).vifs[0].fixed_ips[0].ip_address == "10.9.8.3"
+    assert "10.9.8.4" in hopeless(plugger, request(fixed_ip="10.9.8.4"))
+    third = request(preferred_ip="10.9.8.4")
+    assert plugger.plug(third, quiet).vifs[0].fixed_ips[0].ip_address == "10.9.8.2"
+
+
+def test_a_moved_build_keeps_its_port(cloud: Cloud, net: Net, plugger: PortPlugger, host: Settings) -> None:
+    want = net.want()
+    before = plugger.plug(want, quiet).vifs[0]
+    elsewhere = PortPlugger(host.model_copy(update={"host": "other"}), cloud.session, None)
+    assert elsewhere.plug(want, quiet).vifs[0].mac_address == before.mac_address
+    plugger.unplug(want, quiet)
+    assert net.port(want.ports[0].port_id) is not None, "the first host's late undo took it from the second"
+    PortPlugger(host, cloud.session, None, fenced=False).unplug(want, quiet)
+    assert net.port(want.ports[0].port_id) is None
+
+
+def test_a_zombies_late_step_takes_nothing(cloud: Cloud, net: Net, host: Settings) -> None:
+    """Mechanism: Fence, asked before a port is taken over and after all are plugged."""
+    late = PortPlugger(host, cloud.session, None, cloud.control)
+    next_host = PortPlugger(host.model_copy(update={"host": "other"}), cloud.session, None)
+    own = net.demo.call("network", "POST", "/v2.0/ports", {"port": {"network_id": net.network_id}})["port"]["id"]
+    both = [PortRequest(port_id=new_id(), network_id=net.network_id), PortRequest(port_id=own, mine=False)]
+    want = net.want(*both, attempt=1)
+    cloud.claim(want.instance_id, attempt=2, host="other")
+    next_host.plug(want, quiet)
+    lost(lambda: late.plug(want, quiet))
+    assert {net.port(port.port_id)["device_id"] for port in both} == {want.instance_id}
+    with cloud.user("admin") as admin:
+        bound = admin.call("network", "GET", f"/v2.0/ports?device_id={want.instance_id}")["ports"]
+        assert [port["binding:host_id"] for port in bound] == ["other", "other"]
+    next_host.unplug(want, quiet)
+    cloud.unclaim(want.instance_id)
+    lost(lambda: late.plug(want, quiet))
+    assert net.port(both[0].port_id) is None and net.port(own)["device_id"] == ""
+    cloud.claim(want.instance_id)
+    assert len(late.plug(want, quiet).vifs) == 2
+    late.unplug(want, quiet)
+
+
+def test_an_undo_that_the_next_host_overtakes_leaves_the_port(
+    cloud: Cloud, net: Net, plugger: PortPlugger, host: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Mechanism: If-Match of Ports.release."""
+    want = net.want()
+    plugger.plug(want, quiet)
+    look = plugger._ports.find
+
+    def overtaken(*args: Any) -> Any:
+        found = look(*args)
+        PortPlugger(host.model_copy(update={"host": "other"}), cloud.session, None).plug(want, quiet)
+        return found
+
+    monkeypatch.setattr(plugger._ports, "find", overtaken)
+    with pytest.raises(Unexpected):
+        plugger.unplug(want, quiet)
+    monkeypatch.undo()
+    plugger.unplug(want, quiet)
+    assert net.port(want.ports[0].port_id)["device_id"] == want.instance_id
+    PortPlugger(host, cloud.session, None, fenced=False).unplug(want, quiet)
+
+
+def lost(late: Callable[[], Any]) -> None:
+    with pytest.raises(ApplicationError, match="no longer holds the claim") as failure:
+        late()
+    assert failure.value.type == HOST_CANNOT
+
+
+def test_a_network_service_without_chosen_ids(cloud: Cloud, net: Net, plugger: PortPlugger, host: Settings) -> None:
+    plugger._ports._ids_accepted = False  # as after Neutron's first refusal
+    want = net.want()
+    vif = plugger.plug(want, quiet).vifs[0]
+    assert vif.port_id != want.ports[0].port_id and plugger.plug(want, quiet).vifs == [vif]
+    PortPlugger(host, cloud.session, None).unplug(want, quiet)
+    assert net.port(vif.port_id) is None
+
+
+@pytest.fixture
+def networked(cloud: Cloud, host: Settings) -> Iterator[tuple[Settings, HostNetwork]]:
+    settings = host.model_copy(update={"netns": f"kh-{uuid.uuid4().hex[:8]}", "host_networking": "kilonova"})
+    network = HostNetwork(settings)
+    network.ensure_namespace()
+    yield settings, network
+    network.teardown()
+
+
+def test_plugged_and_filtered_on_the_host(cloud: Cloud, net: Net, networked: tuple[Settings, HostNetwork]) -> None:
+    settings, network = networked
+    plugger, poll = PortPlugger(settings, cloud.session, network), FilterPoll(settings, cloud.session, network)
+    assert poll() is False, "a host without ports asks nothing"
+    want = net.want()
+    vif = plugger.plug(want, quiet).vifs[0]
+    assert vif.bridge in network.inventory().bridges
+    assert network.inventory().ports == {vif.port_id: want.instance_id}
+    poll()
+    assert poll._etag and poll() is False
+    known = network._store.filters()[vif.port_id]
+    assert known.device_id == want.instance_id
+    for _ in range(2):
+        plugger.unplug(want, quiet)
+        assert network.inventory().ports == {} and network.inventory().bridges == []
+
+
+def test_filters_from_neutrons_own_api_are_the_embedded_services(cloud: Cloud, net: Net, plugger: PortPlugger) -> None:
+    """One and the same service answers both ways: by its own route, and by Neutron's ports, groups and rules."""
+    api, call = plugger._ports._api, net.demo.call
+    front, back = (
+        call("network", "POST", "/v2.0/security-groups", {"security_group": {"name": name}})["security_group"]["id"]
+        for name in ("front", "back")
+    )
+    for rule in (
+        {"security_group_id": front, "protocol": "tcp", "port_range_min": 22, "port_range_max": 22},
+        {"security_group_id": front, "protocol": "icmp", "remote_ip_prefix": "10.0.0.0/8"},
+        {"security_group_id": back, "protocol": "udp", "remote_group_id": front},
+        {"security_group_id": back, "remote_group_id": back},
+    ):
+        body = {"direction": "ingress", "ethertype": "IPv4", **rule}
+        call("network", "POST", "/v2.0/security-group-rules", {"security_group_rule": body})
+    pair = [{"ip_address": "10.77.0.0/24"}]
+    plugger.plug(net.want(security_groups=[front, back]), quiet)
+    other = call(
+        "network",
+        "POST",
+        "/v2.0/ports",
+        {"port": {"network_id": net.network_id, "security_groups": [front], "allowed_address_pairs": pair}},
+    )["port"]
+    mine = neutron_filters.of_host(api, HOST)
+    theirs = api.ask("GET", "/kilonova/filters", params={"host": HOST}).json()["ports"]
+    remotes = [ip for port in mine for rule in port["rules"] for ip in rule["remote_ips"] or []]
+    assert {"10.0.0.0/8", "10.77.0.0/24", f"{other['fixed_ips'][0]['ip_address']}/32"} <= set(remotes)
+
+    def filters(ports: list[Any]) -> list[str]:
+        parsed = [PortFilter.model_validate(port) for port in ports]
+        return sorted(
+            repr((port.model_dump(exclude={"rules"}), sorted({repr(rule) for rule in port.rules}))) for port in parsed
+        )
+
+    assert filters(mine) == filters(theirs)
+    call("network", "DELETE", f"/v2.0/ports/{other['id']}")
+
+
+def test_missing_physical_network_is_this_hosts_failure(
+    cloud: Cloud, net: Net, networked: tuple[Settings, HostNetwork]
+) -> None:
+    settings, network = networked
+    with cloud.user("admin") as admin:
+        body = {"name": "flat", "shared": True, "provider:network_type": "flat"}
+        flat = admin.call(
+            "network", "POST", "/v2.0/networks", {"network": body | {"provider:physical_network": "elsewhere"}}
+        )["network"]["id"]
+        subnet = {"network_id": flat, "ip_version": 4, "cidr": "10.77.0.0/24"}
+        admin.call("network", "POST", "/v2.0/subnets", {"subnet": subnet})
+        want = net.want(PortRequest(port_id=new_id(), network_id=flat))
+        with pytest.raises(ApplicationError) as failure:
+            PortPlugger(settings, cloud.session, network).plug(want, quiet)
+        assert failure.value.type == HOST_CANNOT and HOST in failure.value.message
+        PortPlugger(settings, cloud.session, network).unplug(want, quiet)
+        admin.call("network", "DELETE", f"/v2.0/networks/{flat}")

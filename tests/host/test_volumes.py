@@ -1,0 +1,148 @@
+"""Volumes against the real volume service and its storage daemon."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from temporalio.exceptions import ApplicationError
+
+from infra.contracts.errors import HOPELESS
+from infra.contracts.volume import VolumeRequest, VolumesOnHost
+from infra.host.services.volumes import VolumeConnector, device_names
+from infra.settings import Settings
+from tests.host.cloud import Cloud, User, new_id, until
+from tests.host.glance import Glance
+
+
+def quiet(*_: Any) -> None:
+    pass
+
+
+@pytest.fixture
+def demo(volumes: Cloud) -> Iterator[User]:
+    with volumes.user() as user:
+        yield user
+
+
+@pytest.fixture
+def connector(volumes: Cloud, host: Settings) -> VolumeConnector:
+    return VolumeConnector(host, volumes.session)
+
+
+def request(**more: Any) -> VolumeRequest:
+    return VolumeRequest(volume_id=new_id(), attachment_id=new_id(), **more)
+
+
+def wanted(demo: User, *requests: VolumeRequest, **more: Any) -> VolumesOnHost:
+    return VolumesOnHost(instance_id=new_id(), project_id=demo.project_id, volumes=list(requests), **more)
+
+
+def status(demo: User, volume_id: str) -> str:
+    found = demo.call("volume", "GET", f"/v3/volumes/{volume_id}")
+    return str(found["volume"]["status"]) if found else "gone"
+
+
+def existing(demo: User) -> str:
+    volume_id = str(demo.call("volume", "POST", "/v3/volumes", {"volume": {"size": 1}})["volume"]["id"])
+    until(lambda: status(demo, volume_id) == "available")
+    return volume_id
+
+
+def hopeless(connector: VolumeConnector, want: VolumesOnHost) -> str:
+    with pytest.raises(ApplicationError) as failure:
+        connector.attach(want, quiet)
+    assert failure.value.type == HOPELESS
+    return failure.value.message
+
+
+def test_made_and_attached_twice_then_undone_twice(demo: User, connector: VolumeConnector) -> None:
+    want = wanted(demo, request(create=True, size_gb=1), request(create=True, size_gb=1, device="/dev/vdf"))
+    connected = connector.attach(want, quiet).volumes
+    assert [volume.device for volume in connected] == ["vdb", "vdf"]
+    assert all(volume.export and volume.port for volume in connected)
+    assert connector.attach(want, quiet).volumes == connected
+    volume = demo.call("volume", "GET", f"/v3/volumes/{want.volumes[0].volume_id}")["volume"]
+    assert volume["status"] == "in-use" and volume["attachments"][0]["server_id"] == want.instance_id
+    for _ in range(2):
+        connector.detach(want, quiet)
+        until(lambda: all(status(demo, each.volume_id) in ("deleting", "gone") for each in want.volumes))
+    until(lambda: all(status(demo, each.volume_id) == "gone" for each in want.volumes))
+
+
+def test_what_a_delete_leaves(demo: User, connector: VolumeConnector) -> None:
+    kept, goes = existing(demo), existing(demo)
+    want = wanted(
+        demo,
+        VolumeRequest(volume_id=kept, attachment_id=new_id()),
+        VolumeRequest(volume_id=goes, attachment_id=new_id(), delete_on_termination=True),
+        request(create=True, size_gb=1),
+    )
+    connector.attach(want, quiet)
+    connector.detach(want.model_copy(update={"deleting": True}), quiet)
+    until(lambda: status(demo, goes) == "gone")
+    assert status(demo, kept) == status(demo, want.volumes[2].volume_id) == "available"
+
+
+def test_a_failed_build_leaves_the_tenants_volume(demo: User, connector: VolumeConnector) -> None:
+    own = VolumeRequest(volume_id=existing(demo), attachment_id=new_id(), delete_on_termination=True)
+    want = wanted(demo, own)
+    connector.attach(want, quiet)
+    connector.detach(want, quiet)
+    assert status(demo, own.volume_id) == "available"
+
+
+def test_gone_in_use_and_in_error_are_hopeless(demo: User, connector: VolumeConnector, glance: Glance) -> None:
+    missing = request()
+    assert missing.volume_id in hopeless(connector, wanted(demo, missing))
+    shared = existing(demo)
+    first = wanted(demo, VolumeRequest(volume_id=shared, attachment_id=new_id()))
+    connector.attach(first, quiet)
+    other = wanted(demo, VolumeRequest(volume_id=shared, attachment_id=new_id()))
+    assert "in-use" in hopeless(connector, other)
+    connector.detach(other, quiet)
+    assert status(demo, shared) == "in-use", "another server's undo took it away"
+    connector.detach(first, quiet)
+    no_image = wanted(demo, request(create=True, size_gb=1, image_id=new_id()))
+    assert hopeless(connector, no_image)
+    connector.detach(no_image, quiet)
+    until(lambda: status(demo, no_image.volumes[0].volume_id) == "gone")
+
+
+def test_a_moved_build_keeps_its_attachment(volumes: Cloud, demo: User, host: Settings) -> None:
+    here = VolumeConnector(host, volumes.session)
+    there = VolumeConnector(host.model_copy(update={"host": "other"}), volumes.session)
+    want = wanted(demo, request(create=True, size_gb=1))
+    here.attach(want, quiet)
+    there.attach(want, quiet)
+    here.detach(want, quiet)
+    assert status(demo, want.volumes[0].volume_id) == "in-use", "the first host's late undo took it from the second"
+    VolumeConnector(host, volumes.session, fenced=False).detach(want, quiet)
+    until(lambda: status(demo, want.volumes[0].volume_id) == "gone")
+
+
+def test_a_zombies_late_step_takes_nothing(volumes: Cloud, demo: User, host: Settings) -> None:
+    """Mechanism: Fence, asked before the attachment is connected and after all are."""
+    late = VolumeConnector(host, volumes.session, volumes.control)
+    next_host = VolumeConnector(host.model_copy(update={"host": "other"}), volumes.session)
+    want = wanted(demo, request(create=True, size_gb=1), attempt=1)
+    volume_id = want.volumes[0].volume_id
+    volumes.claim(want.instance_id, attempt=2, host="other")
+    next_host.attach(want, quiet)
+    with pytest.raises(ApplicationError, match="no longer holds the claim"):
+        late.attach(want, quiet)
+    volume = demo.call("volume", "GET", f"/v3/volumes/{volume_id}")["volume"]
+    assert [each["host_name"] for each in volume["attachments"]] == ["other"] and volume["status"] == "in-use"
+    next_host.detach(want, quiet)
+    until(lambda: status(demo, volume_id) == "gone")
+    volumes.claim(want.instance_id)
+    assert late.attach(want, quiet).volumes
+    late.detach(want, quiet)
+    until(lambda: status(demo, volume_id) == "gone")
+
+
+def test_device_names() -> None:
+    boot, second, named, clash = request(boot_index=0), request(), request(device="/dev/vdb"), request(device="vdb")
+    odd, root = request(device="../sda"), request(device="/dev/vda")
+    names = device_names([boot, second, named, clash, odd, root])
+    ordered = [names[each.volume_id] for each in (boot, second, named, clash, odd, root)]
+    assert ordered == ["vda", "vdc", "vdb", "vdd", "vde", "vdf"]
