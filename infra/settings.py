@@ -48,6 +48,7 @@ class Settings(BaseSettings):
     advertise: str = "127.0.0.1"  # host part of the catalog's URLs
     port_offset: int = 0  # moves every port, so that two clouds fit on one machine
     region: str = "RegionOne"
+    trusted_proxies: list[str] = []  # addresses or networks whose X-Forwarded-* headers are believed
     embedded: list[EmbeddedService] = ["identity", "image", "network", "volume"]
 
     # Identity: where tokens come from, and who this process is. A password file keeps secrets out of `ps`.

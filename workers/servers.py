@@ -7,9 +7,11 @@ import signal
 from collections.abc import Iterator
 
 import uvicorn
+from starlette.types import ASGIApp
 
-from infra import tracing
+from infra import http_bounds, tracing
 from infra.settings import Settings
+from workers.connections import Bounded, connections_of, raise_open_files
 from workers.settle import settle
 from workers.sign_in import as_service
 
@@ -29,31 +31,41 @@ class ServerFailed(Exception):
     """A service did not start; its log says why."""
 
 
-def create(service: str, settings: Settings) -> Server:
+def server(app: ASGIApp, host: str, port: int, connections: int = http_bounds.CONNECTIONS) -> Server:
+    """A server of `app` with the bounds of `infra.http_bounds`; at most `connections` at a time."""
+    protocol = type("Connection", (Bounded,), {"most": connections})
+    return Server(
+        uvicorn.Config(
+            app,
+            host=host,
+            port=port,
+            http=protocol,
+            ws="none",
+            proxy_headers=False,
+            access_log=False,
+            log_config=None,
+            server_header=False,
+            timeout_graceful_shutdown=GRACE_S,
+            timeout_keep_alive=int(http_bounds.IDLE_S),
+            backlog=1024,
+        )
+    )
+
+
+def create(service: str, settings: Settings, connections: int = http_bounds.CONNECTIONS) -> Server:
     """The server of api/<service>/app.py's application, or of the codec; ModuleNotFoundError for an unknown service."""
     user = SERVICE_USERS.get(service)
     mine = as_service(settings, user) if user else settings
     module = "workers.codec_server" if service == "codec" else f"api.{service}.app"
     app = importlib.import_module(module).create(mine)
     tracing.instrument(app, service)
-    return Server(
-        uvicorn.Config(
-            app,
-            host=settings.listen,
-            port=settings.port(service),
-            http="httptools",
-            access_log=False,
-            log_config=None,
-            server_header=False,
-            timeout_graceful_shutdown=GRACE_S,
-            timeout_keep_alive=30,
-        )
-    )
+    return server(app, settings.listen, settings.port(service), connections)
 
 
 async def serve(settings: Settings, services: list[str]) -> None:
     """Serve until SIGTERM or SIGINT; ServerFailed when one of them does not start or ends by itself."""
-    servers = {service: create(service, settings) for service in services}
+    raise_open_files()
+    servers = {service: create(service, settings, connections_of(len(services))) for service in services}
     settle()
     stopped = asyncio.Event()
 

@@ -6,6 +6,7 @@ import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
+from urllib.parse import quote
 
 import structlog
 from fastapi import FastAPI, Request, Response
@@ -15,14 +16,14 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api.common.edge import Edge, Render, respond
 from api.common.errors import ServiceError
 from infra import logs
 from infra.identity import TokenValidator
 from infra.settings import Settings
 
-Render = Callable[[ServiceError, Request], Response]
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
-REQUEST_ID = re.compile(r"^req-[0-9a-f-]{36}$")
+REQUEST_ID = re.compile(r"req-[0-9a-f-]{36}")
 log = logs.get(__name__)
 
 
@@ -37,7 +38,7 @@ class RequestIds:
             await self.app(scope, receive, send)
             return
         given = Headers(scope=scope).get("x-openstack-request-id", "")
-        request_id = given if REQUEST_ID.match(given) else f"req-{uuid.uuid4()}"
+        request_id = given if REQUEST_ID.fullmatch(given) else f"req-{uuid.uuid4()}"
         scope.setdefault("state", {})["request_id"] = request_id
         scope["state"]["client_request_id"] = given
         structlog.contextvars.bind_contextvars(request_id=request_id)
@@ -52,7 +53,7 @@ class RequestIds:
                 log.info(
                     "request",
                     method=scope["method"],
-                    path=scope["path"],
+                    path=quote(scope["path"]),
                     status=message["status"],
                     ms=round((time.perf_counter() - begun) * 1000, 1),
                 )
@@ -71,7 +72,8 @@ def create_app(
     """An application of `service` whose errors are rendered by `render`.
 
     `app.state` has `settings`, `tokens` (TokenValidator) and what `state` names. Validation errors of the body
-    become 400 with the first problem's place and text; an exception nobody expected becomes 500 without its text."""
+    become 400 with the first problem's place and text; what an exception that nobody expected becomes is for
+    `api.common.failures` to say."""
 
     @asynccontextmanager
     async def whole_life(app: FastAPI) -> AsyncIterator[None]:
@@ -91,15 +93,12 @@ def create_app(
     app.state.settings = settings
     for name, value in (state or {}).items():
         setattr(app.state, name, value)
+    app.add_middleware(Edge, service=service, settings=settings, render=render)
     app.add_middleware(RequestIds, service=service)
 
     @app.exception_handler(ServiceError)
     async def service_error(request: Request, error: ServiceError) -> Response:
-        answer = render(error, request)
-        if error.status == 401:
-            answer.headers["WWW-Authenticate"] = f'Keystone uri="{settings.identity_url}"'
-        answer.headers.update(error.headers)
-        return answer
+        return respond(error, request, render, settings)
 
     @app.exception_handler(HTTPException)
     async def http_error(request: Request, error: HTTPException) -> Response:
@@ -111,14 +110,6 @@ def create_app(
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> Response:
         return await service_error(request, ServiceError(400, describe(error)))
-
-    @app.exception_handler(Exception)
-    async def unexpected(request: Request, error: Exception) -> Response:
-        log.error("unexpected error", exc_info=error)
-        return await service_error(
-            request,
-            ServiceError(500, f"Unexpected API Error. ({type(error).__name__}) Request id: {request.state.request_id}"),
-        )
 
     return app
 

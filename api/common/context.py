@@ -4,7 +4,9 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 from fastapi import Depends, Request
+from starlette.types import Scope
 
+from api.common import request_head
 from api.common.errors import ServiceError
 from infra.identity import IdentityUnavailable, TokenFacts, TokenInvalid, TokenValidator
 
@@ -50,13 +52,13 @@ class Context:
         }
 
 
-async def caller(request: Request) -> Context:
-    """Context of the request's X-Auth-Token; 401 without a good one, 503 when identity does not answer."""
-    token = request.headers.get("x-auth-token", "")
-    validator: TokenValidator = request.app.state.tokens
-    request_id: str = request.state.request_id
+async def identify(scope: Scope) -> Context:
+    """Whose token a request carries; 401 without a good one, 503 when identity does not answer."""
+    token = request_head.token(scope)
     if not token:
         raise Unauthorized
+    validator: TokenValidator = scope["app"].state.tokens
+    request_id: str = scope["state"]["request_id"]
     try:
         facts = await validator.validate(token, request_id)
     except TokenInvalid as error:
@@ -64,6 +66,12 @@ async def caller(request: Request) -> Context:
     except IdentityUnavailable as error:
         raise ServiceError(503, "The identity service is not reachable; try again.") from error
     return Context(token=token, facts=facts, request_id=request_id)
+
+
+async def caller(request: Request) -> Context:
+    """The caller that the edge found; on a path that needs no token there is one only if the request has a token."""
+    known: Context | None = getattr(request.state, "caller", None)
+    return known or await identify(request.scope)
 
 
 class Unauthorized(ServiceError):

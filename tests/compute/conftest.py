@@ -16,7 +16,6 @@ from typing import Any
 
 import httpx
 import pytest
-import uvicorn
 from fastapi import FastAPI
 from pydantic import SecretStr
 from temporalio.exceptions import ApplicationError
@@ -35,6 +34,7 @@ from infra.records import Records
 from infra.settings import PORTS, Settings
 from infra.tables.compute import Flavor, Instance, Service, now
 from tests.signed_in import environment
+from workers import servers
 from workflows.requests import Accepted, BootRequest, DeleteRequest, Requester
 
 Json = dict[str, Any]
@@ -55,8 +55,8 @@ def free_offset() -> int:
 
 
 @contextmanager
-def served(app: FastAPI, port: int) -> Iterator[None]:
-    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_level="warning"))
+def served(app: FastAPI, port: int, **bounds: int) -> Iterator[None]:
+    server = servers.server(app, "127.0.0.1", port, **bounds)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     end = time.monotonic() + 30

@@ -57,8 +57,9 @@ def test_negotiated_version_is_echoed(cloud: Cloud, headers: dict[str, str], exp
         ("x", 400, "badRequest"),
     ],
 )
-def test_unacceptable_versions(cloud: Cloud, number: str, status: int, title: str) -> None:
-    answer = ask(cloud, "/v2.1/servers", **{"OpenStack-API-Version": f"compute {number}"})
+def test_unacceptable_versions(cloud: Cloud, admin: Api, number: str, status: int, title: str) -> None:
+    headers = {"OpenStack-API-Version": f"compute {number}", "X-Auth-Token": admin.token}
+    answer = ask(cloud, "/v2.1/servers", **headers)
     assert answer.status_code == status
     error = answer.json()[title]
     assert error["code"] == status
@@ -74,7 +75,7 @@ def test_without_a_token(cloud: Cloud) -> None:
     assert answer.status_code == 401
     assert answer.json()["error"]["code"] == 401
     assert answer.headers["WWW-Authenticate"].startswith("Keystone uri=")
-    assert answer.headers[BOTH[1]] == "2.1"
+    assert answer.headers["x-openstack-request-id"].startswith("req-")
 
 
 def test_unknown_path_and_method(admin: Api) -> None:
@@ -95,8 +96,9 @@ def test_body_limits(admin: Api) -> None:
     assert send(b"[]").status_code == 400
     assert send(b"[" * 100_000).status_code == 400
     assert send(b"{}", "text/html").json()["badMediaType"]["code"] == 415
-    assert send(b'{"server": {"name": "a\\u0000"}}').json()["badRequest"]["message"] == "Malformed request body"
-    assert send(b'{"server": {"adminPass": "\\ud800"}}').json()["badRequest"]["message"] == "Malformed request body"
+    for text in (rb"a\u0000", rb"\ud800"):
+        message = send(b'{"server": {"name": "' + text + b'"}}').json()["badRequest"]["message"]
+        assert message == "Malformed request body: a character of it cannot be stored"
     assert "required property" in send(b'{"emoji": "\\ud83d\\ude00"}').json()["badRequest"]["message"]
     assert send(b" " * 200_000).json()["overLimit"]["code"] == 413
 

@@ -168,7 +168,7 @@ def test_tags_one_by_one(demo: Api, other: Api) -> None:
     other.call("PUT", f"{path}/red", 404)
     demo.call("DELETE", f"{path}/blue", 204)
     demo.call("DELETE", f"{path}/blue", 404)
-    demo.call("DELETE", f"{path}/a%00b", 400)
+    demo.call("DELETE", f"{path}/a%00b", 404)
     demo.call("GET", f"/images/{image['id'][:-1]}%00", 404)
     demo.call("DELETE", f"/images/{image['id']}/members/a%00b", 404)
 

@@ -87,7 +87,7 @@ def test_what_is_not_built_says_so(admin: Api, anyone: Api) -> None:
 @pytest.mark.parametrize(
     ("body", "words"),
     [
-        ("{", "Invalid input"),
+        ("{", "Malformed request body"),
         ("[]", "Invalid input"),
         ("{}", "Unable to find 'network' in request body"),
         ('{"network": []}', "'network' must be an object"),
