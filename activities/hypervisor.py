@@ -38,8 +38,9 @@ class Hypervisor:
 
     @step
     def destroy(self, spec: DomainRef) -> None:
-        """Undo of `spawn`: stop and undefine; console log, config drive and sockets go. Absent is success."""
-        self._driver.destroy(spec.instance_id)
+        """Undo of `spawn`: stop and undefine; console log, config drive and sockets go. Absent is success; the guest of
+        a later attempt stays."""
+        self._driver.destroy(spec.instance_id, spec.attempt)
 
     @step
     def console_output(self, want: ConsoleOutputRequest) -> ConsoleOutput:

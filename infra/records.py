@@ -82,9 +82,9 @@ class Records:
             if found is None or found.deleted_at is not None:
                 return
             found.vm_state, found.task_state, found.parked, found.host = "error", None, None, None
-            found.power_state = 0
-            found.fault = _fault(failed.fault)
-            found.updated_at = now()
+            found.power_state, found.fault, found.updated_at = 0, _fault(failed.fault), now()
+            if found.launched_at is None:  # all of it was given back
+                found.networks, found.volumes = [], []
             if failed.addresses and found.sealed_request:
                 found.sealed_request = self._preferring(failed.addresses, found.sealed_request)
             session.add(found)
@@ -114,9 +114,11 @@ class Records:
                 session.execute(insert(actions), _action(found.id, req.requester, "delete"))
             if req.cut_off:
                 _finish_action(session, found.id, req.cut_off.request_id, req.cut_off.steps, "given up for a delete")
-            return self._plan(session, found)
+            over = found.launched_at is None and bool(found.vm_state == "error" or req.cut_off or req.keep_as)
+            return self._plan(session, found, given_back=over)
 
-    def _plan(self, session: Session, found: Instance) -> DeletePlan:
+    def _plan(self, session: Session, found: Instance, *, given_back: bool) -> DeletePlan:
+        """`given_back`: the tenant's volumes were, at a build's end, and may be another server's by now."""
         claim = session.execute(
             text("SELECT host, attempt FROM allocations WHERE instance_id = :id"), {"id": found.id}
         ).first()
@@ -126,6 +128,8 @@ class Records:
         volumes = {v.volume_id: v for v in request.volumes} | {
             v["volume_id"]: VolumeRequest.model_validate(v) for v in found.volumes
         }
+        for volume in volumes.values() if given_back else ():
+            volume.delete_on_termination = volume.create
         return DeletePlan(
             instance_id=found.id,
             project_id=found.project_id,
@@ -164,7 +168,8 @@ def _again(store: Connection, known: Row[Any], req: BootRequest) -> None:
     if store.execute(select(actions.c.request_id).where(*this)).first() is None:
         store.execute(insert(actions), _action(req.instance_id, req.requester, req.action))
     if known.vm_state == "error" and known.launched_at is None:
-        anew = {"vm_state": "building", "task_state": "scheduling", "fault": null(), "parked": None}
+        anew: dict[str, Any] = {"vm_state": "building", "task_state": "scheduling", "fault": null(), "parked": None}
+        anew |= {"volumes": [volume.model_dump() for volume in req.volumes]}
         store.execute(update(instances).where(instances.c.id == req.instance_id).values(updated_at=now(), **anew))
 
 

@@ -4,6 +4,12 @@ from temporalio.exceptions import ApplicationError
 
 HOPELESS = "Hopeless"
 HOST_CANNOT = "HostCannot"
+NEIGHBOUR_AWAY = "NeighbourAway"
+
+
+class NeighbourAway(Exception):
+    """A service that this step needs does not answer, or not sensibly. The step waits for it, up to the operation's
+    deadline; no host is to blame, and no other host would help."""
 
 
 def hopeless(message: str, *, code: int = 500) -> ApplicationError:
@@ -14,3 +20,9 @@ def hopeless(message: str, *, code: int = 500) -> ApplicationError:
 def host_cannot(message: str) -> ApplicationError:
     """This host cannot; its leftovers are undone and the next alternate is claimed."""
     return ApplicationError(message, type=HOST_CANNOT, non_retryable=True)
+
+
+def refused(service: str, message: str, *, code: int) -> ApplicationError:
+    """Another service refuses for good (a 4xx that a repeat cannot better). Hopeless; the text names the service."""
+    words = f"The {service} service refused ({code}): {message}"
+    return ApplicationError(words, {"code": code, "service": service}, type=HOPELESS, non_retryable=True)

@@ -37,6 +37,7 @@ class GuestConfig(BaseModel):
 
 class DomainRef(BaseModel):
     instance_id: str  # also the domain's UUID
+    attempt: int = 0  # an undo leaves the guest of a later attempt alone; 0: whichever
 
 
 class DomainSpec(DomainRef):

@@ -76,10 +76,12 @@ class Driver:
                 self._domains.attach(instance_id, self.files.volumes(instance_id))
                 self._domains.resume(instance_id)
 
-    def destroy(self, instance_id: str) -> None:
+    def destroy(self, instance_id: str, attempt: int = 0) -> None:
         """See `activities.hypervisor.Hypervisor.destroy`."""
         checked(instance_id)
         with self._turns.take(instance_id), self.events.held(instance_id, ends=True):
+            if attempt and (self._domains.attempt(instance_id) or 0) > attempt:
+                return
             self.files.forget_domain(instance_id)
             self._domains.destroy(instance_id)
             self.files.remove_guest(instance_id)
@@ -91,7 +93,7 @@ class Driver:
         if self._hostnet:
             for port_id, owner in self._hostnet.inventory().ports.items():
                 if owner == instance_id:
-                    self._hostnet.unplug(port_id)
+                    self._hostnet.unplug(port_id, instance_id)
         with self._turns.take(instance_id):
             self.files.remove_all(instance_id)
 

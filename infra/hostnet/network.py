@@ -92,17 +92,26 @@ class HostNetwork:
                 self._converge(before.bridge)
         self._firewall.converge()
 
-    def unplug(self, port_id: str) -> None:
-        """Remove all that `plug` made for the port, its tap too; with the last port of a network, the network's."""
+    def unplug(self, port_id: str, instance_id: str | None = None) -> None:
+        """Remove all that `plug` made for the port, its tap too; with the last port of a network, the network's.
+
+        With `instance_id` only if that instance plugged it: the port may be another's by now, and so may be a tap
+        without a port file."""
+        record = self._store.port(port_id)
+        if not _is_of(record, instance_id):
+            return
         if self._netns and not netns.path(self._netns).exists():
             self._store.drop_port(port_id)
             return
-        record = self._store.port(port_id)
         if record:
             with self._store.lock(record.bridge):
+                if not _is_of(self._store.port(port_id), instance_id):
+                    return
                 links.delete(self._netns, tap_name(port_id))
                 self._store.drop_port(port_id)
                 self._converge(record.bridge)
+        elif instance_id:
+            self._repair_bridges(links.snapshot(self._netns))
         else:
             links.delete(self._netns, tap_name(port_id))
             self._repair_bridges(links.snapshot(self._netns))  # what an earlier call may have left when it was killed
@@ -233,3 +242,7 @@ class HostNetwork:
         if (self._store.run / "namespace").exists():
             netns.remove(self._netns)
         self._store.erase()
+
+
+def _is_of(record: PlugRecord | None, instance_id: str | None) -> bool:
+    return record is None or instance_id is None or record.port.instance_id == instance_id

@@ -99,6 +99,10 @@ def test_a_domain_of_an_earlier_attempt_is_made_anew(cloud: Cloud, driver: Drive
     driver.spawn(spec(instance_id, attempt=4), quiet)
     assert libvirtd.lookupByUUIDString(instance_id).ID() != first
     assert driver._domains.attempt(instance_id) == 4
+    driver.destroy(instance_id, attempt=1)
+    assert driver.domains() == {instance_id: 1}, "an old undo took the later attempt's guest"
+    driver.destroy(instance_id, attempt=4)
+    assert driver.domains() == {}
 
 
 def test_other_peoples_domains_are_invisible(cloud: Cloud, driver: Driver, host: Settings, libvirtd: Any) -> None:

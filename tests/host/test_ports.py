@@ -14,6 +14,7 @@ from infra.host.network import neutron_filters
 from infra.host.network.filters import FilterPoll
 from infra.host.network.ports import PortPlugger
 from infra.host.services.rest import Unexpected
+from infra.hostnet import netns
 from infra.hostnet.models import PortFilter
 from infra.hostnet.network import HostNetwork
 from infra.settings import Settings
@@ -227,6 +228,41 @@ def test_plugged_and_filtered_on_the_host(cloud: Cloud, net: Net, networked: tup
     for _ in range(2):
         plugger.unplug(want, quiet)
         assert network.inventory().ports == {} and network.inventory().bridges == []
+
+
+def test_an_undo_leaves_a_port_that_another_server_plugged(
+    cloud: Cloud, net: Net, networked: tuple[Settings, HostNetwork]
+) -> None:
+    """Mechanism: HostNetwork.unplug's instance. The loser of two builds with one port cut the winner's tap off."""
+    settings, network = networked
+    plugger = PortPlugger(settings, cloud.session, network)
+    own = net.demo.call("network", "POST", "/v2.0/ports", {"port": {"network_id": net.network_id}})["port"]["id"]
+    winner, loser = (net.want(PortRequest(port_id=own, mine=False)) for _ in range(2))
+    vif = plugger.plug(winner, quiet).vifs[0]
+    netns.run(settings.netns, ["ip", "tuntap", "add", vif.tap, "mode", "tap"])  # as libvirt makes it
+    hopeless(plugger, loser)
+    plugger.unplug(loser, quiet)
+    assert network.inventory().ports == {own: winner.instance_id}
+    assert vif.tap in network.inventory().taps
+    plugger.unplug(winner, quiet)
+    assert network.inventory().ports == {} and network.inventory().taps == []
+
+
+def test_an_old_undo_leaves_a_later_attempts_ports(
+    cloud: Cloud, net: Net, networked: tuple[Settings, HostNetwork]
+) -> None:
+    """Mechanism: Fence.superseded. Both attempts are of this host, so that the host's name tells nothing."""
+    settings, network = networked
+    plugger = PortPlugger(settings, cloud.session, network, cloud.control)
+    old = net.want(attempt=1)
+    new = old.model_copy(update={"attempt": 2})
+    port_id = old.ports[0].port_id
+    cloud.claim(old.instance_id, attempt=2)
+    plugger.plug(new, quiet)
+    plugger.unplug(old, quiet)
+    assert net.port(port_id) and network.inventory().ports == {port_id: old.instance_id}
+    plugger.unplug(new, quiet)
+    assert net.port(port_id) is None and network.inventory().ports == {}
 
 
 def test_filters_from_neutrons_own_api_are_the_embedded_services(cloud: Cloud, net: Net, plugger: PortPlugger) -> None:

@@ -140,6 +140,45 @@ def test_a_zombies_late_step_takes_nothing(volumes: Cloud, demo: User, host: Set
     until(lambda: status(demo, volume_id) == "gone")
 
 
+def test_a_volume_with_a_snapshot_is_refused_at_once(demo: User, connector: VolumeConnector) -> None:
+    """Mechanism: AT_REST of Volumes.delete. Sorted as transient, it held its server in `deleting` for ever."""
+    own = VolumeRequest(volume_id=existing(demo), attachment_id=new_id(), delete_on_termination=True)
+    wish = {"snapshot": {"volume_id": own.volume_id, "name": "kept"}}
+    snapshot = demo.call("volume", "POST", "/v3/snapshots", wish)["snapshot"]["id"]
+    until(lambda: demo.call("volume", "GET", f"/v3/snapshots/{snapshot}")["snapshot"]["status"] == "available")
+    want = wanted(demo, own, deleting=True)
+    connector.attach(want, quiet)
+    with pytest.raises(ApplicationError, match="The block-storage service refused") as failure:
+        connector.detach(want, quiet)
+    assert failure.value.type == HOPELESS
+    assert status(demo, own.volume_id) == "available", "it is detached all the same"
+    demo.call("volume", "DELETE", f"/v3/snapshots/{snapshot}")
+
+
+def test_a_volume_that_another_server_has_by_now_is_left(demo: User, connector: VolumeConnector) -> None:
+    """Mechanism: `in-use` in Volumes.delete: what this server lost long ago is not its own to delete."""
+    shared = existing(demo)
+    first = wanted(demo, VolumeRequest(volume_id=shared, attachment_id=new_id(), delete_on_termination=True))
+    other = wanted(demo, VolumeRequest(volume_id=shared, attachment_id=new_id()))
+    connector.attach(other, quiet)
+    connector.detach(first.model_copy(update={"deleting": True}), quiet)
+    assert status(demo, shared) == "in-use"
+    connector.detach(other, quiet)
+
+
+def test_an_old_undo_leaves_a_later_attempts_attachment(volumes: Cloud, demo: User, host: Settings) -> None:
+    """Mechanism: Fence.superseded. Both attempts are of this host, so that the host's name tells nothing."""
+    connector = VolumeConnector(host, volumes.session, volumes.control)
+    old = wanted(demo, request(create=True, size_gb=1), attempt=1)
+    new = old.model_copy(update={"attempt": 2})
+    volumes.claim(old.instance_id, attempt=2)
+    connector.attach(new, quiet)
+    connector.detach(old, quiet)
+    assert status(demo, old.volumes[0].volume_id) == "in-use"
+    connector.detach(new, quiet)
+    until(lambda: status(demo, old.volumes[0].volume_id) == "gone")
+
+
 def test_device_names() -> None:
     boot, second, named, clash = request(boot_index=0), request(), request(device="/dev/vdb"), request(device="vdb")
     odd, root = request(device="../sda"), request(device="/dev/vda")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from infra.contracts.errors import hopeless
-from infra.host.services.rest import Service, Unexpected, words
+from infra.host.services.rest import Service, Unexpected
 from infra.interruption import still_wanted
 
 CHUNK = 1 << 20
@@ -125,5 +125,5 @@ def _open(glance: Service, image_id: str, offset: int) -> Any:
         if not answer.headers.get("Content-Range", begins).startswith(begins):
             raise Unexpected(f"image {image_id}: another range than asked arrived")
     elif answer.status_code != 200:
-        raise Unexpected(f"image answered {answer.status_code}: {words(answer)[1]}")
+        raise glance.unexpected(answer)
     return answer

@@ -33,7 +33,7 @@ class PortPlugger:
         fenced: bool = True,
     ) -> None:
         self._settings, self._hostnet = settings, hostnet
-        self._fence = Fence(settings.host, control)
+        self._fence, self._fenced = Fence(settings.host, control), fenced
         self._ports = Ports(settings, session, self._fence, fenced)
 
     def plug(self, want: PortsOnHost, heartbeat: Heartbeat) -> Plugged:
@@ -99,14 +99,17 @@ class PortPlugger:
             raise host_cannot(f"port {vif.port_id} could not be plugged on {self._settings.host}: {error}") from error
 
     def _unplug_all(self, want: PortsOnHost) -> None:
+        if self._fenced and self._fence.superseded(want):
+            return
         at_once(lambda request: self._unplug(want, request), want.ports)
 
     def _unplug(self, want: PortsOnHost, request: PortRequest) -> None:
+        """Here only what this instance plugged goes: a tenant's port may be another server's by now."""
         if self._hostnet:
-            self._hostnet.unplug(request.port_id)
+            self._hostnet.unplug(request.port_id, want.instance_id)
         actual = self._ports.release(want, request)
         if self._hostnet and actual not in (None, request.port_id):
-            self._hostnet.unplug(str(actual))
+            self._hostnet.unplug(str(actual), want.instance_id)
 
 
 def _fixed_ip(fixed: Body, subnets: dict[str, Body]) -> FixedIp:

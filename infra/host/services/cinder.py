@@ -17,6 +17,7 @@ from infra.settings import Settings
 Body = dict[str, Any]
 VERSION = {"OpenStack-API-Version": "volume 3.44"}
 DELETE_PATIENCE_S = 30.0
+AT_REST = ("available", "error", "error_deleting")
 
 
 class Volumes:
@@ -91,7 +92,10 @@ class Volumes:
         return dict(info) | dict(info.get("data", {})) | {"attachment_id": attachment_id}
 
     def detach(self, want: VolumesOnHost, request: VolumeRequest) -> bool:
-        """End the attachment; whether it is gone. (`fenced`) Not when another host has it by now: the build moved."""
+        """End the attachment; whether it is gone. (`fenced`) Not when another host, or a later attempt on this one,
+        has it by now."""
+        if self._fenced and self._fence.superseded(want):
+            return False
         volume = (self.get(request.volume_id) if self._fenced else None) or {}
         for known in volume.get("attachments", []):
             if known["attachment_id"] == request.attachment_id and known.get("host_name") not in (None, "", self._host):
@@ -100,16 +104,21 @@ class Volumes:
         return True
 
     def delete(self, volume_id: str) -> None:
-        """Waits for a detach that is under way; absent is success."""
+        """Waits for a detach that is under way; absent is success, and so is a volume that another server has by now:
+        it is no longer this one's to delete. Hopeless when Cinder refuses a volume at rest (it has snapshots, say)."""
         end = time.monotonic() + DELETE_PATIENCE_S
+        status = ""
         while True:
             answer = self._api.request("DELETE", f"/volumes/{volume_id}", headers=VERSION)
             if answer.status_code in (200, 202, 204, 404):
                 return
-            if answer.status_code not in (400, 409) or time.monotonic() > end:
+            if answer.status_code not in (400, 409) or status in AT_REST:
                 raise self._api.unexpected(answer)
-            if (self.get(volume_id) or {}).get("status") == "deleting":
+            status = (self.get(volume_id) or {}).get("status", "deleting")
+            if status in ("deleting", "in-use"):
                 return
+            if time.monotonic() > end:
+                raise self._api.passing(answer)
             time.sleep(0.3)
 
     def _attachment(self, attachment_id: str) -> Body | None:

@@ -41,10 +41,10 @@ class ControlClient:
         answer = self._api.ask("GET", f"{self._host}/claims", connect_retries=0).json()
         return [Claim.model_validate(claim) for claim in answer["claims"]]
 
-    def holds(self, instance_id: str, attempt: int) -> bool:
-        """Whether this host's claim on the instance is (still) the one of this attempt."""
+    def attempt(self, instance_id: str) -> int:
+        """The attempt of this host's claim on the instance; 0 when it has none."""
         answer = self._api.ask("GET", f"{self._host}/claims/{instance_id}", 200, 404)
-        return bool(answer.status_code == 200 and answer.json()["claim"]["attempt"] == attempt)
+        return int(answer.json()["claim"]["attempt"]) if answer.status_code == 200 else 0
 
     def report_events(self, events: list[LifecycleEvent]) -> None:
         body = {"events": [event.model_dump() for event in events]}

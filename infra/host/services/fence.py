@@ -25,7 +25,13 @@ class Fence:
     def holds(self, want: Claimed) -> bool:
         if self._control is None or not want.attempt:
             return True
-        return self._control.holds(want.instance_id, want.attempt)
+        return self._control.attempt(want.instance_id) == want.attempt
+
+    def superseded(self, want: Claimed) -> bool:
+        """Whether a later attempt has the instance on this host: what is here is its own by now, not an old undo's."""
+        if self._control is None or not want.attempt:
+            return False
+        return self._control.attempt(want.instance_id) > want.attempt
 
     def require(self, want: Claimed) -> None:
         """Raises HostCannot when the claim is gone: the build moved on, or is over."""

@@ -141,7 +141,9 @@ class Ports:
         self._fence.require(want)
         body = {"port": {**changes, **self._binding(want)}}
         answer = self._api.request("PUT", f"/ports/{port['id']}", json=body, headers=_as_read(port))
-        if answer.status_code == 404 and not request.mine:  # ours is made anew
+        if answer.status_code == 404:
+            if request.mine:
+                raise self._api.passing(answer)  # ours is made anew
             raise hopeless(f"Port {port['id']} could not be found.", code=404)
         if answer.status_code != 200:
             raise self._api.unexpected(answer)

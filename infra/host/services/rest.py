@@ -3,17 +3,23 @@
 import re
 from typing import Any
 
+from keystoneauth1.exceptions import ClientException
 from keystoneauth1.session import Session
 
+from infra.contracts.errors import NeighbourAway, refused
+
 VERSIONED = re.compile(r"/v\d+(\.\d+)?(/|$)")
+PASSING = frozenset({401, 408, 412, 425, 429})
+"""Client errors that a repeat may better: token expired, too slow, changed since it was read, too early, too many."""
 
 
-class Unexpected(Exception):
-    """An answer that a repeat may better: 5xx, or credentials that identity does not know (yet)."""
+class Unexpected(NeighbourAway):
+    """What a repeat may better: no answer, 5xx, or one of PASSING."""
 
 
 class Service:
-    """Requests below one service's internal endpoint. Connection failures propagate: they are transient."""
+    """Requests below one service's internal endpoint. Every failure is sorted: Unexpected is transient, Hopeless is
+    a refusal that no repeat betters."""
 
     def __init__(self, session: Session, service_type: str, version: str, region: str) -> None:
         self._session = session
@@ -21,28 +27,47 @@ class Service:
 
     def url(self, path: str) -> str:
         """Absolute URL of `path`; some catalogs name the version in the endpoint, others do not."""
-        base = self._session.get_endpoint(
-            service_type=self._type, interface=["internal", "public"], region_name=self._region
-        )
+        try:
+            base = self._session.get_endpoint(
+                service_type=self._type, interface=["internal", "public"], region_name=self._region
+            )
+        except ClientException as error:
+            raise self.out_of_reach(error) from error
         if not base:
-            raise Unexpected(f"the catalog has no {self._type} endpoint in region {self._region}")
+            raise Unexpected(f"The catalog has no {self._type} endpoint in region {self._region}")
         base = base.rstrip("/")
         return f"{base if VERSIONED.search(base) else base + self._version}{path}"
 
     def request(self, method: str, path: str, **kwargs: Any) -> Any:
-        """The response, whatever its status (a `requests.Response`)."""
+        """The response, whatever its status (a `requests.Response`); raises Unexpected when there is none."""
         headers = {"Accept": "application/json", **kwargs.pop("headers", {})}
-        return self._session.request(self.url(path), method, raise_exc=False, log=False, headers=headers, **kwargs)
+        url = self.url(path)
+        try:
+            return self._session.request(url, method, raise_exc=False, log=False, headers=headers, **kwargs)
+        except ClientException as error:
+            raise self.out_of_reach(error) from error
 
     def ask(self, method: str, path: str, *good: int, **kwargs: Any) -> Any:
-        """The response if its status is one of `good` (default 200); raises Unexpected otherwise."""
+        """The response if its status is one of `good` (default 200); raises as `unexpected` sorts it otherwise."""
         answer = self.request(method, path, **kwargs)
         if answer.status_code not in (good or (200,)):
             raise self.unexpected(answer)
         return answer
 
-    def unexpected(self, answer: Any) -> Unexpected:
-        return Unexpected(f"{self._type} answered {answer.status_code}: {words(answer)[1]}")
+    def unexpected(self, answer: Any) -> Exception:
+        """The failure that an answer stands for: a client error that no repeat betters is a refusal."""
+        status, text = answer.status_code, words(answer)[1] or "no reason given"
+        if 400 <= status < 500 and status not in PASSING:
+            return refused(self._type, text, code=status)
+        return self.passing(answer)
+
+    def passing(self, answer: Any) -> Unexpected:
+        """An answer, whatever its status, that the caller knows to be about a state that changes by itself."""
+        text = words(answer)[1] or "no reason given"
+        return Unexpected(f"The {self._type} service answered {answer.status_code}: {text}")
+
+    def out_of_reach(self, error: ClientException) -> Unexpected:
+        return Unexpected(f"The {self._type} service cannot be asked: {type(error).__name__}")
 
 
 def words(answer: Any) -> tuple[str, str]:
