@@ -1,36 +1,39 @@
-"""Payload codec: what workflows and steps exchange lies encrypted (AES-256-GCM, with a key id) in Temporal's history.
-
-Bare JSON strings, numbers and null stay readable: step summaries and current details, which name no secret, so that
-the Web UI tells the story even without the codec server. Models, which carry tokens and passwords, are all encrypted.
-"""
+"""The keys of encrypted payloads and columns: AES-256-GCM, each sealed text bound to its purpose."""
 
 import base64
 import fcntl
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from temporalio.api.common.v1 import Payload
-from temporalio.converter import PayloadCodec
 
 from infra.credentials import write_private
 
-ENCODING = b"binary/encrypted"
 NONCE_BYTES = 12
 
 
+@dataclass(frozen=True)
+class Keys:
+    """`bound`: ids of the keys that were only ever used with a purpose."""
+
+    current: str
+    ciphers: dict[str, AESGCM]
+    bound: frozenset[str]
+
+
 class KeyRing:
-    """Keys by id, one of them current. File (mode 0600): {"current": id, "keys": {id: base64 of 32 bytes}}.
+    """Keys by id, one of them current. File (mode 0600): {"current": id, "keys": {id: base64 of 32 bytes}, "bound":
+    [ids of the keys whose payloads all name a purpose]}.
 
     A ring that was loaded from a file follows it: a rotation is noticed without a restart."""
 
-    def __init__(self, current: str, keys: dict[str, bytes], file: Path | None = None) -> None:
-        self._current = current
-        self._ciphers = {key_id: AESGCM(key) for key_id, key in keys.items()}
+    def __init__(self, keys: Keys, file: Path | None = None) -> None:
+        self._keys = keys
         self._file, self._seen = file, _stamp(file)
 
     @classmethod
@@ -38,7 +41,7 @@ class KeyRing:
         """The ring in `file`; makes a first key when there is no file."""
         if not file.exists():
             cls.rotate(file)
-        return cls(*_read(file), file)
+        return cls(_read(file), file)
 
     @classmethod
     def rotate(cls, file: Path) -> str:
@@ -65,24 +68,28 @@ class KeyRing:
     @property
     def current(self) -> str:
         self._follow()
-        return self._current
+        return self._keys.current
+
+    def bound(self, key_id: str) -> bool:
+        """Whether everything that this key sealed names its purpose; not so for keys of older versions."""
+        return key_id in self._keys.bound
 
     def _follow(self, *, anyway: bool = False) -> None:
         seen = _stamp(self._file)
         if self._file is not None and seen and (anyway or seen != self._seen):
-            current, keys = _read(self._file)
-            self._ciphers = {key_id: AESGCM(key) for key_id, key in keys.items()}
-            self._current, self._seen = current, seen
+            self._keys, self._seen = _read(self._file), seen
 
-    def encrypt(self, clear: bytes) -> tuple[str, bytes]:
+    def encrypt(self, clear: bytes, purpose: bytes = b"") -> tuple[str, bytes]:
+        """Key id and sealed bytes; only the same `purpose` opens them again."""
         nonce = os.urandom(NONCE_BYTES)
         key_id = self.current
-        return key_id, nonce + self._ciphers[key_id].encrypt(nonce, clear, None)
+        return key_id, nonce + self._keys.ciphers[key_id].encrypt(nonce, clear, purpose)
 
-    def decrypt(self, key_id: str, sealed: bytes) -> bytes:
-        if key_id not in self._ciphers:
+    def decrypt(self, key_id: str, sealed: bytes, purpose: bytes = b"") -> bytes:
+        """KeyError for an unknown key, InvalidTag for altered bytes or another purpose."""
+        if key_id not in self._keys.ciphers:
             self._follow(anyway=True)
-        return self._ciphers[key_id].decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], None)
+        return self._keys.ciphers[key_id].decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], purpose)
 
     def seal(self, text: str) -> str:
         """Text for a database column: `<key id>:<base64>`."""
@@ -103,14 +110,16 @@ def _stamp(file: Path | None) -> tuple[int, int]:
     return (state.st_mtime_ns, state.st_ino) if state else (0, 0)
 
 
-def _read(file: Path) -> tuple[str, dict[str, bytes]]:
+def _read(file: Path) -> Keys:
     stored = json.loads(file.read_text())
-    return stored["current"], {key_id: base64.b64decode(key) for key_id, key in stored["keys"].items()}
+    ciphers = {key_id: AESGCM(base64.b64decode(key)) for key_id, key in stored["keys"].items()}
+    return Keys(stored["current"], ciphers, frozenset(stored.get("bound", ())))
 
 
 def _add(stored: dict[str, Any]) -> str:
     key_id = f"k{len(stored['keys']) + 1}"
     stored["keys"][key_id] = base64.b64encode(AESGCM.generate_key(256)).decode()
+    stored["bound"] = [*stored.get("bound", ()), key_id]
     return key_id
 
 
@@ -121,27 +130,3 @@ def _locked(file: Path) -> Iterator[None]:
     with os.fdopen(os.open(file.with_name(f".{file.name}.lock"), os.O_CREAT | os.O_RDWR, 0o600), "w") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
         yield
-
-
-def _is_plain(payload: Payload) -> bool:
-    return not payload.data or payload.data[:1] not in b"{["
-
-
-class EncryptingCodec(PayloadCodec):
-    def __init__(self, ring: KeyRing) -> None:
-        self._ring = ring
-
-    async def encode(self, payloads: Sequence[Payload]) -> list[Payload]:
-        return [payload if _is_plain(payload) else self._seal(payload) for payload in payloads]
-
-    async def decode(self, payloads: Sequence[Payload]) -> list[Payload]:
-        return [self._open(p) if p.metadata.get("encoding") == ENCODING else p for p in payloads]
-
-    def _seal(self, payload: Payload) -> Payload:
-        key_id, sealed = self._ring.encrypt(payload.SerializeToString())
-        return Payload(metadata={"encoding": ENCODING, "key-id": key_id.encode()}, data=sealed)
-
-    def _open(self, payload: Payload) -> Payload:
-        clear = Payload()
-        clear.ParseFromString(self._ring.decrypt(payload.metadata["key-id"].decode(), payload.data))
-        return clear

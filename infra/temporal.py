@@ -12,7 +12,8 @@ from temporalio.runtime import PrometheusConfig, Runtime, TelemetryConfig
 from temporalio.service import RPCError
 
 from infra import tracing
-from infra.codec import EncryptingCodec, KeyRing
+from infra.codec import KeyRing
+from infra.payloads import EncryptingCodec, Reader
 from infra.settings import Settings
 
 CONTROL_QUEUE = "control"
@@ -36,6 +37,11 @@ def server_workflow_id(instance_id: str) -> str:
 def data_converter(settings: Settings) -> DataConverter:
     codec = EncryptingCodec(KeyRing.load(settings.codec_keys))
     return dataclasses.replace(pydantic_data_converter, payload_codec=codec)
+
+
+def reading_converter(settings: Settings) -> DataConverter:
+    """For histories that are read and replayed, never acted upon: see `infra.payloads.Reader`."""
+    return dataclasses.replace(pydantic_data_converter, payload_codec=Reader(KeyRing.load(settings.codec_keys)))
 
 
 async def connect(settings: Settings, *, metrics_port: int | None = None, patience_s: float = 30.0) -> Client:

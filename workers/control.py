@@ -7,7 +7,6 @@ import socket
 import sys
 import uuid
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,8 @@ from temporalio.client import (
     ScheduleOverlapPolicy,
     SchedulePolicy,
     ScheduleSpec,
+    ScheduleUpdate,
+    ScheduleUpdateInput,
 )
 from temporalio.worker import Worker
 
@@ -130,7 +131,8 @@ async def run_control(settings: Settings) -> None:
 
 
 async def schedule_audit(client: Client, settings: Settings) -> None:
-    """Have the cloud audited, and mended where it is safe, every `audit_every_s`. Keeps a schedule that exists."""
+    """Have the cloud audited, and mended where it is safe, every `audit_every_s`. Of a schedule that exists only the
+    input is replaced, which an older version may have sealed for nothing in particular."""
     action = ScheduleActionStartWorkflow(
         ReconcileCloud.run,
         AuditRequest(repair=True),
@@ -139,11 +141,19 @@ async def schedule_audit(client: Client, settings: Settings) -> None:
         static_summary="periodic audit",
     )
     every = ScheduleSpec(intervals=[ScheduleIntervalSpec(every=timedelta(seconds=settings.audit_every_s))])
-    with suppress(ScheduleAlreadyRunningError):
+
+    def renewed(known: ScheduleUpdateInput) -> ScheduleUpdate:
+        schedule = known.description.schedule
+        schedule.action = action
+        return ScheduleUpdate(schedule=schedule)
+
+    try:
         await client.create_schedule(
             "reconcile-cloud",
             Schedule(action=action, spec=every, policy=SchedulePolicy(overlap=ScheduleOverlapPolicy.SKIP)),
         )
+    except ScheduleAlreadyRunningError:
+        await client.get_schedule_handle("reconcile-cloud").update(renewed)
 
 
 def report(database: Database) -> int:

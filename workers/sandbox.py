@@ -1,32 +1,66 @@
 """The runner of workflow code: the SDK's sandbox, entered for workflow code only."""
 
+from temporalio.api.enums.v1.command_type_pb2 import CommandType
 from temporalio.bridge.proto.workflow_activation import WorkflowActivation
 from temporalio.bridge.proto.workflow_completion import WorkflowActivationCompletion
-from temporalio.converter import StorageDriverStoreContext
+from temporalio.converter import (
+    ActivitySerializationContext,
+    SerializationContext,
+    StorageDriverStoreContext,
+    WorkflowSerializationContext,
+)
 from temporalio.worker import WorkflowInstance, WorkflowInstanceDetails
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 from temporalio.workflow import Info
 
 
 class Runner(SandboxedWorkflowRunner):
-    """As the SDK's, but without entering the sandbox twice for each payload to ask for a serialization context.
+    """As the SDK's, but without entering the sandbox twice for each payload to ask what the payload is for.
 
-    Neither our payload converter nor our codec wants such a context (`WithSerializationContext`), and payloads are
-    not stored elsewhere. Measured: 6 to 10 ms of CPU per build."""
+    The commands that leave an activation say it as well. Payloads are not stored elsewhere. Measured: 6 to 10 ms of
+    CPU per build."""
 
     def create_instance(self, det: WorkflowInstanceDetails) -> WorkflowInstance:
-        return _WithoutContexts(super().create_instance(det))
+        return _Instance(super().create_instance(det), det.info)
 
 
-class _WithoutContexts(WorkflowInstance):
-    def __init__(self, sandboxed: WorkflowInstance) -> None:
-        self._sandboxed = sandboxed
+class _Instance(WorkflowInstance):
+    def __init__(self, sandboxed: WorkflowInstance, info: Info) -> None:
+        self._sandboxed, self._info = sandboxed, info
+        self._workflow = WorkflowSerializationContext(namespace=info.namespace, workflow_id=info.workflow_id)
+        self._steps: dict[int, ActivitySerializationContext] = {}  # by the number of the command that began it
 
     def activate(self, act: WorkflowActivation) -> WorkflowActivationCompletion:
-        return self._sandboxed.activate(act)
+        for job in act.jobs:
+            if job.HasField("resolve_activity"):
+                self._steps.pop(job.resolve_activity.seq, None)  # its result is opened by now
+        completion = self._sandboxed.activate(act)
+        for command in completion.successful.commands:
+            if command.HasField("schedule_activity"):
+                step = command.schedule_activity
+                self._steps[step.seq] = self._step(step.activity_type, step.activity_id, step.task_queue, local=False)
+            elif command.HasField("schedule_local_activity"):
+                here = command.schedule_local_activity
+                queue = self._info.task_queue
+                self._steps[here.seq] = self._step(here.activity_type, here.activity_id, queue, local=True)
+        return completion
 
-    def get_serialization_context(self, command_info: object) -> None:
-        return None
+    def get_serialization_context(self, command_info: object) -> SerializationContext | None:
+        kind = getattr(command_info, "command_type", None)
+        if kind == CommandType.COMMAND_TYPE_SCHEDULE_ACTIVITY_TASK:
+            return self._steps.get(getattr(command_info, "command_seq", 0), self._workflow)
+        return self._workflow
+
+    def _step(self, activity_type: str, activity_id: str, queue: str, *, local: bool) -> ActivitySerializationContext:
+        return ActivitySerializationContext(
+            namespace=self._info.namespace,
+            workflow_id=self._info.workflow_id,
+            workflow_type=self._info.workflow_type,
+            activity_type=activity_type,
+            activity_id=activity_id,
+            activity_task_queue=queue,
+            is_local=local,
+        )
 
     def get_external_store_context(self, command_info: object) -> StorageDriverStoreContext:
         return StorageDriverStoreContext(target=None)

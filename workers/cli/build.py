@@ -148,7 +148,7 @@ async def _replay(server_or_file: str, save: Path | None) -> None:
     from temporalio.contrib.pydantic import pydantic_data_converter
 
     from infra.settings import settings
-    from infra.temporal import connect, data_converter, server_workflow_id
+    from infra.temporal import connect, reading_converter, server_workflow_id
     from workers.replay import in_clear
     from workers.replay import replay as run
 
@@ -160,12 +160,11 @@ async def _replay(server_or_file: str, save: Path | None) -> None:
         except (ValueError, ParseError, KeyError) as error:
             console.print(f"[red]{escape(server_or_file)} is not a recorded history.[/red]", soft_wrap=True)
             raise typer.Exit(1) from error
-        converter = data_converter(known) if known.codec_keys.exists() else pydantic_data_converter
     else:
         client = await connect(known, patience_s=5)
         instance_id = (await asyncio.to_thread(lambda: Cloud().server(server_or_file)))["id"]
         history = await client.get_workflow_handle(server_workflow_id(instance_id)).fetch_history()
-        converter = client.data_converter
+    converter = reading_converter(known) if known.codec_keys.exists() else pydantic_data_converter
     if save:
         save.write_text(await in_clear(history, converter))
     replayed = await run(history, converter)

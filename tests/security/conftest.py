@@ -1,0 +1,3 @@
+from tests.workflows.conftest import cloud, services, tidy
+
+__all__ = ["cloud", "services", "tidy"]
