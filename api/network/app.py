@@ -10,35 +10,20 @@ from api.common.application import create_app
 from api.common.policy import Policy
 from api.network.errors import render
 from api.network.policy import DEFAULTS
-from api.network.routes import (
-    extensions,
-    filters,
-    networks,
-    ports,
-    quotas,
-    security_group_rules,
-    security_groups,
-    subnets,
-    tags,
-    unbuilt,
-    versions,
-)
+from api.network.routes import extensions, kilonova, quotas, resources, routers, tags, unbuilt, versions
 from api.network.store import Store
 from infra.database import Database, DatabaseSettings
 from infra.settings import Settings
 
-ROUTES = (
-    versions,
-    extensions,
-    networks,
-    subnets,
-    ports,
-    security_groups,
-    security_group_rules,
-    quotas,
-    filters,
-    unbuilt,
-    tags,
+ROUTERS = (
+    versions.router,
+    extensions.router,
+    routers.router,
+    *resources.ROUTERS_OF_RESOURCES,
+    quotas.router,
+    kilonova.router,
+    unbuilt.router,
+    tags.router,
 )
 
 
@@ -61,6 +46,6 @@ def create(settings: Settings) -> FastAPI:
 
     policy = Policy("network", DEFAULTS, settings.state_dir)
     app = create_app("network", settings, render, lifespan, {"policy": policy, "rules": frozenset(DEFAULTS)})
-    for module in ROUTES:
-        app.include_router(module.router)
+    for router in ROUTERS:
+        app.include_router(router)
     return app

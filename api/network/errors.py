@@ -35,6 +35,15 @@ def invalid(message: str) -> ServiceError:
     return ServiceError(400, f"Invalid input for operation: {message}.", title="InvalidInput")
 
 
+def bad_request(resource: str, message: str) -> ServiceError:
+    """400 BadRequest, the type that Neutron gives to requests that a resource's state rules out."""
+    return ServiceError(400, f"Bad {resource} request: {message}.", title="BadRequest")
+
+
+def typed(status: int, kind: str, message: str) -> ServiceError:
+    return ServiceError(status, message, title=kind)
+
+
 def conflict(kind: str, message: str) -> ServiceError:
     return ServiceError(409, message, title=kind)
 

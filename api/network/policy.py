@@ -43,6 +43,22 @@ DEFAULTS = {
     "update_port": MEMBER,
     "delete_port": f"{MEMBER} or (role:member and rule:network_owner)",
     **{f"{verb}_port:{attribute}": rule for verb in ("create", "update") for attribute, rule in _PORT.items()},
+    "create_router": MEMBER,
+    "update_router": MEMBER,
+    "delete_router": MEMBER,
+    "add_router_interface": MEMBER,
+    "remove_router_interface": MEMBER,
+    "add_extraroutes": MEMBER,
+    "remove_extraroutes": MEMBER,
+    **{
+        f"{verb}_router:external_gateway_info:{attribute}": PRIVILEGED
+        for verb in ("create", "update")
+        for attribute in ("enable_snat", "external_fixed_ips")
+    },
+    "create_floatingip": MEMBER,
+    "create_floatingip:floating_ip_address": PRIVILEGED,
+    "update_floatingip": MEMBER,
+    "delete_floatingip": MEMBER,
     "create_security_group": MEMBER,
     "update_security_group": MEMBER,
     "delete_security_group": MEMBER,
@@ -54,6 +70,7 @@ DEFAULTS = {
     "update_quota": "rule:admin_required",
     "delete_quota": "rule:admin_required",
     "get_agent": "rule:admin_required",
-    "get_filters": PRIVILEGED,
+    "get_topology": PRIVILEGED,
+    "report_host": PRIVILEGED,
 }
 """Rule name -> oslo.policy expression. Target keys: `project_id` (the resource's) and `network:project_id`."""

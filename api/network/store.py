@@ -8,6 +8,7 @@ from sqlalchemy import update
 from sqlalchemy.exc import DataError, IntegrityError
 from sqlmodel import Session, col, select
 
+from api.network.changes import watch
 from api.network.errors import bad, conflict
 from infra.database import Database
 from infra.tables.network import Ledger
@@ -34,23 +35,24 @@ class Store:
 
     @contextmanager
     def write(self) -> Iterator[Session]:
-        """Commits at the end of the block; 409 when the store's own constraints refuse the change."""
+        """Commits at the end of the block; 409 when the store's own constraints refuse the change.
+
+        A change of something that hosts carry out counts in the same transaction."""
         try:
             with self._turn, self.database.write() as session:
                 session.exec(select(Ledger.id).with_for_update()).one()
+                changed = watch(session)
                 yield session
+                session.flush()
+                if changed():
+                    session.exec(update(Ledger).values(topology=col(Ledger.topology) + 1))
         except DataError as error:
             raise bad(UNUSABLE) from error
         except IntegrityError as error:
             raise conflict("Conflict", "The request conflicts with another one; try again.") from error
 
 
-def filters_changed(session: Session) -> None:
-    """Count a change of something that hosts filter by; to be called in the writing transaction."""
-    session.exec(update(Ledger).values(filters=col(Ledger.filters) + 1))
-
-
-def filters_revision(session: Session) -> str:
-    """Changes whenever `filters_changed` was committed; different in every store."""
-    store_id, count = session.exec(select(Ledger.store_id, Ledger.filters)).one()
+def topology_revision(session: Session) -> str:
+    """Changes whenever something was committed that hosts carry out; different in every store."""
+    store_id, count = session.exec(select(Ledger.store_id, Ledger.topology)).one()
     return f"{store_id[:8]}-{count}"

@@ -54,7 +54,7 @@ def test_tags(demo: Api, other: Api) -> None:
     assert other.http.put(f"{path}/tags/x").status_code == 404
     assert demo.http.put(f"{path}/tags", json={"tags": ["x" * 300]}).status_code == 400
     assert demo.http.put(f"{path}/tags", json={"tags": None}).status_code == 400
-    assert demo.http.put(f"/routers/{network['id']}/tags/x").status_code in (404, 501)
+    assert demo.http.put(f"/routers/{network['id']}/tags/x").status_code == 404
 
 
 def test_versions_need_no_token_and_lead_to_the_resources(cloud: Cloud, anyone: Api) -> None:
@@ -70,15 +70,12 @@ def test_extensions(anyone: Api) -> None:
     listed = anyone.get("/extensions")["extensions"]
     aliases = {one["alias"] for one in listed}
     assert {"security-group", "provider", "external-net", "binding", "port-security", "quotas"} <= aliases
-    assert not {"router", "agent", "subnet_allocation", "trunk", "qos"} & aliases
+    assert not {"agent", "subnet_allocation", "trunk", "qos"} & aliases
     assert anyone.get("/extensions/binding")["extension"]["alias"] == "binding"
-    assert anyone.get("/extensions/router", 404)["NeutronError"]["type"] == "HTTPNotFound"
+    assert anyone.get("/extensions/trunk", 404)["NeutronError"]["type"] == "HTTPNotFound"
 
 
 def test_what_is_not_built_says_so(admin: Api, anyone: Api) -> None:
-    assert anyone.get("/floatingips")["floatingips"] == anyone.get("/routers")["routers"] == []
-    assert anyone.post("/floatingips", "floatingip", 501, floating_network_id="x")["type"] == "NotImplementedError"
-    assert anyone.post("/routers", "router", 501, name="r")["type"] == "NotImplementedError"
     assert anyone.get("/auto-allocated-topology/null", 409)["NeutronError"]["type"] == "AutoAllocationFailure"
     assert admin.get("/agents") == {"agents": []}
     assert anyone.get("/trunks", 404)["NeutronError"]["type"] == "HTTPNotFound"

@@ -34,9 +34,11 @@ def test_members_may_not_choose_provider_attributes(anyone: Api, attribute: dict
     assert anyone.get("/networks", name="n")["networks"] == []
 
 
-def test_a_members_network_is_local_and_its_own(admin: Api, demo: Api, other: Api) -> None:
+def test_a_members_network_is_a_vxlan_of_its_own(admin: Api, demo: Api, other: Api) -> None:
     made = demo.network(name="mine", shared=False)
-    assert admin.get(f"/networks/{made['id']}")["network"]["provider:network_type"] == "local"
+    whole = admin.get(f"/networks/{made['id']}")["network"]
+    assert (whole["provider:network_type"], whole["mtu"]) == ("vxlan", 1450)
+    assert whole["provider:segmentation_id"] != admin.network()["provider:segmentation_id"]
     error = other.get(f"/networks/{made['id']}", 404)["NeutronError"]
     assert error == {"type": "NetworkNotFound", "message": f"Network {made['id']} could not be found.", "detail": ""}
     assert made["id"] not in [one["id"] for one in other.get("/networks")["networks"]]

@@ -48,7 +48,7 @@ def _rules(session: Session, group_ids: Sequence[str]) -> dict[str, list[dict[st
             .order_by(SecurityGroupRule.id)
         )
     ]
-    remote = _members(session, sorted({rule.remote_group_id for rule in found if rule.remote_group_id}))
+    remote = members(session, sorted({rule.remote_group_id for rule in found if rule.remote_group_id}))
     rules: dict[str, list[dict[str, Any]]] = {group: [] for group in group_ids}
     for rule in found:
         rules[rule.security_group_id].append(_rule(rule, remote))
@@ -73,7 +73,7 @@ def _rule(rule: SecurityGroupRule, remote: dict[str, list[str]]) -> dict[str, An
     }
 
 
-def _members(session: Session, group_ids: Sequence[str]) -> dict[str, list[str]]:
+def members(session: Session, group_ids: Sequence[str]) -> dict[str, list[str]]:
     """Addresses of all ports of each group, allowed address pairs included, as prefixes."""
     found: dict[str, set[str]] = {group: set() for group in group_ids}
     for part in batches(group_ids):

@@ -12,7 +12,6 @@ from api.network.model import quotas, tags
 from api.network.model.kinds import Kind, View, batches, standard, standard_filters, standard_sort, tags_of, text
 from api.network.model.rules import shown_rules
 from api.network.schemas.security_groups import SecurityGroupCreate, SecurityGroupUpdate
-from api.network.store import filters_changed
 from infra.tables.network import PortGroup, SecurityGroup, SecurityGroupRule
 
 DEFAULT = "default"
@@ -98,7 +97,7 @@ def see(ask: Asker) -> None:
         ensure_default(session, ask.project_id)
 
 
-def create(session: Session, ask: Asker, body: SecurityGroupCreate) -> SecurityGroup:
+def create(session: Session, ask: Asker, body: SecurityGroupCreate, _given: list[str]) -> SecurityGroup:
     project_id = ask.owner(body.project_id, body.tenant_id)
     ask.enforce("create_security_group", project_id)
     ensure_default(session, project_id)
@@ -113,7 +112,7 @@ def create(session: Session, ask: Asker, body: SecurityGroupCreate) -> SecurityG
     return row
 
 
-def update(ask: Asker, row: SecurityGroup, body: SecurityGroupUpdate) -> None:
+def update(_session: Session, ask: Asker, row: SecurityGroup, body: SecurityGroupUpdate, _given: list[str]) -> None:
     ask.enforce("update_security_group", row.project_id)
     changes = body.model_dump(include=body.model_fields_set - {"stateful"})
     if "name" in changes and changes["name"] != row.name:
@@ -135,4 +134,3 @@ def remove(session: Session, ask: Asker, row: SecurityGroup) -> None:
         raise conflict("SecurityGroupInUse", f"Security Group {row.id} in use.")
     tags.forget(session, row.id)
     session.delete(row)
-    filters_changed(session)

@@ -7,8 +7,8 @@ from sqlalchemy import ColumnElement, delete, or_
 from sqlmodel import Session, col, select
 
 from api.network.ask import Asker
-from api.network.errors import conflict, invalid
-from api.network.model import quotas, tags
+from api.network.errors import conflict
+from api.network.model import quotas, segments, tags
 from api.network.model.kinds import (
     Kind,
     View,
@@ -22,10 +22,8 @@ from api.network.model.kinds import (
     text,
 )
 from api.network.schemas.networks import NetworkCreate, NetworkUpdate
-from api.network.store import filters_changed
 from infra.tables.network import Network, Port, Subnet
 
-DEFAULT_MTU = 1500
 REMOVED_WITH_NETWORK = ("network:dhcp", "network:distributed")
 """Owners of ports that do not keep a network or subnet from being deleted."""
 PROVIDER = ("provider:network_type", "provider:physical_network", "provider:segmentation_id")
@@ -59,6 +57,7 @@ def _shown(row: Network, subnets: list[str], view: View) -> dict[str, Any]:
         "shared": row.shared,
         "router:external": row.external,
         "mtu": row.mtu,
+        "dns_domain": row.dns_domain,
         "port_security_enabled": row.port_security_enabled,
         "availability_zone_hints": [],
         "availability_zones": [],
@@ -66,7 +65,7 @@ def _shown(row: Network, subnets: list[str], view: View) -> dict[str, Any]:
         "ipv6_address_scope": None,
     }
     if view.sees_all:
-        shown |= dict(zip(PROVIDER, (row.network_type, row.physical_network, None), strict=True))
+        shown |= dict(zip(PROVIDER, (row.network_type, row.physical_network, row.segmentation_id), strict=True))
     return shown
 
 
@@ -88,33 +87,14 @@ NETWORKS = Kind(
         "port_security_enabled": boolean(Network.port_security_enabled),
         "provider:network_type": text(Network.network_type),
         "provider:physical_network": text(Network.physical_network),
+        "provider:segmentation_id": number(Network.segmentation_id),
+        "dns_domain": text(Network.dns_domain),
     },
     sortable=standard_sort(Network)
     | {"name": Network.name, "mtu": Network.mtu, "provider:network_type": Network.network_type},
     private=frozenset(PROVIDER),
-    unfiltered=frozenset({"subnets", "provider:segmentation_id", "availability_zone_hints", "availability_zones"}),
+    unfiltered=frozenset({"subnets", "availability_zone_hints", "availability_zones"}),
 )
-
-
-def _provider(session: Session, body: NetworkCreate) -> tuple[str, str | None]:
-    """Type and physical network. Without provider attributes: `local`, a bridge of its own on each host."""
-    kind = body.network_type or ("flat" if body.physical_network else "local")
-    if kind not in ("flat", "local"):
-        raise invalid(f"network_type value '{kind}' not supported")
-    if body.segmentation_id is not None:
-        raise invalid(f"segmentation_id prohibited for {kind} provider network")
-    if kind == "local":
-        if body.physical_network:
-            raise invalid("physical_network prohibited for local provider network")
-        return kind, None
-    if not body.physical_network:
-        raise invalid("physical_network required for flat provider network")
-    if session.exec(select(Network.id).where(Network.physical_network == body.physical_network)).first():
-        raise conflict(
-            "FlatNetworkInUse",
-            f"Unable to create the flat network. Physical network {body.physical_network} is in use.",
-        )
-    return kind, body.physical_network
 
 
 def create(session: Session, ask: Asker, body: NetworkCreate, given: list[str]) -> Network:
@@ -122,27 +102,30 @@ def create(session: Session, ask: Asker, body: NetworkCreate, given: list[str]) 
     project_id = ask.owner(body.project_id, body.tenant_id)
     ask.enforce("create_network", project_id)
     ask.enforce_attributes("create_network", given, project_id)
-    kind, physical = _provider(session, body)
+    segment = segments.choose(session, body)
     quotas.check(session, project_id, "network")
     row = Network(
         project_id=project_id,
-        network_type=kind,
-        physical_network=physical,
+        network_type=segment.kind,
+        physical_network=segment.physical,
+        segmentation_id=segment.number,
         **body.model_dump(
-            include={"name", "description", "admin_state_up", "shared", "external", "port_security_enabled"}
+            include={
+                "name",
+                "description",
+                "admin_state_up",
+                "shared",
+                "external",
+                "port_security_enabled",
+                "dns_domain",
+            }
         ),
-        mtu=_mtu(body.mtu),
+        mtu=segments.mtu(segment.kind, body.mtu),
     )
     session.add(row)
     session.flush()
     tags.add(session, row, body.tags)
     return row
-
-
-def _mtu(wanted: int) -> int:
-    if wanted and wanted < 68:
-        raise invalid(f"mtu {wanted} is less than IPv4's minimum of 68")
-    return wanted or DEFAULT_MTU
 
 
 def update(session: Session, ask: Asker, row: Network, body: NetworkUpdate, given: list[str]) -> None:
@@ -151,7 +134,7 @@ def update(session: Session, ask: Asker, row: Network, body: NetworkUpdate, give
     if "shared" in given and row.shared and not body.shared:
         _check_unshare(session, row)
     for name, value in body.model_dump(include=body.model_fields_set).items():
-        setattr(row, name, _mtu(value) if name == "mtu" else value)
+        setattr(row, name, segments.mtu(row.network_type, value) if name == "mtu" else value)
     row.touch()
 
 
@@ -178,4 +161,3 @@ def remove(session: Session, ask: Asker, row: Network) -> None:
     tags.forget(session, row.id, *subnets, *(port.id for port in ports))
     session.exec(delete(Port).where(col(Port.network_id) == row.id))
     session.exec(delete(Network).where(col(Network.id) == row.id))
-    filters_changed(session)

@@ -1,19 +1,17 @@
 """Making, changing and deleting ports."""
 
-import secrets
 from typing import Any
 
 from sqlmodel import Session, col, delete, select
 
 from api.network.ask import Asker
 from api.network.errors import bad, conflict, forbidden, no_group
-from api.network.model import addresses, groups, quotas, tags
+from api.network.model import addresses, association, groups, macs, own_ports, placement, quotas, tags
 from api.network.model.kinds import find
 from api.network.model.networks import NETWORKS
 from api.network.model.port_view import memberships
 from api.network.schemas.ports import FixedIp, PortCreate, PortUpdate
-from api.network.store import filters_changed
-from infra.tables.network import Network, Port, PortAddress, PortGroup, SecurityGroup, new_id
+from infra.tables.network import FloatingIp, Network, Port, PortAddress, PortGroup, Router, SecurityGroup, new_id
 
 INFRASTRUCTURE = ("network:", "neutron:")
 """Beginnings of device owners that are part of the network itself, not of a guest."""
@@ -35,7 +33,7 @@ def create(session: Session, ask: Asker, body: PortCreate, given: list[str]) -> 
     row = Port(
         id=body.id or new_id(),
         project_id=project_id,
-        mac_address=_mac(session, network.id, body.mac_address),
+        mac_address=macs.choose(session, network.id, body.mac_address),
         port_security_enabled=secure,
         allowed_address_pairs=[],
         status=body.status or "DOWN",
@@ -61,7 +59,9 @@ def create(session: Session, ask: Asker, body: PortCreate, given: list[str]) -> 
     session.flush()
     session.add_all([*have, *members])
     tags.add(session, row, body.tags)
-    filters_changed(session)
+    if row.host:
+        session.flush()
+        placement.place(session)
     return row
 
 
@@ -84,20 +84,6 @@ def _enforce(
     if any(fixed.ip_address for fixed in body.fixed_ips or []):
         asked.append("fixed_ips:ip_address")
     ask.enforce_attributes(action, asked, *projects)
-
-
-def _mac(session: Session, network_id: str, asked: str | None) -> str:
-    """The MAC address asked for, or a random one with Neutron's prefix; unique in its network."""
-    for _ in range(16):
-        mac = asked or "fa:16:3e:" + ":".join(f"{byte:02x}" for byte in secrets.token_bytes(3))
-        if not session.exec(select(Port.id).where(Port.network_id == network_id, Port.mac_address == mac)).first():
-            return mac
-        if asked:
-            raise conflict(
-                "MacAddressInUse",
-                f"Unable to complete operation for network {network_id}. The mac address {mac} is in use.",
-            )
-    raise conflict("MacAddressGenerationFailure", f"Unable to generate unique mac on network {network_id}.")
 
 
 def _set_pairs(row: Port, body: PortCreate | PortUpdate) -> None:
@@ -156,7 +142,7 @@ def update(session: Session, ask: Asker, row: Port, body: PortUpdate, given: lis
     if "profile" in body.model_fields_set:
         changes["profile"] = body.profile or {}
     if body.mac_address and body.mac_address != row.mac_address:
-        changes["mac_address"] = _mac(session, row.network_id, body.mac_address)
+        changes["mac_address"] = macs.choose(session, row.network_id, body.mac_address)
     for name, value in changes.items():
         setattr(row, name, value)
     if "allowed_address_pairs" in body.model_fields_set:
@@ -166,8 +152,9 @@ def update(session: Session, ask: Asker, row: Port, body: PortUpdate, given: lis
     if "fixed_ips" in body.model_fields_set:
         _update_addresses(session, row, body.fixed_ips)
     row.touch()
-    if body.model_fields_set - {"name", "description", "status", "dns_name", "profile", "vnic_type"}:
-        filters_changed(session)
+    if "host" in changes:
+        session.flush()
+        placement.place(session)
 
 
 def _update_groups(session: Session, row: Port, body: PortUpdate) -> None:
@@ -201,6 +188,7 @@ def _update_addresses(session: Session, row: Port, asked: list[FixedIp]) -> None
             current.remove(kept)
         else:
             fresh.append(one)
+    _check_floating(session, row, current)
     for gone in current:
         session.delete(gone)
     session.flush()
@@ -208,10 +196,29 @@ def _update_addresses(session: Session, row: Port, asked: list[FixedIp]) -> None
     session.add_all(have)
 
 
+def _check_floating(session: Session, row: Port, going: list[PortAddress]) -> None:
+    gone = {address.ip_address for address in going}
+    have = {address.ip_address for address in own_ports.addresses_of(session, row.id)}
+    association.check_kept(session, row.id, have - gone)
+
+
 def remove(session: Session, ask: Asker, row: Port) -> None:
-    """Its addresses are free at once; the search for free ones comes back to them last."""
+    """Its addresses are free at once; the search for free ones comes back to them last.
+
+    409 ServicePortInUse for a port of a router or of a floating address, which goes with those."""
     network = session.get_one(Network, row.network_id)
     ask.enforce("delete_port", row.project_id, network.project_id)
+    if row.device_owner in own_ports.OWN and _served(session, row):
+        raise conflict(
+            "ServicePortInUse",
+            f"Port {row.id} cannot be deleted directly via the port API: has device owner {row.device_owner}.",
+        )
+    association.release(session, row.id)
     tags.forget(session, row.id)
     session.exec(delete(Port).where(col(Port.id) == row.id))
-    filters_changed(session)
+
+
+def _served(session: Session, row: Port) -> bool:
+    """Whether what the port belongs to is still there."""
+    table = FloatingIp if row.device_owner == own_ports.FLOATING else Router
+    return session.get(table, row.device_id) is not None

@@ -6,13 +6,33 @@ from sqlalchemy import delete, func
 from sqlmodel import Session, col, select
 
 from api.network.errors import conflict
-from infra.tables.network import Network, Port, Quota, SecurityGroup, SecurityGroupRule, Standard, Subnet
+from infra.tables.network import (
+    FloatingIp,
+    Network,
+    Port,
+    Quota,
+    Router,
+    SecurityGroup,
+    SecurityGroupRule,
+    Standard,
+    Subnet,
+)
 
-DEFAULTS = {"network": 100, "subnet": 100, "port": 500, "security_group": 10, "security_group_rule": 100}
+DEFAULTS = {
+    "network": 100,
+    "subnet": 100,
+    "port": 500,
+    "router": 10,
+    "floatingip": 50,
+    "security_group": 10,
+    "security_group_rule": 100,
+}
 TABLES: dict[str, type[Standard]] = {
     "network": Network,
     "subnet": Subnet,
     "port": Port,
+    "router": Router,
+    "floatingip": FloatingIp,
     "security_group": SecurityGroup,
     "security_group_rule": SecurityGroupRule,
 }

@@ -12,7 +12,6 @@ from api.network.model import quotas
 from api.network.model.kinds import Kind, View, number, standard, standard_filters, standard_sort, text
 from api.network.model.traffic import Traffic, checked, normalized_cidr
 from api.network.schemas.security_groups import RuleCreate
-from api.network.store import filters_changed
 from infra.tables.network import SecurityGroup, SecurityGroupRule
 
 
@@ -76,7 +75,7 @@ def _group(session: Session, ask: Asker, group_id: str) -> SecurityGroup:
     return group
 
 
-def create(session: Session, ask: Asker, body: RuleCreate) -> SecurityGroupRule:
+def create(session: Session, ask: Asker, body: RuleCreate, _given: list[str]) -> SecurityGroupRule:
     """The rule belongs to its group's project. 409 SecurityGroupRuleExists for one that matches the same traffic."""
     group = _group(session, ask, body.security_group_id)
     ask.owner(body.project_id, body.tenant_id)
@@ -96,7 +95,6 @@ def create(session: Session, ask: Asker, body: RuleCreate) -> SecurityGroupRule:
     )
     session.add(row)
     group.touch()
-    filters_changed(session)
     return row
 
 
@@ -104,4 +102,3 @@ def remove(session: Session, ask: Asker, row: SecurityGroupRule) -> None:
     ask.enforce("delete_security_group_rule", row.project_id)
     session.get_one(SecurityGroup, row.security_group_id).touch()
     session.delete(row)
-    filters_changed(session)

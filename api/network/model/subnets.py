@@ -22,7 +22,6 @@ from api.network.model.kinds import (
 )
 from api.network.model.networks import NETWORKS, REMOVED_WITH_NETWORK
 from api.network.schemas.subnets import SubnetCreate, SubnetUpdate
-from api.network.store import filters_changed
 from infra.tables.network import Network, Port, PortAddress, Subnet
 
 
@@ -87,7 +86,7 @@ SUBNETS = Kind(
 )
 
 
-def create(session: Session, ask: Asker, body: SubnetCreate) -> Subnet:
+def create(session: Session, ask: Asker, body: SubnetCreate, _given: list[str]) -> Subnet:
     """Gateway: as given, none if null, the first address if not given. Pools: as given, or all that is left."""
     project_id = ask.owner(body.project_id, body.tenant_id)
     network = find(session, ask, NETWORKS, body.network_id)
@@ -116,7 +115,7 @@ def create(session: Session, ask: Asker, body: SubnetCreate) -> Subnet:
     return row
 
 
-def update(session: Session, ask: Asker, row: Subnet, body: SubnetUpdate) -> None:
+def update(session: Session, ask: Asker, row: Subnet, body: SubnetUpdate, _given: list[str]) -> None:
     _enforce(session, ask, "update_subnet", row)
     changes = body.model_dump(include=body.model_fields_set)
     cidr = ranges.subnet_cidr(4, row.cidr, changes.get("enable_dhcp", row.enable_dhcp))
@@ -160,4 +159,3 @@ def remove(session: Session, ask: Asker, row: Subnet) -> None:
     tags.forget(session, row.id)
     session.get_one(Network, row.network_id).touch()
     session.delete(row)
-    filters_changed(session)

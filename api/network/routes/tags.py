@@ -10,22 +10,14 @@ from api.common.errors import ServiceError
 from api.network.ask import Ask, Asker, JsonBody
 from api.network.errors import bad
 from api.network.model import tags
-from api.network.model.groups import GROUPS
 from api.network.model.kinds import Kind, find
-from api.network.model.networks import NETWORKS
-from api.network.model.port_view import PORTS
-from api.network.model.subnets import SUBNETS
 from api.network.routes.answers import json
+from api.network.routes.resources import RESOURCES
 from api.network.schemas.fields import Tags
 from infra.tables.network import Standard
 
 router = APIRouter(prefix="/v2.0/{collection}/{resource_id}/tags")
-KINDS: dict[str, Kind[Any]] = {
-    "networks": NETWORKS,
-    "subnets": SUBNETS,
-    "ports": PORTS,
-    "security-groups": GROUPS,
-}
+KINDS: dict[str, Kind[Any]] = {resource.path: resource.kind for resource in RESOURCES if resource.tagged}
 TAGS: TypeAdapter[list[str]] = TypeAdapter(Tags)
 
 

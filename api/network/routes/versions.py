@@ -5,19 +5,11 @@ from typing import Any
 from fastapi import APIRouter, Request
 
 from api.network.ask import Ask
+from api.network.routes.resources import RESOURCES
 
 router = APIRouter()
-RESOURCES = {
-    "network": "networks",
-    "subnet": "subnets",
-    "port": "ports",
-    "security_group": "security-groups",
-    "security_group_rule": "security-group-rules",
-    "quota": "quotas",
-    "extension": "extensions",
-    "agent": "agents",
-    "availability_zone": "availability_zones",
-}
+OTHERS = {"quota": "quotas", "extension": "extensions", "agent": "agents", "availability_zone": "availability_zones"}
+COLLECTIONS = {resource.kind.member: resource.path for resource in RESOURCES} | OTHERS
 
 
 @router.get("/")
@@ -39,6 +31,6 @@ async def resources(request: Request, _ask: Ask) -> Any:
                 "collection": collection.replace("-", "_"),
                 "links": [{"rel": "self", "href": f"{base}/{collection}"}],
             }
-            for name, collection in RESOURCES.items()
+            for name, collection in COLLECTIONS.items()
         ]
     }

@@ -33,6 +33,14 @@ def parse_update(kind: Kind[Any], schema: type[A], body: Mapping[str, Any]) -> A
     return _parse(kind, schema, body[kind.member], "Cannot update read-only attribute {}")
 
 
+def parse_action(schema: type[A], body: Mapping[str, Any]) -> A:
+    """A body that has its attributes at the top, as those of a router's actions."""
+    try:
+        return schema.model_validate(body)
+    except ValidationError as error:
+        raise _translated(None, error, "") from None
+
+
 def given(attributes: Attributes, *, only_changes: bool = False) -> list[str]:
     """Names of the attributes that the body had, as the API spells them; `only_changes` leaves out defaults."""
     fields = type(attributes).model_fields
@@ -52,13 +60,13 @@ def _parse(kind: Kind[Any], schema: type[A], item: Any, read_only: str) -> A:
         raise _translated(kind, error, read_only) from None
 
 
-def _translated(kind: Kind[Any], error: ValidationError, read_only: str) -> ServiceError:
+def _translated(kind: Kind[Any] | None, error: ValidationError, read_only: str) -> ServiceError:
     first = error.errors(include_url=False, include_input=False)[0]
-    top = str(first["loc"][0]) if first["loc"] else kind.member
+    top = str(first["loc"][0]) if first["loc"] else kind.member if kind else "body"
     if first["type"] == "missing" and len(first["loc"]) == 1:
         return bad(f"Failed to parse request. Required attribute '{top}' not specified")
     if first["type"] == "extra_forbidden" and len(first["loc"]) == 1:
-        return bad(read_only.format(top) if top in kind.attributes else f"Unrecognized attribute(s) '{top}'")
+        return bad(read_only.format(top) if kind and top in kind.attributes else f"Unrecognized attribute(s) '{top}'")
     place = ".".join(str(part) for part in first["loc"][1:])
     reason = first["msg"].removeprefix("Value error, ")
     return bad(f"Invalid input for {top}. Reason: {f'{place}: ' if place else ''}{reason}")

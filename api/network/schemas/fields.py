@@ -51,6 +51,13 @@ def _dns_label(value: str) -> str:
     return value
 
 
+def _dns_domain(value: str) -> str:
+    labels = value.removesuffix(".").split(".")
+    if value and not all(label and _dns_label(label) for label in labels):
+        raise ValueError(f"'{value}' is not a valid DNS domain.")
+    return value
+
+
 def _none_to_list(value: Any) -> Any:
     return [] if value is None else value
 
@@ -63,6 +70,7 @@ Cidr = Annotated[str, AfterValidator(_cidr)]
 IpOrCidr = Annotated[str, AfterValidator(_ip_or_cidr)]
 Mac = Annotated[str, AfterValidator(_mac)]
 DnsLabel = Annotated[str, AfterValidator(_dns_label)]
+DnsDomain = Annotated[str, StringConstraints(max_length=255), AfterValidator(_dns_domain)]
 NoneIsEmpty = BeforeValidator(_none_to_list)
 TagText = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=r"^[^/,]+$")]
 Tags = Annotated[list[TagText], Field(max_length=50)]
@@ -78,3 +86,7 @@ class Owned(Attributes):
     project_id: ProjectId = None
     tenant_id: ProjectId = None
     description: Text = ""
+
+
+class Tagged(Owned):
+    tags: Tags = []

@@ -4,12 +4,12 @@ from typing import Annotated
 
 from pydantic import Field
 
-from api.network.schemas.fields import Attributes, Owned, Tags, Text
+from api.network.schemas.fields import Attributes, DnsDomain, Tagged, Text
 
 Mtu = Annotated[int, Field(ge=0, le=65535)]
 
 
-class NetworkCreate(Owned):
+class NetworkCreate(Tagged):
     """Source: Networking API v2.0, POST /v2.0/networks. `mtu` 0 is the default of 1500 bytes."""
 
     name: Text = ""
@@ -18,10 +18,10 @@ class NetworkCreate(Owned):
     external: bool = Field(default=False, alias="router:external")
     mtu: Mtu = 0
     port_security_enabled: bool = True
+    dns_domain: DnsDomain = ""
     network_type: str | None = Field(default=None, alias="provider:network_type", max_length=32)
     physical_network: str | None = Field(default=None, alias="provider:physical_network", max_length=64)
     segmentation_id: int | None = Field(default=None, alias="provider:segmentation_id")
-    tags: Tags = []
 
 
 class NetworkUpdate(Attributes):
@@ -34,3 +34,4 @@ class NetworkUpdate(Attributes):
     external: bool = Field(default=False, alias="router:external")
     mtu: Mtu = 0
     port_security_enabled: bool = True
+    dns_domain: DnsDomain = ""

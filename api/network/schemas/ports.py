@@ -11,8 +11,7 @@ from api.network.schemas.fields import (
     IPv4,
     Mac,
     NoneIsEmpty,
-    Owned,
-    Tags,
+    Tagged,
     Text,
     Uuid,
 )
@@ -42,7 +41,7 @@ Groups = Annotated[list[Uuid], NoneIsEmpty]
 Profile = dict[str, Any] | None
 
 
-class PortCreate(Owned):
+class PortCreate(Tagged):
     """Source: Networking API v2.0, POST /v2.0/ports. `id` and `status` are this service's own, for roles admin and
     service: an id chosen beforehand makes a repeated create answer 409."""
 
@@ -62,7 +61,6 @@ class PortCreate(Owned):
     vnic_type: VnicType = Field(default="normal", alias="binding:vnic_type")
     profile: Profile = Field(default=None, alias="binding:profile")
     status: Literal["ACTIVE", "DOWN", "BUILD", "ERROR"] | None = None
-    tags: Tags = []
 
 
 class PortUpdate(Attributes):

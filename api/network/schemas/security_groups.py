@@ -2,15 +2,14 @@
 
 from typing import Literal
 
-from api.network.schemas.fields import Attributes, Owned, Tags, Text, Uuid
+from api.network.schemas.fields import Attributes, Owned, Tagged, Text, Uuid
 
 
-class SecurityGroupCreate(Owned):
+class SecurityGroupCreate(Tagged):
     """Source: Networking API v2.0, POST /v2.0/security-groups."""
 
     name: Text
     stateful: Literal[True] = True
-    tags: Tags = []
 
 
 class SecurityGroupUpdate(Attributes):

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from api.network.schemas.fields import Attributes, Cidr, IPv4, NoneIsEmpty, Owned, Tags, Text, Uuid
+from api.network.schemas.fields import Attributes, Cidr, IPv4, NoneIsEmpty, Tagged, Text, Uuid
 
 
 class Pool(BaseModel):
@@ -23,7 +23,7 @@ Nameservers = Annotated[list[IPv4], Field(max_length=5), NoneIsEmpty]
 HostRoutes = Annotated[list[HostRoute], Field(max_length=20), NoneIsEmpty]
 
 
-class SubnetCreate(Owned):
+class SubnetCreate(Tagged):
     """Source: Networking API v2.0, POST /v2.0/subnets. `gateway_ip`: null is none, not given is the first one."""
 
     network_id: Uuid
@@ -35,7 +35,6 @@ class SubnetCreate(Owned):
     allocation_pools: list[Pool] | None = None
     dns_nameservers: Nameservers = []
     host_routes: HostRoutes = []
-    tags: Tags = []
 
 
 class SubnetUpdate(Attributes):

@@ -1,0 +1,69 @@
+"""Ports of one host as its firewall needs them: rules by reference to sets, each set once."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from sqlmodel import Session, col, select
+
+from api.network.model.filters import NAMES, members
+from api.network.model.kinds import batches
+from api.network.model.port_view import fixed_ips, memberships
+from api.network.model.traffic import normalized_cidr, protocol_number
+from infra.tables.network import Port, SecurityGroupRule
+
+Sets = dict[str, list[str]]
+
+
+def of(session: Session, rows: Sequence[Port]) -> tuple[list[dict[str, Any]], Sets]:
+    """The ports in the order of `rows`, and the members of every set that one of their rules names."""
+    ids = [row.id for row in rows]
+    addresses, groups = fixed_ips(session, ids), memberships(session, ids)
+    rules = _rules(session, sorted({group for row in rows for group in groups[row.id] if row.port_security_enabled}))
+    named = sorted({rule.remote_group_id for some in rules.values() for rule in some if rule.remote_group_id})
+    sets = {f"group:{group}": some for group, some in members(session, named).items()}
+    return [
+        {
+            "id": row.id,
+            "network_id": row.network_id,
+            "device_id": row.device_id,
+            "mac_address": row.mac_address,
+            "fixed_ips": addresses[row.id],
+            "admin_state_up": row.admin_state_up,
+            "port_security_enabled": row.port_security_enabled,
+            "allowed_address_pairs": row.allowed_address_pairs,
+            "rules": _merged(rules[group] for group in groups[row.id]) if row.port_security_enabled else [],
+            "stateful": True,
+            "qos": None,
+            "trunk": None,
+        }
+        for row in rows
+    ], sets
+
+
+def _rules(session: Session, group_ids: Sequence[str]) -> dict[str, list[SecurityGroupRule]]:
+    found: dict[str, list[SecurityGroupRule]] = {group: [] for group in group_ids}
+    for part in batches(group_ids):
+        query = select(SecurityGroupRule).where(col(SecurityGroupRule.security_group_id).in_(part))
+        for rule in session.exec(query.order_by(SecurityGroupRule.id)):
+            found[rule.security_group_id].append(rule)
+    return found
+
+
+def _rule(rule: SecurityGroupRule) -> dict[str, Any]:
+    number = protocol_number(rule.protocol)
+    prefix = normalized_cidr(rule.remote_ip_prefix)
+    return {
+        "direction": rule.direction,
+        "ethertype": rule.ethertype,
+        "protocol": None if number is None else NAMES.get(number, str(number)),
+        "port_range_min": rule.port_range_min,
+        "port_range_max": rule.port_range_max,
+        "remote_ips": [prefix] if prefix else None,
+        "remote_set": f"group:{rule.remote_group_id}" if rule.remote_group_id else None,
+    }
+
+
+def _merged(groups: Iterable[list[SecurityGroupRule]]) -> list[dict[str, Any]]:
+    """Rules of all groups of a port, equal ones once."""
+    merged = {tuple(map(str, shown.values())): shown for some in groups for shown in map(_rule, some)}
+    return list(merged.values())

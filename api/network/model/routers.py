@@ -1,0 +1,119 @@
+"""Routers: what they look like, making, changing and deleting them."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import ColumnElement
+from sqlmodel import Session, col, select
+
+from api.network.ask import Asker
+from api.network.errors import conflict
+from api.network.model import gateways, hosts, own_ports, placement, quotas, router_routes, tags
+from api.network.model.kinds import (
+    Kind,
+    View,
+    batches,
+    boolean,
+    standard,
+    standard_filters,
+    standard_sort,
+    tags_of,
+    text,
+)
+from api.network.model.port_view import fixed_ips
+from api.network.schemas.routers import RouterCreate, RouterUpdate
+from infra.tables.network import FloatingIp, Port, Router
+
+
+def _visible(project_id: str) -> ColumnElement[bool]:
+    return col(Router.project_id) == project_id
+
+
+def _render(session: Session, rows: Sequence[Router], _view: View) -> list[dict[str, Any]]:
+    words, ways, live = tags_of(session, rows), _ways_out(session, rows), hosts.alive_names(session)
+    return [
+        {
+            "id": row.id,
+            "name": row.name,
+            "admin_state_up": row.admin_state_up,
+            "status": row.status if row.host in live else "DOWN",
+            "external_gateway_info": ways.get(row.id),
+            "routes": row.routes,
+        }
+        | standard(row, words[row.id])
+        for row in rows
+    ]
+
+
+def _ways_out(session: Session, rows: Sequence[Router]) -> dict[str, dict[str, Any]]:
+    snat = {row.id: row.enable_snat for row in rows}
+    ports = [
+        port
+        for part in batches(list(snat))
+        for port in session.exec(
+            select(Port).where(col(Port.device_id).in_(part), Port.device_owner == own_ports.GATEWAY)
+        )
+    ]
+    addresses = fixed_ips(session, [port.id for port in ports])
+    return {
+        port.device_id: {
+            "network_id": port.network_id,
+            "external_fixed_ips": addresses[port.id],
+            "enable_snat": snat[port.device_id],
+        }
+        for port in ports
+    }
+
+
+ROUTERS = Kind(
+    member="router",
+    collection="routers",
+    table=Router,
+    missing=("RouterNotFound", "Router {} could not be found"),
+    visible=_visible,
+    render=_render,
+    filters=standard_filters(Router) | {"name": text(Router.name), "admin_state_up": boolean(Router.admin_state_up)},
+    sortable=standard_sort(Router) | {"name": Router.name, "admin_state_up": Router.admin_state_up},
+    unfiltered=frozenset({"status", "external_gateway_info", "routes"}),
+)
+
+
+def create(session: Session, ask: Asker, body: RouterCreate, _given: list[str]) -> Router:
+    project_id = ask.owner(body.project_id, body.tenant_id)
+    ask.enforce("create_router", project_id)
+    quotas.check(session, project_id, "router")
+    row = Router(
+        project_id=project_id, name=body.name, description=body.description, admin_state_up=body.admin_state_up
+    )
+    session.add(row)
+    session.flush()
+    tags.add(session, row, body.tags)
+    if body.external_gateway_info:
+        gateways.change(session, ask, row, body.external_gateway_info, "create")
+    placement.replace_router(session, row)
+    return row
+
+
+def update(session: Session, ask: Asker, row: Router, body: RouterUpdate, given: list[str]) -> None:
+    ask.enforce("update_router", row.project_id)
+    for name in ("name", "description", "admin_state_up"):
+        if name in given:
+            setattr(row, name, getattr(body, name))
+    if "external_gateway_info" in given:
+        gateways.change(session, ask, row, body.external_gateway_info, "update")
+        placement.replace_router(session, row)
+    if "routes" in given:
+        router_routes.replace(session, row, [route.model_dump() for route in body.routes])
+    row.touch()
+
+
+def remove(session: Session, ask: Asker, row: Router) -> None:
+    """409 RouterInUse while it has interfaces; its gateway goes with it."""
+    ask.enforce("delete_router", row.project_id)
+    if own_ports.of_router(session, row.id, own_ports.INTERFACE):
+        raise conflict("RouterInUse", f"Router {row.id} still has ports")
+    if session.exec(select(FloatingIp.id).where(FloatingIp.router_id == row.id)).first():
+        raise conflict("RouterInUse", f"Router {row.id} is required by one or more floating IPs")
+    gateways.drop(session, row)
+    tags.forget(session, row.id)
+    session.delete(row)

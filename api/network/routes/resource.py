@@ -1,0 +1,101 @@
+"""The five routes that every resource has, out of one description of it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from fastapi import APIRouter
+from sqlmodel import Session
+
+from api.network.ask import Ask, Asker, JsonBody
+from api.network.model.kinds import Kind, R, find, show
+from api.network.model.listing import page
+from api.network.routes.answers import check_revision, json, made
+from api.network.schemas.bodies import given, parse_create, parse_update
+from api.network.schemas.fields import Attributes
+
+C = TypeVar("C", bound=Attributes)
+U = TypeVar("U", bound=Attributes)
+
+
+@dataclass(frozen=True)
+class Resource(Generic[R, C, U]):
+    """A resource of the API below /v2.0/`path`. `create` and `update` get the body and the names of the attributes
+    that differ from their defaults (create) or were given at all (update); `change` None: it cannot be updated."""
+
+    path: str
+    kind: Kind[R]
+    new: type[C]
+    create: Callable[[Session, Asker, C, list[str]], R]
+    remove: Callable[[Session, Asker, R], None]
+    change: type[U] | None = None
+    update: Callable[[Session, Asker, R, U, list[str]], None] | None = None
+    before_list: Callable[[Asker], None] | None = None
+    tagged: bool = True
+
+    @property
+    def words(self) -> str:
+        return self.kind.collection.replace("_", " ")
+
+    def router(self) -> APIRouter:
+        router = APIRouter(prefix=f"/v2.0/{self.path}")
+        self._reading(router)
+        self._making(router)
+        if self.change and self.update:
+            self._changing(router, self.change, self.update)
+        return router
+
+    def _reading(self, router: APIRouter) -> None:
+        kind, before = self.kind, self.before_list
+
+        def list_all(ask: Ask) -> Any:
+            if before:
+                before(ask)
+            with ask.store.read() as session:
+                return json(page(session, ask, kind))
+
+        def show_one(ask: Ask, resource_id: str) -> Any:
+            with ask.store.read() as session:
+                return json(show(session, ask, kind, find(session, ask, kind, resource_id)))
+
+        list_all.__doc__ = f"All {self.words} that the caller may see, filtered, sorted and paged."
+        show_one.__doc__ = f"One of the {self.words}."
+        router.add_api_route("", list_all, methods=["GET"])
+        router.add_api_route("/{resource_id}", show_one, methods=["GET"])
+
+    def _making(self, router: APIRouter) -> None:
+        kind, new, create, remove = self.kind, self.new, self.create, self.remove
+
+        def create_some(ask: Ask, body: JsonBody) -> Any:
+            wanted, many = parse_create(kind, new, body)
+            with ask.store.write() as session:
+                rows = [create(session, ask, one, given(one, only_changes=True)) for one in wanted]
+                return made(session, ask, kind, rows, many)
+
+        def delete_one(ask: Ask, resource_id: str) -> None:
+            with ask.store.write() as session:
+                row = find(session, ask, kind, resource_id)
+                check_revision(ask, row)
+                remove(session, ask, row)
+
+        create_some.__doc__ = f"Create one or several {self.words}, all or none."
+        delete_one.__doc__ = f"Delete one of the {self.words}."
+        router.add_api_route("", create_some, methods=["POST"], status_code=201)
+        router.add_api_route("/{resource_id}", delete_one, methods=["DELETE"], status_code=204)
+
+    def _changing(
+        self, router: APIRouter, change: type[U], update: Callable[[Session, Asker, R, U, list[str]], None]
+    ) -> None:
+        kind = self.kind
+
+        def update_one(ask: Ask, resource_id: str, body: JsonBody) -> Any:
+            wanted = parse_update(kind, change, body)
+            with ask.store.write() as session:
+                row = find(session, ask, kind, resource_id)
+                check_revision(ask, row)
+                update(session, ask, row, wanted, given(wanted))
+                session.flush()
+                return json(show(session, ask, kind, row))
+
+        update_one.__doc__ = f"Change one of the {self.words}."
+        router.add_api_route("/{resource_id}", update_one, methods=["PUT"])
