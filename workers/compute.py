@@ -36,7 +36,7 @@ from workers.sign_in import as_service
 from workers.slots import HEAVY, BuildSlots
 
 if TYPE_CHECKING:
-    from infra.hostnet.network import HostNetwork
+    from infra.hostnet.plane import DataPlane
 
 GRACE = timedelta(seconds=8)
 PATIENCE_S = 600.0  # for Temporal; then the supervisor starts the process anew
@@ -49,7 +49,7 @@ class Host:
 
     settings: Settings
     session: Session
-    hostnet: "HostNetwork | None"
+    hostnet: "DataPlane | None"
     control: ControlClient
     driver: Driver
 
@@ -57,12 +57,13 @@ class Host:
     def connect(cls, settings: Settings) -> "Host":
         """May take some seconds the first time: whether KVM works is tried out."""
         session = service_session(settings)
-        hostnet = None
+        hostnet: DataPlane | None = None
         if settings.host_networking == "kilonova":
             from infra.hostnet.network import HostNetwork
 
-            hostnet = HostNetwork(settings)
-            hostnet.ensure_namespace()
+            own = HostNetwork(settings)
+            own.ensure_namespace()
+            hostnet = own
         control = ControlClient(settings, session)
         return cls(settings, session, hostnet, control, Driver(settings, control, hostnet))
 

@@ -16,7 +16,7 @@ from infra.settings import Settings
 from workers import guests
 
 if TYPE_CHECKING:
-    from infra.hostnet.network import HostNetwork
+    from infra.hostnet.plane import DataPlane
 
 FILTERS_S, SYNC_S, VOLUMES_S, LOGS_S = 2.0, 5.0, 3.0, 30.0
 RESTART_TRIES = 30
@@ -58,7 +58,7 @@ class Heartbeat:
 
 
 def loops(
-    settings: Settings, heartbeat: Heartbeat, driver: Driver, filters: FilterPoll | None, hostnet: "HostNetwork | None"
+    settings: Settings, heartbeat: Heartbeat, driver: Driver, filters: FilterPoll | None, hostnet: "DataPlane | None"
 ) -> list[asyncio.Task[None]]:
     """Tasks that run until they are cancelled; a failure is logged and tried again at the next turn."""
     turns: list[tuple[str, float, Callable[[], object]]] = [

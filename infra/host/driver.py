@@ -30,7 +30,7 @@ from infra.interruption import is_cancelled, still_wanted
 from infra.settings import Settings
 
 if TYPE_CHECKING:
-    from infra.hostnet.network import HostNetwork
+    from infra.hostnet.plane import DataPlane
 
 CLAIM_AGE_S = 5.0
 """A claim moves to another host only when this one was silent for longer; an older answer is asked for again."""
@@ -40,7 +40,7 @@ log = logs.get(__name__)
 class Driver:
     """Thread-safe; one step at a time per instance. `hostnet` is None where this host plugs nothing itself."""
 
-    def __init__(self, settings: Settings, control: ControlClient, hostnet: "HostNetwork | None" = None) -> None:
+    def __init__(self, settings: Settings, control: ControlClient, hostnet: "DataPlane | None" = None) -> None:
         run_event_loop()
         self._host, self._vnc_listen = settings.host, settings.vnc_listen
         self._fence, self._hostnet = Fence(settings.host, control), hostnet
@@ -91,7 +91,7 @@ class Driver:
         not this host's to decide."""
         self.destroy(instance_id)
         if self._hostnet:
-            for port_id, owner in self._hostnet.inventory().ports.items():
+            for port_id, owner in self._hostnet.describe().ports.items():
                 if owner == instance_id:
                     self._hostnet.unplug(port_id, instance_id)
         with self._turns.take(instance_id):
@@ -115,7 +115,7 @@ class Driver:
 
     def facts(self) -> HostFacts:
         """What lies on this host, whatever the records say."""
-        ports = self._hostnet.inventory().ports if self._hostnet else {}
+        ports = self._hostnet.describe().ports if self._hostnet else {}
         dirs = sorted(self._paths.known_instances())
         return HostFacts(host=self._host, domains=self.domains(), instance_dirs=dirs, ports=ports)
 

@@ -9,7 +9,7 @@ from infra.host.driver import Driver
 from infra.host.services.control import Claim, ControlClient
 
 if TYPE_CHECKING:
-    from infra.hostnet.network import HostNetwork
+    from infra.hostnet.plane import DataPlane
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 10.0
 log = logs.get(__name__)
@@ -59,10 +59,10 @@ def driver_inventory(driver: Driver) -> set[str]:
     return {*facts.domains, *facts.instance_dirs, *facts.ports.values()}
 
 
-def inventory_for_leaks(driver: Driver, hostnet: "HostNetwork | None") -> dict[str, Any]:
+def inventory_for_leaks(driver: Driver, hostnet: "DataPlane | None") -> dict[str, Any]:
     """JSON-able facts: {"domains": {id: power state}, "instance_dirs": [id], "ports": {port: id}, "network": {…}}."""
     facts = driver.facts().model_dump()
-    return facts | {"network": hostnet.inventory().model_dump() if hostnet else {}}
+    return facts | {"network": hostnet.describe().model_dump() if hostnet else {}}
 
 
 def _until_it_works(ask: Any, of: Any, stop: threading.Event) -> Any:

@@ -1,16 +1,14 @@
 """Loads the host's rules in one transaction, only when they differ from what this kernel already has."""
 
-import hashlib
 import json
-from pathlib import Path
 
 from infra import logs
 from infra.hostnet import netns
 from infra.hostnet.links import Link
-from infra.hostnet.models import is_v4
+from infra.hostnet.loader import load
 from infra.hostnet.netns import HostNetworkError
 from infra.hostnet.ruleset import Guest, GuestBridge, render, render_guard
-from infra.hostnet.store import PlugRecord, Store, write_atomic
+from infra.hostnet.store import PlugRecord, Store
 
 log = logs.get("hostnet")
 FAMILIES = ("bridge", "inet", "netdev")
@@ -19,9 +17,8 @@ FAMILIES = ("bridge", "inet", "netdev")
 class Firewall:
     """Our tables `kilonova_…` of the families bridge, inet and netdev in the namespace of `store`."""
 
-    def __init__(self, store: Store, gateway: bool) -> None:
+    def __init__(self, store: Store) -> None:
         self._store = store
-        self._gateway = gateway  # whether we answer on the subnets' gateway addresses
         self._table = f"kilonova_{store.tag}"
         self._marker = store.run / "filters.loaded"
         self._guard_marker = store.run / "guard.loaded"
@@ -29,13 +26,7 @@ class Firewall:
 
     def _bridges(self, records: list[PlugRecord]) -> list[GuestBridge]:
         zones = {name: record.zone for name, record in self._store.bridges().items()}
-        found: dict[str, GuestBridge] = {}
-        for record in records:
-            bridge = found.setdefault(record.bridge, GuestBridge(record.bridge, zones.get(record.bridge, 0)))
-            addresses = {f.gateway_ip for f in record.port.fixed_ips if f.gateway_ip and is_v4(f.gateway_ip)}
-            if self._gateway:
-                bridge.gateways = sorted(addresses.union(bridge.gateways))
-        return sorted(found.values(), key=lambda b: b.name)
+        return [GuestBridge(name, zones.get(name, 0)) for name in sorted({r.bridge for r in records})]
 
     def _guests(self, records: list[PlugRecord]) -> list[Guest]:
         known = self._store.filters()
@@ -55,24 +46,13 @@ class Firewall:
             self._rendered = (inputs, text)
         return text
 
-    def _load(self, marker: Path, text: str, extra: str = "") -> bool:
-        """Load `text` unless this very namespace has it already, as the marker remembers; `extra` belongs to it."""
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-        digest = hashlib.sha256(f"{extra}{text}".encode()).hexdigest()
-        key = f"{boot} {netns.identity(self._store.netns)} {digest}"
-        if marker.exists() and marker.read_text() == key:
-            return False
-        netns.run(self._store.netns, ["nft", "-f", "-"], text)
-        write_atomic(marker, key)
-        return True
-
     def converge(self) -> bool:
         """Bring the kernel's rules in line with the port and filter files; whether anything had to be loaded.
 
         Whoever holds the lock loads for all who wait for it: they then find nothing left to do.
         """
         with self._store.lock("filters"):
-            return self._load(self._marker, self._text())
+            return load(self._store.netns, self._marker, self._text())
 
     def repair(self) -> bool:
         """Load the rules again if somebody else removed our tables."""
@@ -89,7 +69,7 @@ class Firewall:
             if not guests and not self._guard_marker.exists():
                 return False
             try:
-                return self._load(self._guard_marker, render_guard(self._table, guests), indexes)
+                return load(self._store.netns, self._guard_marker, render_guard(self._table, guests), indexes)
             except HostNetworkError as error:  # a tap went away meanwhile: the next call sees it
                 log.info("taps are not guarded yet", reason=str(error))
                 return False

@@ -4,6 +4,7 @@ import hashlib
 import json
 import zlib
 from dataclasses import dataclass, field
+from typing import Any
 
 from infra.hostnet import netns
 from infra.hostnet.netns import HostNetworkError
@@ -12,8 +13,8 @@ from infra.hostnet.store import BridgeRecord
 
 @dataclass(frozen=True)
 class Link:
-    """One interface. No later one has its `index`; `addresses` are IPv4 with prefix length; `filtering` a bridge's
-    nf_call_iptables."""
+    """One interface. No later one has its `index`; `addresses` with prefix length, without link-local IPv6 ones;
+    `filtering`: whether a bridge hands packets of both families to the firewall; `vni` and `local` of a VXLAN."""
 
     name: str
     index: int
@@ -23,6 +24,9 @@ class Link:
     up: bool
     filtering: bool
     addresses: frozenset[str]
+    mac: str = ""
+    vni: int = 0
+    local: str = ""
 
 
 @dataclass(frozen=True)
@@ -39,22 +43,34 @@ class Wanted:
 
 def snapshot(namespace: str) -> dict[str, Link]:
     """All interfaces of the namespace by name."""
-    found = {}
-    for entry in json.loads(netns.run(namespace, ["ip", "-j", "-d", "address", "show"]) or "[]"):
-        info = entry.get("linkinfo", {})
-        found[entry["ifname"]] = Link(
-            name=entry["ifname"],
-            index=entry["ifindex"],
-            kind=info.get("info_kind", ""),
-            master=entry.get("master", ""),
-            mtu=entry.get("mtu", 0),
-            up="UP" in entry.get("flags", []),
-            filtering=bool(info.get("info_data", {}).get("nf_call_iptables")),
-            addresses=frozenset(
-                f"{a['local']}/{a['prefixlen']}" for a in entry.get("addr_info", []) if a.get("family") == "inet"
-            ),
-        )
-    return found
+    return parse(json.loads(netns.run(namespace, ["ip", "-j", "-d", "address", "show"]) or "[]"))
+
+
+def parse(entries: list[dict[str, Any]]) -> dict[str, Link]:
+    """What `ip -j -d address show` printed, by name."""
+    return {entry["ifname"]: _link(entry) for entry in entries}
+
+
+def _link(entry: dict[str, Any]) -> Link:
+    info = entry.get("linkinfo", {})
+    data = info.get("info_data", {})
+    return Link(
+        name=entry["ifname"],
+        index=entry["ifindex"],
+        kind=info.get("info_kind", ""),
+        master=entry.get("master", ""),
+        mtu=entry.get("mtu", 0),
+        up="UP" in entry.get("flags", []),
+        filtering=bool(data.get("nf_call_iptables") and data.get("nf_call_ip6tables")),
+        addresses=frozenset(
+            f"{a['local']}/{a['prefixlen']}"
+            for a in entry.get("addr_info", [])
+            if a.get("family") == "inet" or (a.get("family") == "inet6" and a.get("scope") == "global")
+        ),
+        mac=entry.get("address", ""),
+        vni=data.get("id", 0) if info.get("info_kind") == "vxlan" else 0,
+        local=data.get("local", ""),
+    )
 
 
 def apply(namespace: str, lines: list[str]) -> None:
@@ -101,7 +117,7 @@ def plan(wanted: Wanted, record: BridgeRecord | None, links: dict[str, Link]) ->
     if link.kind != "bridge":
         raise HostNetworkError(f"interface {name} is not a bridge")
     if not link.filtering:
-        lines.append(f"link set dev {name} type bridge nf_call_iptables 1")
+        lines.append(f"link set dev {name} type bridge nf_call_iptables 1 nf_call_ip6tables 1")
         done = done.model_copy(update={"filtering": True})
     if done.made and link.mtu != wanted.mtu:
         lines.append(f"link set dev {name} mtu {wanted.mtu}")
@@ -127,5 +143,5 @@ def plan_removal(name: str, record: BridgeRecord, links: dict[str, Link]) -> lis
         return [f"link delete dev {name}"]
     lines = [f"address delete {address} dev {name}" for address in record.addresses if address in link.addresses]
     if record.filtering:
-        lines.append(f"link set dev {name} type bridge nf_call_iptables 0")
+        lines.append(f"link set dev {name} type bridge nf_call_iptables 0 nf_call_ip6tables 0")
     return lines

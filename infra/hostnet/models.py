@@ -84,6 +84,7 @@ class PortPlug(_Known):
     port_id: Identifier
     instance_id: Identifier
     network_id: Identifier
+    network_name: str = ""
     physical_network: str | None = None
     mac_address: Mac
     mtu: int = 1500
@@ -131,7 +132,7 @@ class HostNetInventory(BaseModel):
 
     `ports`: plugged port id → instance id, from the port files. `taps` and `filters`: interface names (`tap_name`
     of a port id). `bridges`: those that we made. `networks`: network id → process id of its dnsmasq.
-    `reservations`: port ids that a dnsmasq would answer.
+    `reservations`: port ids that a dnsmasq would answer. `spaces`: namespaces of networks and routers.
     """
 
     ports: dict[str, str] = {}
@@ -139,4 +140,5 @@ class HostNetInventory(BaseModel):
     bridges: list[str] = []
     networks: dict[str, int] = {}
     reservations: list[str] = []
+    spaces: list[str] = []
     filters: list[str] = []

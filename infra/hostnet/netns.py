@@ -2,12 +2,13 @@
 
 import contextlib
 import ctypes
+import json
 import os
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 CLONE_NEWNET = 0x40000000
@@ -21,6 +22,11 @@ class HostNetworkError(Exception):
 
 def path(netns: str) -> Path:
     return NAMESPACES / netns
+
+
+def names() -> list[str]:
+    """Every named namespace of the machine."""
+    return sorted(entry.name for entry in NAMESPACES.iterdir()) if NAMESPACES.is_dir() else []
 
 
 def identity(netns: str) -> str:
@@ -96,6 +102,18 @@ def run(netns: str, command: list[str], text: str = "") -> str:
     if done.returncode != 0:
         raise HostNetworkError(f"{' '.join(command[:3])}: {done.stderr.strip()[:500] or done.returncode}")
     return done.stdout
+
+
+def documents(text: str) -> list[Any]:
+    """The JSON documents that an iproute2 batch printed one after another."""
+    found, decoder, at = [], json.JSONDecoder(), 0
+    while at < len(text):
+        if text[at].isspace():
+            at += 1
+            continue
+        document, at = decoder.raw_decode(text, at)
+        found.append(document)
+    return found
 
 
 def create(netns: str) -> bool:

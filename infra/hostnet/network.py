@@ -6,16 +6,20 @@ nftables in line with them. So each call may be repeated, or finished by the nex
 
 import contextlib
 import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from infra import logs
 from infra.hostnet import dhcp, links, netns
 from infra.hostnet.dhcp import DhcpServer
 from infra.hostnet.firewall import Firewall
-from infra.hostnet.links import Link, Wanted
-from infra.hostnet.models import HostNetInventory, PortFilter, PortPlug, is_v4, tap_name
+from infra.hostnet.links import Link
+from infra.hostnet.models import HostNetInventory, PortFilter, PortPlug, tap_name
 from infra.hostnet.netns import HostNetworkError
-from infra.hostnet.store import PlugRecord, Store, write_atomic
+from infra.hostnet.plane import Binding
+from infra.hostnet.segment import Segments
+from infra.hostnet.store import NetworkRecord, PlugRecord, Store, write_atomic
+from infra.hostnet.topology import Network
 from infra.settings import Settings
 
 log = logs.get("hostnet")
@@ -26,6 +30,7 @@ OWN_NAMESPACE = {
     "ipv4/conf/default/rp_filter": "0",
     "ipv6/conf/default/disable_ipv6": "1",
     "bridge/bridge-nf-call-iptables": "1",
+    "bridge/bridge-nf-call-ip6tables": "1",
 }
 
 
@@ -40,7 +45,8 @@ class HostNetwork:
         self._settings = settings
         self._netns = settings.netns
         self._store = Store(settings)
-        self._firewall = Firewall(self._store, settings.lab_gateway)
+        self._segments = Segments(settings, self._store)
+        self._firewall = Firewall(self._store)
         self._ensured = ""  # identity of the namespace that was seen to be in order
 
     def ensure_namespace(self) -> None:
@@ -68,13 +74,9 @@ class HostNetwork:
             if marker.exists():
                 netns.sysctl(self._netns, OWN_NAMESPACE)
 
-    def _bridge_of(self, port: PortPlug) -> str:
-        if not port.physical_network:
-            return f"br-{port.network_id[:11]}"
-        name = self._settings.bridge_mappings.get(port.physical_network)
-        if not name:
-            raise HostNetworkError(f"physical network {port.physical_network!r} is not in this host's bridge mappings")
-        return name
+    def bind(self, port: PortPlug) -> Binding:
+        bridge = self._segments.bridge_of(port.network_id, port.physical_network)
+        return Binding(bridge=bridge, tap=port.tap, mtu=port.mtu)
 
     def plug(self, port: PortPlug) -> None:
         """Prepare bridge, gateway, DHCP reservation and default-deny filters for a port, before its guest starts.
@@ -82,14 +84,14 @@ class HostNetwork:
         The tap itself (`port.tap`) is made by libvirt. Rules beyond DHCP come from `apply_filters`, before or after.
         """
         self.ensure_namespace()
-        record = PlugRecord(netns=self._netns, bridge=self._bridge_of(port), port=port)
+        record = PlugRecord(netns=self._netns, bridge=self.bind(port).bridge, port=port)
         before = self._store.port(port.port_id)
         with self._store.lock(record.bridge):
             self._store.put_port(record)
-            self._converge(record.bridge)
+            self._segments.converge(record.bridge)
         if before and before.bridge != record.bridge:
             with self._store.lock(before.bridge):
-                self._converge(before.bridge)
+                self._segments.converge(before.bridge)
         self._firewall.converge()
 
     def unplug(self, port_id: str, instance_id: str | None = None) -> None:
@@ -109,7 +111,7 @@ class HostNetwork:
                     return
                 links.delete(self._netns, tap_name(port_id))
                 self._store.drop_port(port_id)
-                self._converge(record.bridge)
+                self._segments.converge(record.bridge)
         elif instance_id:
             self._repair_bridges(links.snapshot(self._netns))
         else:
@@ -117,66 +119,36 @@ class HostNetwork:
             self._repair_bridges(links.snapshot(self._netns))  # what an earlier call may have left when it was killed
         self._firewall.converge()
 
-    def apply_filters(self, ports: list[PortFilter]) -> bool:
-        """Take over the network service's whole answer for this host; whether the kernel's rules changed.
+    def ensure_network(self, network: Network) -> None:
+        """Take over what the network service says of the network: DHCP entries and options, peers, MTU."""
+        bridge = self._segments.bridge_of(network.id, network.physical_network)
+        before = self._store.own_network(network.id)
+        self._store.put_network(NetworkRecord(netns=self._netns, bridge=bridge, network=network))
+        if before and before.bridge != bridge:
+            self._on(before.bridge)
+        if network.serves_dhcp or bridge in self._segments.names():
+            self.ensure_namespace()
+            self._on(bridge)
+
+    def remove_network(self, network_id: str) -> None:
+        before = self._store.own_network(network_id)
+        self._store.drop_network(network_id)
+        if before:
+            self._on(before.bridge)
+
+    def _on(self, bridge: str) -> None:
+        with self._store.lock(bridge):
+            self._segments.converge(bridge)
+
+    def apply_groups(self, ports: Sequence[PortFilter], sets: Mapping[str, Sequence[str]]) -> bool:
+        """Take over the rules of all ports of this host; whether the kernel's rules changed.
 
         Plugged ports that it leaves out keep DHCP and anti-spoofing and are denied everything else.
         """
-        self._store.put_filters(ports)
+        self._store.put_filters(list(ports))
         if self._netns and not netns.path(self._netns).exists():
             return False
         return self._firewall.converge()
-
-    def _wanted(self, bridge: str, records: list[PlugRecord]) -> Wanted:
-        gateways = {
-            f"{f.gateway_ip}/{f.cidr.split('/')[1]}"
-            for r in records
-            for f in r.port.fixed_ips
-            if self._settings.lab_gateway and f.gateway_ip and is_v4(f.gateway_ip)
-        }
-        return Wanted(
-            name=bridge,
-            mtu=max(r.port.mtu for r in records),
-            # On a real host a mapped bridge leads to the provider's network: one made here would lead nowhere.
-            create=bool(self._netns) or not any(r.port.physical_network for r in records),
-            seed=f"{self._netns}-{self._store.tag}",
-            taps=frozenset(r.port.tap for r in records),
-            addresses=frozenset(gateways),
-        )
-
-    def _servers(self, bridge: str, records: list[PlugRecord]) -> list[tuple[DhcpServer, list[PortPlug]]]:
-        """dnsmasq of each network on the bridge with its ports, of those too that have none left."""
-        networks: dict[str, list[PortPlug]] = {}
-        for record in records:
-            networks.setdefault(record.port.network_id, []).append(record.port)
-        for directory in self._store.run.glob("dhcp/*"):
-            with contextlib.suppress(FileNotFoundError):
-                if f"interface={bridge}\n" in (directory / "dnsmasq.conf").read_text():
-                    networks.setdefault(directory.name, [])
-        lab = self._settings.lab_gateway
-        return [(DhcpServer(self._store, n, bridge), p if lab else []) for n, p in networks.items()]
-
-    def _converge(self, bridge: str) -> None:
-        """Bring one bridge and its dnsmasqs in line with the port files; the caller holds the bridge's lock."""
-        records = [r for r in self._store.ports() if r.bridge == bridge]
-        found = links.snapshot(self._netns)
-        known = self._store.bridge(bridge)
-        if records:
-            lines, record = links.plan(self._wanted(bridge, records), known, found)
-            if record != known:
-                self._store.put_bridge(bridge, record)
-            links.apply(self._netns, lines)
-        for server, ports in self._servers(bridge, records):
-            server.converge(ports)
-        if not records and known:
-            links.apply(self._netns, links.plan_removal(bridge, known, found))
-            self._store.drop_bridge(bridge)
-
-    def _is_right(self, bridge: str, records: list[PlugRecord], found: dict[str, Link]) -> bool:
-        known = self._store.bridge(bridge)
-        if not records or links.plan(self._wanted(bridge, records), known, found)[0]:
-            return False
-        return all(server.is_right(ports) for server, ports in self._servers(bridge, records))
 
     def sync(self) -> list[str]:
         """Repair what was damaged from outside or left half done; what was repaired, in words. Cheap when all is well.
@@ -186,7 +158,7 @@ class HostNetwork:
         """
         repaired = []
         if self._netns and not netns.path(self._netns).exists():
-            if not self._store.ports():
+            if not self._segments.names():
                 return []
             repaired.append(f"namespace {self._netns}")
         self.ensure_namespace()
@@ -201,22 +173,20 @@ class HostNetwork:
         return repaired
 
     def _repair_bridges(self, found: dict[str, Link]) -> list[str]:
-        plugged = self._store.ports()
-        bridges = sorted({r.bridge for r in plugged} | self._store.bridges().keys())
-        wrong = [b for b in bridges if not self._is_right(b, [r for r in plugged if r.bridge == b], found)]
+        wrong = [bridge for bridge in sorted(self._segments.names()) if not self._segments.is_right(bridge, found)]
         for bridge in wrong:
-            with self._store.lock(bridge):
-                self._converge(bridge)
+            self._on(bridge)
         return wrong
 
-    def inventory(self) -> HostNetInventory:
+    def describe(self) -> HostNetInventory:
         """What exists, read from the kernel, the processes and the files; empty without the namespace."""
         own = {r.port.port_id: r.port.instance_id for r in self._store.own_ports()}
         others = [r.port for r in self._store.ports() if r.port.port_id not in own]
         foreign = {p.tap for p in others} | {p.port_id for p in others}
         inventory = HostNetInventory(ports=own, networks=dhcp.processes(self._store.run))
-        servers = [DhcpServer(self._store, d.name, "") for d in sorted(self._store.run.glob("dhcp/*"))]
+        servers = [DhcpServer(self._store, d.name) for d in sorted(self._store.run.glob("dhcp/*"))]
         inventory.reservations = [p for server in servers for p in server.reservations() if p not in foreign]
+        inventory.spaces = sorted(n for n in netns.names() if n.startswith(self._store.space_name("", "")[:-1]))
         if self._netns and not netns.path(self._netns).exists():
             return inventory
         found = links.snapshot(self._netns)
@@ -229,13 +199,16 @@ class HostNetwork:
         return inventory
 
     def teardown(self) -> None:
-        """End every dnsmasq and remove taps, bridges, tables and namespace that we made; port files stay."""
+        """End every dnsmasq and remove taps, bridges, tables and namespaces that we made; port files stay."""
         for network_id in dhcp.processes(self._store.run):
-            DhcpServer(self._store, network_id, "").stop()
-        if not self._netns or netns.path(self._netns).exists():
-            found = links.snapshot(self._netns)
+            DhcpServer(self._store, network_id).stop()
+        present = not self._netns or netns.path(self._netns).exists()
+        for space in self._store.spaces().values():
+            netns.remove(space.name)
+        if present:
             for record in self._store.ports():
                 links.delete(self._netns, record.port.tap)
+            found = links.snapshot(self._netns)
             for name, bridge in self._store.bridges().items():
                 links.apply(self._netns, links.plan_removal(name, bridge, found))
             self._firewall.remove()

@@ -9,7 +9,7 @@ rule cuts connections at once, without flushing anything, and a guest that migra
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 
 from infra.hostnet.models import PortFilter, PortPlug
@@ -22,11 +22,10 @@ KEEP = 0xFFFFFFFF & ~(REPLY | FROM_GUEST)
 
 @dataclass
 class GuestBridge:
-    """A bridge with plugged ports: conntrack zone (0: the host's own) and the gateway addresses that we answer on."""
+    """A bridge with plugged ports and its conntrack zone (0: the host's own)."""
 
     name: str
     zone: int = 0
-    gateways: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -152,10 +151,6 @@ INET_CHAINS = f"""
   chain host {{
     ct state related accept
     ct state established ct direction reply accept
-    iifname . ip daddr @gateways meta l4proto {{ tcp, udp }} th dport 53 accept
-    iifname . ip daddr @gateways udp dport 67 accept
-    iifname . ip daddr @gateways icmp type echo-request accept
-    iifname @served ip daddr 255.255.255.255 udp dport 67 accept
     drop
   }}
   chain on_prerouting {{
@@ -210,7 +205,6 @@ def render(table: str, guests: list[Guest], bridges: list[GuestBridge], *, own_n
     rules = {g.plug.port_id: g.known.rules if g.known else [] for g in secured}
     ingress = {port: book.chain("ingress", listed) for port, listed in rules.items()}
     egress = {port: book.chain("egress", listed) for port, listed in rules.items()}
-    gateways = [f'"{b.name}" . {address}' for b in bridges for address in b.gateways]
     return "\n".join(
         [
             *(f"table {f} {table}\ndelete table {f} {table}" for f in ("bridge", "inet")),
@@ -225,8 +219,6 @@ def render(table: str, guests: list[Guest], bridges: list[GuestBridge], *, own_n
             "}",
             f"table inet {table} {{",
             _set("bridges", "ifname", (f'"{b.name}"' for b in bridges)),
-            _set("served", "ifname", (f'"{b.name}"' for b in bridges if b.gateways)),
-            _set("gateways", "ifname . ipv4_addr", gateways),
             INET_CHAINS + _zones(bridges),
             "}\n",
         ]

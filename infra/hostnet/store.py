@@ -15,6 +15,7 @@ from typing import IO, Any, TypeVar
 from pydantic import BaseModel, TypeAdapter
 
 from infra.hostnet.models import PortFilter, PortPlug
+from infra.hostnet.topology import Network, Router
 from infra.settings import Settings
 
 RUN_ROOT = Path("/run/kilonova")
@@ -39,9 +40,36 @@ class BridgeRecord(BaseModel):
     addresses: list[str] = []
 
 
+class NetworkRecord(BaseModel):
+    """What the network service told this host of a network, and the bridge that it lies on here."""
+
+    netns: str
+    bridge: str
+    network: Network
+
+
+class RouterRecord(BaseModel):
+    """A router that this host is to serve; `bridges`: network id → bridge, for each of its ports."""
+
+    netns: str
+    bridges: dict[str, str]
+    router: Router
+
+
+class SpaceRecord(BaseModel):
+    """A namespace that we made for a network; `bridge` is where its pair leads."""
+
+    name: str
+    bridge: str
+    label: str = ""  # the network's name, for people
+
+
 PLUGS = TypeAdapter(PlugRecord)
 FILTERS = TypeAdapter(list[PortFilter])
 BRIDGE = TypeAdapter(BridgeRecord)
+NETWORK = TypeAdapter(NetworkRecord)
+ROUTER = TypeAdapter(RouterRecord)
+SPACE = TypeAdapter(SpaceRecord)
 
 
 def write_atomic(file: Path, text: str, mode: int = 0o600) -> bool:
@@ -144,6 +172,60 @@ class Store:
     def _plugged(self, files: Iterator[Path]) -> list[PlugRecord]:
         records = [self._read(file, PLUGS) for file in files]
         return sorted((r for r in records if r and r.netns == self.netns), key=lambda r: r.port.port_id)
+
+    def put_network(self, record: NetworkRecord) -> bool:
+        """Whether this is news."""
+        return write_atomic(self._host / "networks" / f"{record.network.id}.json", record.model_dump_json())
+
+    def own_network(self, network_id: str) -> NetworkRecord | None:
+        return self._read(self._host / "networks" / f"{network_id}.json", NETWORK)
+
+    def own_networks(self) -> list[str]:
+        return [file.stem for file in self._host.glob("networks/*.json")]
+
+    def drop_network(self, network_id: str) -> None:
+        (self._host / "networks" / f"{network_id}.json").unlink(missing_ok=True)
+
+    def networks(self) -> dict[str, NetworkRecord]:
+        """Networks that this namespace was told of, by id; of several hosts that share it, the one with DHCP counts."""
+        top, pattern = self._hosts
+        found: dict[str, NetworkRecord] = {}
+        for record in (self._read(file, NETWORK) for file in sorted(top.glob(f"{pattern}/networks/*.json"))):
+            known = record and found.get(record.network.id)
+            if record and record.netns == self.netns and not (known and known.network.serves_dhcp):
+                found[record.network.id] = record
+        return found
+
+    def put_router(self, record: RouterRecord) -> bool:
+        """Whether this is news."""
+        return write_atomic(self._host / "routers" / f"{record.router.id}.json", record.model_dump_json())
+
+    def own_routers(self) -> list[str]:
+        return [file.stem for file in self._host.glob("routers/*.json")]
+
+    def drop_router(self, router_id: str) -> None:
+        (self._host / "routers" / f"{router_id}.json").unlink(missing_ok=True)
+
+    def routers(self) -> dict[str, RouterRecord]:
+        """Routers that are to be served in this namespace, by id."""
+        top, pattern = self._hosts
+        found = [self._read(file, ROUTER) for file in sorted(top.glob(f"{pattern}/routers/*.json"))]
+        return {record.router.id: record for record in found if record and record.netns == self.netns}
+
+    def put_space(self, network_id: str, record: SpaceRecord) -> None:
+        write_atomic(self.run / "spaces" / f"{network_id}.json", record.model_dump_json())
+
+    def spaces(self) -> dict[str, SpaceRecord]:
+        """Namespaces that were made for networks, by network id."""
+        found = {file.stem: self._read(file, SPACE) for file in sorted(self.run.glob("spaces/*.json"))}
+        return {network_id: record for network_id, record in found.items() if record}
+
+    def drop_space(self, network_id: str) -> None:
+        (self.run / "spaces" / f"{network_id}.json").unlink(missing_ok=True)
+
+    def space_name(self, kind: str, identifier: str) -> str:
+        """Name of the namespace of a network ("net") or router ("router")."""
+        return f"{self.netns or f'kilonova-{self.tag}'}-{kind}-{identifier}"
 
     def put_filters(self, filters: list[PortFilter]) -> None:
         text = FILTERS.dump_json(sorted(filters, key=lambda f: f.id)).decode()

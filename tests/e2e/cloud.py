@@ -117,7 +117,7 @@ class Cloud:
         listed = subprocess.run(["virsh", "-c", uri, "list", "--all", "--uuid"], capture_output=True, text=True)
         assert listed.returncode == 0, listed.stderr
         found += ["domain"] if server.id in listed.stdout else []
-        links = self.inside("ip", "-o", "link").stdout
+        links = self.kilonova("exec", "--bridges", "--", "ip", "-o", "link").stdout
         found += ["tap"] if mac[3:] in links else []
         for file in (Store(self.host).run / "dhcp").glob("*/hosts"):
             found += [f"DHCP entry in {file}"] if mac in file.read_text() else []

@@ -219,15 +219,15 @@ def test_plugged_and_filtered_on_the_host(cloud: Cloud, net: Net, networked: tup
     assert poll() is False, "a host without ports asks nothing"
     want = net.want()
     vif = plugger.plug(want, quiet).vifs[0]
-    assert vif.bridge in network.inventory().bridges
-    assert network.inventory().ports == {vif.port_id: want.instance_id}
+    assert vif.bridge in network.describe().bridges
+    assert network.describe().ports == {vif.port_id: want.instance_id}
     poll()
     assert poll._etag and poll() is False
     known = network._store.filters()[vif.port_id]
     assert known.device_id == want.instance_id
     for _ in range(2):
         plugger.unplug(want, quiet)
-        assert network.inventory().ports == {} and network.inventory().bridges == []
+        assert network.describe().ports == {} and network.describe().bridges == []
 
 
 def test_an_undo_leaves_a_port_that_another_server_plugged(
@@ -242,10 +242,10 @@ def test_an_undo_leaves_a_port_that_another_server_plugged(
     netns.run(settings.netns, ["ip", "tuntap", "add", vif.tap, "mode", "tap"])  # as libvirt makes it
     hopeless(plugger, loser)
     plugger.unplug(loser, quiet)
-    assert network.inventory().ports == {own: winner.instance_id}
-    assert vif.tap in network.inventory().taps
+    assert network.describe().ports == {own: winner.instance_id}
+    assert vif.tap in network.describe().taps
     plugger.unplug(winner, quiet)
-    assert network.inventory().ports == {} and network.inventory().taps == []
+    assert network.describe().ports == {} and network.describe().taps == []
 
 
 def test_an_old_undo_leaves_a_later_attempts_ports(
@@ -260,9 +260,9 @@ def test_an_old_undo_leaves_a_later_attempts_ports(
     cloud.claim(old.instance_id, attempt=2)
     plugger.plug(new, quiet)
     plugger.unplug(old, quiet)
-    assert net.port(port_id) and network.inventory().ports == {port_id: old.instance_id}
+    assert net.port(port_id) and network.describe().ports == {port_id: old.instance_id}
     plugger.unplug(new, quiet)
-    assert net.port(port_id) is None and network.inventory().ports == {}
+    assert net.port(port_id) is None and network.describe().ports == {}
 
 
 def test_filters_from_neutrons_own_api_are_the_embedded_services(cloud: Cloud, net: Net, plugger: PortPlugger) -> None:

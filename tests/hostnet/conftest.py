@@ -129,6 +129,14 @@ class Host:
         self.network_id = str(uuid.uuid4())
         self.subnet_id = str(uuid.uuid4())
 
+    @property
+    def home(self) -> str:
+        """The namespace of the host's network, where the gateway is."""
+        return self.space(self.network_id)
+
+    def space(self, network_id: str) -> str:
+        return self.net._store.space_name("net", network_id)
+
     def port(self, number: int, **changes: object) -> PortPlug:
         """A port with address 10.9.0.<number> on the host's network."""
         fixed = FixedIp(
@@ -144,9 +152,9 @@ class Host:
         }
         return PortPlug.model_validate(known | changes)
 
-    def boot(self, plug: PortPlug, *, configured: bool = True) -> StandIn:
+    def boot(self, plug: PortPlug, *, configured: bool = True, bridge: str = "") -> StandIn:
         self.net.plug(plug)
-        guest = StandIn(self.ns, plug, f"br-{plug.network_id[:11]}")
+        guest = StandIn(self.ns, plug, bridge or f"br-{plug.network_id[:11]}")
         self.guests.append(guest)
         if configured:
             guest.configure()
@@ -158,8 +166,9 @@ class Host:
         try:
             self.net.teardown()
         finally:
-            if netns.path(self.ns).exists():
-                netns.remove(self.ns)
+            for name in netns.names():
+                if name.startswith(self.ns):
+                    netns.remove(name)
             shutil.rmtree(self.net._store.run, ignore_errors=True)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.hostnet import dhcp, links, netns, store
+from infra.hostnet import dhcp, links, netns, served, store
 from infra.hostnet.models import FixedIp, HostNetInventory, HostRoute
 from infra.hostnet.netns import HostNetworkError
 from infra.hostnet.network import HostNetwork
@@ -39,7 +39,7 @@ def test_dhcp_gives_each_port_its_address_and_options(host: Host, tmp_path: Path
     assert lease["mtu"] == "1450"
     assert lease["hostname"] == "web-1"
     assert lease["staticroutes"] == "192.0.2.0/24 10.9.0.254 0.0.0.0/0 10.9.0.1"
-    host.net.apply_filters([filters(guest.plug)])
+    host.net.apply_groups([filters(guest.plug)], {})
     assert pings(guest.ns, "10.9.0.1")
     assert "10.9.0.11" in resolve(guest, "web-1")
 
@@ -47,10 +47,10 @@ def test_dhcp_gives_each_port_its_address_and_options(host: Host, tmp_path: Path
 def test_dhcp_keeps_answering_as_ports_come_and_go(host: Host, tmp_path: Path) -> None:
     one = host.boot(host.port(11), configured=False)
     assert one.dhcp(tmp_path)["ip"] == "10.9.0.11"
-    served = host.net.inventory().networks
+    served = host.net.describe().networks
     two = host.boot(host.port(12), configured=False)
     assert two.dhcp(tmp_path)["ip"] == "10.9.0.12"
-    assert host.net.inventory().networks == served, "the same dnsmasq"
+    assert host.net.describe().networks == served, "the same dnsmasq"
     stray = StandIn(host.ns, host.port(13), f"br-{host.network_id[:11]}")
     host.guests.append(stray)
     assert stray.dhcp(tmp_path, tries=1) == {}
@@ -62,7 +62,7 @@ def test_an_address_given_back_serves_another_port_at_once(host: Host, tmp_path:
     host.net.unplug(old.plug.port_id)
     again = host.boot(host.port(11, mac_address="fa:16:3e:00:00:99"), configured=False)
     assert again.dhcp(tmp_path)["ip"] == "10.9.0.11"
-    assert sorted(host.net.inventory().reservations) == sorted([keeper.plug.port_id, again.plug.port_id])
+    assert sorted(host.net.describe().reservations) == sorted([keeper.plug.port_id, again.plug.port_id])
 
 
 @pytest.mark.parametrize("hostname", ["ignore", "infinite", "60", "1h", "a,b", "x\nfa:16:3e:00:00:66,10.9.0.66", ""])
@@ -70,36 +70,36 @@ def test_a_host_name_cannot_change_the_reservation(host: Host, tmp_path: Path, h
     guest = host.boot(host.port(11, hostname=hostname), configured=False)
     lease = guest.dhcp(tmp_path)
     assert lease["ip"] == "10.9.0.11"
-    assert lease["lease"] == str(dhcp.LEASE_S)
+    assert lease["lease"] == str(served.LEASE_S)
     assert "hostname" not in lease
 
 
 def test_no_dhcp_where_somebody_else_serves_it(make_host: Callable[..., Host]) -> None:
     outside = make_host(lab_gateway=False)
     outside.net.plug(outside.port(11))
-    assert outside.net.inventory().networks == {}
+    assert outside.net.describe().networks == {}
     assert links.snapshot(outside.ns)[f"br-{outside.network_id[:11]}"].addresses == frozenset()
     host = make_host()
     fixed = host.port(11).fixed_ips[0].model_copy(update={"enable_dhcp": False})
     host.net.plug(host.port(11, fixed_ips=[fixed]))
-    assert host.net.inventory().networks == {}
+    assert host.net.describe().networks == {}
 
 
 def test_unplug_leaves_nothing_and_may_be_repeated(host: Host) -> None:
     one, two = host.boot(host.port(11)), host.boot(host.port(12))
-    first = host.net.inventory()
+    first = host.net.describe()
     assert first.ports == {g.plug.port_id: g.plug.instance_id for g in (one, two)}
     assert first.taps == first.filters == sorted([one.plug.tap, two.plug.tap])
     assert first.bridges == [f"br-{host.network_id[:11]}"]
     assert list(first.networks) == [host.network_id]
     for _ in range(2):
         host.net.unplug(one.plug.port_id)
-    left = host.net.inventory()
+    left = host.net.describe()
     assert left.taps == left.filters == [two.plug.tap]
     assert left.reservations == [two.plug.port_id]
     host.net.unplug(two.plug.port_id)
     host.net.unplug(str(uuid.uuid4()))
-    assert host.net.inventory() == HostNetInventory()
+    assert host.net.describe() == HostNetInventory()
     assert links.snapshot(host.ns).keys() == {"lo"}
     assert not list(host.net._store.run.glob("*/*.json")) + list(host.net._store.run.glob("dhcp/*"))
     assert host.net.sync() == []
@@ -108,9 +108,9 @@ def test_unplug_leaves_nothing_and_may_be_repeated(host: Host) -> None:
 def test_plugging_twice_is_the_same(host: Host) -> None:
     plug = host.port(11)
     host.net.plug(plug)
-    once, links_once = host.net.inventory(), links.snapshot(host.ns)
+    once, links_once = host.net.describe(), links.snapshot(host.ns)
     HostNetwork(host.settings).plug(plug)
-    assert host.net.inventory() == once
+    assert host.net.describe() == once
     assert links.snapshot(host.ns) == links_once
 
 
@@ -119,32 +119,32 @@ def test_a_port_plugged_into_another_network_leaves_the_first(host: Host) -> Non
     host.net.plug(plug)
     moved = plug.model_copy(update={"network_id": "0000beef-0000-4000-8000-000000000000"})
     host.net.plug(moved)
-    assert host.net.inventory().bridges == ["br-0000beef-00"]
-    assert list(host.net.inventory().networks) == [moved.network_id]
+    assert host.net.describe().bridges == ["br-0000beef-00"]
+    assert list(host.net.describe().networks) == [moved.network_id]
 
 
 def test_a_killed_dnsmasq_and_a_removed_bridge_come_back(host: Host, tmp_path: Path) -> None:
     guest = host.boot(host.port(11), configured=False)
     assert host.net.sync() == []
-    os.kill(host.net.inventory().networks[host.network_id], signal.SIGKILL)
-    while host.net.inventory().networks:
+    os.kill(host.net.describe().networks[host.network_id], signal.SIGKILL)
+    while host.net.describe().networks:
         time.sleep(0.01)
     assert host.net.sync() == [f"bridge br-{host.network_id[:11]}"]
     assert guest.dhcp(tmp_path)["ip"] == "10.9.0.11"
     ip(host.ns, "link", "delete", f"br-{host.network_id[:11]}")
     assert host.net.sync()
     assert guest.dhcp(tmp_path)["ip"] == "10.9.0.11"
-    ip(host.ns, "address", "delete", "10.9.0.1/24", "dev", f"br-{host.network_id[:11]}")
+    ip(host.home, "address", "delete", "10.9.0.1/24", "dev", "net0")
     assert host.net.sync()
-    assert "10.9.0.1/24" in links.snapshot(host.ns)[f"br-{host.network_id[:11]}"].addresses
+    assert "10.9.0.1/24" in links.snapshot(host.home)["net0"].addresses
 
 
 def test_everything_comes_back_from_the_port_files_as_after_a_reboot(host: Host) -> None:
     host.net.plug(host.port(11))
-    before = host.net.inventory()
+    before = host.net.describe()
     host.net.teardown()
     assert "namespace" in host.net.sync()[0]
-    after = HostNetwork(host.settings).inventory()
+    after = HostNetwork(host.settings).describe()
     assert after.model_copy(update={"networks": before.networks}) == before
     assert after.networks.keys() == before.networks.keys()
 
@@ -153,7 +153,7 @@ def test_what_a_killed_unplug_left_is_finished_by_the_next_call(host: Host) -> N
     guest = host.boot(host.port(11))
     host.net._store.drop_port(guest.plug.port_id)
     host.net.unplug(guest.plug.port_id)
-    assert host.net.inventory() == HostNetInventory()
+    assert host.net.describe() == HostNetInventory()
 
 
 def test_plugs_and_unplugs_at_the_same_time_end_in_order(host: Host) -> None:
@@ -170,7 +170,7 @@ def test_plugs_and_unplugs_at_the_same_time_end_in_order(host: Host) -> None:
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(cycle, range(len(plugs))))
     stay = plugs[::4]
-    found = host.net.inventory()
+    found = host.net.describe()
     assert sorted(found.ports) == sorted(found.reservations) == sorted(p.port_id for p in stay)
     assert found.filters == sorted(p.tap for p in stay)
     assert found.networks.keys() == {p.network_id for p in stay}
@@ -179,7 +179,7 @@ def test_plugs_and_unplugs_at_the_same_time_end_in_order(host: Host) -> None:
 
 def test_teardown_leaves_no_namespace_process_or_file(host: Host) -> None:
     host.boot(host.port(11))
-    pids = host.net.inventory().networks.values()
+    pids = host.net.describe().networks.values()
     host.net.teardown()
     assert not netns.path(host.ns).exists()
     assert dhcp.processes(host.net._store.run) == {}
@@ -191,7 +191,7 @@ def test_teardown_leaves_no_namespace_process_or_file(host: Host) -> None:
 def test_a_physical_network_without_mapping_or_bridge_is_refused_and_leaves_nothing(host: Host) -> None:
     with pytest.raises(HostNetworkError, match="mappings"):
         host.net.plug(host.port(11, physical_network="nowhere"))
-    assert host.net.inventory() == HostNetInventory()
+    assert host.net.describe() == HostNetInventory()
 
 
 def test_on_a_host_of_its_own_only_our_things_are_touched(make_host: Callable[..., Host], tmp_path: Path) -> None:
@@ -208,14 +208,14 @@ def test_on_a_host_of_its_own_only_our_things_are_touched(make_host: Callable[..
         net = HostNetwork(settings)
         try:
             net.plug(plug)
-            assert net.inventory().bridges == []
+            assert net.describe().bridges == []
             assert net.sync() == []
             assert links.snapshot("")["br-provider"].addresses == {"203.0.113.5/24"}
             with pytest.raises(HostNetworkError, match="br-missing"):
                 missing = settings.model_copy(update={"bridge_mappings": {"provider": "br-missing"}, "host": "h9"})
                 HostNetwork(missing).plug(plug)
             net.unplug(plug.port_id)
-            assert net.inventory() == HostNetInventory()
+            assert net.describe() == HostNetInventory()
             assert "kilonova_" + store.Store(settings).tag not in netns.run("", ["nft", "list", "tables"])
         finally:
             net.teardown()

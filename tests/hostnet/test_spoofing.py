@@ -17,7 +17,7 @@ MARK = b"kilonova-test-frame"
 @pytest.fixture
 def pair(host: Host) -> tuple[StandIn, StandIn]:
     one, two = host.boot(host.port(11)), host.boot(host.port(12))
-    host.net.apply_filters([filters(guest.plug, ingress(None)) for guest in (one, two)])
+    host.net.apply_groups([filters(guest.plug, ingress(None)) for guest in (one, two)], {})
     return one, two
 
 
@@ -63,7 +63,7 @@ def test_a_frame_for_somebody_else_is_not_flooded_into_a_guest(pair: tuple[Stand
 
 def test_frames_of_other_protocols_pass_neither_way_but_for_migrations_rarp(host: Host, outside: StandIn) -> None:
     guest = host.boot(host.port(11))
-    host.net.apply_filters([filters(guest.plug, ingress(None))])
+    host.net.apply_groups([filters(guest.plug, ingress(None))], {})
     mine = guest.plug.mac_address
     inner, outer = guest.packets(), outside.packets()
     ipv6 = b"\x60" + bytes(39) + MARK
@@ -95,7 +95,7 @@ def test_allowed_address_pairs_may_be_used_even_by_two_ports(host: Host) -> None
     virtual = AddressPair(ip_address=OTHER_IP, mac_address="00:00:5e:00:01:01")
     wide = AddressPair(ip_address="10.9.0.128/25")
     rules = [filters(guest.plug, ingress(None), pairs=(virtual, wide)) for guest in (one, two)]
-    host.net.apply_filters(rules)
+    host.net.apply_groups(rules, {})
     sender, receiver = one.packets(), two.packets()
 
     def seen(source: str, address: str) -> bool:
@@ -108,7 +108,7 @@ def test_allowed_address_pairs_may_be_used_even_by_two_ports(host: Host) -> None
     assert not seen(one.plug.mac_address, OTHER_IP)
     two.configure("10.9.0.200")
     two.listen(80)
-    assert reaches(host.ns, "10.9.0.200", 80)
+    assert reaches(host.home, "10.9.0.200", 80)
 
 
 def test_a_tap_that_nobody_plugged_is_cut_off(host: Host, outside: StandIn) -> None:
@@ -118,4 +118,4 @@ def test_a_tap_that_nobody_plugged_is_cut_off(host: Host, outside: StandIn) -> N
     inner, outer = stray.packets(), outside.packets()
     assert not arrives(inner, ethernet(frames.BROADCAST, stray.plug.mac_address, 0x0800, MARK), outer, MARK)
     assert not arrives(outer, ethernet(frames.BROADCAST, OTHER_MAC, 0x0800, MARK), inner, MARK)
-    assert stray.plug.tap in host.net.inventory().taps
+    assert stray.plug.tap in host.net.describe().taps

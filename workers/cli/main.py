@@ -72,11 +72,15 @@ def openrc(who: Annotated[str, typer.Argument(help="admin or demo")]) -> None:
 
 
 @app.command("exec", context_settings=PASS_ON)
-def exec_(context: typer.Context) -> None:
+def exec_(
+    context: typer.Context,
+    network: Annotated[str, typer.Option(help="Name or id of the guests' network; default: the provider's.")] = "",
+    bridges: Annotated[bool, typer.Option("--bridges", help="Where bridges and taps are, not a network.")] = False,
+) -> None:
     """Run a command where guests can be reached: kilonova exec -- ssh cirros@192.168.56.101."""
     from workers.cli import shell
 
-    raise typer.Exit(shell.run_inside(context.args))
+    raise typer.Exit(shell.run_inside(context.args, network, bridges=bridges))
 
 
 @app.command()

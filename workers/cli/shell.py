@@ -4,7 +4,7 @@ import os
 import sys
 
 from infra.settings import Settings
-from workers.layout import Layout
+from workers.cli.places import NoSuchPlace, Place, find
 
 USERS = ("admin", "demo")
 
@@ -27,24 +27,32 @@ def openrc(who: str) -> int:
 
 
 def inside(settings: Settings, command: list[str]) -> list[str]:
-    """`command` as run in the guests' network namespace; as it is where there is none."""
-    layout = Layout.load(settings.state_dir)
-    netns = settings.netns or (layout.netns if layout else "")
-    return ["nsenter", f"--net=/run/netns/{netns}", "--", *command] if netns else command
+    """`command` as run in the provider network's namespace; as it is where there is none."""
+    return _entering(find(settings), command)
 
 
-def run_inside(arguments: list[str]) -> int:
-    """Replace this process by the command; only returns when that fails (126, 127 as shells do)."""
+def _entering(place: Place, command: list[str]) -> list[str]:
+    return ["nsenter", f"--net=/run/netns/{place.namespace}", "--", *command] if place.namespace else command
+
+
+def run_inside(arguments: list[str], network: str = "", *, bridges: bool = False) -> int:
+    """Replace this process by the command, after a line about where it runs; only returns when that fails (126, 127 as
+    shells do; 1 when there is no such network; 2 without a command)."""
     command = arguments[1:] if arguments[:1] == ["--"] else arguments
     if not command:
         print("kilonova exec: no command; kilonova exec -- COMMAND ARGUMENTS", file=sys.stderr)
         return 2
-    settings = Settings()
-    full = inside(settings, command)
-    namespace = full[1].partition("=")[2] if full is not command else ""
-    if namespace and not os.path.exists(namespace):  # noqa: PTH110
+    try:
+        place = find(Settings(), network, bridges=bridges)
+    except NoSuchPlace as error:
+        print(f"kilonova exec: {error}", file=sys.stderr)
+        return 1
+    if place.namespace and not os.path.exists(f"/run/netns/{place.namespace}"):  # noqa: PTH110
         print("kilonova exec: the cloud is down; `kilonova up` starts it", file=sys.stderr)
         return 1
+    if place.namespace:
+        print(f"kilonova exec: network {place.label}, namespace {place.namespace}", file=sys.stderr)
+    full = _entering(place, command)
     try:
         os.execvp(full[0], full)  # noqa: S606
     except FileNotFoundError:

@@ -11,7 +11,7 @@ from infra.openstack import NETWORK
 from infra.settings import Settings
 
 if TYPE_CHECKING:
-    from infra.hostnet.network import HostNetwork
+    from infra.hostnet.plane import DataPlane
 
 
 NEUTRON_EVERY_S = 5.0
@@ -24,7 +24,7 @@ class FilterPoll:
     A network service that does not know the question (a real Neutron) is asked for ports, groups and rules instead: at
     once when this host's ports are others than before, else every NEUTRON_EVERY_S."""
 
-    def __init__(self, settings: Settings, session: Session, hostnet: "HostNetwork") -> None:
+    def __init__(self, settings: Settings, session: Session, hostnet: "DataPlane") -> None:
         self._api = Service(session, NETWORK, "/v2.0", settings.region)
         self._host, self._ports = settings.host, settings.host_dir / "ports"
         self._hostnet = hostnet
@@ -62,4 +62,4 @@ class FilterPoll:
     def _apply(self, ports: list[dict[str, Any]]) -> bool:
         from infra.hostnet.models import PortFilter
 
-        return self._hostnet.apply_filters([PortFilter.model_validate(port) for port in ports])
+        return self._hostnet.apply_groups([PortFilter.model_validate(port) for port in ports], {})

@@ -14,7 +14,7 @@ from infra.host.services.neutron import Body, Ports
 from infra.settings import Settings
 
 if TYPE_CHECKING:
-    from infra.hostnet.network import HostNetwork
+    from infra.hostnet.plane import DataPlane
 
 
 class PortPlugger:
@@ -27,7 +27,7 @@ class PortPlugger:
         self,
         settings: Settings,
         session: Session,
-        hostnet: "HostNetwork | None",
+        hostnet: "DataPlane | None",
         control: ControlClient | None = None,
         *,
         fenced: bool = True,
@@ -58,7 +58,7 @@ class PortPlugger:
             label=network["name"],
             mac_address=port["mac_address"],
             tap=f"tap{port['id'][:11]}",
-            bridge=self._bridge(network),
+            bridge="" if self._hostnet else self._bridge(network),
             mtu=network.get("mtu") or 1500,
             fixed_ips=[_fixed_ip(fixed, about["subnets"]) for fixed in port["fixed_ips"]],
             tag=request.tag,
@@ -66,7 +66,7 @@ class PortPlugger:
         if not vif.fixed_ips:
             raise hopeless(f"Port {port['id']} requires a FixedIP in order to be used.", code=400)
         if self._hostnet:
-            self._plug_here(want, port, vif, network)
+            vif = vif.model_copy(update=self._plug_here(want, port, vif, network))
         if port.get("status") != "ACTIVE":
             self._ports.activate(port["id"])
         return vif
@@ -75,11 +75,10 @@ class PortPlugger:
         physical = network.get("provider:physical_network")
         if not physical:
             return f"br-{network['id'][:11]}"
-        if self._hostnet and physical not in self._settings.bridge_mappings:
-            raise host_cannot(f"host {self._settings.host} has no physical network {physical}")
         return self._settings.bridge_mappings.get(physical, "")
 
-    def _plug_here(self, want: PortsOnHost, port: Body, vif: Vif, network: Body) -> None:
+    def _plug_here(self, want: PortsOnHost, port: Body, vif: Vif, network: Body) -> Body:
+        """Where the data plane wants the guest's interface: bridge, tap and MTU."""
         # Only hosts that plug need the packages behind it.
         from infra.hostnet.models import PortPlug
         from infra.hostnet.netns import HostNetworkError
@@ -88,13 +87,16 @@ class PortPlugger:
             **vif.model_dump(include={"port_id", "network_id", "mac_address", "mtu", "fixed_ips"}),
             "instance_id": want.instance_id,
             "hostname": want.hostname,
+            "network_name": network["name"],
             "physical_network": network.get("provider:physical_network"),
             "port_security_enabled": port.get("port_security_enabled", True),
             "allowed_address_pairs": port.get("allowed_address_pairs", []),
         }
         assert self._hostnet is not None
         try:
-            self._hostnet.plug(PortPlug.model_validate(wanted))
+            plug = PortPlug.model_validate(wanted)
+            self._hostnet.plug(plug)
+            return self._hostnet.bind(plug).model_dump()
         except HostNetworkError as error:
             raise host_cannot(f"port {vif.port_id} could not be plugged on {self._settings.host}: {error}") from error
 

@@ -1,0 +1,47 @@
+"""The data plane as the rest of the host sees it: narrow, so that another one can stand in."""
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from pydantic import BaseModel
+
+from infra.hostnet.models import HostNetInventory, PortFilter, PortPlug
+from infra.hostnet.topology import Network
+
+
+class Binding(BaseModel):
+    """Where the hypervisor attaches a port's interface: the names of bridge and tap, and the MTU in bytes."""
+
+    bridge: str
+    tap: str
+    mtu: int
+
+
+class DataPlane(Protocol):
+    """Every call may be repeated, and may be finished by the next `sync` after a crash at any point.
+
+    HostNetworkError, with a reason that holds no secrets, when this host cannot do it."""
+
+    def bind(self, port: PortPlug) -> Binding:
+        """Where the port will be attached; changes nothing."""
+
+    def plug(self, port: PortPlug) -> None:
+        """Prepare all that the port needs before its guest starts, closed but for DHCP until groups are applied."""
+
+    def unplug(self, port_id: str, instance_id: str | None = None) -> None:
+        """Remove all that `plug` made; an absent port is success. With `instance_id` only if that one plugged it."""
+
+    def ensure_network(self, network: Network) -> None:
+        """Bring segment, DHCP and peers of the network in line with `network`."""
+
+    def remove_network(self, network_id: str) -> None:
+        """Forget what `ensure_network` was told; what plugged ports need stays."""
+
+    def apply_groups(self, ports: Sequence[PortFilter], sets: Mapping[str, Sequence[str]]) -> bool:
+        """Put the rules of all ports of this host in force; whether the kernel had to be told anything."""
+
+    def describe(self) -> HostNetInventory:
+        """What exists on this host, whatever anybody's records say."""
+
+    def sync(self) -> list[str]:
+        """Repair what was damaged from outside or left half done; what was repaired, in words."""

@@ -1,0 +1,129 @@
+"""What one bridge of a host needs: the bridge itself, and the namespace and DHCP server of each network on it."""
+
+from dataclasses import dataclass
+
+from infra.hostnet import links, loader, netns, space_rules, spaces
+from infra.hostnet.dhcp import DhcpServer
+from infra.hostnet.known import merged
+from infra.hostnet.links import Link, Wanted
+from infra.hostnet.netns import HostNetworkError
+from infra.hostnet.served import Served
+from infra.hostnet.spaces import Space
+from infra.hostnet.store import PlugRecord, SpaceRecord, Store
+from infra.hostnet.topology import Network
+from infra.settings import Settings
+
+
+@dataclass
+class Want:
+    """A bridge as the files want it; None for `bridge` when nothing needs it."""
+
+    bridge: Wanted | None
+    networks: list[Network]
+
+
+class Segments:
+    """Bridges in the namespace of `store`. Callers of `converge` hold the lock of that bridge."""
+
+    def __init__(self, settings: Settings, store: Store) -> None:
+        self._settings, self._store, self._netns = settings, store, settings.netns
+
+    def bridge_of(self, network_id: str, physical_network: str | None) -> str:
+        """HostNetworkError when this host has no such physical network."""
+        if not physical_network:
+            return f"br-{network_id[:11]}"
+        name = self._settings.bridge_mappings.get(physical_network)
+        if not name:
+            raise HostNetworkError(f"physical network {physical_network!r} is not in this host's bridge mappings")
+        return name
+
+    def names(self) -> set[str]:
+        """Every bridge that something is wanted of, or that something was made for."""
+        store = self._store
+        return {
+            *(r.bridge for r in store.ports()),
+            *(r.bridge for r in store.networks().values() if r.network.serves_dhcp),
+            *(b for r in store.routers().values() for b in r.bridges.values()),
+            *(r.bridge for r in store.spaces().values()),
+            *store.bridges(),
+        }
+
+    def _want(self, bridge: str) -> Want:
+        records = [r for r in self._store.ports() if r.bridge == bridge]
+        told = {i: r.network for i, r in self._store.networks().items() if r.bridge == bridge}
+        routed = {i for r in self._store.routers().values() for i, b in r.bridges.items() if b == bridge}
+        ids = sorted({r.port.network_id for r in records} | told.keys())
+        lab = self._settings.lab_gateway
+        plugs = {i: [r.port for r in records if r.port.network_id == i] for i in ids}
+        networks = [merged(told.get(i), i, plugs[i], serves=lab) for i in ids]
+        needed = records or routed or any(n.serves_dhcp for n in networks)
+        return Want(self._wanted(bridge, records, networks) if needed else None, networks)
+
+    def _wanted(self, bridge: str, records: list[PlugRecord], networks: list[Network]) -> Wanted:
+        return Wanted(
+            name=bridge,
+            mtu=max([*(n.mtu for n in networks), *(r.port.mtu for r in records)], default=1500),
+            # On a real host a mapped bridge leads to the provider's network: one made here would lead nowhere.
+            create=bool(self._netns) or not any(n.physical_network for n in networks),
+            seed=f"{self._netns}-{self._store.tag}",
+            taps=frozenset(r.port.tap for r in records),
+        )
+
+    def _space(self, network: Network, bridge: str) -> Space:
+        name = self._store.space_name("net", network.id)
+        return spaces.of_network(network, name, bridge, self._settings.lab_gateway)
+
+    def _served(self, network: Network) -> Served | None:
+        held = spaces.held_gateways(network, self._settings.lab_gateway)
+        served = Served(network, frozenset(s.id for s in held))
+        return served if served.anything else None
+
+    def converge(self, bridge: str) -> None:
+        """Bring one bridge, and what lies on it, in line with the files."""
+        want, known = self._want(bridge), self._store.bridge(bridge)
+        found = links.snapshot(self._netns)
+        if want.bridge:
+            lines, record = links.plan(want.bridge, known, found)
+            if record != known:
+                self._store.put_bridge(bridge, record)
+            links.apply(self._netns, lines)
+        self._converge_spaces(bridge, want, found)
+        if not want.bridge and known:
+            links.apply(self._netns, links.plan_removal(bridge, known, found))
+            self._store.drop_bridge(bridge)
+
+    def _converge_spaces(self, bridge: str, want: Want, found: dict[str, Link]) -> None:
+        served = {n.id: n for n in want.networks if n.serves_dhcp}
+        for network_id, record in self._store.spaces().items():
+            if record.bridge == bridge and network_id not in served:
+                self.remove_space(network_id)
+        for network in served.values():
+            space = self._space(network, bridge)
+            self._store.put_space(network.id, SpaceRecord(name=space.name, bridge=bridge, label=network.name))
+            spaces.converge(space, self._netns, found)
+            marker = self._store.run / "spaces" / f"{network.id}.loaded"
+            loader.load(space.name, marker, space_rules.render(network))
+            DhcpServer(self._store, network.id).converge(self._served(network))
+
+    def remove_space(self, network_id: str) -> None:
+        DhcpServer(self._store, network_id).stop()
+        spaces.remove(self._store.space_name("net", network_id), [spaces.outer_name(network_id)], self._netns)
+        (self._store.run / "spaces" / f"{network_id}.loaded").unlink(missing_ok=True)
+        self._store.drop_space(network_id)
+
+    def is_right(self, bridge: str, found: dict[str, Link]) -> bool:
+        want = self._want(bridge)
+        if not want.bridge or links.plan(want.bridge, self._store.bridge(bridge), found)[0]:
+            return False
+        served = [n for n in want.networks if n.serves_dhcp]
+        known = {i for i, r in self._store.spaces().items() if r.bridge == bridge}
+        return known == {n.id for n in served} and all(self._space_is_right(n, bridge, found) for n in served)
+
+    def _space_is_right(self, network: Network, bridge: str, found: dict[str, Link]) -> bool:
+        space = self._space(network, bridge)
+        if not netns.path(space.name).exists() or not spaces.is_right(space, found):
+            return False
+        if "kilonova" not in netns.run(space.name, ["nft", "list", "tables"]):
+            (self._store.run / "spaces" / f"{network.id}.loaded").unlink(missing_ok=True)
+            return False
+        return DhcpServer(self._store, network.id).is_right(self._served(network))

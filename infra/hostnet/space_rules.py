@@ -1,0 +1,30 @@
+"""What guests may ask of the namespace of their network: DHCP, names, metadata, an echo; nothing passes through it."""
+
+from infra.hostnet.spaces import INSIDE, METADATA
+from infra.hostnet.topology import Network
+
+RULES = f"""table inet kilonova
+delete table inet kilonova
+table inet kilonova {{
+  chain guests {{
+    ct state established,related accept
+    udp dport {{ 67, 547 }} accept
+    meta l4proto {{ tcp, udp }} th dport 53 accept
+    ip daddr {METADATA} tcp dport 80 accept
+    icmp type echo-request accept
+    meta l4proto 58 accept
+    drop
+  }}
+  chain on_input {{
+    type filter hook input priority 0; policy accept;
+    iifname "{INSIDE}" jump guests
+  }}
+  chain on_forward {{
+    type filter hook forward priority 0; policy drop;
+  }}
+}}
+"""
+
+
+def render(network: Network) -> str:
+    return RULES
