@@ -86,6 +86,7 @@ class Settings(BaseSettings):
     netns: str = ""  # network namespace the guests live in; "" is the host's own
     bridge_mappings: dict[str, str] = {"provider": "br-provider"}  # physical network -> bridge
     host_networking: Literal["kilonova", "none"] = "kilonova"  # who plugs, filters and serves DHCP
+    tunnel_ip: str = ""  # address of this host that carries VXLAN; "" keeps networks on one host
     lab_gateway: bool = False  # answer on the subnet's gateway address ourselves (no router on this network)
     vnc_listen: str = "socket"  # "socket": a UNIX socket beside the guest's disk; else an address of this host
     nbd_address: str = "127.0.0.1"  # where compute hosts reach volumes

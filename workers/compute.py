@@ -21,8 +21,8 @@ from activities.volume import Volume
 from infra import logs, tracing
 from infra.host.driver import Driver
 from infra.host.files.images import ImageStore
-from infra.host.network.filters import FilterPoll
 from infra.host.network.ports import PortPlugger
+from infra.host.network.topology import TopologyPoll
 from infra.host.reconcile import reconcile
 from infra.host.services.control import ControlClient
 from infra.host.services.volumes import VolumeConnector
@@ -154,11 +154,11 @@ async def _serve(settings: Settings, life: _Life) -> None:
     host.driver.events.start()
     client = await connect(settings, metrics_port=settings.host_metrics_port, patience_s=PATIENCE_S)
     heartbeat = Heartbeat(settings, host.driver, host.control, life.stopping)
-    filters = FilterPoll(settings, host.session, host.hostnet) if host.hostnet else None
+    topology = TopologyPoll(settings, host.session, host.hostnet) if host.hostnet else None
     with ThreadPoolExecutor(settings.max_concurrent_builds * HEAVY + 2, "step") as pool:
         async with compute_worker(client, settings, host.activities(), pool):
             life.working = True
-            tasks = loops(settings, heartbeat, host.driver, filters, host.hostnet)
+            tasks = loops(settings, heartbeat, host.driver, topology, host.hostnet)
             back = (settings, host.driver, host.control, life.stopping)
             tasks.append(asyncio.create_task(asyncio.to_thread(bring_back, *back)))
             settle()

@@ -1,4 +1,4 @@
-"""What a compute worker does besides steps: heartbeat, filters, repair, guests that come back with their host."""
+"""What a compute worker does besides steps: heartbeat, networks, repair, guests that come back with their host."""
 
 import asyncio
 import threading
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from infra import logs
 from infra.host.driver import Driver
-from infra.host.network.filters import FilterPoll
+from infra.host.network.topology import TopologyPoll
 from infra.host.reconcile import reconcile
 from infra.host.services.control import ControlClient
 from infra.settings import Settings
@@ -18,7 +18,7 @@ from workers import guests
 if TYPE_CHECKING:
     from infra.hostnet.plane import DataPlane
 
-FILTERS_S, SYNC_S, VOLUMES_S, LOGS_S = 2.0, 5.0, 3.0, 30.0
+TOPOLOGY_S, SYNC_S, VOLUMES_S, LOGS_S = 0.5, 5.0, 3.0, 30.0
 RESTART_TRIES = 30
 AFTERMATH_S = 30.0
 """So long after a silence steps may still end that were begun before it; what they leave is nobody's."""
@@ -58,7 +58,7 @@ class Heartbeat:
 
 
 def loops(
-    settings: Settings, heartbeat: Heartbeat, driver: Driver, filters: FilterPoll | None, hostnet: "DataPlane | None"
+    settings: Settings, heartbeat: Heartbeat, driver: Driver, topology: TopologyPoll | None, hostnet: "DataPlane | None"
 ) -> list[asyncio.Task[None]]:
     """Tasks that run until they are cancelled; a failure is logged and tried again at the next turn."""
     turns: list[tuple[str, float, Callable[[], object]]] = [
@@ -66,8 +66,8 @@ def loops(
     ]
     if driver.virt.virt_type != "test":
         turns += [("console logs", LOGS_S, driver.files.trim_logs), ("volumes", VOLUMES_S, driver.resume_waiting)]
-    if filters and hostnet:
-        turns += [("filters", FILTERS_S, filters), ("network repair", SYNC_S, hostnet.sync)]
+    if topology and hostnet:
+        turns += [("networks", TOPOLOGY_S, topology), ("network repair", SYNC_S, hostnet.sync)]
     return [asyncio.create_task(_every(name, seconds, work)) for name, seconds, work in turns]
 
 

@@ -1,14 +1,16 @@
-"""Loads the host's rules in one transaction, only when they differ from what this kernel already has."""
+"""The host's rules as the port and filter files want them: loaded, guarded, repaired and removed."""
 
 import json
 
 from infra import logs
 from infra.hostnet import netns
+from infra.hostnet.guests import Guest, GuestBridge
 from infra.hostnet.links import Link
-from infra.hostnet.loader import load
+from infra.hostnet.loader import Loader
 from infra.hostnet.netns import HostNetworkError
-from infra.hostnet.ruleset import Guest, GuestBridge, render, render_guard
+from infra.hostnet.ruleset import bridge_table, guard, inet_table
 from infra.hostnet.store import PlugRecord, Store
+from infra.hostnet.tables import Table
 
 log = logs.get("hostnet")
 FAMILIES = ("bridge", "inet", "netdev")
@@ -20,9 +22,8 @@ class Firewall:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._table = f"kilonova_{store.tag}"
-        self._marker = store.run / "filters.loaded"
-        self._guard_marker = store.run / "guard.loaded"
-        self._rendered: tuple[list[object], str] = ([], "")
+        self._rules = Loader(store.netns, store.run / "filters.loaded")
+        self._guard = Loader(store.netns, store.run / "guard.loaded")
 
     def _bridges(self, records: list[PlugRecord]) -> list[GuestBridge]:
         zones = {name: record.zone for name, record in self._store.bridges().items()}
@@ -32,19 +33,14 @@ class Firewall:
         known = self._store.filters()
         return [Guest(r.port, known.get(r.port.port_id)) for r in records]
 
-    def _text(self) -> str:
-        """The wanted tables; rendered only when a file was read anew since the last time."""
+    def _tables(self) -> list[Table]:
+        """The wanted tables; none where no port is plugged into the machine's own network."""
         records = self._store.ports()
         if not records and not self._store.netns:
-            return self._without()
-        guests = self._guests(records)
-        bridges = self._bridges(records)
-        inputs: list[object] = [*(part for g in guests for part in (g.plug, g.known)), *bridges]
-        before, text = self._rendered
-        if len(before) != len(inputs) or not all(a is b or a == b for a, b in zip(before, inputs, strict=True)):
-            text = render(self._table, guests, bridges, own_namespace=bool(self._store.netns))
-            self._rendered = (inputs, text)
-        return text
+            return []
+        own, members = bool(self._store.netns), self._store.sets()
+        bridge = bridge_table(self._table, self._guests(records), members, own_namespace=own)
+        return [bridge, inet_table(self._table, self._bridges(records))]
 
     def converge(self) -> bool:
         """Bring the kernel's rules in line with the port and filter files; whether anything had to be loaded.
@@ -52,44 +48,56 @@ class Firewall:
         Whoever holds the lock loads for all who wait for it: they then find nothing left to do.
         """
         with self._store.lock("filters"):
-            return load(self._store.netns, self._marker, self._text())
+            tables = self._tables()
+            if tables:
+                return self._rules.load(tables)
+            if not self._rules.loaded():
+                return False
+            self._remove()
+            return True
 
     def repair(self) -> bool:
         """Load the rules again if somebody else removed our tables."""
-        if not self._tables() >= {"bridge", "inet"} and (self._store.netns or self._store.ports()):
-            self._marker.unlink(missing_ok=True)
-            self._guard_marker.unlink(missing_ok=True)
+        if not self._present() >= {"bridge", "inet"} and (self._store.netns or self._store.ports()):
+            self._rules.forget()
+            self._guard.forget()
         return self.converge()
 
     def guard(self, found: dict[str, Link]) -> bool:
         """Check sources at the taps that exist, too; whether anything had to be loaded."""
         with self._store.lock("filters"):
             guests = [g for g in self._guests(self._store.ports()) if g.plug.tap in found]
-            indexes = " ".join(f"{g.plug.tap}={found[g.plug.tap].index}" for g in guests)
-            if not guests and not self._guard_marker.exists():
-                return False
+            table = guard(self._table, guests)
             try:
-                return load(self._store.netns, self._guard_marker, render_guard(self._table, guests), indexes)
+                if table:
+                    indexes = " ".join(f"{g.plug.tap}={found[g.plug.tap].index}" for g in guests)
+                    return self._guard.load([table], indexes)
+                if self._guard.loaded():
+                    netns.run(self._store.netns, ["nft", "-f", "-"], self._without("netdev"))
+                    self._guard.forget()
             except HostNetworkError as error:  # a tap went away meanwhile: the next call sees it
                 log.info("taps are not guarded yet", reason=str(error))
-                return False
+            return False
 
-    def _tables(self) -> set[str]:
+    def _present(self) -> set[str]:
         listed = json.loads(netns.run(self._store.netns, ["nft", "-j", "list", "tables"]))["nftables"]
         return {entry["table"]["family"] for entry in listed if entry.get("table", {}).get("name") == self._table}
 
-    def _without(self) -> str:
-        return "".join(f"table {f} {self._table}\ndelete table {f} {self._table}\n" for f in FAMILIES)
+    def _without(self, *families: str) -> str:
+        return "".join(f"table {f} {self._table}\ndelete table {f} {self._table}\n" for f in families)
+
+    def _remove(self) -> None:
+        netns.run(self._store.netns, ["nft", "-f", "-"], self._without(*FAMILIES))
+        self._rules.forget()
+        self._guard.forget()
 
     def remove(self) -> None:
         with self._store.lock("filters"):
-            netns.run(self._store.netns, ["nft", "-f", "-"], self._without())
-            self._marker.unlink(missing_ok=True)
-            self._guard_marker.unlink(missing_ok=True)
+            self._remove()
 
     def taps(self) -> list[str]:
         """Names of the interfaces that the kernel's rules know."""
-        if "bridge" not in self._tables():
+        if "bridge" not in self._present():
             return []
         command = ["nft", "-j", "list", "set", "bridge", self._table, "taps"]
         listed = json.loads(netns.run(self._store.netns, command))["nftables"]

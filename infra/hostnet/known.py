@@ -12,7 +12,6 @@ def merged(told: Network | None, network_id: str, plugs: Sequence[PortPlug], *, 
     `serves`: whether this host answers DHCP for a network that it was not told of."""
     base = told or Network(
         id=network_id,
-        name=next((plug.network_name for plug in plugs), ""),
         serves_dhcp=serves,
         mtu=max((plug.mtu for plug in plugs), default=1500),
         physical_network=next((plug.physical_network for plug in plugs), None),
@@ -20,12 +19,15 @@ def merged(told: Network | None, network_id: str, plugs: Sequence[PortPlug], *, 
     subnets = {subnet.id: subnet for plug in plugs for subnet in _subnets(plug)} | {s.id: s for s in base.subnets}
     ports = {port.id for port in base.ports}
     taken = {fixed.ip_address for port in base.ports for fixed in port.fixed_ips}
+    names = {plug.port_id: plug.hostname for plug in plugs if plug.hostname}
+    told_ports = [p if p.hostname else p.model_copy(update={"hostname": names.get(p.id, "")}) for p in base.ports]
     more = [_port(plug) for plug in plugs if plug.port_id not in ports]
     fresh = [port for port in more if not taken.intersection(fixed.ip_address for fixed in port.fixed_ips)]
     return base.model_copy(
         update={
+            "name": base.name or next((plug.network_name for plug in plugs), ""),
             "subnets": [subnets[name] for name in sorted(subnets)],
-            "ports": sorted([*base.ports, *fresh], key=lambda port: port.id),
+            "ports": sorted([*told_ports, *fresh], key=lambda port: port.id),
         }
     )
 

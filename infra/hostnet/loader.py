@@ -1,23 +1,66 @@
-"""Loads nftables text into a namespace, only when that very namespace has not had it already."""
+"""Brings nftables of a namespace in line with what is wanted: by the difference where it is known, else whole."""
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 
+from infra import logs
 from infra.hostnet import netns
+from infra.hostnet.netns import HostNetworkError
 from infra.hostnet.store import write_atomic
+from infra.hostnet.tables import Table, changes
+
+log = logs.get("hostnet")
 
 
-def load(namespace: str, marker: Path, text: str, extra: str = "") -> bool:
-    """Load `text` in one transaction; whether it had to be. `marker` remembers `text` and `extra`."""
-    key = key_of(namespace, f"{extra}{text}")
-    if marker.exists() and marker.read_text() == key:
-        return False
-    netns.run(namespace, ["nft", "-f", "-"], text)
-    write_atomic(marker, key)
-    return True
+class Loader:
+    """Our tables in one namespace. `marker`: a file that remembers what this very namespace has; several processes may
+    share it, and whoever finds there what another one loaded replaces the tables whole."""
+
+    def __init__(self, namespace: str, marker: Path) -> None:
+        self._namespace, self._marker = namespace, marker
+        self._key = ""
+        self._tables: list[Table] = []
+
+    def load(self, tables: Sequence[Table], extra: str = "") -> bool:
+        """One transaction; whether it was needed. `extra`: what else the tables depend on (interface indexes)."""
+        whole = "".join(table.whole() for table in tables)
+        key = _key(self._namespace, extra + whole)
+        known = self._marker.read_text() if self._marker.exists() else ""
+        if known == key:
+            return False
+        self._apply(self._difference(tables) if known and known == self._key else None, whole)
+        self._key, self._tables = key, list(tables)
+        write_atomic(self._marker, key)
+        return True
+
+    def _difference(self, tables: Sequence[Table]) -> str | None:
+        names = [(table.family, table.name) for table in tables]
+        if names != [(table.family, table.name) for table in self._tables]:
+            return None
+        parts = [changes(old, new) for old, new in zip(self._tables, tables, strict=True)]
+        return None if None in parts else "".join(part for part in parts if part)
+
+    def _apply(self, difference: str | None, whole: str) -> None:
+        if difference is not None:
+            try:
+                netns.run(self._namespace, ["nft", "-f", "-"], difference)
+                return
+            except HostNetworkError as error:  # somebody changed our tables
+                log.warning("rules are replaced whole", reason=str(error))
+        netns.run(self._namespace, ["nft", "-f", "-"], whole)
+
+    def loaded(self) -> bool:
+        """Whether anything was ever loaded."""
+        return self._marker.exists()
+
+    def forget(self) -> None:
+        """What is loaded is not known any more: the next call loads everything."""
+        self._marker.unlink(missing_ok=True)
+        self._key = ""
 
 
-def key_of(namespace: str, text: str) -> str:
+def _key(namespace: str, text: str) -> str:
     """Of `text` in this namespace of this boot."""
     boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     return f"{boot} {netns.identity(namespace)} {hashlib.sha256(text.encode()).hexdigest()}"

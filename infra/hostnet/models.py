@@ -5,9 +5,10 @@ import re
 from functools import lru_cache
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
 
 MAC = re.compile(r"([0-9a-f]{2}:){5}[0-9a-f]{2}")
+SET_NAME = re.compile(r"(group|address-group):[0-9A-Za-z-]{11,64}")
 IDENTIFIER = re.compile(r"[0-9A-Za-z-]{11,64}")
 
 
@@ -39,6 +40,15 @@ Address = Annotated[str, AfterValidator(_address)]
 Prefix = Annotated[str, AfterValidator(_prefix)]
 Mac = Annotated[str, AfterValidator(_mac)]
 Identifier = Annotated[str, AfterValidator(_identifier)]
+
+
+def _set_name(value: str) -> str:
+    if not SET_NAME.fullmatch(value):
+        raise ValueError("not the name of a set of addresses")
+    return value
+
+
+SetName = Annotated[str, AfterValidator(_set_name)]
 
 
 def tap_name(port_id: str) -> str:
@@ -99,7 +109,7 @@ class PortPlug(_Known):
 
 
 class FilterRule(_Known):
-    """A security group rule with its remote group or prefix made out to prefixes; None is anywhere."""
+    """A security group rule. The other side: the members of `remote_set`, else `remote_ips`; None is anywhere."""
 
     direction: Literal["ingress", "egress"]
     ethertype: str = "IPv4"
@@ -107,6 +117,7 @@ class FilterRule(_Known):
     port_range_min: int | None = None
     port_range_max: int | None = None
     remote_ips: list[Prefix] | None = None
+    remote_set: SetName | None = None
 
 
 class FilterAddress(_Known):
@@ -114,17 +125,34 @@ class FilterAddress(_Known):
     subnet_id: str | None = None
 
 
+class Bandwidth(_Known):
+    """Limits in kbit/s, None for none; `egress` is what the guest sends. Bursts in kbit, 0 for the usual one."""
+
+    egress_kbps: Annotated[int, Field(gt=0)] | None = None
+    egress_burst_kbits: Annotated[int, Field(ge=0)] = 0
+    ingress_kbps: Annotated[int, Field(gt=0)] | None = None
+    ingress_burst_kbits: Annotated[int, Field(ge=0)] = 0
+
+    @field_validator("egress_burst_kbits", "ingress_burst_kbits", mode="before")
+    @classmethod
+    def _usual(cls, value: int | None) -> int:
+        return value or 0
+
+
 class PortFilter(_Known):
-    """One entry of the network service's answer to `GET /v2.0/kilonova/filters?host=`."""
+    """A port of this host as the network service tells its rules."""
 
     id: Identifier
     mac_address: Mac
     fixed_ips: list[FilterAddress] = []
     network_id: Identifier
     device_id: str = ""
+    admin_state_up: bool = True
     port_security_enabled: bool = True
     allowed_address_pairs: list[AddressPair] = []
     rules: list[FilterRule] = []
+    stateful: bool = True
+    qos: Bandwidth | None = None
 
 
 class HostNetInventory(BaseModel):

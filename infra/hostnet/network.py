@@ -6,7 +6,7 @@ nftables in line with them. So each call may be repeated, or finished by the nex
 
 import contextlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from infra import logs
@@ -16,7 +16,7 @@ from infra.hostnet.firewall import Firewall
 from infra.hostnet.links import Link
 from infra.hostnet.models import HostNetInventory, PortFilter, PortPlug, tap_name
 from infra.hostnet.netns import HostNetworkError
-from infra.hostnet.plane import Binding
+from infra.hostnet.plane import Binding, Report
 from infra.hostnet.segment import Segments
 from infra.hostnet.store import NetworkRecord, PlugRecord, Store, write_atomic
 from infra.hostnet.topology import Network
@@ -123,18 +123,20 @@ class HostNetwork:
         """Take over what the network service says of the network: DHCP entries and options, peers, MTU."""
         bridge = self._segments.bridge_of(network.id, network.physical_network)
         before = self._store.own_network(network.id)
-        self._store.put_network(NetworkRecord(netns=self._netns, bridge=bridge, network=network))
+        if not self._store.put_network(NetworkRecord(netns=self._netns, bridge=bridge, network=network)):
+            return  # what a crash left undone, `sync` does
         if before and before.bridge != bridge:
             self._on(before.bridge)
         if network.serves_dhcp or bridge in self._segments.names():
             self.ensure_namespace()
             self._on(bridge)
 
-    def remove_network(self, network_id: str) -> None:
-        before = self._store.own_network(network_id)
-        self._store.drop_network(network_id)
-        if before:
-            self._on(before.bridge)
+    def keep_only(self, networks: Collection[str], routers: Collection[str]) -> None:
+        for network_id in set(self._store.own_networks()) - set(networks):
+            before = self._store.own_network(network_id)
+            self._store.drop_network(network_id)
+            if before:
+                self._on(before.bridge)
 
     def _on(self, bridge: str) -> None:
         with self._store.lock(bridge):
@@ -145,6 +147,7 @@ class HostNetwork:
 
         Plugged ports that it leaves out keep DHCP and anti-spoofing and are denied everything else.
         """
+        self._store.put_sets({name: list(members) for name, members in sets.items()})
         self._store.put_filters(list(ports))
         if self._netns and not netns.path(self._netns).exists():
             return False
@@ -177,6 +180,15 @@ class HostNetwork:
         for bridge in wrong:
             self._on(bridge)
         return wrong
+
+    def report(self) -> Report:
+        found = links.snapshot(self._netns) if not self._netns or netns.path(self._netns).exists() else {}
+        up = {r.port.port_id: bool((tap := found.get(r.port.tap)) and tap.up) for r in self._store.own_ports()}
+        return Report(
+            tunnel_ip=self._settings.tunnel_ip,
+            bridge_mappings=self._settings.bridge_mappings,
+            ports={port_id: "ACTIVE" if is_up else "DOWN" for port_id, is_up in up.items()},
+        )
 
     def describe(self) -> HostNetInventory:
         """What exists, read from the kernel, the processes and the files; empty without the namespace."""

@@ -1,6 +1,6 @@
 """The data plane as the rest of the host sees it: narrow, so that another one can stand in."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
 from pydantic import BaseModel
@@ -15,6 +15,16 @@ class Binding(BaseModel):
     bridge: str
     tap: str
     mtu: int
+
+
+class Report(BaseModel):
+    """The body of `PUT /v2.0/kilonova/hosts/{host}`: tunnel address, bridge by physical network, states by id."""
+
+    tunnel_ip: str = ""
+    bridge_mappings: dict[str, str] = {}
+    routers: dict[str, str] = {}
+    floating_ips: dict[str, str] = {}
+    ports: dict[str, str] = {}
 
 
 class DataPlane(Protocol):
@@ -34,14 +44,17 @@ class DataPlane(Protocol):
     def ensure_network(self, network: Network) -> None:
         """Bring segment, DHCP and peers of the network in line with `network`."""
 
-    def remove_network(self, network_id: str) -> None:
-        """Forget what `ensure_network` was told; what plugged ports need stays."""
+    def keep_only(self, networks: Collection[str], routers: Collection[str]) -> None:
+        """Remove what earlier calls were told of any others; what plugged ports need stays."""
 
     def apply_groups(self, ports: Sequence[PortFilter], sets: Mapping[str, Sequence[str]]) -> bool:
         """Put the rules of all ports of this host in force; whether the kernel had to be told anything."""
 
     def describe(self) -> HostNetInventory:
         """What exists on this host, whatever anybody's records say."""
+
+    def report(self) -> Report:
+        """What the network service is to know of this host."""
 
     def sync(self) -> list[str]:
         """Repair what was damaged from outside or left half done; what was repaired, in words."""

@@ -1,26 +1,35 @@
-"""Security group rules as nftables text for the bridge family: one chain per distinct list, shared by ports."""
+"""Security group rules as nftables for the bridge family: one chain per distinct list, one set per group and family.
+
+Source: Networking API v2.0, security group rules; IANA protocol numbers."""
 
 import hashlib
 import ipaddress
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 
 from infra.hostnet.models import FilterRule, is_v4
+from infra.hostnet.tables import Chain, Set
 
 PROTOCOLS = {
-    "icmp": 1, "igmp": 2, "ipip": 4, "tcp": 6, "egp": 8, "udp": 17, "dccp": 33, "rsvp": 46, "gre": 47, "esp": 50,
-    "ah": 51, "ospf": 89, "vrrp": 112, "pgm": 113, "sctp": 132, "udplite": 136,
+    "icmp": 1, "igmp": 2, "ipip": 4, "tcp": 6, "egp": 8, "udp": 17, "dccp": 33, "ipv6-encap": 41, "ipv6-route": 43,
+    "ipv6-frag": 44, "rsvp": 46, "gre": 47, "esp": 50, "ah": 51, "ipv6-icmp": 58, "icmpv6": 58, "ipv6-nonxt": 59,
+    "ipv6-opts": 60, "ospf": 89, "vrrp": 112, "pgm": 113, "sctp": 132, "udplite": 136,
 }  # fmt: skip
-"""Neutron's protocol names for IPv4 (IANA numbers)."""
-ICMP = 1
+"""Neutron's protocol names."""
+ICMP, ICMPV6 = 1, 58
 WITH_PORTS = {6, 17, 33, 132, 136}
+ANY = {"ipv4": "ether type ip ", "ipv6": "ether type ip6 "}
 
 
 @lru_cache(maxsize=4096)
-def collapse(prefixes: tuple[str, ...]) -> list[str]:
-    """IPv4 prefixes without overlaps, since nftables refuses overlapping intervals; single addresses without /32."""
-    networks = [ipaddress.IPv4Network(p, strict=False) for p in prefixes if is_v4(p)]
-    return [str(n.network_address) if n.prefixlen == 32 else str(n) for n in ipaddress.collapse_addresses(networks)]
+def collapse(prefixes: tuple[str, ...], version: int = 4) -> list[str]:
+    """Prefixes of one family without overlaps, since nftables refuses overlapping intervals; single addresses bare."""
+    make = ipaddress.IPv4Network if version == 4 else ipaddress.IPv6Network
+    networks = {make(p, strict=False) for p in prefixes if is_v4(p) == (version == 4)}
+    if all(n.prefixlen == n.max_prefixlen for n in networks):  # a set of addresses: neighbours are not joined
+        return [str(n.network_address) for n in sorted(networks)]
+    found = ipaddress.collapse_addresses(networks)  # type: ignore[type-var]
+    return [str(n.network_address) if n.prefixlen == n.max_prefixlen else str(n) for n in found]
 
 
 @lru_cache(maxsize=4096)
@@ -29,63 +38,87 @@ def _digest(lines: tuple[str, ...]) -> str:
 
 
 class RuleBook:
-    """Collects the chains and address sets that the ports of a host need, each named by its content."""
+    """Collects the chains and address sets that the ports of a host need. `members`: addresses by name of the set, as
+    rules give it (`remote_set`)."""
 
-    def __init__(self) -> None:
-        self.sets: dict[str, list[str]] = {}
-        self.chains: dict[str, list[str]] = {}
+    def __init__(self, members: Mapping[str, Sequence[str]] | None = None) -> None:
+        self.sets: dict[str, Set] = {}
+        self.chains: dict[str, Chain] = {}
+        self._members = members or {}
+        self._known: dict[tuple[str, int], str] = {}
 
     def chain(self, direction: str, rules: Iterable[FilterRule]) -> str:
         """Name of the chain that returns for what `rules` allow in `direction` and drops the rest."""
         lines = sorted({line for rule in rules if rule.direction == direction and (line := self._line(rule))})
-        lines = [*lines, "drop"] if "return" not in lines else ["return"]
+        lines = _without_covered(lines)
         name = f"sg-{_digest(tuple(lines))}"
-        self.chains[name] = lines
+        self.chains[name] = Chain(tuple(lines))
         return name
 
     def _line(self, rule: FilterRule) -> str:
-        """One rule; '' when it allows nothing over IPv4."""
-        if rule.ethertype.lower() != "ipv4":
+        """One rule; '' when it allows nothing."""
+        family = rule.ethertype.lower()
+        if family not in ANY:
             return ""
-        where, known = self._remote(rule)
-        what = _traffic(rule)
-        return f"{where}{what}return" if known and what is not None else ""
+        where = self._remote(rule, 4 if family == "ipv4" else 6)
+        what = _traffic(rule, 4 if family == "ipv4" else 6)
+        return "" if where is None or what is None else f"{where}{what}return"
 
-    def _remote(self, rule: FilterRule) -> tuple[str, bool]:
+    def _remote(self, rule: FilterRule, version: int) -> str | None:
+        """The match for the other side; None when nobody is meant."""
+        anywhere, protocol = ANY[rule.ethertype.lower()], "ip" if version == 4 else "ip6"
+        side = f"{protocol} {'saddr' if rule.direction == 'ingress' else 'daddr'}"
+        if rule.remote_set is not None:
+            return f"{side} @{self._group(rule.remote_set, version)} "
         if rule.remote_ips is None:
-            return "", True
-        side = "saddr" if rule.direction == "ingress" else "daddr"
-        prefixes = collapse(tuple(rule.remote_ips))
-        if prefixes == ["0.0.0.0/0"]:
-            return "", True
+            return anywhere
+        prefixes = collapse(tuple(rule.remote_ips), version)
+        if any(prefix.endswith("/0") for prefix in prefixes):
+            return anywhere
         if len(prefixes) < 2:
-            return f"ip {side} {prefixes[0]} " if prefixes else "", bool(prefixes)
-        name = f"ip-{_digest(tuple(prefixes))}"
-        self.sets[name] = prefixes
-        return f"ip {side} @{name} ", True
+            return f"{side} {prefixes[0]} " if prefixes else None
+        return f"{side} @{self._set(f'ip{version}-{_digest(tuple(prefixes))}', prefixes, version)} "
 
-    def render(self) -> list[str]:
-        lines = []
-        for name, prefixes in sorted(self.sets.items()):
-            lines.append(f"  set {name} {{ type ipv4_addr; flags interval; elements = {{ {', '.join(prefixes)} }} }}")
-        for name, body in sorted(self.chains.items()):
-            lines.append(f"  chain {name} {{ {'; '.join(body)}; }}")
-        return lines
+    def _group(self, group: str, version: int) -> str:
+        """The set of a group's members; absent members are none."""
+        if (group, version) not in self._known:
+            prefixes = collapse(tuple(self._members.get(group, ())), version)
+            # The kind is part of the name: a set cannot become one of intervals, but rules can name another set.
+            mark = "r" if any("/" in prefix for prefix in prefixes) else "g"
+            name = f"{mark}{version}-{group.replace(':', '-')}"
+            self._known[group, version] = self._set(name, prefixes, version)
+        return self._known[group, version]
+
+    def _set(self, name: str, prefixes: list[str], version: int) -> str:
+        interval = any("/" in prefix for prefix in prefixes)
+        self.sets[name] = Set(f"ipv{version}_addr", frozenset(prefixes), interval)
+        return name
 
 
-def _traffic(rule: FilterRule) -> str | None:
+def _without_covered(lines: list[str]) -> list[str]:
+    """Lines that a rule for everything of the family makes needless are left out."""
+    free = [f"{anywhere}return" for anywhere in ANY.values() if f"{anywhere}return" in lines]
+    covered = tuple(f"{'ip' if line == ANY['ipv4'] + 'return' else 'ip6'} " for line in free)
+    covered += tuple(line.removesuffix("return") for line in free)
+    return [*free, *(line for line in lines if line not in free and not line.startswith(covered)), "drop"]
+
+
+def _traffic(rule: FilterRule, version: int) -> str | None:
     """Match for protocol and ports; None when the protocol is unknown, which must not allow anything."""
     name = str(rule.protocol).lower() if rule.protocol is not None else "any"
     low, high = rule.port_range_min, rule.port_range_max
     if name in ("any", "0"):
         return ""
-    number = PROTOCOLS.get(name) or (int(name) if name.isdigit() and int(name) < 256 else None)
+    number = PROTOCOLS.get(name) or (int(name) if name.isdecimal() and int(name) < 256 else None)
     if number is None:
         return None
+    if name == "icmp" and version == 6:
+        number = ICMPV6
     text = f"meta l4proto {number} "
-    if number == ICMP:
-        text += f"icmp type {low} " if low is not None else ""
-        return text + (f"icmp code {high} " if high is not None else "")
+    if number in (ICMP, ICMPV6) and (number == ICMP) == (version == 4):
+        kind = "icmp" if number == ICMP else "icmpv6"
+        text += f"{kind} type {low} " if low is not None else ""
+        return text + (f"{kind} code {high} " if high is not None else "")
     if number in WITH_PORTS and (low is not None or high is not None):
         first, last = low if low is not None else 1, high if high is not None else 65535
         text += f"th dport {first} " if first == last else f"th dport {first}-{last} "

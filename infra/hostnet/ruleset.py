@@ -6,85 +6,25 @@ taps are then taken in the bridge family, for every way to and from a tap: forwa
 
 Packets of a connection's own direction are judged by the rules each time and only answers pass by state, so a removed
 rule cuts connections at once, without flushing anything, and a guest that migrated here keeps its connections.
+Neighbour discovery and DHCP pass both ways whatever the groups say, as with Neutron's own firewall drivers.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Mapping, Sequence
 
-from infra.hostnet.models import PortFilter, PortPlug
-from infra.hostnet.rules import RuleBook, collapse
+from infra.hostnet.guests import Guest, GuestBridge, macs, source_sets, taps
+from infra.hostnet.rules import RuleBook
+from infra.hostnet.tables import Chain, Set, Table, chains
 
 REPLY = 0x00200000
 FROM_GUEST = 0x00400000
 KEEP = 0xFFFFFFFF & ~(REPLY | FROM_GUEST)
 
-
-@dataclass
-class GuestBridge:
-    """A bridge with plugged ports and its conntrack zone (0: the host's own)."""
-
-    name: str
-    zone: int = 0
-
-
-@dataclass
-class Guest:
-    """A plugged port and what the network service says about it; None (not said yet) denies all but DHCP."""
-
-    plug: PortPlug
-    known: PortFilter | None
-
-    @property
-    def secured(self) -> bool:
-        return (self.known or self.plug).port_security_enabled
-
-    @cached_property
-    def sources(self) -> dict[str, list[str]]:
-        """MAC address → IPv4 prefixes that the guest may send from with it."""
-        source = self.known or self.plug
-        found = {source.mac_address: [f.ip_address for f in source.fixed_ips]}
-        for pair in source.allowed_address_pairs:
-            found.setdefault(pair.mac_address or source.mac_address, []).append(pair.ip_address)
-        return found
-
-
-def _set(name: str, kind: str, elements: Iterable[str], flags: str = "") -> str:
-    listed = ", ".join(sorted(elements))
-    values = f" elements = {{ {listed} }}" if listed else ""
-    return f"  set {name} {{ type {kind};{flags}{values} }}"
-
-
-def _map(name: str, guests: list[Guest], chains: dict[str, str]) -> str:
-    listed = ", ".join(f'"{g.plug.tap}" : goto {chains[g.plug.port_id]}' for g in guests)
-    values = f" elements = {{ {listed} }}" if listed else ""
-    return f"  map {name} {{ type ifname : verdict;{values} }}"
-
-
-def _mac_set(guests: list[Guest]) -> str:
-    return _set("macs", "ifname . ether_addr", (f'"{g.plug.tap}" . {mac}' for g in guests for mac in g.sources))
-
-
-def _source_sets(guests: list[Guest]) -> list[str]:
-    exact: list[str] = []
-    ranges: list[str] = []
-    for guest in guests:
-        for mac, prefixes in guest.sources.items():
-            for prefix in collapse(tuple(prefixes)):
-                (ranges if "/" in prefix else exact).append(f'"{guest.plug.tap}" . {mac} . {prefix}')
-    kind = "ifname . ether_addr . ipv4_addr"
-    return [
-        _mac_set(guests),
-        _set("sources", kind, exact),
-        _set("ranges", kind, ranges, " flags interval;"),
-    ]
-
-
 BRIDGE_CHAINS = f"""
   chain spoof {{
     iifname . ether saddr != @macs drop
     ether type 0x8035 return
-    ether type != {{ ip, arp }} drop
+    ether type != {{ ip, arp, ip6 }} drop
+    ether type ip6 goto spoof6
     ether type arp iifname . arp saddr ether @macs arp saddr ip 0.0.0.0 return
     ether type arp iifname . arp saddr ether . arp saddr ip @sources return
     ether type arp iifname . arp saddr ether . arp saddr ip @ranges return
@@ -94,37 +34,55 @@ BRIDGE_CHAINS = f"""
     iifname . ether saddr . ip saddr @ranges return
     drop
   }}
+  chain spoof6 {{
+    icmpv6 type {{ 134, 137 }} drop
+    udp sport 547 udp dport 546 drop
+    ip6 saddr :: icmpv6 type {{ 131, 133, 135, 143 }} return
+    icmpv6 type 136 iifname . @th,64,128 != @targets6 iifname != @wide6 drop
+    iifname . ether saddr . ip6 saddr @sources6 return
+    iifname . ether saddr . ip6 saddr @ranges6 return
+    drop
+  }}
   chain leave {{
     ether type {{ arp, 0x8035 }} return
-    meta mark and {REPLY:#x} == {REPLY:#x} return
+    meta mark and {REPLY:#x} == {REPLY:#x} iifname != @stateless return
     udp sport 68 udp dport 67 return
+    ether type ip6 udp sport 546 udp dport 547 return
+    icmpv6 type {{ 130, 131, 132, 133, 135, 136, 143 }} return
     iifname vmap @egress
     drop
   }}
   chain arrive {{
-    ether type != {{ ip, arp }} drop
+    ether type != {{ ip, arp, ip6 }} drop
     ether daddr and 01:00:00:00:00:00 == 00:00:00:00:00:00 oifname . ether daddr != @macs drop
     ether type arp return
-    meta mark and {REPLY:#x} == {REPLY:#x} return
+    meta mark and {REPLY:#x} == {REPLY:#x} oifname != @stateless return
     udp sport 67 udp dport 68 return
+    ether type ip6 udp sport 547 udp dport 546 return
+    icmpv6 type {{ 130, 131, 132, 134, 135, 136, 143 }} return
     oifname vmap @ingress
     drop
   }}
   chain on_prerouting {{
     type filter hook prerouting priority -300; policy accept;
+    iifname @down drop
     iifname @secured jump spoof
+    iifname vmap @limits
   }}
   chain on_forward {{
     type filter hook forward priority -100; policy accept;
+    oifname @down drop
     iifname @secured jump leave
     oifname @secured jump arrive
   }}
   chain on_output {{
     type filter hook output priority -100; policy accept;
+    oifname @down drop
     oifname @secured jump arrive
   }}
   chain on_input {{
     type filter hook input priority -100; policy accept;
+    iifname @down drop
     iifname @secured jump spoof
     iifname @secured jump leave
     meta mark and {REPLY:#x} == {REPLY:#x} meta mark set meta mark and {KEEP:#x}
@@ -168,58 +126,72 @@ INET_CHAINS = f"""
   chain on_forward {{
     type filter hook forward priority -150; policy accept;
     meta mark and {FROM_GUEST:#x} == {FROM_GUEST:#x} drop
-  }}"""
-
-
-def _zones(bridges: list[GuestBridge]) -> str:
-    zones = ", ".join(f'"{b.name}" : {b.zone}' for b in bridges if b.zone)
-    if not zones:
-        return ""
-    return f"""
+  }}
   chain zone_in {{
     type filter hook prerouting priority -300; policy accept;
-    ct zone set iifname map {{ {zones} }}
+    ct zone set iifname map @zones
   }}
   chain zone_out {{
     type filter hook output priority -300; policy accept;
-    ct zone set oifname map {{ {zones} }}
+    ct zone set oifname map @zones
   }}"""
 
 
-def render_guard(table: str, guests: list[Guest]) -> str:
-    """A transaction for taps that exist: LLDP frames teach a bridge addresses without passing any of its hooks."""
+def guard(table: str, guests: Sequence[Guest]) -> Table | None:
+    """For taps that exist: LLDP frames teach a bridge addresses without passing any of its hooks."""
     secured = [g for g in guests if g.secured]
-    lines = [f"table netdev {table}", f"delete table netdev {table}"]
-    if secured:
-        devices = ", ".join(f'"{g.plug.tap}"' for g in secured)
-        lines += [f"table netdev {table} {{", _mac_set(secured), "  chain guard {"]
-        lines.append(f"    type filter hook ingress devices = {{ {devices} }} priority 0; policy accept;")
-        lines.append("    iifname . ether saddr != @macs drop\n  }\n}")
-    return "\n".join(lines) + "\n"
+    if not secured:
+        return None
+    devices = ", ".join(f'"{g.plug.tap}"' for g in secured)
+    hook = f"type filter hook ingress devices = {{ {devices} }} priority 0; policy accept;"
+    chain = Chain(("iifname . ether saddr != @macs drop",), hook)
+    return Table("netdev", table, {"macs": macs(secured)}, {"guard": chain})
 
 
-def render(table: str, guests: list[Guest], bridges: list[GuestBridge], *, own_namespace: bool) -> str:
-    """One transaction that replaces our two tables; in a namespace of ours a tap that nobody plugged is cut off."""
-    book = RuleBook()
+def _limit(guest: Guest) -> Chain | None:
+    """What a guest sends beyond its bandwidth is dropped; what it receives is shaped at its tap (see `shaping`)."""
+    qos = guest.known.qos if guest.known else None
+    if not qos or not qos.egress_kbps:
+        return None
+    bytes_s = qos.egress_kbps * 125
+    burst = max(qos.egress_burst_kbits * 125, bytes_s // 10, 65536)
+    return Chain((f"limit rate over {bytes_s} bytes/second burst {burst} bytes drop",))
+
+
+def bridge_table(
+    table: str, guests: Sequence[Guest], members: Mapping[str, Sequence[str]], *, own_namespace: bool
+) -> Table:
+    """In a namespace of ours a tap that nobody plugged is cut off."""
+    book = RuleBook(members)
     secured = [g for g in guests if g.secured]
-    rules = {g.plug.port_id: g.known.rules if g.known else [] for g in secured}
-    ingress = {port: book.chain("ingress", listed) for port, listed in rules.items()}
-    egress = {port: book.chain("egress", listed) for port, listed in rules.items()}
-    return "\n".join(
-        [
-            *(f"table {f} {table}\ndelete table {f} {table}" for f in ("bridge", "inet")),
-            f"table bridge {table} {{",
-            _set("taps", "ifname", (f'"{g.plug.tap}"' for g in guests)),
-            _set("secured", "ifname", (f'"{g.plug.tap}"' for g in secured)),
-            *_source_sets(secured),
-            *book.render(),
-            _map("ingress", secured, ingress),
-            _map("egress", secured, egress),
-            BRIDGE_CHAINS + (STRAYS if own_namespace else ""),
-            "}",
-            f"table inet {table} {{",
-            _set("bridges", "ifname", (f'"{b.name}"' for b in bridges)),
-            INET_CHAINS + _zones(bridges),
-            "}\n",
-        ]
-    )
+    rules = {g.plug.tap: g.known.rules if g.known else [] for g in secured}
+    verdicts = {
+        way: Set(
+            "ifname : verdict", frozenset(f'"{tap}" : goto {book.chain(way, r)}' for tap, r in rules.items()), maps=True
+        )
+        for way in ("ingress", "egress")
+    }
+    limits = {f"limit-{g.plug.tap}": chain for g in guests if (chain := _limit(g))}
+    jumps = frozenset(f'"{name.removeprefix("limit-")}" : jump {name}' for name in limits)
+    sets = {
+        "taps": taps(guests),
+        "secured": taps(secured),
+        "stateless": taps(g for g in secured if not g.stateful),
+        "down": taps(g for g in guests if not g.up),
+        "macs": macs(secured),
+        **source_sets(secured),
+        **book.sets,
+        **verdicts,
+        "limits": Set("ifname : verdict", jumps, maps=True),
+    }
+    strays = chains(STRAYS) if own_namespace else {}
+    return Table("bridge", table, sets, {**book.chains, **limits, **chains(BRIDGE_CHAINS), **strays})
+
+
+def inet_table(table: str, bridges: Sequence[GuestBridge]) -> Table:
+    zones = frozenset(f'"{b.name}" : {b.zone}' for b in bridges if b.zone)
+    sets = {
+        "bridges": Set("ifname", frozenset(f'"{b.name}"' for b in bridges)),
+        "zones": Set("typeof iifname : ct zone", zones, maps=True),
+    }
+    return Table("inet", table, sets, chains(INET_CHAINS))

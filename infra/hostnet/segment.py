@@ -2,10 +2,11 @@
 
 from dataclasses import dataclass
 
-from infra.hostnet import links, loader, netns, space_rules, spaces
+from infra.hostnet import links, netns, space_rules, spaces
 from infra.hostnet.dhcp import DhcpServer
 from infra.hostnet.known import merged
 from infra.hostnet.links import Link, Wanted
+from infra.hostnet.loader import Loader
 from infra.hostnet.netns import HostNetworkError
 from infra.hostnet.served import Served
 from infra.hostnet.spaces import Space
@@ -101,14 +102,16 @@ class Segments:
             space = self._space(network, bridge)
             self._store.put_space(network.id, SpaceRecord(name=space.name, bridge=bridge, label=network.name))
             spaces.converge(space, self._netns, found)
-            marker = self._store.run / "spaces" / f"{network.id}.loaded"
-            loader.load(space.name, marker, space_rules.render(network))
+            self._rules(network.id).load([space_rules.table()])
             DhcpServer(self._store, network.id).converge(self._served(network))
+
+    def _rules(self, network_id: str) -> Loader:
+        return Loader(self._store.space_name("net", network_id), self._store.run / "spaces" / f"{network_id}.loaded")
 
     def remove_space(self, network_id: str) -> None:
         DhcpServer(self._store, network_id).stop()
         spaces.remove(self._store.space_name("net", network_id), [spaces.outer_name(network_id)], self._netns)
-        (self._store.run / "spaces" / f"{network_id}.loaded").unlink(missing_ok=True)
+        self._rules(network_id).forget()
         self._store.drop_space(network_id)
 
     def is_right(self, bridge: str, found: dict[str, Link]) -> bool:
@@ -124,6 +127,6 @@ class Segments:
         if not netns.path(space.name).exists() or not spaces.is_right(space, found):
             return False
         if "kilonova" not in netns.run(space.name, ["nft", "list", "tables"]):
-            (self._store.run / "spaces" / f"{network.id}.loaded").unlink(missing_ok=True)
+            self._rules(network.id).forget()
             return False
         return DhcpServer(self._store, network.id).is_right(self._served(network))

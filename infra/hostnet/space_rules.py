@@ -1,11 +1,9 @@
 """What guests may ask of the namespace of their network: DHCP, names, metadata, an echo; nothing passes through it."""
 
 from infra.hostnet.spaces import INSIDE, METADATA
-from infra.hostnet.topology import Network
+from infra.hostnet.tables import Table, chains
 
-RULES = f"""table inet kilonova
-delete table inet kilonova
-table inet kilonova {{
+CHAINS = f"""
   chain guests {{
     ct state established,related accept
     udp dport {{ 67, 547 }} accept
@@ -21,10 +19,8 @@ table inet kilonova {{
   }}
   chain on_forward {{
     type filter hook forward priority 0; policy drop;
-  }}
-}}
-"""
+  }}"""
 
 
-def render(network: Network) -> str:
-    return RULES
+def table() -> Table:
+    return Table("inet", "kilonova", {}, chains(CHAINS))

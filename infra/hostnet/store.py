@@ -70,6 +70,7 @@ BRIDGE = TypeAdapter(BridgeRecord)
 NETWORK = TypeAdapter(NetworkRecord)
 ROUTER = TypeAdapter(RouterRecord)
 SPACE = TypeAdapter(SpaceRecord)
+SETS = TypeAdapter(dict[str, list[str]])
 
 
 def write_atomic(file: Path, text: str, mode: int = 0o600) -> bool:
@@ -230,6 +231,15 @@ class Store:
     def put_filters(self, filters: list[PortFilter]) -> None:
         text = FILTERS.dump_json(sorted(filters, key=lambda f: f.id)).decode()
         write_atomic(self._host / "filters.json", text)
+
+    def put_sets(self, sets: dict[str, list[str]]) -> None:
+        write_atomic(self._host / "sets.json", SETS.dump_json(sets).decode())
+
+    def sets(self) -> dict[str, list[str]]:
+        """Members of groups by the name that rules give; the newest that any host of this namespace was told."""
+        top, pattern = self._hosts
+        files = sorted(top.glob(f"{pattern}/sets.json"), key=lambda file: file.stat().st_mtime_ns)
+        return {name: members for file in files for name, members in (self._read(file, SETS) or {}).items()}
 
     def filters(self) -> dict[str, PortFilter]:
         top, pattern = self._hosts

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, Field
 
-from infra.hostnet.models import Address, FilterAddress, HostRoute, Identifier, Mac, PortFilter, Prefix, _Known, is_v4
+from infra.hostnet.models import Address, FilterAddress, HostRoute, Identifier, Mac, PortFilter, Prefix, SetName, _Known
 
 
 class Subnet(_Known):
@@ -35,15 +35,16 @@ class NetworkPort(_Known):
 
 
 class Network(_Known):
-    """`segment`: VXLAN network identifier, 0 when unknown. `peers`: tunnel addresses of the other hosts that have it.
+    """`segment`: VXLAN network identifier. `peers`: tunnel addresses of the other hosts that have it.
     `ports`: those that this host answers by DHCP, when `serves_dhcp`."""
 
     id: Identifier
     name: str = ""
-    segment: Annotated[int, Field(ge=0, lt=2**24)] = 0
+    segment: Annotated[int, Field(gt=0, lt=2**24)] | None = None
     physical_network: str | None = None
     mtu: Annotated[int, Field(ge=68, le=65535)] = 1500
     external: bool = False
+    admin_state_up: bool = True
     peers: list[Address] = []
     serves_dhcp: bool = False
     dns_domain: str = ""
@@ -68,13 +69,15 @@ class RouterPort(_Known):
     port_id: Identifier
     network_id: Identifier
     mac_address: Mac
+    admin_state_up: bool = True
     fixed_ips: list[RouterAddress] = []
 
 
 class Gateway(RouterPort):
-    """`gateway_ip`: the next hop out of the external network."""
+    """`gateway_ip`, `gateway_ipv6`: the next hops out of the external network."""
 
     gateway_ip: Address | None = None
+    gateway_ipv6: Address | None = None
     enable_snat: bool = True
 
 
@@ -135,9 +138,5 @@ class Topology(BaseModel):
 
     networks: list[Network] = []
     ports: list[PortFilter] = []
-    sets: dict[str, list[Prefix]] = {}
+    sets: dict[SetName, list[Prefix]] = {}
     routers: list[Router] = []
-
-
-def v4_of(subnets: list[Subnet]) -> list[Subnet]:
-    return [subnet for subnet in subnets if is_v4(subnet.cidr)]

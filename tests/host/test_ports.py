@@ -11,8 +11,8 @@ from temporalio.exceptions import ApplicationError
 from infra.contracts.errors import HOPELESS, HOST_CANNOT
 from infra.contracts.network import PortRequest, PortsOnHost
 from infra.host.network import neutron_filters
-from infra.host.network.filters import FilterPoll
 from infra.host.network.ports import PortPlugger
+from infra.host.network.topology import TopologyPoll
 from infra.host.services.rest import Unexpected
 from infra.hostnet import netns
 from infra.hostnet.models import PortFilter
@@ -215,8 +215,8 @@ def networked(cloud: Cloud, host: Settings) -> Iterator[tuple[Settings, HostNetw
 
 def test_plugged_and_filtered_on_the_host(cloud: Cloud, net: Net, networked: tuple[Settings, HostNetwork]) -> None:
     settings, network = networked
-    plugger, poll = PortPlugger(settings, cloud.session, network), FilterPoll(settings, cloud.session, network)
-    assert poll() is False, "a host without ports asks nothing"
+    plugger, poll = PortPlugger(settings, cloud.session, network), TopologyPoll(settings, cloud.session, network)
+    poll()
     want = net.want()
     vif = plugger.plug(want, quiet).vifs[0]
     assert vif.bridge in network.describe().bridges
@@ -225,9 +225,12 @@ def test_plugged_and_filtered_on_the_host(cloud: Cloud, net: Net, networked: tup
     assert poll._etag and poll() is False
     known = network._store.filters()[vif.port_id]
     assert known.device_id == want.instance_id
+    assert list(network.describe().networks) == [net.network_id], "this host was chosen to answer DHCP"
     for _ in range(2):
         plugger.unplug(want, quiet)
-        assert network.describe().ports == {} and network.describe().bridges == []
+        assert network.describe().ports == {}
+    assert poll()
+    assert network.describe().bridges == [] and network.describe().networks == {}
 
 
 def test_an_undo_leaves_a_port_that_another_server_plugged(

@@ -31,7 +31,8 @@ def ip(namespace: str, *arguments: str) -> str:
 
 def tcp_open(namespace: str, address: str, port: int, timeout: float = TIMEOUT_S) -> socket.socket | None:
     """A connection from inside `namespace`, or None when it cannot be had in time."""
-    connection = netns.call(namespace, lambda: socket.socket(socket.AF_INET, socket.SOCK_STREAM))
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    connection = netns.call(namespace, lambda: socket.socket(family, socket.SOCK_STREAM))
     connection.settimeout(timeout)
     try:
         connection.connect((address, port))
@@ -50,6 +51,9 @@ def reaches(namespace: str, address: str, port: int) -> bool:
 
 def pings(namespace: str, address: str, timeout: float = TIMEOUT_S) -> bool:
     """ICMP echo from inside `namespace`."""
+    if ":" in address:
+        command = ["ping", "-6", "-c1", "-W1", address]
+        return not netns.call(namespace, lambda: subprocess.run(command, capture_output=True, check=False)).returncode
     raw = netns.call(namespace, lambda: socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP))
     with raw:
         raw.settimeout(timeout)
@@ -86,10 +90,13 @@ class StandIn:
         return self.plug.fixed_ips[0].ip_address
 
     def configure(self, address: str = "") -> None:
-        ip(self.ns, "address", "add", f"{address or self.address}/24", "dev", "eth0")
+        address = address or self.address
+        tail = ["/64", "dev", "eth0", "nodad"] if ":" in address else ["/24", "dev", "eth0"]
+        ip(self.ns, "address", "add", address + tail[0], *tail[1:])
 
     def listen(self, port: int) -> None:
         self._sockets.append(netns.call(self.ns, lambda: socket.create_server(("0.0.0.0", port))))
+        self._sockets.append(netns.call(self.ns, lambda: socket.create_server(("::", port), family=socket.AF_INET6)))
 
     def packets(self) -> socket.socket:
         """A raw packet socket on eth0."""

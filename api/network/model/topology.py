@@ -54,6 +54,7 @@ def _networks(session: Session, host: str, ids: Sequence[str]) -> list[dict[str,
     return [
         {
             "id": row.id,
+            "name": row.name,
             "segment": row.segmentation_id,
             "physical_network": row.physical_network,
             "mtu": row.mtu,

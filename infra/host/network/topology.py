@@ -1,0 +1,87 @@
+"""The network service's word for this host, polled and brought about; what came of it, reported back."""
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from keystoneauth1.session import Session
+
+from infra import logs
+from infra.host.network.filters import FilterPoll
+from infra.host.services.rest import Service
+from infra.openstack import NETWORK
+from infra.settings import Settings
+
+if TYPE_CHECKING:
+    from infra.hostnet.plane import DataPlane
+    from infra.hostnet.topology import Topology
+
+REPORT_S = 3.0
+RETRY_S = 2.0
+log = logs.get(__name__)
+
+
+class TopologyPoll:
+    """Call it every half second or so: an answer that has not changed costs the network service one look at a number.
+
+    A network service that does not know the question (a real Neutron) has agents of its own for networks and routers;
+    it is asked for filters only."""
+
+    def __init__(self, settings: Settings, session: Session, plane: "DataPlane") -> None:
+        self._api = Service(session, NETWORK, "/v2.0", settings.region)
+        self._host, self._plane = settings.host, plane
+        self._filters = FilterPoll(settings, self._api, plane)
+        self._etag = ""
+        self._embedded = True
+        self._reported = self._failed = float("-inf")
+
+    def __call__(self) -> bool:
+        """Whether anything was brought about."""
+        if time.monotonic() - self._failed < RETRY_S:
+            return False
+        changed = self._follow() if self._embedded else self._filters()
+        if self._embedded and (changed or time.monotonic() - self._reported >= REPORT_S):
+            self._report()
+        return changed
+
+    def _follow(self) -> bool:
+        from infra.hostnet.topology import Topology
+
+        known = {"If-None-Match": self._etag} if self._etag else {}
+        answer = self._api.ask("GET", "/kilonova/topology", 200, 304, 404, params={"host": self._host}, headers=known)
+        if answer.status_code == 404:
+            self._embedded = False
+            return self._filters()
+        if answer.status_code == 304:
+            return False
+        self._etag = ""  # until all of it is in force
+        if bring_about(self._plane, Topology.model_validate(answer.json())):
+            self._failed = time.monotonic()
+        else:
+            self._etag = answer.headers.get("ETag", "")
+        return True
+
+    def _report(self) -> None:
+        body = self._plane.report().model_dump()
+        self._api.ask("PUT", f"/kilonova/hosts/{self._host}", 204, json=body)
+        self._reported = time.monotonic()
+
+
+def bring_about(plane: "DataPlane", wanted: "Topology") -> list[str]:
+    """Rules first, then networks, then what is gone; what could not be had, in words. One failure stops no other."""
+    from infra.hostnet.netns import HostNetworkError
+
+    failed: list[str] = []
+
+    def attempt(what: str, work: Callable[[], object]) -> None:
+        try:
+            work()
+        except HostNetworkError as error:
+            log.warning("the network service's word cannot be had here", what=what, reason=str(error))
+            failed.append(f"{what}: {error}")
+
+    attempt("rules", lambda: plane.apply_groups(wanted.ports, wanted.sets))
+    for network in wanted.networks:
+        attempt(f"network {network.id}", lambda network=network: plane.ensure_network(network))  # type: ignore[misc]
+    attempt("removal", lambda: plane.keep_only({n.id for n in wanted.networks}, {r.id for r in wanted.routers}))
+    return failed

@@ -1,0 +1,86 @@
+"""What a host's firewall must know of a plugged port, from its port file and from the network service."""
+
+import ipaddress
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+
+from infra.hostnet.models import PortFilter, PortPlug, is_v4
+from infra.hostnet.rules import collapse
+from infra.hostnet.spaces import eui64
+from infra.hostnet.tables import Set
+
+
+@dataclass(frozen=True)
+class GuestBridge:
+    """A bridge with plugged ports and its conntrack zone (0: the host's own)."""
+
+    name: str
+    zone: int = 0
+
+
+@dataclass
+class Guest:
+    """A plugged port and what the network service says about it; None (not said yet) denies all but DHCP."""
+
+    plug: PortPlug
+    known: PortFilter | None
+
+    @property
+    def secured(self) -> bool:
+        return self.up and (self.known or self.plug).port_security_enabled
+
+    @property
+    def up(self) -> bool:
+        return self.known is None or self.known.admin_state_up
+
+    @property
+    def stateful(self) -> bool:
+        return self.known is None or self.known.stateful
+
+    @cached_property
+    def sources(self) -> dict[str, list[str]]:
+        """MAC address → prefixes that the guest may send from with it; IPv6 includes the MAC's link-local address."""
+        source = self.known or self.plug
+        found = {source.mac_address: [f.ip_address for f in source.fixed_ips]}
+        for pair in source.allowed_address_pairs:
+            found.setdefault(pair.mac_address or source.mac_address, []).append(pair.ip_address)
+        return {mac: [*prefixes, eui64("fe80::/64", mac)] for mac, prefixes in found.items()}
+
+
+def taps(guests: Iterable[Guest]) -> Set:
+    return Set("ifname", frozenset(f'"{g.plug.tap}"' for g in guests))
+
+
+def macs(guests: Iterable[Guest]) -> Set:
+    return Set("ifname . ether_addr", frozenset(f'"{g.plug.tap}" . {mac}' for g in guests for mac in g.sources))
+
+
+def source_sets(guests: list[Guest]) -> dict[str, Set]:
+    """`sources` and `ranges` of IPv4, `sources6` and `ranges6`; `targets6`: what a guest may say it is the neighbour
+    of; `wide6`: taps of guests with IPv6 ranges, whose claims cannot be listed."""
+    exact: dict[int, set[str]] = {4: set(), 6: set()}
+    ranges: dict[int, set[str]] = {4: set(), 6: set()}
+    targets, wide = set(), set()
+    for guest in guests:
+        tap = f'"{guest.plug.tap}"'
+        for mac, prefixes in guest.sources.items():
+            for version, prefix in ((v, p) for v in (4, 6) for p in collapse(tuple(prefixes), v)):
+                (ranges if "/" in prefix else exact)[version].add(f"{tap} . {mac} . {prefix}")
+                if not is_v4(prefix) and "/" not in prefix:
+                    targets.add(f"{tap} . {_hexadecimal(prefix)}")
+                elif not is_v4(prefix):
+                    wide.add(tap)
+    kind = "ifname . ether_addr . {}_addr"
+    return {
+        "sources": Set(kind.format("ipv4"), frozenset(exact[4])),
+        "ranges": Set(kind.format("ipv4"), frozenset(ranges[4]), interval=True),
+        "sources6": Set(kind.format("ipv6"), frozenset(exact[6])),
+        "ranges6": Set(kind.format("ipv6"), frozenset(ranges[6]), interval=True),
+        "targets6": Set("typeof iifname . @th,64,128", frozenset(targets)),
+        "wide6": Set("ifname", frozenset(wide)),
+    }
+
+
+def _hexadecimal(address: str) -> str:
+    return f"{int(ipaddress.IPv6Address(address)):#034x}"
