@@ -7,6 +7,7 @@ from urllib.parse import urlencode
 
 from api.compute.call import ComputeCall
 from api.compute.errors import bad_request
+from api.compute.validation import whole
 
 MAX_LIMIT = 1000
 
@@ -23,9 +24,7 @@ class Page:
         asked = query.get("limit")
         if asked is None:
             return cls(MAX_LIMIT, query.get("marker"))
-        if not asked.isascii() or not asked.isdigit() or len(asked) > 9:
-            raise bad_request(f"limit must be an integer greater than or equal to 0: {asked[:20]}")
-        return cls(min(int(asked), MAX_LIMIT), query.get("marker"))
+        return cls(min(whole(asked, "limit"), MAX_LIMIT), query.get("marker"))
 
     def links(self, call: ComputeCall, path: str, ids: Sequence[str]) -> list[dict[str, str]]:
         """A `next` link when the page is full, else []."""

@@ -5,18 +5,17 @@ import binascii
 import ipaddress
 import re
 import unicodedata
-import uuid
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
 
+from api.common import parsers
 from api.compute.call import ComputeCall
 from api.compute.errors import bad_request
 
 Model = TypeVar("Model", bound="Strict")
-KEY = re.compile(r"^[a-zA-Z0-9\-_:. ]{1,255}$")
-TRUE, FALSE = ("1", "t", "true", "on", "y", "yes"), ("0", "f", "false", "off", "n", "no")
+KEY = re.compile(r"[a-zA-Z0-9\-_:. ]{1,255}")
 
 
 class Strict(BaseModel):
@@ -87,15 +86,8 @@ def _name(text: str) -> str:
     return _printable(text)
 
 
-def is_uuid(text: object) -> bool:
-    try:
-        return bool(uuid.UUID(str(text)))
-    except ValueError:
-        return False
-
-
 def _uuid(text: str) -> str:
-    if not is_uuid(text):
+    if not parsers.is_uuid(text):
         raise ValueError("It is not a 'uuid'")
     return text
 
@@ -120,8 +112,8 @@ def _base64(text: str) -> str:
 
 def _metadata(value: dict[str, str]) -> dict[str, str]:
     for key in value:
-        if not KEY.match(key):
-            raise ValueError(f"'{key[:64]}' does not match any of the regexes: '{KEY.pattern}'")
+        if not KEY.fullmatch(key):
+            raise ValueError(f"'{key[:64]}' does not match any of the regexes: '^{KEY.pattern}$'")
     return value
 
 
@@ -155,16 +147,23 @@ Natural = Annotated[int, BeforeValidator(_not_bool), Field(ge=0, le=0x7FFFFFFF)]
 
 def boolean(text: str, name: str) -> bool:
     """A query's boolean; 400 for anything that is neither."""
-    value = text.strip().lower()
-    if value in TRUE or value in FALSE:
-        return value in TRUE
-    raise bad_request(f"Invalid value '{text[:32]}' for '{name}': it must be a boolean")
+    try:
+        return parsers.boolean(text)
+    except parsers.Malformed:
+        raise bad_request(f"Invalid value '{text[:32]}' for '{name}': it must be a boolean") from None
+
+
+def whole(text: str, name: str) -> int:
+    """A query's number, 0 or more; 400 for anything else."""
+    try:
+        return parsers.whole(text)
+    except parsers.Malformed:
+        raise bad_request(f"{name} must be an integer greater than or equal to 0: {text[:20]}") from None
 
 
 def timestamp(text: str, name: str) -> datetime:
-    """A query's time as UTC without a zone; 400 for anything else. A '+' that became a space is forgiven."""
+    """A query's time as UTC without a zone; 400 for anything else."""
     try:
-        value = datetime.fromisoformat(text.replace(" ", "+") if "T" in text else text)
-    except ValueError as error:
-        raise bad_request(f"Invalid filter field: {name}.") from error
-    return value.astimezone(UTC).replace(tzinfo=None) if value.tzinfo else value
+        return parsers.moment(text)
+    except parsers.Malformed:
+        raise bad_request(f"Invalid filter field: {name}.") from None

@@ -8,12 +8,12 @@ from fastapi.responses import JSONResponse, Response
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api.common import parsers
 from api.common.errors import ServiceError
 from api.compute.errors import render
 
 MINIMUM, MAXIMUM = 1, 96
 STANDARD, LEGACY = "OpenStack-API-Version", "X-OpenStack-Nova-API-Version"
-NUMBER = re.compile(r"^([1-9]\d*)\.(0|[1-9]\d*)$")
 PROJECT = re.compile(r"^/v2\.1/([0-9a-f]{32}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})(?=/|$)")
 
 router = APIRouter()
@@ -31,12 +31,12 @@ def negotiate(headers: Headers) -> int:
         return MINIMUM
     if wanted.lower() == "latest":
         return MAXIMUM
-    found = NUMBER.match(wanted)
-    if not found:
+    try:
+        major, minor = parsers.version(wanted)
+    except parsers.Malformed:
         raise ServiceError(
             400, f"API Version String {wanted[:20]} is of invalid format. Must be of format MajorNum.MinorNum."
-        )
-    major, minor = int(found[1]), int(found[2])
+        ) from None
     if major != 2 or not MINIMUM <= minor <= MAXIMUM:
         raise ServiceError(
             406,

@@ -3,12 +3,12 @@
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from api.common.parsers import is_uuid
 from api.compute.boot.images import Needs, image
 from api.compute.call import ComputeCall
 from api.compute.errors import bad_request, not_implemented
 from api.compute.neighbours import neighbours
 from api.compute.schemas.servers import Disk, ServerCreate
-from api.compute.validation import is_uuid
 from infra.openstack import VOLUME
 
 INVALID = "Block Device Mapping is Invalid: "

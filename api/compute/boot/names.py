@@ -31,7 +31,7 @@ def first_id(call: ComputeCall, body: dict[str, Any]) -> uuid.UUID:
             raise bad_request("The Idempotency-Key is longer than 255 characters.")
         return uuid.uuid5(uuid.NAMESPACE_URL, project + key)
     given = getattr(call.request.state, "client_request_id", "")
-    if REQUEST_ID.match(given):
+    if REQUEST_ID.fullmatch(given):
         # One such id may cover several different creations, as an orchestrator's does: the body tells them apart.
         digest = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
         return uuid.uuid5(uuid.NAMESPACE_URL, project + given + digest)

@@ -4,11 +4,11 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
+from api.common.parsers import is_uuid
 from api.compute.call import ComputeCall
 from api.compute.errors import bad_request, conflict, forbidden
 from api.compute.neighbours import neighbours
 from api.compute.schemas.servers import GroupWish, NetworkWish
-from api.compute.validation import is_uuid
 from infra.openstack import NETWORK
 
 

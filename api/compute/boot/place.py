@@ -6,11 +6,11 @@ from typing import Any
 
 from sqlmodel import Session
 
+from api.common.parsers import is_uuid
 from api.compute.call import ComputeCall
 from api.compute.errors import bad_request
 from api.compute.records import hosts
 from api.compute.schemas.servers import ServerCreate
-from api.compute.validation import is_uuid
 
 ON_FAILURE = "kilonova:on_failure"
 

@@ -4,6 +4,7 @@ import ipaddress
 from collections.abc import Callable
 from typing import Any
 
+from api.common import parsers
 from api.compute.call import ComputeCall
 from api.compute.errors import bad_request, forbidden
 from api.compute.records.instances import table
@@ -127,7 +128,7 @@ def _existing(call: ComputeCall, query: dict[str, str], search: Search) -> bool:
         if since is not None and timestamp(before, "changes-before") < timestamp(since, "changes-since"):
             raise bad_request("The value of changes-since must be less than or equal to changes-before.")
     asked = query.get("deleted")
-    if asked is not None and asked.strip().lower() in ("1", "t", "true", "on", "y", "yes"):
+    if asked is not None and asked.strip().lower() in parsers.TRUE:
         search.clauses.append(table.c.deleted_at.is_not(None))
     elif asked is not None or (since is None and before is None):
         search.clauses.append(table.c.deleted_at.is_(None))
@@ -138,9 +139,10 @@ def _apply(search: Search, name: str, text: str) -> None:
     if name in EXACT:
         search.clauses.append(table.c[EXACT[name]] == text)
     elif name in NUMBERS:
-        if not text.isascii() or not text.isdigit() or len(text) > 9:
-            raise bad_request(f"Invalid filter field: {name}.")
-        search.clauses.append(table.c[NUMBERS[name]] == int(text))
+        try:
+            search.clauses.append(table.c[NUMBERS[name]] == parsers.whole(text))
+        except parsers.Malformed:
+            raise bad_request(f"Invalid filter field: {name}.") from None
     elif name in PATTERNS:
         search.matching(PATTERNS[name], text)
     elif name in TIMES:

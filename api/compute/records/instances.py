@@ -5,9 +5,9 @@ from typing import Any
 from sqlalchemy import RowMapping, Update, select, update
 from sqlmodel import Session
 
+from api.common.parsers import is_uuid
 from api.compute.call import ComputeCall
 from api.compute.errors import conflict, is_locked, no_such_server
-from api.compute.validation import is_uuid
 from infra.tables.compute import Instance, InstanceAction, now
 
 table = Instance.__table__  # type: ignore[attr-defined]

@@ -2,12 +2,13 @@
 every few seconds."""
 
 import uuid
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import func, insert, select, update
 from sqlmodel import Session
 
+from api.common import parsers
 from api.compute.errors import bad_request
 from api.compute.records.hosts import COMPUTE, nodes, services
 from api.compute.schemas.services import GuestEvent, HostReport
@@ -53,10 +54,9 @@ def _moment(text: str | None) -> datetime | None:
     if text is None:
         return None
     try:
-        moment = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise bad_request("Invalid input for field/attribute host/started_at. It is not a 'date-time'") from error
-    return moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment
+        return parsers.moment(text)
+    except parsers.Malformed:
+        raise bad_request("Invalid input for field/attribute host/started_at. It is not a 'date-time'") from None
 
 
 def claims(session: Session, host: str) -> list[dict[str, Any]]:

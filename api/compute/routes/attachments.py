@@ -11,7 +11,7 @@ from api.compute.errors import not_found
 from api.compute.neighbours import neighbours
 from api.compute.paging import Page
 from api.compute.records import instances
-from api.compute.validation import check_query
+from api.compute.validation import check_query, whole
 from infra.openstack import NETWORK
 
 router = APIRouter()
@@ -58,8 +58,8 @@ def list_volume_attachments(call: Call, server_id: str) -> Response:
     """The server's volumes."""
     check_query(call, "limit", "offset")
     row = instances.read(call, server_id, "os-volumes-attachments:index")
-    offset = call.query.get("offset", "0")
-    volumes = (row["volumes"] or [])[int(offset) if offset.isdigit() else 0 :][: Page.of(call).limit]
+    offset = whole(call.query.get("offset", "0"), "offset")
+    volumes = (row["volumes"] or [])[offset:][: Page.of(call).limit]
     return JSONResponse({"volumeAttachments": [_attachment(call, server_id, volume) for volume in volumes]})
 
 

@@ -7,12 +7,13 @@ from fastapi import APIRouter, Response
 from fastapi.responses import JSONResponse
 from sqlalchemy import ColumnElement
 
+from api.common import parsers
 from api.compute.call import Body, Call, ComputeCall, versions
 from api.compute.errors import bad_request
 from api.compute.paging import Page
 from api.compute.records import flavors
 from api.compute.schemas.flavors import FlavorCreate, FlavorUpdate
-from api.compute.validation import FALSE, TRUE, check_query, parse
+from api.compute.validation import check_query, parse
 from api.compute.views.flavors import FlavorView
 from infra.tables.compute import Flavor
 
@@ -53,17 +54,19 @@ def _clauses(call: ComputeCall, query: dict[str, str]) -> list[ColumnElement[boo
     clauses = [flavors.visible(call)]
     if call.context.is_admin:
         wanted = query.get("is_public", "true").strip().lower()
-        if wanted in TRUE or wanted in FALSE:
-            clauses.append(columns.is_public.is_(wanted in TRUE))
-        elif wanted != "none":
-            raise bad_request(f"Invalid is_public filter [{wanted[:32]}]")
+        if wanted != "none":
+            try:
+                clauses.append(columns.is_public.is_(parsers.boolean(wanted)))
+            except parsers.Malformed:
+                raise bad_request(f"Invalid is_public filter [{wanted[:32]}]") from None
     else:
         clauses.append(columns.disabled.is_(False))
     for name, column in (("minRam", columns.ram), ("minDisk", columns.disk)):
         if name in query:
-            if not query[name].isascii() or not query[name].isdigit() or len(query[name]) > 9:
-                raise bad_request(f"Invalid {name} filter [{query[name][:32]}]")
-            clauses.append(column >= int(query[name]))
+            try:
+                clauses.append(column >= parsers.whole(query[name]))
+            except parsers.Malformed:
+                raise bad_request(f"Invalid {name} filter [{query[name][:32]}]") from None
     return clauses
 
 

@@ -7,11 +7,12 @@ from fastapi import APIRouter, Response
 from fastapi.responses import JSONResponse
 from sqlmodel import Session
 
+from api.common.parsers import is_uuid
 from api.compute.call import Call, ComputeCall, versions
 from api.compute.errors import bad_request, not_found
 from api.compute.paging import MAX_LIMIT, Page
 from api.compute.records import hosts
-from api.compute.validation import boolean, check_query, is_uuid
+from api.compute.validation import boolean, check_query
 from api.compute.views.hosts import capacity, hypervisor_detail, hypervisor_view
 from infra.tables.compute import ComputeNode
 

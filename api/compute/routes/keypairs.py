@@ -45,7 +45,7 @@ def create_keypair(call: Call, body: Body) -> Response:
     wish = parse(call, KeypairCreate, body, "keypair")
     owner = wish.user_id or call.context.user_id
     call.enforce("os_compute_api:os-keypairs:create", user_id=owner)
-    if not (NEW_NAME if call.since(92) else OLD_NAME).match(wish.name):
+    if not (NEW_NAME if call.since(92) else OLD_NAME).fullmatch(wish.name):
         raise bad_request("Keypair data is invalid: Keypair name contains unsafe characters")
     if wish.public_key is None and call.since(92):
         raise bad_request("Invalid input for field/attribute keypair. 'public_key' is a required property")

@@ -1,5 +1,6 @@
 """Limits of projects (Compute API reference, "Quota sets" and "Limits")."""
 
+import re
 from typing import Any
 
 from fastapi import APIRouter, Response
@@ -41,7 +42,7 @@ USED = {
 def _require_project(call: ComputeCall, project_id: str) -> None:
     """400 for a project that identity does not know."""
     if project_id != call.context.project_id:
-        if not project_id.replace("-", "").isalnum() or len(project_id) > 64:
+        if not re.fullmatch(r"[A-Za-z0-9-]{1,64}", project_id):
             raise bad_request(f"Project ID {project_id[:64]} is not a valid project.")
         if neighbours(call).get(call, "identity", f"/projects/{project_id}", good=bool) is None:
             raise bad_request(f"Project ID {project_id} is not a valid project.")

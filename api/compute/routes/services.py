@@ -7,11 +7,13 @@ from fastapi.responses import JSONResponse
 from sqlalchemy import delete, func, select
 from sqlmodel import Session
 
+from api.common import parsers
+from api.common.parsers import is_uuid
 from api.compute.call import Body, Call, ComputeCall
 from api.compute.errors import bad_request, conflict, not_found
 from api.compute.records import hosts
 from api.compute.schemas.services import ServiceAction, ServiceUpdate
-from api.compute.validation import check, check_query, is_uuid
+from api.compute.validation import check, check_query
 from api.compute.views.hosts import service_view
 from infra.tables.compute import Allocation, ComputeNode, Instance, Service, now
 
@@ -106,9 +108,10 @@ def _find(session: Session, call: ComputeCall, service_id: str) -> Service:
             raise bad_request(f"Invalid uuid {service_id[:64]}")
         query = select(Service).where(columns.id == service_id)
     else:
-        if not service_id.isascii() or not service_id.isdigit() or len(service_id) > 9:
-            raise bad_request(f"Invalid input received: id must be an integer: {service_id[:64]}")
-        query = select(Service).where(columns.number == int(service_id))
+        try:
+            query = select(Service).where(columns.number == parsers.whole(service_id))
+        except parsers.Malformed:
+            raise bad_request(f"Invalid input received: id must be an integer: {service_id[:64]}") from None
     found = session.scalars(query.limit(2)).all()
     if not found:
         raise not_found(f"Service {service_id} could not be found.")

@@ -1,12 +1,13 @@
 """What projects used in a period (Compute API reference, "Usage reports"), from the servers' records."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from fastapi import APIRouter, Response
 from fastapi.responses import JSONResponse
 from sqlalchemy import RowMapping, or_, select
 
+from api.common import parsers
 from api.compute.call import Call, ComputeCall
 from api.compute.errors import bad_request
 from api.compute.paging import MAX_LIMIT, Page
@@ -33,10 +34,9 @@ class Period:
         if not text:
             return now()
         try:
-            moment = datetime.fromisoformat(text.replace(" ", "+") if "T" in text else text)
-        except ValueError as error:
-            raise bad_request("Datetime is in invalid format") from error
-        return moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment
+            return parsers.moment(text)
+        except parsers.Malformed:
+            raise bad_request("Datetime is in invalid format") from None
 
     def hours(self, row: RowMapping) -> float:
         end: datetime = min(self.stop, row["deleted_at"] or self.stop)
