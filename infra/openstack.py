@@ -44,8 +44,16 @@ class UserClient:
 
     def get(self, service_type: str, path: str, **kwargs: Any) -> Any:
         """GET `path` below the service's endpoint; the response, whatever its status."""
-        return self._session.get(
+        return self._request("GET", service_type, path, **kwargs)
+
+    def post(self, service_type: str, path: str, **kwargs: Any) -> Any:
+        """POST to `path`; the response, whatever its status."""
+        return self._request("POST", service_type, path, **kwargs)
+
+    def _request(self, method: str, service_type: str, path: str, **kwargs: Any) -> Any:
+        return self._session.request(
             path,
+            method,
             auth=self._auth,
             endpoint_filter=found_as(service_type, self._region),
             raise_exc=False,

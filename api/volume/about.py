@@ -1,32 +1,23 @@
-"""Routes that describe the service: versions, types, zones, extensions, services, pools, messages."""
+"""Routes that describe the service: versions, zones, extensions, filters, messages."""
 
-import os
 import uuid
 from typing import Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import JSONResponse
 from sqlmodel import col, select
 
 from api.common.errors import ServiceError
+from api.volume import filters
+from api.volume.listing import number
 from api.volume.microversion import MAXIMUM, MINIMUM, text
-from api.volume.service import TYPE_ID, TYPE_NAME, Service, VolumeCaller, VolumeService
-from api.volume.views import moment
-from infra.nbd import QmpUnreachable
+from api.volume.service import Service, VolumeCaller, VolumeService, since
+from api.volume.views import links, moment
 from infra.settings import Settings
-from infra.tables.volume import Volume, now
+from infra.tables.volume import Volume
 
 root = APIRouter()
 router = APIRouter()
-TYPE = {
-    "id": TYPE_ID,
-    "name": TYPE_NAME,
-    "description": "Sparse raw files, reached over NBD",
-    "is_public": True,
-    "os-volume-type-access:is_public": True,
-    "extra_specs": {},
-    "qos_specs_id": None,
-}
 
 
 def versions(settings: Settings) -> dict[str, Any]:
@@ -58,24 +49,6 @@ def version(service: Service) -> dict[str, Any]:
     return versions(service.settings)
 
 
-@router.get("/types")
-def types(caller: VolumeCaller) -> dict[str, Any]:
-    return {"volume_types": [TYPE]}
-
-
-@router.get("/types/{type_id}")
-def show_type(type_id: str, caller: VolumeCaller) -> dict[str, Any]:
-    if type_id not in (TYPE_ID, "default"):
-        raise ServiceError(404, f"Volume type {type_id[:64]} could not be found.")
-    return {"volume_type": TYPE}
-
-
-@router.get("/types/{type_id}/extra_specs")
-def extra_specs(type_id: str, caller: VolumeCaller) -> dict[str, Any]:
-    show_type(type_id, caller)
-    return {"extra_specs": {}}
-
-
 @router.get("/os-availability-zone")
 def zones(caller: VolumeCaller, service: Service) -> dict[str, Any]:
     zone = {"zoneName": service.settings.availability_zone, "zoneState": {"available": True}}
@@ -98,58 +71,23 @@ def extensions(caller: VolumeCaller) -> dict[str, Any]:
     return {"extensions": found}
 
 
-def daemon_answers(service: VolumeService) -> bool:
-    try:
-        service.daemon.exports()
-    except QmpUnreachable:
-        return False
-    return True
+@router.get("/resource_filters", dependencies=[Depends(since(3, 33))])
+def resource_filters(request: Request, caller: VolumeCaller) -> dict[str, Any]:
+    """What may be asked of each list (since 3.33); `x~` since 3.34."""
+    wanted = request.query_params.get("resource")
+    found = [
+        {"resource": resource, "filters": list(names)}
+        for resource, names in filters.RESOURCES.items()
+        if wanted in (None, resource)
+    ]
+    return {"resource_filters": found}
 
 
-@router.get("/os-services")
-def services(request: Request, caller: VolumeCaller, service: Service) -> dict[str, Any]:
-    """One service; `up` while its storage daemon answers."""
-    service.policy.enforce(caller, "volume_extension:services:index")
-    found = {
-        "binary": "cinder-volume",
-        "host": f"{service.settings.host}@nbd",
-        "zone": service.settings.availability_zone,
-        "status": "enabled",
-        "state": "up" if daemon_answers(service) else "down",
-        "updated_at": moment(now()),
-        "disabled_reason": None,
-        "replication_status": "disabled",
-        "active_backend_id": None,
-        "frozen": False,
-    }
-    wanted = request.query_params
-    matches = all(found[key] == wanted[key] for key in ("binary", "host") if key in wanted)
-    return {"services": [found] if matches else []}
-
-
-@router.get("/scheduler-stats/get_pools")
-def pools(caller: VolumeCaller, service: Service) -> dict[str, Any]:
-    """Free room, in GiB, of the file system that holds the volumes."""
-    service.policy.enforce(caller, "scheduler_extension:scheduler_stats:get_pools")
-    disk = os.statvfs(service.files.root)
-    with service.db.read() as session:
-        allocated = sum(session.exec(select(Volume.size)).all())
-    capabilities = {
-        "total_capacity_gb": round(disk.f_blocks * disk.f_frsize / 2**30, 2),
-        "free_capacity_gb": round(disk.f_bavail * disk.f_frsize / 2**30, 2),
-        "allocated_capacity_gb": allocated,
-        "volume_backend_name": TYPE_NAME,
-        "storage_protocol": TYPE_NAME,
-        "vendor_name": "Kilonova",
-        "thin_provisioning_support": True,
-    }
-    return {"pools": [{"name": f"{service.settings.host}@nbd#nbd", "capabilities": capabilities}]}
-
-
-def message(row: Volume) -> dict[str, Any]:
-    """Why a volume is in error. Source: Block Storage API v3, "User messages" (since 3.3)."""
+def message(service: VolumeService, row: Volume) -> dict[str, Any]:
+    """What went wrong with a volume last. Source: Block Storage API v3, "User messages" (since 3.3)."""
+    message_id = str(uuid.uuid5(uuid.UUID(row.id), "fault"))
     return {
-        "id": str(uuid.uuid5(uuid.UUID(row.id), "fault")),
+        "id": message_id,
         "event_id": "VOLUME_VOLUME_001_001",
         "message_level": "ERROR",
         "request_id": None,
@@ -158,26 +96,42 @@ def message(row: Volume) -> dict[str, Any]:
         "user_message": row.fault,
         "created_at": moment(row.updated_at),
         "guaranteed_until": None,
-        "links": [],
+        "links": links(service.settings, "messages", message_id),
     }
 
 
 def messages_of(service: VolumeService, project_id: str) -> list[dict[str, Any]]:
     query = select(Volume).where(Volume.project_id == project_id, col(Volume.fault).is_not(None))
     with service.db.read() as session:
-        return [message(row) for row in session.exec(query.order_by(col(Volume.id))).all()]
+        return [message(service, row) for row in session.exec(query.order_by(col(Volume.id))).all()]
 
 
-@router.get("/messages")
+@router.get("/messages", dependencies=[Depends(since(3, 3))])
 def messages(request: Request, caller: VolumeCaller, service: Service) -> dict[str, Any]:
-    wanted = request.query_params.get("resource_uuid")
+    asked = {name: request.query_params[name] for name in filters.RESOURCES["message"] if name in request.query_params}
     found = messages_of(service, caller.project_id)
-    return {"messages": [m for m in found if wanted in (None, m["resource_uuid"])]}
+    found = [m for m in found if all(m[name] == value for name, value in asked.items())]
+    offset = number(request.query_params.get("offset"), "offset", 0)
+    limit = number(request.query_params.get("limit"), "limit", 1000)
+    return {"messages": found[offset : offset + min(limit, 1000)]}
 
 
-@router.get("/messages/{message_id}")
+@router.get("/messages/{message_id}", dependencies=[Depends(since(3, 3))])
 def show_message(message_id: str, caller: VolumeCaller, service: Service) -> dict[str, Any]:
     for found in messages_of(service, caller.project_id):
         if found["id"] == message_id:
             return {"message": found}
+    raise ServiceError(404, f"Message {message_id[:64]} could not be found.")
+
+
+@router.delete("/messages/{message_id}", status_code=204, dependencies=[Depends(since(3, 3))])
+def delete_message(message_id: str, caller: VolumeCaller, service: Service) -> Response:
+    """The volume keeps its status; only the words about it go."""
+    service.policy.enforce(caller, "message:delete")
+    with service.db.write() as session:
+        query = select(Volume).where(Volume.project_id == caller.project_id, col(Volume.fault).is_not(None))
+        for row in session.exec(query).all():
+            if message(service, row)["id"] == message_id:
+                row.fault = None
+                return Response(status_code=204)
     raise ServiceError(404, f"Message {message_id[:64]} could not be found.")

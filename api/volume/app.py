@@ -7,9 +7,15 @@ from api.common.application import create_app
 from api.volume import (
     about,
     attachments,
+    default_types,
+    empty,
+    extra_specs,
+    hosts,
     metadata,
     quotas,
     snapshots,
+    transfers,
+    type_routes,
     unsupported,
     volume_actions,
     volumes,
@@ -19,12 +25,30 @@ from api.volume.microversion import Microversions
 from api.volume.service import VolumeService, lifespan
 from infra.settings import Settings
 
+MODULES = (
+    volumes,
+    volume_actions,
+    metadata,
+    snapshots,
+    attachments,
+    transfers,
+    quotas,
+    type_routes,
+    extra_specs,
+    default_types,
+    hosts,
+    about,
+    empty,
+    unsupported,
+)
+"""Where the routes are, in the order in which they are asked."""
+
 
 def create(settings: Settings) -> FastAPI:
     """The application; its store is migrated, and unfinished work resumed, when it starts."""
     app = create_app("volume", settings, render, lifespan, {"volume": VolumeService(settings)})
     app.user_middleware.append(Middleware(Microversions))  # inside RequestIds, which logs the rewritten path
     app.include_router(about.root)
-    for module in (volumes, volume_actions, metadata, snapshots, attachments, quotas, about, unsupported):
+    for module in MODULES:
         app.include_router(module.router, prefix="/v3")
     return app

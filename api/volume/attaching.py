@@ -10,7 +10,7 @@ from sqlmodel import Session
 
 from api.common.context import Context
 from api.common.errors import ServiceError
-from api.volume.errors import attachment_not_found, exists, invalid_volume
+from api.volume.errors import attachment_not_found, exists, invalid_input, invalid_volume
 from api.volume.records import attachments_of, refresh_status
 from api.volume.schemas import NewAttachment
 from api.volume.service import VolumeService
@@ -36,8 +36,8 @@ def reserve(service: VolumeService, caller: Context, wanted: NewAttachment) -> A
             volume_id=volume.id,
             project_id=volume.project_id,
             instance_id=wanted.instance_uuid,
-            mode=_mode(volume, wanted),
-            connector=wanted.connector or None,
+            mode=mode_of(volume, wanted.mode, wanted.connector),
+            connector=host_facts(wanted.connector) or None,
             status="attaching" if wanted.connector else "reserved",
             secret=secrets.token_hex(16),
         )
@@ -51,21 +51,44 @@ def reserve(service: VolumeService, caller: Context, wanted: NewAttachment) -> A
 
 def _check_free(session: Session, volume: Volume, instance_id: str | None) -> None:
     """The same server may attach a second time: its other host needs the volume while it moves there."""
-    if volume.status == "available":
+    if "error" in volume.status:
+        raise invalid_volume(
+            "Volume attachments can not be created if the volume is in an error state. "
+            f"The Volume {volume.id} currently has a status of: {volume.status} "
+        )
+    free = ("available", "in-use") if volume.multiattach else ("available",)
+    if volume.status in free:
         return
     mine = [a for a in attachments_of(session, volume.id) if instance_id and a.instance_id == instance_id]
     if volume.status not in ("reserved", "attaching", "in-use") or not mine:
-        raise invalid_volume(f"Volume {volume.id} status must be available, but the current status is {volume.status}")
+        raise invalid_volume(
+            f"Volume {volume.id} status must be {' or '.join(free)} to reserve, but the current status is "
+            f"{volume.status}."
+        )
 
 
-def _mode(volume: Volume, wanted: NewAttachment) -> str:
-    mode = wanted.mode or str((wanted.connector or {}).get("mode") or ("ro" if volume.readonly else "rw"))
-    if mode not in ("rw", "ro") or (mode == "rw" and volume.readonly):
-        raise ServiceError(400, f"Invalid attaching mode '{mode[:8]}' for volume {volume.id}.")
+def mode_of(volume: Volume, asked: str | None, connector: dict[str, Any] | None) -> str:
+    told = (connector or {}).get("mode")
+    mode = next((m for m in (asked, told) if m in ("rw", "ro")), "ro" if volume.readonly else "rw")
+    if mode == "rw" and volume.readonly:
+        raise ServiceError(400, f"Invalid attaching mode '{mode}' for volume {volume.id}.")
     return mode
 
 
-def _locked(
+def host_facts(connector: dict[str, Any] | None) -> dict[str, Any]:
+    """What is kept of a connector: short texts, numbers and flags; 400 when it names no host.
+
+    Whatever else a host knows about itself (keys, target lists) is not needed to reach a volume of this service."""
+    if connector and not (isinstance(connector.get("host"), str) and connector["host"]):
+        raise invalid_input("Connector doesn't have required information: host")
+    kept = {}
+    for name, value in list((connector or {}).items())[:64]:
+        if len(name) <= 64 and (isinstance(value, bool | int) or (isinstance(value, str) and len(value) <= 255)):
+            kept[name] = value
+    return kept
+
+
+def locked(
     session: Session, service: VolumeService, caller: Context, attachment_id: str, rule: str
 ) -> tuple[Attachment, Volume]:
     """The attachment as it is once nobody else can change its volume; 404 when it is gone by then."""
@@ -89,11 +112,17 @@ def connect(service: VolumeService, caller: Context, attachment_id: str, connect
 
     When another host takes over, the export gets a new name and the old host's connections end: a host that was given
     up cannot write any more, should it wake up."""
-    stale = ""
+    stale, connector = "", host_facts(connector)
     with service.db.write() as session:
-        row, volume = _locked(session, service, caller, attachment_id, "volume:attachment_update")
+        row, volume = locked(session, service, caller, attachment_id, "volume:attachment_update")
         if row.status == "detaching":
             raise attachment_not_found(attachment_id)
+        if "error" in volume.status:
+            raise ServiceError(
+                409,
+                "Resource conflict: Volume attachments can not be updated if the volume is in an error state. "
+                f"The Volume {volume.id} currently has a status of: {volume.status} ",
+            )
         if row.connector and row.connector.get("host") != connector.get("host"):
             stale = service.exports.wanted(row).id
             row.secret = secrets.token_hex(16)
@@ -119,7 +148,7 @@ def export(service: VolumeService, row: Attachment, stale: str = "") -> None:
 
 def complete(service: VolumeService, caller: Context, attachment_id: str) -> None:
     with service.db.write() as session:
-        row, volume = _locked(session, service, caller, attachment_id, "volume:attachment_update")
+        row, volume = locked(session, service, caller, attachment_id, "volume:attachment_update")
         if row.status in ("reserved", "detaching"):
             raise invalid_volume(f"Attachment {row.id} is {row.status}: no host has it.")
         if row.status == "attaching":
@@ -133,14 +162,22 @@ def detach(service: VolumeService, caller: Context, attachment_id: str) -> list[
 
     The volume is not free before its last user is cut off, whatever dies in between."""
     with service.db.write() as session:
-        row, volume = _locked(session, service, caller, attachment_id, "volume:attachment_delete")
+        row, volume = locked(session, service, caller, attachment_id, "volume:attachment_delete")
         row.status = "detaching"
         session.flush()
         refresh_status(session, volume)
+    end(service, "", attachment_id)
+    with service.db.read() as session:
+        return attachments_of(session, row.volume_id)
+
+
+def end(service: VolumeService, export_id: str, attachment_id: str = "") -> None:
+    """End an export, or an attachment that is `detaching`. 503 when the daemon hangs; the watch ends it then."""
     try:
-        service.exports.detach(attachment_id)
+        if attachment_id:
+            service.exports.detach(attachment_id)
+        else:
+            service.exports.end(export_id)
     except (QmpUnreachable, QmpError) as error:
         log.error("unexport failed", attachment_id=attachment_id, error=str(error))
         raise ServiceError(503, "The volume's export did not end yet; it will be ended later.") from error
-    with service.db.read() as session:
-        return attachments_of(session, row.volume_id)

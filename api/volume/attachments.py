@@ -7,19 +7,14 @@ from sqlmodel import col, select
 
 from api.common.context import Context
 from api.common.errors import ServiceError
-from api.volume import attaching, views
+from api.volume import attaching, filters, views
 from api.volume.listing import boolean, number
 from api.volume.schemas import AttachmentCreate, AttachmentUpdate
-from api.volume.service import Service, Version, VolumeCaller, VolumeService
+from api.volume.service import Service, Version, VolumeCaller, VolumeService, since
 from infra.tables.volume import Attachment
 
-
-def since_3_27(version: Version) -> None:
-    if version < (3, 27):
-        raise ServiceError(404, "The resource could not be found.")
-
-
-router = APIRouter(prefix="/attachments", dependencies=[Depends(since_3_27)])
+router = APIRouter(prefix="/attachments", dependencies=[Depends(since(3, 27))])
+COLUMNS = {"instance_id": "instance_id", "volume_id": "volume_id", "status": "status", "attach_status": "status"}
 
 
 def view(service: VolumeService, caller: Context, row: Attachment) -> dict[str, Any]:
@@ -29,8 +24,12 @@ def view(service: VolumeService, caller: Context, row: Attachment) -> dict[str, 
 
 
 @router.post("", status_code=200)
-def create(body: AttachmentCreate, caller: VolumeCaller, service: Service) -> dict[str, Any]:
-    return {"attachment": view(service, caller, attaching.reserve(service, caller, body.attachment))}
+def create(body: AttachmentCreate, caller: VolumeCaller, service: Service, version: Version) -> dict[str, Any]:
+    wanted = body.attachment
+    if wanted.mode and version < (3, 54):
+        words = "Additional properties are not allowed ('mode' was unexpected)"
+        raise ServiceError(400, f"Invalid input for field/attribute attachment. {words}")
+    return {"attachment": view(service, caller, attaching.reserve(service, caller, wanted))}
 
 
 @router.get("")
@@ -44,18 +43,25 @@ def detail(request: Request, caller: VolumeCaller, service: Service) -> dict[str
 
 
 def find(request: Request, caller: Context, service: VolumeService) -> list[Attachment]:
-    query = select(Attachment).order_by(col(Attachment.id))
-    given = request.query_params
+    given = dict(request.query_params)
+    query = select(Attachment).where(col(Attachment.legacy).is_(False)).order_by(col(Attachment.id))
     every = boolean(given.get("all_tenants") or "0", "all_tenants")
     if not (every and service.policy.allows(caller, "volume:get_all_projects")):
         query = query.where(Attachment.project_id == caller.project_id)
-    for name in ("volume_id", "status", "id", "instance_id", "project_id"):
-        if name in given:
-            query = query.where(getattr(Attachment, name) == given[name])
+    elif wanted := given.get("project_id"):
+        query = query.where(Attachment.project_id == wanted)
+    asked = filters.sort_out("attachment", given, request.state.version, caller.is_admin)
+    if asked is None:
+        return []
+    for name, value in asked.items():
+        column = COLUMNS.get(name, name)
+        if hasattr(Attachment, column):
+            query = query.where(getattr(Attachment, column) == value)
     if marker := given.get("marker"):
         query = query.where(col(Attachment.id) > marker)
+    limit, offset = number(given.get("limit"), "limit", 1000), number(given.get("offset"), "offset", 0)
     with service.db.read() as session:
-        return list(session.exec(query.limit(number(request, "limit", 1000))).all())
+        return list(session.exec(query.offset(offset).limit(min(limit, 1000))).all())
 
 
 @router.get("/{attachment_id}")
@@ -71,7 +77,7 @@ def update(attachment_id: str, body: AttachmentUpdate, caller: VolumeCaller, ser
     return {"attachment": view(service, caller, row)}
 
 
-@router.post("/{attachment_id}/action")
+@router.post("/{attachment_id}/action", status_code=204)
 def act(attachment_id: str, body: dict[str, Any], caller: VolumeCaller, service: Service, version: Version) -> Response:
     if list(body) != ["os-complete"] or version < (3, 44):
         raise ServiceError(400, f"There is no such action: {', '.join(list(body)[:1])[:64]}")

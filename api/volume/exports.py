@@ -24,6 +24,11 @@ def export_name(attachment: Attachment) -> str:
     return f"volume-{attachment.volume_id}-{attachment.secret}"
 
 
+def exported(attachment: Attachment) -> bool:
+    """Only what a host has, or is about to have, can be reached."""
+    return attachment.status in EXPORTED and bool((attachment.connector or {}).get("host"))
+
+
 class Exports:
     """A thread compares every `CHECK_S` seconds; attach and detach do their part at once."""
 
@@ -63,13 +68,29 @@ class Exports:
             try:
                 with self._daemon.lock, self._db.read() as session:
                     row = session.get(Attachment, attachment_id)
-                    if row is not None and row.status in EXPORTED:
+                    if row is not None and exported(row):
                         self._daemon.export(self.wanted(row))
                 return
             except (QmpUnreachable, QmpError):
                 if time.monotonic() > end:
                     raise
                 time.sleep(0.1)
+
+    def reopen(self, volume_id: str) -> list[str]:
+        """Export the volume's file anew, under the same names, so that clients which connect again see its present size
+        and bytes; the servers that have it. QmpUnreachable: the daemon hangs. One that is down exports the file as it
+        is when it comes back."""
+        with self._daemon.lock, self._db.read() as session:
+            found = session.exec(select(Attachment).where(Attachment.volume_id == volume_id)).all()
+            rows = [row for row in found if exported(row)]
+            try:
+                for row in rows:
+                    self._daemon.unexport(self.wanted(row).id)
+                for row in rows:
+                    self._daemon.export(self.wanted(row))
+            except QmpDown:
+                log.info("the storage daemon is not running; it will export the file as it is", volume_id=volume_id)
+        return [row.instance_id for row in rows if row.instance_id and row.status == "attached"]
 
     def detach(self, attachment_id: str) -> None:
         """End the export of an attachment that is `detaching`, then forget it. QmpUnreachable: the daemon hangs, and
@@ -103,7 +124,7 @@ class Exports:
         with self._daemon.lock:
             with self._db.read() as session:
                 rows = session.exec(select(Attachment).where(col(Attachment.status).in_(EXPORTED))).all()
-            wanted = {export.id: export for export in map(self.wanted, rows)}
+            wanted = {export.id: export for export in map(self.wanted, filter(exported, rows))}
             present = self._daemon.exports()
             for export_id in present - wanted.keys():
                 self._daemon.unexport(export_id)

@@ -3,32 +3,40 @@
 A file gets its final name only when it is complete; whatever ends in `.part` is unfinished and may be removed.
 """
 
-import json
 import os
-import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from oslo_utils.imageutils import format_inspector
+
+from api.volume.tools import Cancelled, lent, opened, run
+
+__all__ = ["GIB", "Cancelled", "Files", "Probed", "SparseWriter", "Unusable", "copy_limit", "probe"]
 GIB = 1 << 30
-PROBE_LIMITS = ("prlimit", "--as=1073741824", "--cpu=30")
-FORMATS = ("raw", "qcow2", "vdi", "vpc", "vhdx")
-"""Formats whose files cannot name other files, once a qcow2's backing and data files are refused."""
+QUICK_S = 60.0
+FORMATS = {"raw": "raw", "gpt": "raw", "iso": "raw", "qcow2": "qcow2", "vdi": "vdi", "vhd": "vpc", "vhdx": "vhdx"}
+"""What the inspector calls a format → what QEMU calls it. Files of these cannot name others once they passed its
+checks; VMDK descriptors can, so it is not among them."""
+
+
+MADE = {"raw": "raw", "qcow2": "qcow2", "vmdk": "vmdk", "vdi": "vdi", "vhd": "vpc", "vhdx": "vhdx"}
+"""What Glance calls the formats that a volume may be uploaded in → what QEMU calls them."""
 
 
 class Unusable(Exception):
     """The source cannot become this volume; the text is for its owner."""
 
 
-class Cancelled(Exception):
-    """The work was asked to stop: the volume is being deleted, or the service is."""
-
-
 @dataclass(frozen=True)
 class Probed:
     format: str
     virtual_bytes: int
+
+
+def copy_limit(size_gib: int) -> float:
+    """Seconds that a copy of so much may take: ten minutes, and a minute for each GiB."""
+    return 600.0 + 60.0 * size_gib
 
 
 class Files:
@@ -64,8 +72,9 @@ class Files:
         """An empty qcow2 under the unfinished name of `path`."""
         part = self.part(path)
         part.unlink(missing_ok=True)
-        run(["qemu-img", "create", "-q", "-f", "qcow2", str(part), str(size_gib * GIB)], never)
-        part.chmod(0o600)
+        with lent((part, os.O_CREAT | os.O_RDWR)) as (target,):
+            command = ["qemu-img", "create", "-q", "-f", "qcow2", opened(target), str(size_gib * GIB)]
+            run(command, never, QUICK_S, (target,))
         return part
 
     def finish(self, path: Path, size_gib: int | None = None) -> None:
@@ -86,12 +95,26 @@ class Files:
         if path.stat().st_size < size_gib * GIB:
             os.truncate(path, size_gib * GIB)
 
-    def to_raw(self, source: Path, source_format: str, target: Path, cancelled: Callable[[], bool]) -> None:
+    def to_raw(
+        self, source: Path, source_format: str, target: Path, cancelled: Callable[[], bool], limit_s: float
+    ) -> None:
         """Convert into the unfinished raw file of `target`, sparse where the source has zeros."""
-        part = self.part(target)
-        part.unlink(missing_ok=True)
-        run(["qemu-img", "convert", "-f", source_format, "-O", "raw", str(source), str(part)], cancelled)
-        part.chmod(0o600)
+        self.convert(source, source_format, self.part(target), "raw", cancelled, limit_s)
+
+    def convert(
+        self,
+        source: Path,
+        source_format: str,
+        target: Path,
+        target_format: str,
+        cancelled: Callable[[], bool],
+        limit_s: float,
+    ) -> None:
+        """Both formats are told to the tool, which guesses nothing."""
+        target.unlink(missing_ok=True)
+        with lent((source, os.O_RDONLY), (target, os.O_CREAT | os.O_RDWR)) as (read, write):
+            formats = ["-f", source_format, "-O", target_format]
+            run(["qemu-img", "convert", *formats, opened(read), opened(write)], cancelled, limit_s, (read, write))
 
     def _sync_directory(self) -> None:
         descriptor = os.open(self.root, os.O_RDONLY)
@@ -105,55 +128,24 @@ def never() -> bool:
     return False
 
 
-def run(argv: list[str], cancelled: Callable[[], bool]) -> str:
-    """Output of a command. Raises Cancelled, or OSError with the command's last words (ENOSPC where they say so)."""
-    with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        while True:
-            try:
-                out, err = process.communicate(timeout=0.2)
-                break
-            except subprocess.TimeoutExpired:
-                if cancelled():
-                    process.kill()
-    if cancelled():
-        raise Cancelled
-    if process.returncode:
-        words = err.strip().splitlines()[-1:] or [f"exit {process.returncode}"]
-        number = 28 if "No space left" in err else 5  # ENOSPC, EIO
-        raise OSError(number, f"{Path(argv[0]).name}: {words[0]}")
-    return out
-
-
-FOREIGN = "The image refers to another file (backing or data file), which is not allowed."
-
-
-def _refuse_foreign_qcow2(path: Path) -> None:
-    """Read a qcow2's header ourselves, since qemu-img would open the files that it names. Source: QEMU's "qcow2" format
-    specification: backing file offset at byte 8, incompatible features at byte 72 (bit 2: external data file)."""
-    with path.open("rb") as image:
-        header = image.read(80)
-    if len(header) < 80 or header[:4] != b"QFI\xfb":
-        return
-    version, backing = int.from_bytes(header[4:8], "big"), int.from_bytes(header[8:16], "big")
-    if backing or (version >= 3 and header[79] & 4):
-        raise Unusable(FOREIGN)
-
-
 def probe(path: Path) -> Probed:
-    """Format and size of an untrusted image, read from its bytes. Raises Unusable when it could name other files."""
-    _refuse_foreign_qcow2(path)
+    """Format and size of an untrusted image, read from its bytes alone; what it claims to be counts for nothing.
+
+    Raises Unusable for a format that is not taken, and for a file that names others (backing file, data file)."""
     try:
-        out = run([*PROBE_LIMITS, "qemu-img", "info", "--output=json", f"file:{path}"], never)
-    except OSError as error:
+        found = format_inspector.detect_file_format(str(path))
+        if found is None:
+            raise Unusable("The image's format could not be read.")
+        found.safety_check()
+        known = FORMATS.get(str(found))
+        size = path.stat().st_size if known == "raw" else int(found.virtual_size)
+    except format_inspector.SafetyCheckFailed as error:
+        raise Unusable("The image refers to another file (backing or data file), or is not safe to use.") from error
+    except (format_inspector.ImageFormatError, ValueError, ArithmeticError) as error:
         raise Unusable("The image's format could not be read.") from error
-    info: dict[str, Any] = json.loads(out)
-    known = info["format"]
-    if known not in FORMATS:
-        raise Unusable(f"The image's format ({known}) cannot be used for a volume.")
-    extra = info.get("format-specific", {}).get("data", {})
-    if info.get("backing-filename") or info.get("full-backing-filename") or extra.get("data-file"):
-        raise Unusable(FOREIGN)
-    return Probed(known, int(info["virtual-size"]))
+    if known is None:
+        raise Unusable(f"The image's format ({found}) cannot be used for a volume.")
+    return Probed(known, size)
 
 
 class SparseWriter:

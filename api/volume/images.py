@@ -3,9 +3,9 @@
 import hashlib
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import requests
 from keystoneauth1 import adapter
@@ -80,14 +80,68 @@ class Images:
             self._own = adapter.Adapter(service_session(self._settings), service_type=IMAGE, interface="internal")
         return self._own
 
-    def download(self, image_id: str, target: Path, cancelled: Callable[[], bool]) -> dict[str, Any]:
+    def create(self, caller: Context, image: dict[str, Any]) -> dict[str, Any]:
+        """The record of a new image, made with the caller's token; their own error when they may not."""
+        client = UserClient(self._transport, caller.token, caller.facts, self._settings)
+        try:
+            answer = client.post(IMAGE, "/v2/images", json=image)
+        except ks_errors.ClientException as error:
+            raise ServiceError(503, "The image service is not reachable; try again.") from error
+        if answer.status_code != 201:
+            words = f"The image service refused the image ({answer.status_code})."
+            raise ServiceError(answer.status_code if answer.status_code in (403, 413) else 400, words)
+        made: dict[str, Any] = answer.json()
+        return made
+
+    def status(self, image_id: str) -> str:
+        """The image's status, `deleted` when it is gone. Raises BrokenTransfer when the image service is away."""
+        try:
+            answer = self._service().get(f"/v2/images/{image_id}", raise_exc=False)
+        except ks_errors.ClientException as error:
+            raise BrokenTransfer from error
+        if answer.status_code == 404:
+            return "deleted"
+        if answer.status_code != 200:
+            raise BrokenTransfer
+        return str(answer.json()["status"])
+
+    def send(self, image_id: str, source: Path, cancelled: Callable[[], bool]) -> None:
+        """The bytes of `source` as the image's data. Raises Cancelled, or Unusable when the service refuses them."""
+        try:
+            with source.open("rb") as file:
+                answer = self._service().put(
+                    f"/v2/images/{image_id}/file",
+                    data=_chunks(file, cancelled),
+                    headers={"Content-Type": "application/octet-stream"},
+                    raise_exc=False,
+                    connect_retries=0,
+                )
+        except (ks_errors.ClientException, requests.RequestException) as error:
+            raise BrokenTransfer from error
+        if answer.status_code >= 500:
+            raise BrokenTransfer
+        if answer.status_code not in (200, 204):
+            raise Unusable(f"The image service refused the image's data ({answer.status_code}).")
+
+    def delete(self, image_id: str) -> None:
+        """Absent is success; a service that is away keeps a queued image, which its owner may delete."""
+        try:
+            self._service().delete(f"/v2/images/{image_id}", raise_exc=False)
+        except ks_errors.ClientException as error:
+            log.warning("image not deleted", image_id=image_id, error=type(error).__name__)
+
+    def download(
+        self, image_id: str, target: Path, cancelled: Callable[[], bool], late: float = float("inf")
+    ) -> dict[str, Any]:
         """Stream the image into `target` and compare its checksum; the image's record.
+
+        `late`: moment of the monotonic clock after which it is given up.
 
         A broken transfer is tried again, with back-off. Raises Unusable (hopeless) or Cancelled."""
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 image = self._record(image_id)
-                self._stream(image, target, cancelled)
+                self._stream(image, target, cancelled, late)
                 return image
             except (ks_errors.ClientException, requests.RequestException, BrokenTransfer) as error:
                 log.warning("image download failed", image_id=image_id, attempt=attempt, error=type(error).__name__)
@@ -107,7 +161,7 @@ class Images:
         image: dict[str, Any] = answer.json()
         return image
 
-    def _stream(self, image: dict[str, Any], target: Path, cancelled: Callable[[], bool]) -> None:
+    def _stream(self, image: dict[str, Any], target: Path, cancelled: Callable[[], bool], late: float) -> None:
         algorithm = image.get("os_hash_algo") if image.get("os_hash_value") else "md5"
         if algorithm not in HASHES:
             raise Unusable("The image's checksum is of an unknown kind.")
@@ -122,6 +176,8 @@ class Images:
                 for chunk in answer.iter_content(CHUNK):
                     if cancelled():
                         raise Cancelled
+                    if time.monotonic() > late:
+                        raise Unusable("The image's download took longer than its limit.")
                     digest.update(chunk)
                     length += len(chunk)
                     writer.write(chunk)
@@ -132,6 +188,13 @@ class Images:
             raise BrokenTransfer
         if digest.hexdigest() != expected:
             raise Unusable("The image's checksum does not match its data.")
+
+
+def _chunks(file: BinaryIO, cancelled: Callable[[], bool]) -> Iterator[bytes]:
+    while chunk := file.read(CHUNK):
+        if cancelled():
+            raise Cancelled
+        yield chunk
 
 
 class BrokenTransfer(Exception):

@@ -1,6 +1,7 @@
 """Background work on volumes and snapshots: a row's status says what is to be done, so a restart goes on with it."""
 
 import threading
+from collections import OrderedDict, deque
 from concurrent.futures import ThreadPoolExecutor
 from typing import Literal
 
@@ -14,14 +15,17 @@ from infra.tables.volume import Snapshot, Volume
 
 Kind = Literal["volume", "snapshot"]
 Key = tuple[Kind, str]
-COPIES_AT_ONCE = 2
+COPIES_AT_ONCE, OF_ONE_PROJECT = 3, 2
+QUICK = ("deleting", "extending")
 SWEEP_S = 15.0
 log = logs.get(__name__)
 
 
 class Jobs:
-    """At most one thread works on an object, until its status is at rest. Copies and downloads: two at once; what is
-    short (blank volumes, deletes) has threads of its own, so that it never waits behind them."""
+    """At most one thread works on an object, until its status is at rest.
+
+    Copies, downloads and uploads: three at once, two of one project, and projects take turns, so that no tenant waits
+    for all of another's. What is short (blank volumes, deletes, growth) has threads of its own."""
 
     def __init__(self, db: Database, work: Work) -> None:
         self._db, self._work = db, work
@@ -30,9 +34,13 @@ class Jobs:
         self._mutex = threading.Lock()
         self._sweeper = threading.Thread(target=self._sweep, name="volume-sweep", daemon=True)
         self._busy: dict[Key, bool] = {}  # value: look at the status once more when done
+        self._waiting: OrderedDict[str, deque[Key]] = OrderedDict()
+        self._running: dict[str, int] = {}
 
-    def submit(self, kind: Kind, object_id: str, slow: bool = False) -> None:
-        """See to it that the object's status comes to rest. Call it after the status is committed."""
+    def submit(self, kind: Kind, object_id: str, project: str | None = None) -> None:
+        """See to it that the object's status comes to rest. Call it after the status is committed.
+
+        `project`: whose turn a copy takes; None for what is short."""
         key = (kind, object_id)
         with self._mutex:
             if self._work.stopping.is_set():
@@ -41,7 +49,34 @@ class Jobs:
                 self._busy[key] = True
                 return
             self._busy[key] = False
-        (self._slow if slow else self._quick).submit(self._settle, key)
+            if project is None:
+                self._quick.submit(self._settle, key)
+            else:
+                self._waiting.setdefault(project, deque()).append(key)
+                self._start_copies()
+
+    def _start_copies(self) -> None:
+        """Begin what may begin now; holds the mutex."""
+        while sum(self._running.values()) < COPIES_AT_ONCE and not self._work.stopping.is_set():
+            project = next((p for p in self._waiting if self._running.get(p, 0) < OF_ONE_PROJECT), None)
+            if project is None:
+                return
+            key = self._waiting[project].popleft()
+            self._waiting.move_to_end(project)
+            if not self._waiting[project]:
+                del self._waiting[project]
+            self._running[project] = self._running.get(project, 0) + 1
+            self._slow.submit(self._copy, key, project)
+
+    def _copy(self, key: Key, project: str) -> None:
+        try:
+            self._settle(key)
+        finally:
+            with self._mutex:
+                self._running[project] -= 1
+                if not self._running[project]:
+                    del self._running[project]
+                self._start_copies()
 
     def resume(self) -> None:
         """Go on with everything that a previous process left unfinished."""
@@ -49,9 +84,9 @@ class Jobs:
             volumes = session.exec(select(Volume).where(col(Volume.status).in_(WORKING))).all()
             snapshots = session.exec(select(Snapshot).where(col(Snapshot.status).in_(WORKING))).all()
         for snapshot in snapshots:
-            self.submit("snapshot", snapshot.id, slow=snapshot.status == "creating")
+            self.submit("snapshot", snapshot.id, None if snapshot.status in QUICK else snapshot.project_id)
         for volume in volumes:
-            self.submit("volume", volume.id, slow=volume.status != "deleting")
+            self.submit("volume", volume.id, None if volume.status in QUICK else volume.project_id)
 
     def start(self) -> None:
         """Resume now, and again every `SWEEP_S` seconds, for work that ended because its store was not there."""
@@ -61,6 +96,7 @@ class Jobs:
     def _sweep(self) -> None:
         while not self._work.stopping.wait(SWEEP_S):
             try:
+                self._work.tidy()
                 self.resume()
             except Exception:
                 log.exception("sweep failed")

@@ -1,55 +1,48 @@
-"""Paging, sorting and filtering of lists: `limit`, `marker`, `offset`, `sort`, and fields as query parameters."""
+"""Paging, sorting and filtering of the lists of volumes and snapshots. Source: Block Storage API v3, "Volumes"."""
 
-import ast
 from collections.abc import Sequence
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import urlencode
 
 from fastapi import Request
-from sqlalchemy import Select
-from sqlmodel import Session, col, select
+from sqlalchemy import Select, false
+from sqlmodel import Session, col, func, select
 
 from api.common.context import Context
 from api.common.errors import ServiceError
 from api.common.policy import Policy
+from api.volume import filters
 from api.volume.errors import invalid_input
+from api.volume.filters import boolean, number, whole
 from infra.settings import Settings
 from infra.tables.volume import Snapshot, Volume
 
+__all__ = ["Listing", "boolean", "number", "whole"]
 MAXIMUM = 1000
-Row = TypeVar("Row", Volume, Snapshot)
-TEXT_FILTERS = ("id", "name", "status", "user_id", "volume_id", "snapshot_id", "source_volid", "availability_zone")
-SORT_KEYS = ("id", "name", "status", "size", "created_at", "updated_at", "bootable", "availability_zone", "volume_id")
-TRUE, FALSE = ("1", "t", "true", "on", "y", "yes"), ("0", "f", "false", "off", "n", "no")
-
-
-def boolean(text: str, name: str) -> bool:
-    if text.lower() in TRUE:
-        return True
-    if text.lower() in FALSE:
-        return False
-    raise invalid_input(f"Invalid {name} filter: {text[:40]}.")
-
-
-def number(request: Request, name: str, default: int) -> int:
-    text = request.query_params.get(name, "")
-    if not text:
-        return default
-    if not text.isdigit():
-        raise invalid_input(f"{name} must be a number that is not negative.")
-    return int(text)
+SORT_KEYS = (
+    *("id", "name", "description", "status", "size", "created_at", "updated_at", "bootable", "availability_zone"),
+    *("volume_id", "host", "project_id", "user_id", "volume_type_id"),
+)
 
 
 class Listing:
-    """One list request of `kind` (the table), answered within what the caller may see."""
+    """One answer of a list. Administrators and services see every project with `all_tenants`."""
 
-    def __init__(self, request: Request, caller: Context, policy: Policy, kind: type[Row]) -> None:
-        self._request = request
-        self._kind: type[Volume] | type[Snapshot] = kind
-        self._query = request.query_params
-        self._limit = min(number(request, "limit", MAXIMUM), MAXIMUM)
-        self._more = False
+    def __init__(self, request: Request, caller: Context, policy: Policy, kind: type[Volume] | type[Snapshot]) -> None:
+        self._request, self._kind = request, kind
+        self._query = dict(request.query_params)
+        self._resource = "volume" if kind is Volume else "snapshot"
+        self._limit = min(number(self._query.get("limit"), "limit", MAXIMUM), MAXIMUM)
+        self._offset = number(self._query.get("offset"), "offset", 0)
+        self._wanted = filters.sort_out(self._resource, self._query, request.state.version, caller.is_admin)
+        self._metadata = self._wanted_metadata()
         self._scope = self._projects(caller, policy)
+        self._more, self._total = False, 0
+
+    def _wanted_metadata(self) -> dict[str, str]:
+        if self._resource == "snapshot" and self._request.state.version < (3, 22):
+            return {}
+        return filters.metadata((self._wanted or {}).get("metadata"))
 
     def _projects(self, caller: Context, policy: Policy) -> list[Any]:
         project = col(self._kind.project_id)
@@ -61,57 +54,82 @@ class Listing:
 
     def _conditions(self) -> list[Any]:
         found = list(self._scope)
-        for name in TEXT_FILTERS:
-            if name in self._query and hasattr(self._kind, name):
-                found.append(getattr(self._kind, name) == self._query[name])
-        if (part := self._query.get("name~")) is not None:
-            found.append(col(self._kind.name).contains(part, autoescape=True))
-        if "bootable" in self._query:
-            found.append(self._kind.bootable == boolean(self._query["bootable"], "bootable"))
+        if self._wanted is None:
+            return [false()]
+        for name, value in self._wanted.items():
+            if name != "metadata":
+                test = filters.condition(self._kind, name, value)
+                found.append(
+                    test if not isinstance(test, bool) else (false() if not test else col(self._kind.id) != "")
+                )
         return found
 
     def _order(self) -> list[Any]:
-        text = self._query.get("sort") or ""
-        if not text and "sort_key" in self._query:
-            text = f"{self._query['sort_key']}:{self._query.get('sort_dir', 'desc')}"
-        columns = []
-        for part in (text or "created_at:desc").split(","):
+        """Each key once: a second time it could change nothing."""
+        text = self._query.get("sort")
+        if text is not None and ("sort_key" in self._query or "sort_dir" in self._query):
+            raise ServiceError(
+                400, "The 'sort_key' and 'sort_dir' parameters are deprecated and cannot be used with 'sort'."
+            )
+        if text is None:
+            text = f"{self._query.get('sort_key', 'created_at')}:{self._query.get('sort_dir', 'desc')}"
+        columns: dict[str, Any] = {}
+        for part in text.split(","):
             key, _, direction = part.strip().partition(":")
-            if key not in SORT_KEYS or not hasattr(self._kind, key) or direction not in ("", "asc", "desc"):
-                raise invalid_input(f"Sort key or direction is not valid: {part.strip()[:60]}.")
-            column = getattr(self._kind, key)
-            columns.append(column.asc() if direction == "asc" else column.desc())
-        return [*columns, col(self._kind.id).desc()]
-
-    def _metadata(self) -> dict[str, str]:
-        text = self._query.get("metadata")
-        if not text:
-            return {}
-        try:
-            wanted = ast.literal_eval(text)
-        except (ValueError, SyntaxError) as error:
-            raise invalid_input("Invalid metadata filter.") from error
-        if not isinstance(wanted, dict):
-            raise invalid_input("Invalid metadata filter.")
-        return {str(k): str(v) for k, v in wanted.items()}
+            key, direction = key.strip().removeprefix("display_"), direction.strip() or "desc"
+            if direction not in ("asc", "desc"):
+                raise invalid_input("Unknown sort direction, must be one of: asc, desc.")
+            if key not in SORT_KEYS:
+                raise invalid_input(f"Sort key supplied is invalid: {key[:60]}")
+            column = getattr(self._kind, key, None)
+            if column is not None and key not in columns:
+                columns[key] = column.asc() if direction == "asc" else column.desc()
+        return [*columns.values(), col(self._kind.id).desc()]
 
     def page(self, session: Session) -> Sequence[Volume | Snapshot]:
         query: Select[Any] = select(self._kind).where(*self._conditions()).order_by(*self._order())
-        rows = list(session.execute(query).scalars())
-        if wanted := self._metadata():
-            rows = [row for row in rows if wanted.items() <= row.properties.items()]
-        if marker := self._query.get("marker"):
+        marker = self._query.get("marker")
+        if self._metadata or marker:
+            return self._page_of_rows(list(session.execute(query).scalars()), marker)
+        self._total = int(
+            session.execute(select(func.count()).select_from(self._kind).where(*self._conditions())).scalar_one()
+        )
+        rows = list(session.execute(query.offset(self._offset).limit(self._limit + 1)).scalars())
+        self._more = len(rows) > self._limit > 0
+        return rows[: self._limit]
+
+    def _page_of_rows(self, rows: list[Volume | Snapshot], marker: str | None) -> list[Volume | Snapshot]:
+        if self._metadata:
+            rows = [row for row in rows if self._metadata.items() <= row.properties.items()]
+        self._total = len(rows)
+        if marker:
             place = next((i for i, row in enumerate(rows) if row.id == marker), None)
             if place is None:
                 raise ServiceError(404, f"{self._kind.__name__} {marker[:64]} could not be found.")
             rows = rows[place + 1 :]
-        rows = rows[number(self._request, "offset", 0) :]
+        rows = rows[self._offset :]
         self._more = len(rows) > self._limit > 0
         return rows[: self._limit]
 
-    def links(self, settings: Settings, rows: Sequence[Volume | Snapshot]) -> list[dict[str, str]]:
-        """A link to the next page where there is one."""
-        if not self._more:
-            return []
-        query = {k: v for k, v in self._query.items() if k not in ("marker", "offset")} | {"marker": rows[-1].id}
-        return [{"rel": "next", "href": f"{settings.url('volume', self._request.url.path)}?{urlencode(query)}"}]
+    def totals(self, session: Session) -> tuple[int, int, dict[str, set[str]]]:
+        """How many volumes match, how many GiB they have, and the values of each key of their metadata."""
+        columns = select(Volume.size, Volume.properties).where(*self._conditions())
+        found = session.execute(columns).all()
+        values: dict[str, set[str]] = {}
+        for _, properties in found:
+            for key, value in properties.items():
+                values.setdefault(key, set()).add(value)
+        return len(found), sum(size for size, _ in found), values
+
+    def envelope(self, settings: Settings, key: str, views: list[dict[str, Any]]) -> dict[str, Any]:
+        """The list's body: with a link to the next page where there is one, and (3.45, `with_count`) how many."""
+        body: dict[str, Any] = {key: views}
+        if self._more:
+            query = {k: v for k, v in self._query.items() if k not in ("marker", "offset")}
+            query["marker"] = views[-1]["id"]
+            href = f"{settings.url('volume', self._request.url.path)}?{urlencode(query)}"
+            body[f"{key}_links"] = [{"rel": "next", "href": href}]
+        counted = self._request.state.version >= (3, 45)
+        if counted and boolean(self._query.get("with_count") or "0", "with_count"):
+            body["count"] = self._total
+        return body

@@ -8,7 +8,7 @@ from sqlmodel import Session
 
 from api.common.context import Context
 from api.common.errors import ServiceError
-from api.volume.schemas import Metadata, MetadataBody, MetaItem
+from api.volume.schemas import ITEMS, Metadata, MetadataBody, MetaItem
 from api.volume.service import Service, VolumeCaller, VolumeService
 from infra.tables.volume import Snapshot, Volume, now
 
@@ -19,7 +19,7 @@ CHECK: TypeAdapter[dict[str, str]] = TypeAdapter(Metadata)
 def find(session: Session, service: VolumeService, caller: Context, kind: str, object_id: str) -> Volume | Snapshot:
     """The row whose metadata is to be changed."""
     if kind == "volumes":
-        return service.records.volume(session, caller, object_id, "volume:update", lock=True)
+        return service.records.volume(session, caller, object_id, "volume:update_metadata", lock=True)
     return service.records.snapshot(session, caller, object_id, "volume:update_snapshot", lock=True)
 
 
@@ -33,7 +33,7 @@ def store(row: Volume | Snapshot, values: dict[str, str]) -> dict[str, str]:
     try:
         row.properties = CHECK.validate_python(values)
     except ValidationError as error:
-        raise ServiceError(400, "The metadata has too many items.") from error
+        raise ServiceError(413, f"Maximum number of metadata items exceeds limit ({ITEMS}).") from error
     row.updated_at = now()
     return row.properties
 
@@ -62,7 +62,7 @@ def add_item_routes(kind: str) -> None:
 
     @router.get(place, name=f"show {kind} metadata item")
     def show(object_id: str, key: str, caller: VolumeCaller, service: Service) -> dict[str, Any]:
-        return {"meta": {key: existing(read(service, caller, kind, object_id), key, object_id)}}
+        return {"meta": {key: existing(read(service, caller, kind, object_id), kind, key, object_id)}}
 
     @router.put(place, name=f"set {kind} metadata item")
     def put(object_id: str, key: str, body: MetaItem, caller: VolumeCaller, service: Service) -> dict[str, Any]:
@@ -77,14 +77,15 @@ def add_item_routes(kind: str) -> None:
     def delete(object_id: str, key: str, caller: VolumeCaller, service: Service) -> Response:
         with service.db.write() as session:
             row = find(session, service, caller, kind, object_id)
-            existing(row.properties, key, object_id)
+            existing(row.properties, kind, key, object_id)
             store(row, {k: v for k, v in row.properties.items() if k != key})
         return Response(status_code=200)
 
 
-def existing(values: dict[str, str], key: str, object_id: str) -> str:
+def existing(values: dict[str, str], kind: str, key: str, object_id: str) -> str:
     if key not in values:
-        raise ServiceError(404, f"{object_id} has no metadata with key {key[:255]}.")
+        what = kind.removesuffix("s").capitalize()
+        raise ServiceError(404, f"{what} {object_id} has no metadata with key {key[:255]}.")
     return values[key]
 
 

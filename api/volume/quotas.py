@@ -1,24 +1,32 @@
-"""Routes of quotas and limits. Source: Block Storage API v3, "Quota sets extension" and "Limits"."""
+"""Routes of quotas and limits. Source: Block Storage API v3, "Quota sets extension", "Quota class set", "Limits"."""
 
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
+from sqlmodel import Session
 
 from api.common.errors import ServiceError
 from api.volume import limits
 from api.volume.errors import invalid_input
-from api.volume.listing import boolean
+from api.volume.listing import boolean, whole
 from api.volume.schemas import QuotaUpdate
 from api.volume.service import Service, VolumeCaller
 from infra.tables.volume import Quota
 
 router = APIRouter()
+IGNORED = ("tenant_id", "skip_validation")
+"""Keys of a PUT that are no limits. `skip_validation` false asks for the check against what is used."""
 
 
 @router.get("/limits")
-def show_limits(caller: VolumeCaller, service: Service) -> dict[str, Any]:
+def show_limits(request: Request, caller: VolumeCaller, service: Service) -> dict[str, Any]:
+    """`project_id`: another project's limits, for administrators (since 3.39)."""
+    project = caller.project_id
+    if request.state.version >= (3, 39) and (wanted := request.query_params.get("project_id")):
+        service.policy.enforce(caller, "volume_extension:quotas:show", {"project_id": wanted})
+        project = wanted
     with service.db.read() as session:
-        allowed, used = limits.limits(session, caller.project_id), limits.usage(session, caller.project_id)
+        allowed, used = limits.limits(session, project), limits.usage(session, project)
     absolute = {
         "maxTotalVolumes": allowed["volumes"],
         "maxTotalVolumeGigabytes": allowed["gigabytes"],
@@ -37,7 +45,8 @@ def show_limits(caller: VolumeCaller, service: Service) -> dict[str, Any]:
 @router.get("/os-quota-sets/{project_id}/defaults")
 def defaults(project_id: str, caller: VolumeCaller, service: Service) -> dict[str, Any]:
     service.policy.enforce(caller, "volume_extension:quotas:show", {"project_id": project_id})
-    return {"quota_set": {"id": project_id, **limits.DEFAULTS}}
+    with service.db.read() as session:
+        return {"quota_set": {"id": project_id, **limits.defaults(session)}}
 
 
 @router.get("/os-quota-sets/{project_id}")
@@ -54,38 +63,58 @@ def show(project_id: str, request: Request, caller: VolumeCaller, service: Servi
 
 @router.put("/os-quota-sets/{project_id}")
 def update(project_id: str, body: QuotaUpdate, caller: VolumeCaller, service: Service) -> dict[str, Any]:
-    service.policy.enforce(caller, "volume_extension:quotas:update")
-    wanted = {name: limit(name, value) for name, value in body.quota_set.items() if name not in IGNORED}
+    """A limit below what is used is refused unless `skip_validation` (the default) is true."""
+    service.policy.enforce(caller, "volume_extension:quotas:update", {"project_id": project_id})
+    if len(project_id) > 64:
+        raise invalid_input("quota_set_name has more than 64 characters.")
+    unchecked = boolean(str(body.quota_set.get("skip_validation", True)), "skip_validation")
     with service.db.write() as session:
+        wanted = _limits(session, body.quota_set)
         limits.lock_project(session, project_id)
         row = session.get(Quota, project_id)
         assert row is not None
+        if not unchecked:
+            _refuse_below(wanted, limits.usage(session, project_id))
         row.limits = row.limits | wanted
-        return {"quota_set": limits.DEFAULTS | row.limits}
+        session.flush()
+        return {"quota_set": limits.limits(session, project_id)}
+
+
+def _limits(session: Session, given: dict[str, Any]) -> dict[str, int]:
+    known = limits.defaults(session)
+    if bad := [name[:64] for name in given if name not in known and name not in IGNORED]:
+        raise invalid_input(f"Bad key(s) in quota set: {', '.join(bad[:10])}")
+    return {name: limit(name, value) for name, value in given.items() if name not in IGNORED}
+
+
+def _refuse_below(wanted: dict[str, int], used: dict[str, int]) -> None:
+    for name, value in wanted.items():
+        if name != "per_volume_gigabytes" and 0 <= value < used[name]:
+            raise ServiceError(
+                400,
+                f"Quota {name} limit must be equal or greater than existing resources. Current usage is {used[name]} "
+                f"and the requested limit is {value}.",
+            )
 
 
 @router.delete("/os-quota-sets/{project_id}")
 def reset(project_id: str, caller: VolumeCaller, service: Service) -> Response:
-    service.policy.enforce(caller, "volume_extension:quotas:update")
+    service.policy.enforce(caller, "volume_extension:quotas:update", {"project_id": project_id})
     with service.db.write() as session:
         if row := session.get(Quota, project_id, with_for_update=True):
             row.limits = {}
     return Response(status_code=200)
 
 
-@router.get("/os-quota-class-sets/default")
-def class_defaults(caller: VolumeCaller) -> dict[str, Any]:
-    return {"quota_class_set": {"id": "default", **limits.DEFAULTS}}
-
-
-IGNORED = ("tenant_id", "project_id", "id", "skip_validation", "force")
+@router.get("/os-quota-class-sets/{name}")
+def class_defaults(name: str, caller: VolumeCaller, service: Service) -> dict[str, Any]:
+    service.policy.enforce(caller, "volume_extension:quota_classes")
+    with service.db.read() as session:
+        return {"quota_class_set": {"id": name, **limits.defaults(session)}}
 
 
 def limit(name: str, value: object) -> int:
-    if name not in limits.DEFAULTS:
-        raise ServiceError(400, f"Bad key(s) in quota set: {name[:64]}.")
-    if isinstance(value, str) and value.lstrip("-").isdigit():
-        value = int(value)
-    if not isinstance(value, int) or isinstance(value, bool) or not -1 <= value < 2**31:
-        raise invalid_input(f"Quota limit of {name} must be a number; -1 is unlimited.")
-    return value
+    number = whole(value)
+    if number is None or not -1 <= number <= limits.MAXIMUM:
+        raise invalid_input(f"{name} must be an integer between -1 and {limits.MAXIMUM}.")
+    return number

@@ -10,6 +10,8 @@ from infra.tables.volume import Attachment, Snapshot, Volume, now
 
 FROM_ATTACHMENTS = ("reserved", "attaching", "in-use", "detaching")
 """Statuses of a volume that its attachments decide."""
+STATES = (("attached", "in-use"), ("attaching", "attaching"), ("reserved", "reserved"), ("detaching", "detaching"))
+"""(an attachment's status, the volume's that follows from it), the first that applies."""
 
 
 class Records:
@@ -65,17 +67,18 @@ def attachments_of(session: Session, *volume_ids: str) -> list[Attachment]:
 
 def refresh_status(session: Session, volume: Volume) -> None:
     """Set a volume's status from its attachments; one that is building, deleting or in error keeps its own."""
+    if volume.status in FROM_ATTACHMENTS or (volume.status == "available" and attachments_of(session, volume.id)):
+        settle_status(session, volume)
+
+
+def settle_status(session: Session, volume: Volume) -> None:
+    """Set a volume's status from its attachments, whatever it was: what was done to it is over."""
     states = {attachment.status for attachment in attachments_of(session, volume.id)}
-    if not states and volume.status not in FROM_ATTACHMENTS:
-        return
     status = "available"
-    for state, meaning in (("attached", "in-use"), ("attaching", "attaching"), ("reserved", "reserved")):
+    for state, meaning in STATES:
         if state in states:
             status = meaning
             break
-    else:
-        if "detaching" in states:
-            status = "detaching"
     if volume.status != status:
         volume.status, volume.updated_at = status, now()
 

@@ -1,6 +1,6 @@
 """The volume service's parts, put together once per process, and the types by which routes ask for them."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Annotated
 
@@ -10,19 +10,22 @@ from api.common.context import Caller, Context
 from api.common.errors import ServiceError
 from api.common.policy import Policy
 from api.volume import microversion
+from api.volume.building import Building
+from api.volume.changing import Changing
 from api.volume.exports import Exports
 from api.volume.files import Files
 from api.volume.images import Images
 from api.volume.jobs import Jobs
 from api.volume.policy import RULES
 from api.volume.records import Records
+from api.volume.reserve import Reserve
+from api.volume.telling import Compute
+from api.volume.types import Types
+from api.volume.upload_work import Uploads
 from api.volume.work import Work
 from infra.database import Database, DatabaseSettings
 from infra.nbd import StorageDaemon, socket_path
 from infra.settings import Settings
-
-TYPE_NAME = "nbd"
-TYPE_ID = "6f1f7d5c-7a0e-5a4b-9d0f-6e6264000001"
 
 
 class VolumeService:
@@ -35,17 +38,23 @@ class VolumeService:
         self.db = Database("volume", None if DatabaseSettings().database_url else local)
         self.policy = Policy("volume", RULES, settings.state_dir)
         self.records = Records(self.policy)
+        self.types = Types(self.policy)
         self.files = Files(state / "volumes")
         self.daemon = StorageDaemon(socket_path(settings))
         self.images = Images(settings)
-        self.work = Work(self.db, self.files, self.daemon, self.images)
-        self.jobs = Jobs(self.db, self.work)
         self.exports = Exports(settings, self.db, self.files, self.daemon)
+        self.reserve = Reserve(self.files.root)
+        building = Building(self.files, self.daemon, self.images, self.reserve)
+        uploads = Uploads(self.files, building, self.images)
+        changing = Changing(self.db, self.files, building, self.exports, Compute(settings), uploads)
+        self.work = Work(self.db, self.files, building, changing, self.reserve)
+        self.jobs = Jobs(self.db, self.work)
 
     def start(self) -> None:
         self.db.wait_ready()
         self.db.migrate()
         self.files.remove_parts()
+        self.reserve.refill()
         self.jobs.start()
         self.exports.start()
 
@@ -75,6 +84,16 @@ def volume_service(request: Request) -> VolumeService:
 def request_version(request: Request) -> microversion.Version:
     version: microversion.Version = request.state.version
     return version
+
+
+def since(major: int, minor: int) -> Callable[[Request], None]:
+    """A dependency of routes that exist only from this microversion on: before it they are not found."""
+
+    def gate(request: Request) -> None:
+        if request.state.version < (major, minor):
+            raise ServiceError(404, "The resource could not be found.")
+
+    return gate
 
 
 async def volume_caller(request: Request, caller: Caller) -> Context:

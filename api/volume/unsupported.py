@@ -6,37 +6,32 @@ from api.volume.errors import not_built
 from api.volume.service import VolumeCaller
 
 router = APIRouter()
-METHODS = ["GET", "POST", "PUT", "DELETE"]
-RESOURCES = {
-    "backups": "Backup",
-    "consistencygroups": "Consistency group",
-    "cgsnapshots": "Consistency group snapshot",
-    "groups": "Volume group",
-    "group_snapshots": "Volume group snapshot",
-    "group_types": "Volume group type",
-    "os-volume-transfer": "Volume transfer",
-    "volume-transfers": "Volume transfer",
-    "qos-specs": "QoS specification",
-    "os-volume-manage": "Taking over existing volumes",
-    "manageable_volumes": "Taking over existing volumes",
-    "os-snapshot-manage": "Taking over existing snapshots",
-    "manageable_snapshots": "Taking over existing snapshots",
-    "os-hosts": "Host administration",
-    "clusters": "Clustering",
-    "workers": "Worker cleanup",
-    "resource_filters": "Listing of filters",
-    "capabilities": "Listing of capabilities",
+EVERY, CHANGES = ["GET", "POST", "PUT", "DELETE"], ["POST", "PUT", "DELETE"]
+RESOURCES: dict[str, tuple[str, list[str]]] = {
+    "/os-volume-manage": ("Taking over existing volumes", EVERY),
+    "/os-volume-manage/{rest:path}": ("Taking over existing volumes", EVERY),
+    "/manageable_volumes": ("Taking over existing volumes", EVERY),
+    "/manageable_volumes/{rest:path}": ("Taking over existing volumes", EVERY),
+    "/os-snapshot-manage": ("Taking over existing snapshots", EVERY),
+    "/os-snapshot-manage/{rest:path}": ("Taking over existing snapshots", EVERY),
+    "/manageable_snapshots": ("Taking over existing snapshots", EVERY),
+    "/manageable_snapshots/{rest:path}": ("Taking over existing snapshots", EVERY),
+    "/workers/cleanup": ("Cleanup of workers by hand", ["POST"]),
+    "/os-services/{rest:path}": ("Changing volume services", ["PUT"]),
+    "/os-hosts/{rest:path}": ("Changing volume hosts", ["PUT"]),
+    "/os-quota-class-sets/{name}": ("Changing the default quotas", ["PUT"]),
+    "/types/{type_id}/encryption": ("Encryption of volume types", ["POST"]),
+    "/types/{type_id}/encryption/{rest:path}": ("Encryption of volume types", ["PUT", "DELETE"]),
 }
 
 
-def add_route(path: str, what: str) -> None:
-    @router.api_route(path, methods=METHODS, name=f"{what} ({path})", include_in_schema=False)
+def add_route(path: str, what: str, methods: list[str]) -> None:
     def refuse(caller: VolumeCaller) -> None:
+        """Not built."""
         raise not_built(what)
 
+    router.add_api_route(path, refuse, methods=methods, name=f"{what} ({path})")
 
-for resource, title in RESOURCES.items():
-    add_route(f"/{resource}", title)
-    add_route(f"/{resource}/{{rest:path}}", title)
-for changed in ("/types", "/types/{type_id}", "/types/{type_id}/{rest:path}", "/os-services/{rest:path}"):
-    add_route(changed, "Changing volume types and services")
+
+for place, (title, verbs) in RESOURCES.items():
+    add_route(place, title, verbs)

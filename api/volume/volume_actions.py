@@ -9,61 +9,45 @@ from sqlmodel import Session
 
 from api.common.context import Context
 from api.common.errors import ServiceError
-from api.volume import deleting, limits
+from api.volume import deleting, growing, legacy, reworking, uploading
 from api.volume.errors import invalid_input, invalid_volume, not_built
-from api.volume.records import is_source
-from api.volume.service import Service, VolumeCaller, VolumeService
+from api.volume.microversion import Version as Microversion
+from api.volume.records import attachments_of
+from api.volume.schemas import FALSE, TRUE
+from api.volume.service import Service, Version, VolumeCaller, VolumeService
 from infra.tables.volume import Volume, now
 
 router = APIRouter(prefix="/volumes")
-STATUSES = ("available", "error", "attaching", "in-use", "maintenance", "error_deleting")
+STATUSES = (
+    "available",
+    "error",
+    "attaching",
+    "detaching",
+    "in-use",
+    "maintenance",
+    "error_deleting",
+    "error_extending",
+)
 """Statuses that an administrator may set. Those that stand for work in progress would start that work."""
+IMAGE_ITEMS = 128
 NOT_BUILT = {
-    "os-attach",
-    "os-detach",
-    "os-force_detach",
-    "os-reserve",
-    "os-unreserve",
-    "os-begin_detaching",
-    "os-roll_detaching",
-    "os-retype",
-    "os-initialize_connection",
-    "os-terminate_connection",
-    "os-volume_upload_image",
-    "os-migrate_volume",
-    "os-unmanage",
-    "revert",
-    "os-migrate_volume_completion",
-    "os-reimage",
-    "os-extend_volume_completion",
+    "os-migrate_volume": "Moving a volume to another backend",
+    "os-migrate_volume_completion": "Moving a volume to another backend",
+    "os-unmanage": "Releasing a volume without deleting it",
+    "os-extend_volume_completion": "Completing the growth of a volume from outside",
 }
 
 
-def extend(service: VolumeService, session: Session, row: Volume, given: dict[str, Any]) -> None:
-    size = given.get("new_size")
-    if isinstance(size, str) and size.isdigit():
-        size = int(size)
-    if not isinstance(size, int) or isinstance(size, bool) or size < 1:
-        raise invalid_input("New volume size must be specified as an integer.")
-    if row.status != "available" or is_source(session, volume_id=row.id):
-        raise invalid_volume(
-            f"Volume {row.id} status must be 'available' to extend, and no copy of it being made; "
-            f"it is currently {row.status}."
-        )
-    if size <= row.size:
-        raise invalid_input(
-            f"New size for extend must be greater than current size. (current: {row.size}, extended: {size})."
-        )
-    limits.check(session, row.project_id, "", size - row.size)
-    service.files.extend(service.files.volume(row.id), size)
-    row.size = size
-
-
 def reset_status(service: VolumeService, session: Session, row: Volume, given: dict[str, Any]) -> None:
+    """`attach_status` and `migration_status` cannot be set: attachments say who has the volume."""
     status = given.get("status", row.status)
-    if status not in STATUSES:
+    if not isinstance(status, str) or status not in STATUSES:
         raise invalid_input(f"Must specify a valid status: one of {', '.join(STATUSES)}.")
-    row.status = status
+    if strange := sorted(set(given) - {"status"}):
+        raise invalid_input(f"{strange[0][:64]} cannot be set by this volume service.")
+    if status == "available" and attachments_of(session, row.id):
+        raise invalid_volume(f"Volume {row.id} is attached: its status is not available.")
+    row.status, row.task, row.target_size = status, None, None
 
 
 def set_bootable(service: VolumeService, session: Session, row: Volume, given: dict[str, Any]) -> None:
@@ -72,72 +56,96 @@ def set_bootable(service: VolumeService, session: Session, row: Volume, given: d
 
 def set_readonly(service: VolumeService, session: Session, row: Volume, given: dict[str, Any]) -> None:
     if row.status != "available":
-        raise invalid_volume(f"Volume {row.id} status must be available to update readonly flag.")
+        raise invalid_volume(
+            f"Volume {row.id} status must be available to update readonly flag, but current status is: {row.status}."
+        )
     row.readonly = flag(given, "readonly")
 
 
 def set_image_metadata(service: VolumeService, session: Session, row: Volume, given: dict[str, Any]) -> None:
     values = given.get("metadata")
-    if not isinstance(values, dict) or not all(isinstance(v, str) and len(v) < 256 for v in values.values()):
-        raise invalid_input("metadata must be an object whose values are short texts.")
-    row.image_metadata = row.image_metadata | values
+    if not isinstance(values, dict):
+        raise invalid_input("metadata must be an object.")
+    for key, value in values.items():
+        if not (isinstance(value, str) and len(value) <= 255 and 1 <= len(key) <= 255):
+            raise invalid_input("Image metadata keys and values must be texts of at most 255 characters.")
+    merged = row.image_metadata | values
+    if len(merged) > IMAGE_ITEMS:
+        raise ServiceError(413, f"Maximum number of image metadata items exceeds limit ({IMAGE_ITEMS}).")
+    row.image_metadata = merged
 
 
 def unset_image_metadata(service: VolumeService, session: Session, row: Volume, given: dict[str, Any]) -> None:
-    key = str(given.get("key"))
-    if key not in row.image_metadata:
+    key = given.get("key")
+    if not isinstance(key, str) or key not in row.image_metadata:
         raise ServiceError(404, "Metadata does not exist.")
     row.image_metadata = {k: v for k, v in row.image_metadata.items() if k != key}
 
 
 def flag(given: dict[str, Any], name: str) -> bool:
     value = given.get(name)
-    if isinstance(value, str) and value.lower() in ("true", "false", "1", "0"):
-        return value.lower() in ("true", "1")
+    if isinstance(value, str) and value.lower() in TRUE + FALSE:
+        return value.lower() in TRUE
     if isinstance(value, bool):
         return value
     raise invalid_input(f"{name} must be a boolean.")
 
 
-Action = Callable[[VolumeService, Session, Volume, dict[str, Any]], None]
-ACTIONS: dict[str, tuple[Action, str, int]] = {
-    "os-extend": (extend, "volume:extend", 202),
+Change = Callable[[VolumeService, Session, Volume, dict[str, Any]], None]
+CHANGES: dict[str, tuple[Change, str, int]] = {
     "os-reset_status": (reset_status, "volume:reset_status", 202),
     "os-set_bootable": (set_bootable, "volume:update", 200),
     "os-update_readonly_flag": (set_readonly, "volume:update", 202),
-    "os-set_image_metadata": (set_image_metadata, "volume:update", 200),
-    "os-unset_image_metadata": (unset_image_metadata, "volume:update", 200),
+    "os-set_image_metadata": (set_image_metadata, "volume_extension:volume_image_metadata:set", 200),
+    "os-unset_image_metadata": (unset_image_metadata, "volume_extension:volume_image_metadata:set", 200),
+}
+"""Changes that are one transaction on the volume's row."""
+
+Act = Callable[[VolumeService, Context, str, dict[str, Any]], Response]
+VERSIONED: dict[str, tuple[Callable[..., Response], Microversion]] = {
+    "os-extend": (growing.extend, (3, 0)),
+    "os-volume_upload_image": (uploading.upload, (3, 0)),
+    "os-retype": (reworking.retype, (3, 0)),
+    "revert": (reworking.revert, (3, 40)),
+    "os-reimage": (reworking.reimage, (3, 68)),
 }
 
 
+def is_object(name: str, given: object) -> bool:
+    """An object, or nothing where Cinder takes nothing (os-reserve and its like, os-detach, os-force_detach)."""
+    return isinstance(given, dict) or (given is None and name in legacy.TABLE and name != "os-attach")
+
+
 @router.post("/{volume_id}/action")
-def act(volume_id: str, body: dict[str, Any], caller: VolumeCaller, service: Service) -> Response:
+def act(volume_id: str, body: dict[str, Any], caller: VolumeCaller, service: Service, version: Version) -> Response:
     if len(body) != 1:
         raise ServiceError(400, "The body must name one action.")
     name, given = next(iter(body.items()))
     if name == "os-force_delete":
-        return force_delete(service, caller, volume_id)
+        service.reserve.freeing(lambda: deleting.force_delete(service, caller, volume_id))
+        return Response(status_code=202)
     if name == "os-show_image_metadata":
         with service.db.read() as session:
             return JSONResponse({"metadata": service.records.volume(session, caller, volume_id).image_metadata})
     if name in NOT_BUILT:
-        raise not_built(f"The action {name}")
-    if name not in ACTIONS:
+        raise not_built(NOT_BUILT[name])
+    known = name in CHANGES or name in legacy.TABLE or (name in VERSIONED and version >= VERSIONED[name][1])
+    if not known:
         raise ServiceError(400, f"There is no such action: {name[:64]}")
-    action, rule, status = ACTIONS[name]
-    if not isinstance(given, dict):
+    if not is_object(name, given):
         raise ServiceError(400, f"Invalid input for field/attribute {name}. An object is expected.")
+    if name in VERSIONED:
+        return VERSIONED[name][0](service, caller, volume_id, given, version)
+    if name in legacy.TABLE:
+        return legacy.TABLE[name](service, caller, volume_id, given or {})
+    return change(service, caller, volume_id, name, given)
+
+
+def change(service: VolumeService, caller: Context, volume_id: str, name: str, given: dict[str, Any]) -> Response:
+    apply, rule, status = CHANGES[name]
     with service.db.write() as session:
         row = service.records.volume(session, caller, volume_id, rule, lock=True)
-        action(service, session, row, given)
+        apply(service, session, row, given)
         row.updated_at = now()
-    return Response(status_code=status) if status == 202 else JSONResponse({}, status_code=status)
-
-
-def force_delete(service: VolumeService, caller: Context, volume_id: str) -> Response:
-    """Delete in any state in which no one is attached; what is building it stops."""
-    with service.db.write() as session:
-        row = service.records.volume(session, caller, volume_id, "volume:force_delete", lock=True)
-        snapshots = deleting.mark_volume(session, row, cascade=False, force=True)
-    deleting.start(service, volume_id, snapshots)
-    return Response(status_code=202)
+        told = {"metadata": row.image_metadata} if name == "os-set_image_metadata" else None
+    return JSONResponse(told, status_code=status) if told else Response(status_code=status)

@@ -4,21 +4,32 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
+from api.common.context import Context
+from api.common.errors import ServiceError
 from api.volume import deleting, views
 from api.volume.creating import create_volume
 from api.volume.listing import Listing, boolean
+from api.volume.microversion import Version as Microversion
 from api.volume.records import attachments_of
 from api.volume.schemas import VolumeCreate, VolumeUpdate
-from api.volume.service import Service, Version, VolumeCaller
+from api.volume.service import Service, Version, VolumeCaller, VolumeService
 from infra.tables.volume import Volume, now
 
 router = APIRouter(prefix="/volumes")
 
 
+def look(service: VolumeService, caller: Context, version: Microversion) -> views.Look:
+    admin = service.policy.allows(caller, "volume:host_attributes")
+    return views.Look(service.settings, version, caller, admin)
+
+
 @router.post("", status_code=202)
 def create(body: VolumeCreate, request: Request, caller: VolumeCaller, service: Service, version: Version) -> Any:
-    row = create_volume(service, caller, body.volume, request.state.path_project)
-    return {"volume": views.volume(service.settings, row, [], version, caller.is_admin)}
+    if version >= (3, 53) and (strange := body.volume.model_extra):
+        words = f"Additional properties are not allowed ('{next(iter(strange))[:64]}' was unexpected)"
+        raise ServiceError(400, f"Invalid input for field/attribute volume. {words}")
+    row = create_volume(service, caller, body.volume, request.state.path_project, version)
+    return {"volume": views.new_volume(look(service, caller, version), row, [])}
 
 
 @router.get("")
@@ -26,12 +37,8 @@ def index(request: Request, caller: VolumeCaller, service: Service) -> dict[str,
     with service.db.read() as session:
         listing = Listing(request, caller, service.policy, Volume)
         rows = listing.page(session)
-    body: dict[str, Any] = {
-        "volumes": [views.volume_summary(service.settings, row) for row in rows if isinstance(row, Volume)]
-    }
-    if links := listing.links(service.settings, rows):
-        body["volumes_links"] = links
-    return body
+    summaries = [views.volume_summary(service.settings, row) for row in rows if isinstance(row, Volume)]
+    return listing.envelope(service.settings, "volumes", summaries)
 
 
 @router.get("/detail")
@@ -40,22 +47,20 @@ def detail(request: Request, caller: VolumeCaller, service: Service, version: Ve
         listing = Listing(request, caller, service.policy, Volume)
         rows = [row for row in listing.page(session) if isinstance(row, Volume)]
         used = attachments_of(session, *(row.id for row in rows))
-    admin = service.policy.allows(caller, "volume:host_attributes")
-    body: dict[str, Any] = {"volumes": [views.volume(service.settings, row, used, version, admin) for row in rows]}
-    if links := listing.links(service.settings, rows):
-        body["volumes_links"] = links
-    return body
+    seen = look(service, caller, version)
+    return listing.envelope(service.settings, "volumes", [views.volume(seen, row, used) for row in rows])
 
 
 @router.get("/summary")
 def summary(request: Request, caller: VolumeCaller, service: Service, version: Version) -> dict[str, Any]:
+    """Since 3.12; since 3.36 also the distinct metadata."""
+    if version < (3, 12):
+        raise ServiceError(404, "The resource could not be found.")
     with service.db.read() as session:
-        rows = Listing(request, caller, service.policy, Volume).page(session)
-    body: dict[str, Any] = {"total_size": sum(row.size for row in rows), "total_count": len(rows)}
+        total, gibs, properties = Listing(request, caller, service.policy, Volume).totals(session)
+    body: dict[str, Any] = {"total_size": gibs, "total_count": total}
     if version >= (3, 36):
-        keys = {key for row in rows for key in row.properties}
-        found = {key: sorted({row.properties[key] for row in rows if key in row.properties}) for key in keys}
-        body["metadata"] = found
+        body["metadata"] = {key: sorted(values) for key, values in properties.items()}
     return {"volume-summary": body}
 
 
@@ -64,37 +69,39 @@ def show(volume_id: str, caller: VolumeCaller, service: Service, version: Versio
     with service.db.read() as session:
         row = service.records.volume(session, caller, volume_id)
         used = attachments_of(session, row.id)
-    admin = service.policy.allows(caller, "volume:host_attributes")
-    return {"volume": views.volume(service.settings, row, used, version, admin)}
+    return {"volume": views.volume(look(service, caller, version), row, used)}
+
+
+@router.get("/{volume_id}/encryption")
+def encryption(volume_id: str, caller: VolumeCaller, service: Service) -> dict[str, Any]:
+    """No volume is encrypted by this service."""
+    with service.db.read() as session:
+        service.records.volume(session, caller, volume_id)
+    return {"encryption_key_id": None}
 
 
 @router.put("/{volume_id}")
 def update(
     volume_id: str, body: VolumeUpdate, caller: VolumeCaller, service: Service, version: Version
 ) -> dict[str, Any]:
+    changes = body.volume.values()
+    if version >= (3, 53) and not changes:
+        raise ServiceError(400, "Invalid input for field/attribute volume. Nothing to change is named.")
     with service.db.write() as session:
         row = service.records.volume(session, caller, volume_id, "volume:update", lock=True)
-        changes = body.volume.model_dump(exclude_unset=True)
         if "metadata" in changes:
             row.properties = changes.pop("metadata") or {}
         for name, value in changes.items():
             setattr(row, name, value)
         row.updated_at = now()
         used = attachments_of(session, row.id)
-    admin = service.policy.allows(caller, "volume:host_attributes")
-    return {"volume": views.volume(service.settings, row, used, version, admin)}
+    return {"volume": views.new_volume(look(service, caller, version), row, used)}
 
 
 @router.delete("/{volume_id}", status_code=202)
-def delete(volume_id: str, request: Request, caller: VolumeCaller, service: Service) -> Response:
-    cascade = boolean(request.query_params.get("cascade", "0"), "cascade")
-    force = boolean(request.query_params.get("force", "0"), "force")
-    with service.db.write() as session:
-        row = service.records.volume(session, caller, volume_id, "volume:delete", lock=True)
-        if force:
-            service.policy.enforce(caller, "volume:force_delete", {"project_id": row.project_id})
-        # A service that undoes a build must not have to wait for the download that it started.
-        force = force or (caller.is_service and row.status in ("creating", "downloading"))
-        snapshots = deleting.mark_volume(session, row, cascade=cascade, force=force)
-    deleting.start(service, volume_id, snapshots)
+def delete(volume_id: str, request: Request, caller: VolumeCaller, service: Service, version: Version) -> Response:
+    """`force` since 3.23."""
+    cascade = boolean(request.query_params.get("cascade") or "0", "cascade")
+    force = version >= (3, 23) and boolean(request.query_params.get("force") or "0", "force")
+    service.reserve.freeing(lambda: deleting.delete_volume(service, caller, volume_id, cascade=cascade, force=force))
     return Response(status_code=202)

@@ -18,7 +18,10 @@ class Base(SQLModel):
 
 
 class Volume(Base, table=True):
-    """Size in GiB. `fault` says, in words its owner may read, why the status is `error`."""
+    """Size in GiB. `fault` says, in words its owner may read, what went wrong last.
+
+    `task` is what a status of work (extending, uploading, reverting, downloading) needs to go on after a crash; a
+    volume that grows counts as `target_size` already. `volume_type` repeats the type's name."""
 
     __tablename__ = "volumes"
     id: str = Field(primary_key=True, max_length=36)
@@ -32,12 +35,16 @@ class Volume(Base, table=True):
     readonly: bool = False
     availability_zone: str = Field(max_length=255)
     volume_type: str = Field(max_length=255)
+    volume_type_id: str = Field(max_length=36)
+    multiattach: bool = False
     image_id: str | None = Field(default=None, max_length=36)
     snapshot_id: str | None = Field(default=None, max_length=36, index=True)
     source_volid: str | None = Field(default=None, max_length=36, index=True)
     properties: dict[str, str] = Field(default_factory=dict, sa_type=JSON)
     image_metadata: dict[str, Any] = Field(default_factory=dict, sa_type=JSON)
     fault: str | None = Field(default=None, max_length=1024)
+    target_size: int | None = None
+    task: dict[str, Any] | None = Field(default=None, sa_type=JSON)
     created_at: datetime = Field(default_factory=now)
     updated_at: datetime | None = None
 
@@ -65,7 +72,8 @@ class Snapshot(Base, table=True):
 class Attachment(Base, table=True):
     """One user of a volume. `status`: reserved, attaching, attached, detaching; exported while attaching or attached.
 
-    `secret` is the part of the export's name that nobody can guess."""
+    `secret` is the part of the export's name that nobody can guess. A `legacy` one was made by the volume's own
+    actions (os-initialize_connection, os-attach), from before attachments had an API."""
 
     __tablename__ = "attachments"
     id: str = Field(primary_key=True, max_length=36)
@@ -76,6 +84,7 @@ class Attachment(Base, table=True):
     mode: str = Field(default="rw", max_length=2)
     connector: dict[str, Any] | None = Field(default=None, sa_type=JSON)
     secret: str = Field(max_length=64)
+    legacy: bool = False
     created_at: datetime = Field(default_factory=now)
     attached_at: datetime | None = None
 
@@ -86,3 +95,45 @@ class Quota(Base, table=True):
     __tablename__ = "quotas"
     project_id: str = Field(primary_key=True, max_length=64)
     limits: dict[str, int] = Field(default_factory=dict, sa_type=JSON)
+
+
+class VolumeType(Base, table=True):
+    """A kind of volume. `extra_specs` with multiattach "<is> True" lets several servers have its volumes at once."""
+
+    __tablename__ = "volume_types"
+    id: str = Field(primary_key=True, max_length=36)
+    name: str = Field(max_length=255, unique=True)
+    description: str | None = Field(default=None, max_length=255)
+    is_public: bool = True
+    extra_specs: dict[str, str] = Field(default_factory=dict, sa_type=JSON)
+    created_at: datetime = Field(default_factory=now)
+
+
+class TypeAccess(Base, table=True):
+    """A project that may use a type which is not public."""
+
+    __tablename__ = "volume_type_access"
+    type_id: str = Field(primary_key=True, max_length=36, foreign_key="volume_types.id")
+    project_id: str = Field(primary_key=True, max_length=64)
+
+
+class DefaultType(Base, table=True):
+    """The type of a project's volumes for which none was asked."""
+
+    __tablename__ = "default_types"
+    project_id: str = Field(primary_key=True, max_length=64)
+    type_id: str = Field(max_length=36, foreign_key="volume_types.id")
+
+
+class Transfer(Base, table=True):
+    """An offer of a volume to whoever knows its key; only the key's salted hash is kept."""
+
+    __tablename__ = "transfers"
+    id: str = Field(primary_key=True, max_length=36)
+    volume_id: str = Field(foreign_key="volumes.id", unique=True)
+    source_project_id: str = Field(max_length=64, index=True)
+    name: str | None = Field(default=None, max_length=255)
+    salt: str = Field(max_length=64)
+    key_hash: str = Field(max_length=128)
+    no_snapshots: bool = False
+    created_at: datetime = Field(default_factory=now)

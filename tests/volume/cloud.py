@@ -17,6 +17,7 @@ from infra import credentials
 from infra.bootstrap import bootstrap
 from infra.nbd import storage_daemon_argv
 from infra.settings import Settings
+from tests.volume.interceptor import VIOLATION
 
 ROOT = Path(__file__).parents[2]
 PROJECTS = {"admin": "admin", "demo": "demo"}
@@ -24,7 +25,7 @@ PROJECTS = {"admin": "admin", "demo": "demo"}
 
 def free_offset() -> int:
     for _ in range(100):
-        offset = random.randrange(10000, 50000, 10)
+        offset = random.randrange(10000, 21900, 10)  # below the ports that the system gives to clients
         settings = Settings(port_offset=offset)
         try:
             for service in ("identity", "volume", "image", "nbd"):
@@ -47,6 +48,12 @@ def until(ask: Callable[[], Any], seconds: float = 15.0) -> Any:
         time.sleep(0.03)
 
 
+def keeps_the_contract(answer: httpx.Response) -> None:
+    if answer.status_code == VIOLATION:
+        answer.read()
+        raise AssertionError(answer.text)
+
+
 class Cloud:
     def __init__(self, state_dir: Path) -> None:
         self.settings = Settings(state_dir=state_dir, port_offset=free_offset(), host="store1")
@@ -60,7 +67,7 @@ class Cloud:
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self.tokens: dict[str, str] = {}
         self.project_ids: dict[str, str] = {}
-        self.http = httpx.Client(timeout=30)
+        self.http = httpx.Client(timeout=30, event_hooks={"response": [keeps_the_contract]})
         self.wrap: list[str] = []  # what the volume service is started with, such as a mount namespace
         bootstrap(self.settings)
         for name in ("run", "log"):

@@ -65,7 +65,7 @@ def test_openstacksdk(cloud: Cloud) -> None:
     storage.wait_for_status(snapshot, "available", interval=0.1, wait=20)
     storage.extend_volume(volume, 2)
     assert storage.get_volume(volume.id).size == 2
-    attachment = storage.create_attachment(volume.id, connector={"host": "mine"}, instance=None)
+    attachment = storage.create_attachment(volume.id, connector={"host": "mine"})
     assert attachment.connection_info["driver_volume_type"] == "nbd"
     storage.complete_attachment(attachment)
     assert storage.get_volume(volume.id).status == "in-use"

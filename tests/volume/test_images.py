@@ -136,7 +136,7 @@ def test_full_disk(cloud: Cloud, images: ImageServer) -> None:
         volume = from_image(cloud, images.add(os.urandom(3 << 20)))
         cloud.settled(volume, "error")
         left = Path(f"/proc/{cloud.processes['volume'].pid}/root{cloud.file(volume).parent}")
-        assert not list(left.iterdir())
+        assert [file.name for file in left.iterdir()] == [".reserve"]
         messages = cloud.ok("GET", f"/messages?resource_uuid={volume}")["messages"]
         assert "no space left" in messages[0]["user_message"]
     finally:

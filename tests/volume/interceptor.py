@@ -1,0 +1,93 @@
+"""Stands around the volume service in every test: what is not Cinder's, asked or answered, becomes a 555."""
+
+import json
+import re
+from typing import Any
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from tests.volume.contract import Version, error_problems, problems
+from tests.volume.routes import ACTIONS, ROUTES
+
+VIOLATION = 555
+PROJECT = re.compile(r"^/v3/[0-9a-f]{32}(?=/)")
+
+
+def version_of(scope: Scope) -> Version:
+    headers = {name.decode().lower(): value.decode("latin-1") for name, value in scope["headers"]}
+    match = re.search(r"volume\s+(\d{1,3})\.(\d{1,3})", headers.get("openstack-api-version", ""))
+    return (int(match[1]), int(match[2])) if match else (3, 0)
+
+
+def parsed(text: bytes) -> Any:
+    try:
+        return json.loads(text) if text else None
+    except ValueError:
+        return f"not JSON: {text[:60]!r}"
+
+
+def violations(method: str, path: str, version: Version, asked: bytes, status: int, answer: bytes) -> list[str]:
+    """Everything about one exchange that Cinder's API reference does not have."""
+    body, given = parsed(answer), parsed(asked)
+    if status >= 400:
+        return error_problems(status, body)
+    if method == "POST" and re.fullmatch(r"/volumes/[^/]+/action", path) and isinstance(given, dict):
+        return _of_action(given, version, status, body)
+    for route in ROUTES:
+        if route.matches(method, path):
+            wrong = [] if version >= route.since else [f"exists only since {route.since}"]
+            wrong += [] if status == route.status else [f"status {status}, not {route.status}"]
+            wrong += _empty(body) if route.body is None else problems(route.body, body, version, "answer")
+            return wrong + (problems(route.asked, given, version, "request") if route.asked is not None else [])
+    return ["the API reference has no such route"]
+
+
+def _of_action(given: dict[str, Any], version: Version, status: int, body: Any) -> list[str]:
+    (name,) = given
+    if name not in ACTIONS:
+        return [f"the API reference has no action {name}"]
+    expected, schema, since = ACTIONS[name]
+    wrong = [] if version >= since else [f"{name} exists only since {since}"]
+    wrong += [] if status == expected else [f"status {status}, not {expected}"]
+    return wrong + (_empty(body) if schema is None else problems(schema, body, version, name))
+
+
+def _empty(body: Any) -> list[str]:
+    return [] if body is None else [f"answer: nothing is expected, not {body!r:.60}"]
+
+
+class Contract:
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path = PROJECT.sub("/v3", scope.get("path", ""))
+        if scope["type"] != "http" or not path.startswith("/v3/") or path == "/v3/":
+            await self.app(scope, receive, send)
+            return
+        method, version = scope["method"], version_of(scope)
+        asked, answer, start = bytearray(), bytearray(), {}
+
+        async def hear() -> Message:
+            message = await receive()
+            asked.extend(message.get("body", b""))
+            return message
+
+        async def check(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                start.update(message)
+                return
+            answer.extend(message.get("body", b""))
+            if message.get("more_body"):
+                return
+            wrong = violations(method, path[3:], version, bytes(asked), start["status"], bytes(answer))
+            body = bytes(answer)
+            if wrong:
+                body = f"CONTRACT {method} {path} at {version}: {wrong[:6]}".encode()
+                start["status"] = VIOLATION
+                start["headers"] = [(b"content-type", b"text/plain"), (b"content-length", str(len(body)).encode())]
+                print(body.decode(), flush=True)
+            await send(start)
+            await send({"type": "http.response.body", "body": body})
+
+        await self.app(scope, hear, check)
