@@ -1,9 +1,11 @@
 """Looks for what libvirt, the hosts, the services and the records disagree about, and mends what is safe."""
 
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from temporalio import activity
 
+from activities.step import Where, step
 from infra.contracts.audit import AuditReport, AuditRequest
 
 if TYPE_CHECKING:
@@ -14,7 +16,7 @@ class Audit:
     def __init__(self, auditor: "Auditor") -> None:
         self._auditor = auditor
 
-    @activity.defn
+    @step(on=Where.CONTROL, budget=timedelta(minutes=15), tries=0)
     async def audit_cloud(self, want: AuditRequest) -> AuditReport:
         """Compare everything once; a suspicion is looked at again after a moment before it counts.
 

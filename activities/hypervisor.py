@@ -1,5 +1,6 @@
 """The domain itself: config drive, define, start, seen running (seed step 29)."""
 
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from temporalio import activity
@@ -16,6 +17,7 @@ from infra.contracts.hypervisor import (
     InstanceRef,
     Spawned,
 )
+from infra.contracts.power import Power, PowerOff, PowerOn, Reboot
 
 if TYPE_CHECKING:
     from infra.host.driver import Driver
@@ -27,7 +29,7 @@ class Hypervisor:
     def __init__(self, driver: "Driver") -> None:
         self._driver = driver
 
-    @step
+    @step(resource="domain", heavy=True, budget=timedelta(minutes=30))
     def spawn(self, spec: DomainSpec) -> Spawned:
         """Make the config drive, define and start the domain, return once libvirt says that it runs.
 
@@ -36,28 +38,49 @@ class Hypervisor:
         own. Raises Hopeless for a domain no host would accept, HostCannot when this one cannot start it."""
         return self._driver.spawn(spec, activity.heartbeat)
 
-    @step
+    @step(resource="domain", budget=timedelta(minutes=5))
     def destroy(self, spec: DomainRef) -> None:
         """Undo of `spawn`: stop and undefine; console log, config drive and sockets go. Absent is success; the guest of
         a later attempt stays."""
         self._driver.destroy(spec.instance_id, spec.attempt)
 
-    @step
+    @step(resource="domain", budget=timedelta(minutes=30))
+    def power_off(self, want: PowerOff) -> Power:
+        """Ask the guest to shut itself down, end it when it does not in time. Off, or absent, is success.
+
+        Raises HostCannot when this host has lost the server."""
+        return self._driver.power.off(want, activity.heartbeat)
+
+    @step(resource="domain", heavy=True, budget=timedelta(minutes=10))
+    def power_on(self, want: PowerOn) -> Power:
+        """Start the guest as this host keeps it, volumes included. One that runs is left alone.
+
+        Raises HostCannot when this host has lost the server, or cannot start it."""
+        return self._driver.power.on(want, activity.heartbeat)
+
+    @step(resource="domain", heavy=True, budget=timedelta(minutes=30))
+    def reboot(self, want: Reboot) -> Power:
+        """End the guest (soft: by ACPI, for a time) and begin it anew, once for each request.
+
+        Safe to repeat: the host notes the request when the guest is off, and a repeat only starts it."""
+        return self._driver.power.reboot(want, activity.heartbeat)
+
+    @step(budget=timedelta(minutes=1))
     def console_output(self, want: ConsoleOutputRequest) -> ConsoleOutput:
         """The end of the guest's serial log, at most 100 KiB. Reads only."""
         return ConsoleOutput(text=self._driver.console_output(want.instance_id, want.length))
 
-    @step
+    @step(budget=timedelta(minutes=1))
     def console_target(self, ref: InstanceRef) -> ConsoleTarget:
         """Where the guest's VNC server listens. Reads only; Hopeless (409) when the guest does not run."""
         return ConsoleTarget(target=self._driver.console_target(ref.instance_id))
 
-    @step
+    @step(budget=timedelta(minutes=1))
     def host_facts(self, ref: HostRef) -> HostFacts:
         """What lies on this host, for the audit. Reads only."""
         return self._driver.facts()
 
-    @step
+    @step(budget=timedelta(minutes=5))
     def clean_up(self, ref: InstanceRef) -> None:
         """Undo whatever one server left on this host: domain, ports, disk. Absent is success."""
         self._driver.clean_up(ref.instance_id)

@@ -2,7 +2,7 @@
 
 from pydantic import BaseModel
 
-from activities.step import step
+from activities.step import record_step
 from infra.contracts.errors import hopeless
 from infra.identity import TokenInvalid, TokenValidator
 
@@ -16,7 +16,7 @@ class Identity:
     def __init__(self, tokens: TokenValidator) -> None:
         self._tokens = tokens
 
-    @step
+    @record_step
     def validate_token(self, ref: TokenRef) -> None:
         """Ask identity whether the token is good and belongs to the project. Reads only.
 

@@ -1,5 +1,6 @@
 """Disk of an instance on its host: image fetched once per host, an overlay per instance (seed steps 20-22)."""
 
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from temporalio import activity
@@ -17,7 +18,7 @@ class Image:
     def __init__(self, store: "ImageStore") -> None:
         self._store = store
 
-    @step
+    @step(resource="disk", budget=timedelta(minutes=30))
     def fetch_to_host(self, want: ImageOnHost) -> DiskOnHost:
         """Fetch the image into the host's cache and lay the instance's overlay over it.
 
@@ -26,7 +27,7 @@ class Image:
         checksum or unsafe format; HostCannot when the host's disk is full."""
         return self._store.fetch(want, activity.heartbeat, activity.info().heartbeat_details)
 
-    @step
+    @step(resource="disk", budget=timedelta(minutes=5))
     def remove_disk(self, want: ImageOnHost) -> None:
         """Undo of `fetch_to_host`: the overlay and the instance's directory go, the cached image stays."""
         self._store.remove(want.instance_id)

@@ -1,5 +1,6 @@
 """Ports of an instance: made in the network service, plugged on the host (seed steps 23-25)."""
 
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from temporalio import activity
@@ -17,7 +18,7 @@ class Network:
     def __init__(self, plugger: "PortPlugger") -> None:
         self._plugger = plugger
 
-    @step
+    @step(resource="ports", budget=timedelta(minutes=10))
     def plug_ports(self, want: PortsOnHost) -> Plugged:
         """Create or bind each port, and prepare bridge, DHCP reservation and filter for it on this host.
 
@@ -25,7 +26,7 @@ class Network:
         the network is gone or has no address left, HostCannot when this host lacks the physical network."""
         return self._plugger.plug(want, activity.heartbeat)
 
-    @step
+    @step(resource="ports", budget=timedelta(minutes=5))
     def unplug_ports(self, want: PortsOnHost) -> None:
         """Undo of `plug_ports`: filter, reservation and tap go; our ports are deleted, the tenant's own unbound."""
         self._plugger.unplug(want, activity.heartbeat)

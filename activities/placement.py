@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from activities.step import step
+from activities.step import record_step
 from infra.contracts.placement import Claimed, ClaimRequest, HostRef
 
 if TYPE_CHECKING:
@@ -13,7 +13,7 @@ class Placement:
     def __init__(self, scheduler: "Scheduler") -> None:
         self._scheduler = scheduler
 
-    @step
+    @record_step
     def claim_host(self, want: ClaimRequest) -> Claimed:
         """Choose a host and take the instance's share of it, in one transaction.
 
@@ -21,12 +21,12 @@ class Placement:
         whose message counts the hosts left after each filter and whose details name host and filter (admins)."""
         return self._scheduler.claim(want)
 
-    @step
+    @record_step
     def release_host(self, want: ClaimRequest) -> None:
         """Undo of `claim_host`. No claim is success."""
         self._scheduler.release(want.instance_id)
 
-    @step
+    @record_step
     def check_host(self, ref: HostRef) -> bool:
         """Whether the host has reported lately. Reads only."""
         return self._scheduler.is_up(ref.host)

@@ -14,6 +14,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from sqlalchemy import Connection, Engine, event, text
 from sqlmodel import Session, create_engine
 
+from infra.interruption import still_in_time
 from infra.settings import default_state_dir
 
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -44,7 +45,8 @@ class Database:
     """Sessions on one service's store.
 
     `read()` sees one snapshot and never blocks a writer. `write()` commits when the block ends without an
-    exception; on SQLite it takes the write lock at once, so that check-then-insert cannot interleave.
+    exception; on SQLite it takes the write lock at once, so that check-then-insert cannot interleave. In a step whose
+    try is over by then, it does not commit: what it writes could land after the step's undo.
     """
 
     def __init__(self, service: str, url: str | None = None, *, state_dir: Path | None = None) -> None:
@@ -85,6 +87,8 @@ class Database:
             Session(connection, expire_on_commit=False) as session,
         ):
             yield session
+            session.flush()
+            still_in_time()
             session.commit()
 
     @contextmanager
@@ -92,6 +96,7 @@ class Database:
         """As `write`, for statements on tables: without the ORM, which costs a few times as much."""
         with self.engine.connect().execution_options(write=True) as connection, connection.begin():
             yield connection
+            still_in_time()
 
     def migrate(self) -> None:
         """Bring the schema to the newest revision. Two processes at once: the second waits and finds it done."""

@@ -1,5 +1,8 @@
 """Whether anybody still wants what this thread does."""
 
+import time
+from contextvars import ContextVar
+
 from temporalio import activity
 from temporalio.exceptions import CancelledError
 
@@ -14,3 +17,18 @@ def still_wanted() -> None:
 
 def is_cancelled() -> bool:
     return activity.in_activity() and activity.is_cancelled()
+
+
+class TooLate(Exception):
+    """The step's try is given up by now, or about to be: what it would write might land after its undo."""
+
+
+END_OF_TRY: ContextVar[float | None] = ContextVar("end_of_try", default=None)
+"""When (time.monotonic) this step's try is given up; the worker's interceptor sets it."""
+
+
+def still_in_time() -> None:
+    """Raise TooLate in a step whose try is over. To be called right before what can't be taken back."""
+    end = END_OF_TRY.get()
+    if end is not None and time.monotonic() > end:
+        raise TooLate("the step took longer than one try may")

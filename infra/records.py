@@ -1,10 +1,10 @@
 """The compute database as the build's steps see it: each method one transaction, each safe to run twice."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid5
 
-from sqlalchemy import Connection, Row, delete, func, insert, null, select, text, update
+from sqlalchemy import Connection, Row, func, insert, null, select, text, update
 from sqlmodel import Session, col
 
 from infra.codec import KeyRing
@@ -12,14 +12,15 @@ from infra.contracts.errors import hopeless
 from infra.contracts.hypervisor import FlavorFacts
 from infra.contracts.instance import BuildDone, BuildFailed, Deleted, DeletePlan
 from infra.contracts.network import Vif
-from infra.contracts.requests import BootRequest, DeleteRequest, Fault
-from infra.contracts.step import Step
+from infra.contracts.requests import BootRequest, DeleteRequest
 from infra.contracts.volume import VolumeRequest
 from infra.database import Database
-from infra.tables.compute import ActionEvent, Flavor, Instance, InstanceAction, now
+from infra.stores import actions
+from infra.stores.actions import actions as known_actions
+from infra.stores.transitions import fault_of
+from infra.tables.compute import Flavor, Instance, InstanceAction, now
 
 instances, flavors = Instance.__table__, Flavor.__table__  # type: ignore[attr-defined]
-actions, events = InstanceAction.__table__, ActionEvent.__table__  # type: ignore[attr-defined]
 
 
 class Records:
@@ -40,7 +41,7 @@ class Records:
                 store.execute(text("SELECT pg_advisory_xact_lock(hashtext(:p))"), {"p": req.requester.project_id})
             _within_quota(store, req, flavor)
             store.execute(insert(instances), _new_instance(req, flavor, self._ring))
-            store.execute(insert(actions), _action(req.instance_id, req.requester, req.action))
+            actions.begin(store, req.instance_id, req.requester, req.action)
 
     def flavor(self, instance_id: str) -> FlavorFacts:
         with self._db.engine.connect() as store:
@@ -74,22 +75,22 @@ class Records:
                 ]
             if not store.execute(update(instances).where(*living).values(**values)).rowcount:
                 raise hopeless(f"Instance {done.instance_id} is gone.", code=409)
-            _finish_action(store, done.instance_id, done.request_id, [*done.steps, _over("mark_active")], None)
+            actions.finish(store, done.instance_id, done.request_id, [*done.steps, actions.over("mark_active")], None)
 
     def fail(self, failed: BuildFailed) -> None:
         with self._db.write() as session:
             found = session.get(Instance, failed.instance_id)
-            if found is None or found.deleted_at is not None:
+            if found is None or found.deleted_at is not None or (found.launched_at is not None and not failed.began):
                 return
             found.vm_state, found.task_state, found.parked, found.host = "error", None, None, None
-            found.power_state, found.fault, found.updated_at = 0, _fault(failed.fault), now()
-            if found.launched_at is None:  # all of it was given back
-                found.networks, found.volumes = [], []
+            found.power_state, found.fault, found.updated_at = 0, fault_of(failed.fault), now()
+            found.launched_at = None
+            found.networks, found.volumes = [], _made_for(found.volumes)  # all else was given back
             if failed.addresses and found.sealed_request:
                 found.sealed_request = self._preferring(failed.addresses, found.sealed_request)
             session.add(found)
-            steps = [*failed.steps, _over("fail_record")]
-            _finish_action(session, failed.instance_id, failed.request_id, steps, failed.fault.message)
+            steps = [*failed.steps, actions.over("fail_record")]
+            actions.finish(session, failed.instance_id, failed.request_id, steps, failed.fault.message)
 
     def _preferring(self, addresses: dict[str, str], sealed: str) -> str:
         """The request, to be asked again with the addresses that its ports had."""
@@ -111,25 +112,20 @@ class Records:
             found.task_state, found.updated_at = "deleting", now()
             session.add(found)
             if session.get(InstanceAction, (found.id, req.requester.request_id)) is None:
-                session.execute(insert(actions), _action(found.id, req.requester, "delete"))
+                actions.begin(session, found.id, req.requester, "delete")
             if req.cut_off:
-                _finish_action(session, found.id, req.cut_off.request_id, req.cut_off.steps, "given up for a delete")
+                actions.finish(session, found.id, req.cut_off.request_id, req.cut_off.steps, "given up for a delete")
             over = found.launched_at is None and bool(found.vm_state == "error" or req.cut_off or req.keep_as)
             return self._plan(session, found, given_back=over)
 
     def _plan(self, session: Session, found: Instance, *, given_back: bool) -> DeletePlan:
         """`given_back`: the tenant's volumes were, at a build's end, and may be another server's by now."""
         claim = session.execute(
-            text("SELECT host, attempt FROM allocations WHERE instance_id = :id"), {"id": found.id}
+            text("SELECT host, attempt FROM allocations WHERE consumer_id = :id"), {"id": found.id}
         ).first()
-        request = BootRequest.model_validate_json(self._ring.unseal(found.sealed_request or ""))
-        ports = {port.port_id: port.mine for port in request.ports}
+        ports = {**found.requested_ports}
         ports |= {n["port_id"]: ports.get(n["port_id"], True) for n in found.networks}
-        volumes = {v.volume_id: v for v in request.volumes} | {
-            v["volume_id"]: VolumeRequest.model_validate(v) for v in found.volumes
-        }
-        for volume in volumes.values() if given_back else ():
-            volume.delete_on_termination = volume.create
+        volumes = _made_for(found.volumes) if given_back else found.volumes
         return DeletePlan(
             instance_id=found.id,
             project_id=found.project_id,
@@ -138,7 +134,7 @@ class Records:
             attempt=claim.attempt if claim else 0,
             image_id=found.image_ref,
             port_ids=ports,
-            volumes=list(volumes.values()),
+            volumes=[VolumeRequest.model_validate(volume) for volume in volumes],
         )
 
     def finish_delete(self, deleted: Deleted) -> None:
@@ -150,27 +146,34 @@ class Records:
             found.power_state, found.networks, found.volumes = 0, [], []
             found.updated_at = now()
             if deleted.fault:
-                found.vm_state, found.fault = "error", _fault(deleted.fault)
+                found.vm_state, found.fault = "error", fault_of(deleted.fault)
             else:
                 found.vm_state, found.deleted_at, found.sealed_request = "deleted", now(), None
                 session.execute(text("DELETE FROM console_tokens WHERE instance_id = :id"), {"id": deleted.instance_id})
             session.add(found)
             why = deleted.fault.message if deleted.fault else None
-            steps = [*deleted.steps, _over("finish_delete")]
-            _finish_action(session, deleted.instance_id, deleted.request_id, steps, why)
+            steps = [*deleted.steps, actions.over("finish_delete")]
+            actions.finish(session, deleted.instance_id, deleted.request_id, steps, why)
 
 
 def _again(store: Connection, known: Row[Any], req: BootRequest) -> None:
     """The same build once more: its action is there, and an ERROR before the first start is over."""
     if known.deleted_at is not None:
         raise hopeless(f"Instance {req.instance_id} is deleted.", code=409)
-    this = (actions.c.instance_id == req.instance_id, actions.c.request_id == req.requester.request_id)
-    if store.execute(select(actions.c.request_id).where(*this)).first() is None:
-        store.execute(insert(actions), _action(req.instance_id, req.requester, req.action))
-    if known.vm_state == "error" and known.launched_at is None:
+    if known.launched_at is not None:
+        raise hopeless(f"Instance {req.instance_id} was built already.", code=409)
+    this = (known_actions.c.instance_id == req.instance_id, known_actions.c.request_id == req.requester.request_id)
+    if store.execute(select(known_actions.c.request_id).where(*this)).first() is None:
+        actions.begin(store, req.instance_id, req.requester, req.action)
+    if known.vm_state == "error":
         anew: dict[str, Any] = {"vm_state": "building", "task_state": "scheduling", "fault": null(), "parked": None}
         anew |= {"volumes": [volume.model_dump() for volume in req.volumes]}
         store.execute(update(instances).where(instances.c.id == req.instance_id).values(updated_at=now(), **anew))
+
+
+def _made_for(volumes: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Those that a build made, which go with it; a volume of the tenant's own may be another server's by now."""
+    return [{**volume, "delete_on_termination": True} for volume in volumes if volume.get("create")]
 
 
 def _network(vif: Vif) -> dict[str, Any]:
@@ -235,60 +238,10 @@ def _new_instance(req: BootRequest, flavor: Row[Any], ring: KeyRing) -> dict[str
         "tags": req.tags,
         "security_groups": req.security_group_names,
         "volumes": [volume.model_dump() for volume in req.volumes],
+        "requested_ports": {port.port_id: port.mine for port in req.ports},
+        "request_digest": req.digest,
         "sealed_request": ring.seal(keep.model_dump_json()),
     }
-
-
-def _action(instance_id: str, requester: Any, action: str) -> dict[str, Any]:
-    return {
-        "instance_id": instance_id,
-        "request_id": requester.request_id,
-        "action": action,
-        "user_id": requester.user_id,
-        "project_id": requester.project_id,
-    }
-
-
-def _over(event: str) -> Step:
-    """The step that writes an operation's steps, as one of them."""
-    moment = datetime.now(UTC)
-    return Step(event=event, start_time=moment, finish_time=moment, result="Success")
-
-
-def _finish_action(
-    store: Connection | Session, instance_id: str, request_id: str, steps: list[Step], error: str | None
-) -> None:
-    store.execute(
-        update(actions)
-        .where(actions.c.instance_id == instance_id, actions.c.request_id == request_id)
-        .values(finish_time=now(), message=error and "Error")
-    )
-    store.execute(delete(events).where(events.c.instance_id == instance_id, events.c.request_id == request_id))
-    rows = [
-        {
-            "instance_id": instance_id,
-            "request_id": request_id,
-            "event": step.event,
-            "host": step.host or None,
-            "attempt": step.attempt,
-            "start_time": naive(step.start_time),
-            "finish_time": step.finish_time and naive(step.finish_time),
-            "result": step.result,
-            "details": step.details,
-        }
-        for step in steps
-    ]
-    if rows:
-        store.execute(insert(events), rows)
-
-
-def _fault(fault: Fault) -> dict[str, Any]:
-    created = now().replace(microsecond=0).isoformat() + "Z"
-    return {"code": fault.code, "message": fault.message, "details": fault.details, "created": created}
-
-
-def naive(moment: datetime) -> datetime:
-    return moment.astimezone(UTC).replace(tzinfo=None)
 
 
 def stable_id(instance_id: str, what: str) -> str:

@@ -37,7 +37,7 @@ WANTED = select(
     instances.c.root_gb,
     allocations.c.host.label("held_host"),
     allocations.c.attempt,
-).select_from(instances.outerjoin(allocations, allocations.c.instance_id == instances.c.id))
+).select_from(instances.outerjoin(allocations, allocations.c.consumer_id == instances.c.id))
 
 
 @dataclass
@@ -79,20 +79,18 @@ class Scheduler:
             if instance.held_host is not None:
                 if instance.held_host not in want.tried:
                     return self._claimed(store, instance.held_host, instance.attempt)
-                store.execute(delete(allocations).where(allocations.c.instance_id == want.instance_id))
+                store.execute(delete(allocations).where(allocations.c.consumer_id == want.instance_id))
             fitting = self._choose(store, want, instance)
             if not self._db.sqlite:  # another control worker may be claiming: take the node's lock, look again
                 fitting = self._locked(store, fitting, want, instance)
-            best, *others = fitting
+            best = fitting[0]
             attempt = instance.claims + 1
             changed = {"claims": attempt, "host": best.host, "task_state": "spawning"}
             store.execute(update(instances).where(instances.c.id == want.instance_id).values(**changed))
             taken = {"vcpus": instance.vcpus, "memory_mb": instance.memory_mb, "disk_gb": instance.root_gb}
-            store.execute(
-                insert(allocations), {"instance_id": want.instance_id, "host": best.host, "attempt": attempt, **taken}
-            )
-            alternates = [other.host for other in others[:5]]
-            return Claimed(host=best.host, zone=best.facts.zone, attempt=attempt, alternates=alternates)
+            held = {"consumer_id": want.instance_id, "instance_id": want.instance_id, "host": best.host}
+            store.execute(insert(allocations), {**held, "attempt": attempt, **taken})
+            return Claimed(host=best.host, zone=best.facts.zone, attempt=attempt)
 
     def release(self, instance_id: str) -> None:
         with self._db.transaction() as store:
@@ -110,7 +108,7 @@ class Scheduler:
 
     def _claimed(self, store: Connection, host: str, attempt: int) -> Claimed:
         found = store.execute(HOSTS.where(services.c.host == host)).first()
-        return Claimed(host=host, zone=found.zone if found else "nova", attempt=attempt, alternates=[])
+        return Claimed(host=host, zone=found.zone if found else "nova", attempt=attempt)
 
     def _locked(
         self, store: Connection, fitting: list[Candidate], want: ClaimRequest, instance: Any

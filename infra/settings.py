@@ -66,6 +66,7 @@ class Settings(BaseSettings):
 
     # Builds
     build_deadline_s: float = 3600.0
+    action_deadlines_s: dict[str, float] = {}  # action -> seconds; others keep that of workflows/actions.py
     build_max_hosts: int = 3  # hosts tried per build, the first one included
     park_failed_builds: bool = False
     park_deadline_s: float = 24 * 3600.0
@@ -82,6 +83,7 @@ class Settings(BaseSettings):
     virt_type: Literal["auto", "kvm", "qemu", "test"] = "auto"
     availability_zone: str = "nova"
     max_concurrent_builds: int = 4
+    shutdown_timeout_s: int = 60  # what a guest may take to shut itself down before it is ended
     heartbeat_s: float = 5.0
     netns: str = ""  # network namespace the guests live in; "" is the host's own
     bridge_mappings: dict[str, str] = {"provider": "br-provider"}  # physical network -> bridge

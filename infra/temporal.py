@@ -5,7 +5,7 @@ import dataclasses
 import time
 
 from temporalio.client import Client
-from temporalio.common import MetricMeter, SearchAttributeKey
+from temporalio.common import MetricMeter
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.converter import DataConverter
 from temporalio.runtime import PrometheusConfig, Runtime, TelemetryConfig
@@ -18,10 +18,6 @@ from infra.settings import Settings
 
 CONTROL_QUEUE = "control"
 STEP_BUCKETS = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800)
-SERVER_ID = SearchAttributeKey.for_keyword("ServerId")
-PROJECT_ID = SearchAttributeKey.for_keyword("ProjectId")
-HOST_NAME = SearchAttributeKey.for_keyword("HostName")
-REQUEST_ID = SearchAttributeKey.for_keyword("RequestId")
 
 
 def compute_queue(host: str) -> str:

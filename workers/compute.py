@@ -29,6 +29,7 @@ from infra.host.services.volumes import VolumeConnector
 from infra.openstack import service_session
 from infra.settings import Settings
 from infra.temporal import compute_queue, connect
+from workers.collect import activities_of
 from workers.host_loops import Heartbeat, bring_back, loops
 from workers.interceptors import StepInterceptor
 from workers.settle import settle
@@ -69,24 +70,12 @@ class Host:
 
     def activities(self) -> list[Any]:
         """Every step that runs on a host, bound to this one."""
-        image = Image(ImageStore(self.settings, self.session))
-        network = Network(PortPlugger(self.settings, self.session, self.hostnet, self.control))
-        volume = Volume(VolumeConnector(self.settings, self.session, self.control))
-        guest = Hypervisor(self.driver)
-        return [
-            image.fetch_to_host,
-            image.remove_disk,
-            network.plug_ports,
-            network.unplug_ports,
-            volume.attach_volumes,
-            volume.detach_volumes,
-            guest.spawn,
-            guest.destroy,
-            guest.console_output,
-            guest.console_target,
-            guest.host_facts,
-            guest.clean_up,
-        ]
+        return activities_of(
+            Image(ImageStore(self.settings, self.session)),
+            Network(PortPlugger(self.settings, self.session, self.hostnet, self.control)),
+            Volume(VolumeConnector(self.settings, self.session, self.control)),
+            Hypervisor(self.driver),
+        )
 
 
 def compute_worker(client: Client, settings: Settings, activities: list[Any], pool: ThreadPoolExecutor) -> Worker:

@@ -42,31 +42,23 @@ from infra.openstack import service_session
 from infra.records import Records
 from infra.scheduler import Scheduler
 from infra.settings import Settings
+from infra.stores.transitions import Transitions
 from infra.tables.compute import Instance as InstanceRow
 from infra.tables.compute import Service, now
 from infra.temporal import CONTROL_QUEUE, connect, meter
+from workers.collect import activities_of
 from workers.interceptors import StepInterceptor
 from workers.sandbox import runner
 from workers.settle import settle
 from workers.sign_in import as_service
+from workflows.actions import ACTIONS
 from workflows.boot_instance import BootInstance
 from workflows.delete_instance import DeleteInstance
 from workflows.reconcile_cloud import ReconcileCloud
 
-WORKFLOWS: list[Any] = [BootInstance, DeleteInstance, ReconcileCloud]
+WORKFLOWS: list[Any] = [BootInstance, DeleteInstance, ReconcileCloud, *{row.workflow for row in ACTIONS.values()}]
 REPORT_EVERY_S = 10.0
 log = logs.get(__name__)
-
-
-def activities_of(*resources: object) -> list[Any]:
-    """Every activity method of `resources`."""
-    found = []
-    for resource in resources:
-        for name in dir(resource):
-            method = getattr(resource, name)
-            if hasattr(method, "__temporal_activity_definition"):
-                found.append(method)
-    return found
 
 
 def control_activities(settings: Settings, database: Database, client: Client) -> list[Any]:
@@ -75,7 +67,7 @@ def control_activities(settings: Settings, database: Database, client: Client) -
     scheduler = Scheduler(database, settings)
     return activities_of(
         Identity(TokenValidator(settings)),
-        Instance(Records(database, KeyRing.load(settings.codec_keys))),
+        Instance(Records(database, KeyRing.load(settings.codec_keys)), Transitions(database)),
         Placement(scheduler),
         Services(Leftovers(settings, session)),
         Audit(Auditor(client, database, session, settings.region, scheduler.up_hosts)),

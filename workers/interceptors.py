@@ -1,5 +1,6 @@
 """Around every step: what it tells about itself, one step at a time per instance, logs that name both."""
 
+import inspect
 import os
 import signal
 import threading
@@ -12,27 +13,18 @@ from pathlib import Path
 from typing import Any
 
 import structlog
+from keystoneauth1.exceptions import ClientException
 from temporalio import activity
+from temporalio.exceptions import ApplicationError, FailureError
 from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor
 
+from activities.step import STEPS, Declared, Where
 from infra import logs
+from infra.contracts.errors import NEIGHBOUR_AWAY, NeighbourAway, host_cannot
 from infra.contracts.step import Done
-from infra.interruption import still_wanted
+from infra.interruption import END_OF_TRY, still_wanted
 
 log = logs.get(__name__)
-
-
-RESOURCES = {
-    "fetch_to_host": "disk",
-    "remove_disk": "disk",
-    "plug_ports": "ports",
-    "unplug_ports": "ports",
-    "attach_volumes": "volumes",
-    "detach_volumes": "volumes",
-    "spawn": "domain",
-    "destroy": "domain",
-}
-"""A step and its undo never run at once for one instance, not even when the step was given up and still runs."""
 
 
 class StepInterceptor(Interceptor):
@@ -57,13 +49,17 @@ class StepInterceptor(Interceptor):
         os.kill(os.getpid(), signal.SIGKILL)
 
 
+MARGIN_S = 1.0
+"""So long before the end of a try nothing is committed any more."""
+
+
 class _Step(ActivityInboundInterceptor):
     def __init__(self, next: ActivityInboundInterceptor, around: StepInterceptor) -> None:
         super().__init__(next)
         self._around = around
 
     async def execute_activity(self, input: ExecuteActivityInput) -> Any:
-        info = activity.info()
+        info, facts = activity.info(), STEPS.get(activity.info().activity_type)
         instance_id = getattr(input.args[0], "instance_id", None) if input.args else None
         structlog.contextvars.bind_contextvars(step=info.activity_type, instance_id=instance_id, attempt=info.attempt)
         if info.is_local and info.attempt > 1:  # those of hosts are known to the workflow
@@ -72,16 +68,22 @@ class _Step(ActivityInboundInterceptor):
             )
             retries.add(1, {"step": info.activity_type})
         started, begun = datetime.now(UTC), time.perf_counter()
-        resource = RESOURCES.get(info.activity_type)
-        if resource and instance_id:
-            input.fn = self._alone(input.fn, f"{instance_id}/{resource}")
+        if facts is not None:
+            END_OF_TRY.set(time.monotonic() + facts.budget.total_seconds() - MARGIN_S)
+        if not inspect.iscoroutinefunction(input.fn):
+            input.fn = _guarded(input.fn)
+        if facts and facts.resource and instance_id:
+            input.fn = self._alone(input.fn, f"{instance_id}/{facts.resource}")
         self._around.die_if_told(info.activity_type, "before")
         try:
             result = await super().execute_activity(input)
             self._around.die_if_told(info.activity_type, "after")
         except Exception as error:
             log.warning("step failed", error=str(error), ms=round((time.perf_counter() - begun) * 1000, 1))
-            raise
+            failure = sorted_failure(error, facts, info.attempt, self._around.host)
+            if failure is error:
+                raise
+            raise failure from error
         if isinstance(result, Done):
             result.host, result.attempt = self._around.host, info.attempt
             result.started_at, result.finished_at = started, datetime.now(UTC)
@@ -94,6 +96,35 @@ class _Step(ActivityInboundInterceptor):
                 return step(*args)
 
         return run
+
+
+def sorted_failure(error: Exception, facts: Declared | None, attempt: int, host: str) -> Exception:
+    """What the workflow is to make of `error`: as the step sorted it; a neighbour's outage, which it waits for; or that
+    this host cannot, of a step that was tried there often enough."""
+    if isinstance(error, FailureError):
+        return error
+    if isinstance(error, (NeighbourAway, ClientException)):
+        return ApplicationError(str(error), type=NEIGHBOUR_AWAY)
+    if facts and facts.where is Where.HOST and facts.tries and attempt >= facts.tries:
+        return host_cannot(f"{host}: {error} (tried {attempt} times)")
+    return error
+
+
+def _guarded(step: Callable[..., Any]) -> Callable[..., Any]:
+    """`step` with what asyncio cannot carry out of a thread, or would end the worker, made into an ordinary failure."""
+
+    @wraps(step)
+    def run(*args: Any) -> Any:
+        try:
+            return step(*args)
+        except (StopIteration, StopAsyncIteration) as error:
+            raise RuntimeError(f"{type(error).__name__} in {step.__name__}") from error
+        except Exception:
+            raise
+        except BaseException as error:
+            raise RuntimeError(f"{type(error).__name__} in {step.__name__}") from error
+
+    return run
 
 
 class InstanceLocks:

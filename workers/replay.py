@@ -24,6 +24,7 @@ from temporalio.worker import (
 )
 
 from infra.logs import SECRET_KEYS, mask
+from infra.payloads import ENCODING
 from workers import sandbox
 from workers.control import WORKFLOWS
 
@@ -195,7 +196,9 @@ async def in_clear(history: WorkflowHistory, converter: DataConverter, rename: M
     changed = (rename or {}).items()
     for holder in _payload_holders(document):
         sealed = json_format.ParseDict(holder, Payload())
-        opened = (await converter.payload_codec.decode([sealed]))[0] if converter.payload_codec else sealed
+        opened = sealed  # what the server and the SDK themselves wrote never was sealed
+        if converter.payload_codec and sealed.metadata.get("encoding") == ENCODING:
+            opened = (await converter.payload_codec.decode([sealed]))[0]
         if opened.data[:1] in (b"{", b"["):
             opened.data = json.dumps(_hide(json.loads(opened.data))).encode()
         for old, new in changed:

@@ -13,6 +13,8 @@ from temporalio.worker import (
     SlotReserveContext,
 )
 
+from activities.step import STEPS
+
 HEAVY = 3
 """Small steps that weigh as much as one heavy one: a build's image, ports and volumes are acquired together."""
 
@@ -24,13 +26,12 @@ class _Permit(SlotPermit):
 
 
 class BuildSlots(CustomSlotSupplier):
-    """At most `builds` steps of the types `heavy` run at once, and HEAVY times as many small ones.
+    """At most `builds` steps that declare themselves heavy run at once, and HEAVY times as many small ones.
 
     A task that does not fit stays in the queue, where no timeout runs but schedule-to-close."""
 
-    def __init__(self, builds: int, heavy: frozenset[str] = frozenset({"spawn"})) -> None:
+    def __init__(self, builds: int) -> None:
         self._capacity = builds * HEAVY
-        self._heavy = heavy
         self._used = 0
         self._guard = threading.Lock()
         self._waiting: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []
@@ -60,7 +61,7 @@ class BuildSlots(CustomSlotSupplier):
 
     def mark_slot_used(self, ctx: SlotMarkUsedContext) -> None:
         info: Any = ctx.slot_info
-        if isinstance(info, ActivitySlotInfo) and info.activity_type not in self._heavy:
+        if isinstance(info, ActivitySlotInfo) and not _is_heavy(info.activity_type):
             self._free(ctx.permit, HEAVY - 1)
 
     def release_slot(self, ctx: SlotReleaseContext) -> None:
@@ -73,3 +74,8 @@ class BuildSlots(CustomSlotSupplier):
             waiting, self._waiting = self._waiting, []
         for loop, freed in waiting:
             loop.call_soon_threadsafe(freed.set)
+
+
+def _is_heavy(activity_type: str) -> bool:
+    known = STEPS.get(activity_type)
+    return known is None or known.heavy

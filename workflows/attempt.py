@@ -6,20 +6,20 @@ from datetime import timedelta
 from types import TracebackType
 
 from temporalio import workflow
-from temporalio.common import Priority, SearchAttributeKey
+from temporalio.common import Priority
 from temporalio.exceptions import ApplicationError, FailureError
 
 with workflow.unsafe.imports_passed_through():
-    from infra.contracts.errors import HOPELESS
+    from infra.contracts.errors import HOST_CANNOT
+    from infra.contracts.search import HOST_NAME
 
 from workflows import metrics
-from workflows.operation import Operation
+from workflows.build import Build
 from workflows.requests import BootRequest
 from workflows.saga import Out, Place, Saga, kind
 from workflows.steps import explain
 
 NO_VALID_HOST = "NoValidHost"
-HOST_NAME = SearchAttributeKey.for_keyword("HostName")
 
 
 async def nothing(value: Out) -> Out:
@@ -30,12 +30,12 @@ async def nothing(value: Out) -> Out:
 class Attempt:
     """One host's try. Leaving the block undoes it when it failed; a failure that another host may cure ends here."""
 
-    def __init__(self, operation: Operation, request: BootRequest, tried: dict[str, str]) -> None:
+    def __init__(self, operation: Build, request: BootRequest, tried: dict[str, str]) -> None:
         self.tried = tried
         self.succeeded = False
         self._operation, self._request = operation, request
-        park = request.hints.get("kilonova:on_failure") == "park"
-        self._saga = operation.saga(park=park, within=timedelta(seconds=request.park_deadline_s))
+        parks = request.hints.get("kilonova:on_failure") == "park"
+        self._saga = operation.parking(timedelta(seconds=request.park_deadline_s)) if parks else operation.saga()
         self._place: Place | None = None
 
     def move_to(self, host: str) -> Place:
@@ -74,14 +74,15 @@ class Attempt:
             return False
         if isinstance(error, asyncio.CancelledError):
             return self._place is not None and self._place.gone
-        # With parking on, the owner decided to abort, or did not decide in time.
-        return isinstance(error, FailureError) and kind(error) != HOPELESS and self._saga.park is None
+        # With parking on, the owner decided to abort, or did not decide in time. What a store or a neighbour refused,
+        # another host would be refused as well.
+        return kind(error) == HOST_CANNOT and self._saga.park is None
 
 
 class Attempts:
     """`async for attempt in Attempts(...)`: until one succeeds or `max_hosts` have failed."""
 
-    def __init__(self, operation: Operation, request: BootRequest) -> None:
+    def __init__(self, operation: Build, request: BootRequest) -> None:
         self._operation, self._request = operation, request
 
     async def __aiter__(self) -> AsyncIterator[Attempt]:

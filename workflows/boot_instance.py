@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 from temporalio import workflow
+from temporalio.exceptions import FailureError
 
 with workflow.unsafe.imports_passed_through():
     from activities.hypervisor import Hypervisor
@@ -20,29 +21,25 @@ with workflow.unsafe.imports_passed_through():
     from infra.contracts.volume import Attached
 
 from workflows.attempt import Attempts, nothing
-from workflows.delete_instance import DeleteInstance
+from workflows.build import Build
 from workflows.inputs import claim_request, domain_spec, first_addresses, leftovers, ports_on_host, volumes_on_host
-from workflows.operation import Operation
-from workflows.requests import Accepted, BootRequest, CutOff, Fault
-from workflows.saga import HERE, UNDO, execute
+from workflows.requests import Accepted, BootRequest, Fault
+from workflows.saga import FOR_AN_UNDO, HERE, control, execute
 
 
 @workflow.defn
-class BootInstance(Operation):
+class BootInstance(Build):
     counter = "kilonova_builds_total"
 
     def __init__(self) -> None:
         super().__init__()
+        self.began = False
         self.addresses: dict[str, str] = {}  # port id -> what it had, to be had again by a retry
 
     @workflow.run
     async def run(self, req: BootRequest) -> None:
         self.instance_id = req.instance_id
         await self.carry_out(self.build(req), timedelta(seconds=req.deadline_s), lambda fault: self.fail(req, fault))
-        if self.deleting:
-            cut_off = CutOff(request_id=req.requester.request_id, steps=self.log.report())
-            deleting = self.deleting.model_copy(update={"cut_off": cut_off})
-            workflow.continue_as_new(deleting, workflow=DeleteInstance.run)
 
     async def build(self, req: BootRequest) -> None:
         id = req.instance_id
@@ -57,6 +54,7 @@ class BootInstance(Operation):
                 req,
                 undo=None,  # a failed boot stays visible, in ERROR: `fail` ends it
             )
+            self.began = True
             self.accept(Accepted(instance_id=id, admin_pass=req.admin_pass))
             async for attempt in Attempts(self, req):
                 async with attempt as on_host:
@@ -123,14 +121,18 @@ class BootInstance(Operation):
         """The one place where a build becomes ERROR, after everything else is undone."""
         if self.left_behind:
             freeing = self.log.begin("release_services", "", undo=True)
-            await execute(Services.release_services, leftovers(req), HERE, freeing, UNDO)
-            self.log.succeed(freeing, None)
+            try:
+                await execute(Services.release_services, leftovers(req), control(), freeing, within=FOR_AN_UNDO)
+                self.log.succeed(freeing, None)
+            except FailureError as error:
+                self.log.fail(freeing, error)
         failed = BuildFailed(
             instance_id=req.instance_id,
             request_id=req.requester.request_id,
             fault=fault,
             steps=self.log.report(),
+            began=self.began,
             addresses=self.addresses,
         )
         step = Step(event="fail_record", start_time=workflow.now())
-        await execute(Instance.fail_record, failed, HERE, step, UNDO)
+        await execute(Instance.fail_record, failed, HERE, step)

@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 from temporalio import workflow
+from temporalio.exceptions import FailureError
 
 with workflow.unsafe.imports_passed_through():
     from activities.hypervisor import Hypervisor
@@ -19,42 +20,53 @@ with workflow.unsafe.imports_passed_through():
     from infra.contracts.image import ImageOnHost
     from infra.contracts.instance import Deleted, DeletePlan
     from infra.contracts.network import PortRequest, PortsOnHost
-    from infra.contracts.placement import ClaimRequest, HostRef
-    from infra.contracts.step import Step
+    from infra.contracts.placement import ClaimRequest
     from infra.contracts.volume import VolumesOnHost
 
 from workflows import metrics
+from workflows.operation import Operation
 from workflows.requests import DeleteRequest
-from workflows.saga import CONTROL, HERE, UNDO, In, Out, Place, execute
-from workflows.steps import StepLog
+from workflows.saga import FOR_AN_UNDO, HERE, In, Out, Place, control, execute, uncancelled
 
-WATCH_EVERY = timedelta(seconds=15)
+LOOK_EVERY = timedelta(seconds=15)
 HOST_PATIENCE = timedelta(minutes=15)
 """A host that is up but does not get it done in so long is left to its own reconciliation."""
 
 
 @workflow.defn
-class DeleteInstance:
-    """Nothing here is undone: a delete only goes forward, and every step may be repeated."""
+class DeleteInstance(Operation):
+    """Nothing here is undone: a delete only goes forward, and every step may be repeated. A step that cannot be done
+    is named in the event list and left to the audit, and the others go on."""
+
+    counter = "kilonova_deletes_total"
 
     def __init__(self) -> None:
-        self.log = StepLog(lambda: workflow.set_current_details(self.log.as_markdown()))
+        super().__init__()
+        self.task_state = "deleting"
+        self._keeps = False
 
     @workflow.run
     async def run(self, req: DeleteRequest) -> None:
+        self.instance_id, self._keeps = req.instance_id, req.keep_as is not None
+        await uncancelled(self.undo_all(req))
+        await workflow.wait_condition(workflow.all_handlers_finished)
+        if self.deleting is not None:
+            self._give_way(self.deleting)
+
+    async def undo_all(self, req: DeleteRequest) -> None:
         id = req.instance_id
         plan = await self.step(Instance.begin_delete, req)
         if not plan.found:
             return
         done = bool(plan.host) and await self.on_host(plan)
         if not done and (plan.port_ids or plan.volumes):
-            await self.step(Services.release_services, plan)
-        await self.step(Placement.release_host, ClaimRequest(instance_id=id))
+            await self.tried(Services.release_services, plan, at=control())
+        await self.tried(Placement.release_host, ClaimRequest(instance_id=id))
         await self.step(
             Instance.finish_delete,
             Deleted(instance_id=id, request_id=req.requester.request_id, steps=self.log.report(), fault=req.keep_as),
         )
-        metrics.count("kilonova_deletes_total", "Deletes that came to their end")
+        metrics.ended(self.counter, "good")
 
     async def on_host(self, plan: DeletePlan) -> bool:
         """Undo on the server's host. False when it is down: what lies there goes when it comes back."""
@@ -62,8 +74,8 @@ class DeleteInstance:
         work = asyncio.create_task(self._undo_on(host, plan))
         give_up = workflow.now() + HOST_PATIENCE
         while not work.done():
-            await workflow.wait([work], timeout=WATCH_EVERY.total_seconds())
-            if not work.done() and (workflow.now() > give_up or not await self._is_up(plan.host)):
+            await workflow.wait([work], timeout=LOOK_EVERY.total_seconds())
+            if not work.done() and (workflow.now() > give_up or not await self.is_up(plan.host)):
                 work.cancel()
                 await workflow.wait([work])
                 _ = work.cancelled() or work.exception()  # read, or asyncio complains
@@ -75,30 +87,40 @@ class DeleteInstance:
     async def _undo_on(self, host: Place, plan: DeletePlan) -> None:
         id, project = plan.instance_id, plan.project_id
         ports = [PortRequest(port_id=port, mine=mine) for port, mine in plan.port_ids.items()]
-        await self.step(Hypervisor.destroy, DomainRef(instance_id=id), at=host)
-        undone = [self.step(Image.remove_disk, ImageOnHost(instance_id=id, image_id=plan.image_id, disk_gb=0), at=host)]
+        await self.tried(Hypervisor.destroy, DomainRef(instance_id=id), at=host)
+        disk = ImageOnHost(instance_id=id, image_id=plan.image_id, disk_gb=0)
+        undone = [self.tried(Image.remove_disk, disk, at=host)]
         if ports:
             wanted = PortsOnHost(instance_id=id, project_id=project, hostname=plan.name, ports=ports)
-            undone.append(self.step(Network.unplug_ports, wanted, at=host))
+            undone.append(self.tried(Network.unplug_ports, wanted, at=host))
         if plan.volumes:
             held = VolumesOnHost(instance_id=id, project_id=project, volumes=plan.volumes, deleting=True)
-            undone.append(self.step(Volume.detach_volumes, held, at=host))
+            undone.append(self.tried(Volume.detach_volumes, held, at=host))
         await asyncio.gather(*undone)
 
-    async def step(self, do: Callable[[Any, In], Out], arg: In, at: Place = HERE) -> Out:
+    async def step(
+        self, do: Callable[[Any, In], Out], arg: In, at: Place = HERE, within: timedelta | None = None
+    ) -> Out:
         step = self.log.begin(do.__name__, at.host)
-        result = await execute(do, arg, at, step, UNDO)
+        try:
+            result = await execute(do, arg, at, step, within=within)
+        except (FailureError, asyncio.CancelledError) as error:
+            self.log.fail(step, error)
+            raise
         self.log.succeed(step, result)
         return result
 
-    async def _is_up(self, host: str) -> bool:
-        step = Step(event="check_host", start_time=workflow.now())
-        return await execute(Placement.check_host, HostRef(host=host), HERE, step, CONTROL)
+    async def tried(self, do: Callable[[Any, In], None], arg: In, at: Place = HERE) -> None:
+        """A step without which the delete goes on: what it leaves behind is found by the audit."""
+        try:
+            await self.step(do, arg, at, FOR_AN_UNDO)
+        except FailureError:
+            metrics.count(
+                "kilonova_leftovers_total", "Undos that were given up and left to the audit", step=do.__name__
+            )
 
     @workflow.signal
     def delete(self, request: DeleteRequest) -> None:
-        """A second delete asks for what is already being done."""
-
-    @workflow.query
-    def steps(self) -> list[Step]:
-        return self.log.steps
+        """A second delete asks for what is already being done; one that keeps the record is followed by it."""
+        if self._keeps:
+            self.deleting = self.deleting or request

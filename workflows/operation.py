@@ -1,28 +1,27 @@
-"""What every operation on a server shares: acceptance, deadline, parking, the delete that always gets through."""
+"""What every operation on a server shares: log, deadline, watch on the host, the delete that always gets through."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from datetime import datetime, timedelta
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NoReturn
 
 from temporalio import workflow
 from temporalio.exceptions import ApplicationError, FailureError
 
 with workflow.unsafe.imports_passed_through():
-    from activities.instance import Instance
     from activities.placement import Placement
-    from infra.contracts.instance import ParkedAt
+    from infra.contracts.errors import BUSY
     from infra.contracts.placement import HostRef
+    from infra.contracts.search import REQUEST_ID, REQUEST_KEY
     from infra.contracts.step import Step
 
 from workflows import metrics
-from workflows.requests import Accepted, DeleteRequest, Fault
-from workflows.saga import CONTROL, HERE, UNDO, Place, Saga, execute, kind, uncancelled
+from workflows.requests import Accepted, CutOff, DeleteRequest, Fault
+from workflows.saga import FOR_RECORDS, HERE, Place, Saga, execute, kind, uncancelled
 from workflows.steps import StepLog, explain
 
 WATCH_EVERY = timedelta(seconds=20)
-RETRY, ABORT = "retry", "abort"
 
 
 class Operation:
@@ -33,14 +32,15 @@ class Operation:
     def __init__(self) -> None:
         self.log = StepLog(self._show)
         self.instance_id = ""
+        self.task_state = "scheduling"  # what a second operation is told that this one does
         self.deleting: DeleteRequest | None = None
         self.overdue = ""  # why the deadline cut the operation off
         self.place: Place | None = None  # the host at work
         self.left_behind = False  # a host was given up: what the services hold for it is freed from here
+        self._request_id = workflow.info().typed_search_attributes.get(REQUEST_ID) or ""
+        self._key: str = workflow.memo_value(REQUEST_KEY, default="", type_hint=str)
         self._accepted: Accepted | None = None
         self._refusal: ApplicationError | None = None
-        self._parked: Step | None = None
-        self._decision = ""
         self._body: asyncio.Task[Any] | None = None
         self._deadline: datetime | None = None
 
@@ -54,25 +54,18 @@ class Operation:
             self._cancel_body()
 
     @workflow.update
-    async def accepted(self) -> Accepted:
-        """Returns once the request is durable (token checked, quota taken, record written), or its refusal."""
+    async def accepted(self, key: str) -> Accepted:
+        """Returns once the request is durable (record written, quota taken), or its refusal."""
         await workflow.wait_condition(lambda: self._accepted is not None or self._refusal is not None)
         if self._accepted is None:
             raise self._refusal or ApplicationError("refused")
         return self._accepted
 
-    @workflow.update
-    def decide(self, decision: str) -> str:
-        """`retry` runs the parked step again, `abort` undoes the build. Returns the step's name."""
-        self._decision = decision
-        return self._parked.event if self._parked else ""
-
-    @decide.validator
-    def _may_decide(self, decision: str) -> None:
-        if self._parked is None:
-            raise ApplicationError("No step of this server's build is waiting for a decision.", type="NotParked")
-        if decision not in (RETRY, ABORT):
-            raise ApplicationError("The decision must be retry or abort.", type="BadDecision")
+    @accepted.validator
+    def _is_this_one(self, key: str) -> None:
+        """A repeat of the request finds its own operation; any other is refused while this one runs."""
+        if key != self._key:
+            raise ApplicationError("busy", {"code": 409, "task_state": self.task_state}, type=BUSY)
 
     @workflow.query
     def steps(self) -> list[Step]:
@@ -84,49 +77,79 @@ class Operation:
     def accept(self, accepted: Accepted) -> None:
         self._accepted = accepted
 
-    def saga(self, *, park: bool = False, within: timedelta | None = None) -> Saga:
-        return Saga(self.log, self.interrupted, self._park(within or timedelta(days=1)) if park else None)
+    def saga(self) -> Saga:
+        return Saga(self.log, self.interrupted)
 
     def interrupted(self) -> bool:
+        """Whether the operation is to end: a delete waits, or its time is over."""
         return self.deleting is not None or bool(self.overdue)
 
     async def carry_out(
-        self, body: Coroutine[Any, Any, Any], deadline: timedelta, on_failure: Callable[[Fault], Awaitable[None]]
+        self,
+        body: Coroutine[Any, Any, None],
+        deadline: timedelta,
+        on_failure: Callable[[Fault], Awaitable[None]],
     ) -> None:
-        """Run `body` to its end, its failure (told to `on_failure` before the workflow fails), or the deadline."""
+        """Run `body` to its end, its failure (told to `on_failure` before the workflow fails), or the deadline.
+
+        The one place where an operation ends, and where a delete that came meanwhile takes over. A bug, here or in the
+        watch, fails the workflow task at once, whoever still waits for an answer: mended code then goes on."""
         self._deadline = workflow.now() + deadline
         self._body = asyncio.create_task(body)
         if self.deleting is not None:  # the signal was there before the first step
             self._body.cancel()
         watch = asyncio.create_task(self._watch())
+        failure: BaseException | None = None
         try:
-            await self._body
-            metrics.ended(self.counter, "active")
+            await self._until_over(self._body, watch)
+            metrics.ended(self.counter, "good")
         except (FailureError, asyncio.CancelledError) as error:
-            await self._end_badly(error, on_failure)
+            failure = await self._end_badly(error, on_failure)
         finally:
             watch.cancel()
-            with suppress(asyncio.CancelledError):
-                await uncancelled(workflow.wait_condition(workflow.all_handlers_finished))
+        with suppress(asyncio.CancelledError):
+            await uncancelled(workflow.wait_condition(workflow.all_handlers_finished))
+        if self.deleting is not None:  # looked at last: it may have come while the record was written
+            self._give_way(self.deleting)
+        if failure is not None:
+            raise failure
+
+    async def _until_over(self, body: asyncio.Task[None], watch: asyncio.Task[None]) -> None:
+        while not body.done():
+            try:
+                await workflow.wait([body, watch], return_when=asyncio.FIRST_COMPLETED)
+            except asyncio.CancelledError:
+                body.cancel()
+                continue
+            if watch.done():
+                watch.result()
+        body.result()
+
+    def _give_way(self, deleting: DeleteRequest) -> NoReturn:
+        from workflows.delete_instance import DeleteInstance  # it is an Operation itself
+
+        cut_off = CutOff(request_id=self._request_id, steps=self.log.report())
+        workflow.continue_as_new(deleting.model_copy(update={"cut_off": cut_off}), workflow=DeleteInstance.run)
 
     async def _end_badly(
         self, error: FailureError | asyncio.CancelledError, on_failure: Callable[[Fault], Awaitable[None]]
-    ) -> None:
+    ) -> BaseException | None:
+        """What the workflow is to fail with, once the record tells of it; None when a delete takes over."""
         cancelled = isinstance(error, asyncio.CancelledError) and not self.overdue
-        refusal = _telling(error)
         if self._accepted is None:
-            self._refusal = refusal or ApplicationError(
-                "The request was given up before it was accepted.", {"code": 409}
-            )
+            given_up = ApplicationError("The request was given up before it was accepted.", {"code": 409})
+            self._refusal = _telling(error) or given_up
         if self.deleting is not None:
             metrics.ended(self.counter, "deleted")
-            return
+            return None
         fault = self._fault(error)
         await uncancelled(on_failure(fault))
         metrics.ended(self.counter, "cancelled" if cancelled else "error" if self._accepted else "refused")
         if cancelled:
-            raise error
-        raise ApplicationError(fault.message, type=kind(error) or "OperationFailed", non_retryable=True) from error
+            return error
+        failed = ApplicationError(fault.message, type=kind(error) or "OperationFailed", non_retryable=True)
+        failed.__cause__ = error
+        return failed
 
     def _fault(self, error: BaseException) -> Fault:
         failed = self.log.failed
@@ -150,46 +173,35 @@ class Operation:
         """While steps run: is the host still there, and is there time left?"""
         while True:
             await asyncio.sleep(WATCH_EVERY.total_seconds())
-            if self._deadline and workflow.now() > self._deadline and self._parked is None and not self.interrupted():
+            await workflow.wait_condition(self._is_at_work)
+            if self._deadline and workflow.now() > self._deadline and not self.interrupted():
                 running = [s.summary for s in self.log.steps if s.result is None]
                 self.overdue = f"Not finished before its deadline; last: {', '.join(running) or 'between two steps'}."
                 self._cancel_body()
             place = self.place
-            if place is None or place.gone or self._parked is not None:
-                continue
-            step = Step(event="check_host", start_time=workflow.now())
-            if not await execute(Placement.check_host, HostRef(host=place.host), HERE, step, CONTROL):
+            if place is not None and not place.gone and not await self.is_up(place.host):
                 place.gone = True
                 self._cancel_body()
+
+    def _is_at_work(self) -> bool:
+        """Whether time counts and hosts matter."""
+        return True
+
+    async def is_up(self, host: str) -> bool:
+        """Whether the host reports. While the store does not answer it counts as up: unknown is not gone."""
+        step = Step(event="check_host", start_time=workflow.now())
+        try:
+            return await execute(Placement.check_host, HostRef(host=host), HERE, step, within=FOR_RECORDS)
+        except FailureError as error:
+            workflow.logger.warning("whether %s is up is not known: %s", host, explain(error))
+            return True
 
     def _cancel_body(self) -> None:
         if self._body is not None:
             self._body.cancel()
 
-    def _park(self, within: timedelta) -> Callable[[Step], Awaitable[bool]]:
-        async def park(step: Step) -> bool:
-            """Hold everything as it is until somebody decides, or `within` is over. True: run the step again."""
-            self._parked, self._decision = step, ""
-            marked = Step(event="park", start_time=workflow.now())
-            where = ParkedAt(instance_id=self.instance_id, step=step.event, reason=step.details or "")
-            await execute(Instance.park, where, HERE, marked, UNDO)
-            self._show()
-            try:
-                await workflow.wait_condition(lambda: bool(self._decision), timeout=within)
-            except TimeoutError:
-                self._decision = ABORT
-            finally:
-                self._parked = None
-            await execute(Instance.unpark, where, HERE, marked, UNDO)
-            self._deadline = self._deadline and workflow.now() + WATCH_EVERY * 90
-            self._show()
-            return self._decision == RETRY
-
-        return park
-
     def _show(self) -> None:
-        head = f"**parked** at {self._parked.summary}; decide: retry or abort\n\n" if self._parked else ""
-        workflow.set_current_details(head + self.log.as_markdown())
+        workflow.set_current_details(self.log.as_markdown())
 
 
 def _telling(error: BaseException) -> ApplicationError | None:

@@ -20,6 +20,7 @@ from temporalio.exceptions import ApplicationError, FailureError, is_cancelled_e
 from temporalio.workflow import ActivityCancellationType
 
 with workflow.unsafe.imports_passed_through():
+    from activities.step import HEARTBEAT, Declared, Where, declared
     from infra.contracts.errors import HOPELESS, HOST_CANNOT
     from infra.contracts.step import Step
 
@@ -28,23 +29,12 @@ from workflows.steps import StepLog, explain
 In = TypeVar("In")
 Out = TypeVar("Out")
 Undo = Callable[[], Awaitable[None]]
-
-
-@dataclass(frozen=True)
-class Policy:
-    """How long one try may take, how often it must heartbeat, and how long it is tried again."""
-
-    timeout: timedelta
-    heartbeat: timedelta | None = None
-    attempts: int = 0  # 0: until `within` ends
-    within: timedelta | None = None  # None: for ever
-
-
-CONTROL = Policy(timeout=timedelta(seconds=10), within=timedelta(minutes=5))
-"""A short database step: a local activity, tried until the database is back."""
-ON_HOST = Policy(timeout=timedelta(minutes=30), heartbeat=timedelta(seconds=20), attempts=6)
-"""A step on a host: may wait in the queue for as long as it takes, but once begun it heartbeats."""
-UNDO = Policy(timeout=timedelta(minutes=5), heartbeat=timedelta(seconds=20))
+OVERDUE = "Overdue"
+RETRY = RetryPolicy(initial_interval=timedelta(milliseconds=200), maximum_interval=timedelta(seconds=10))
+FOR_RECORDS = timedelta(minutes=5)
+"""So long a record step is tried; then the store counts as gone, and what was done is undone."""
+FOR_AN_UNDO = timedelta(minutes=10)
+"""So long an undo is tried. What it could not undo is named, the audit finds it, and the operation goes on."""
 
 
 @dataclass
@@ -59,6 +49,11 @@ class Place:
 
 HERE = Place()
 """The control worker: steps that the workflow runs as local activities."""
+
+
+def control() -> Place:
+    """The control worker's own queue: steps that may wait on other services, apart from the short ones."""
+    return Place(queue=workflow.info().task_queue)
 
 
 @dataclass
@@ -82,7 +77,8 @@ class Saga:
         while True:
             step = self.log.begin(do.__name__, at.host)
             try:
-                result = await execute(do, arg, at, step, ON_HOST if at.queue else CONTROL)
+                within = FOR_RECORDS if declared(do).where is Where.RECORD else None
+                result = await execute(do, arg, at, step, within=within)
             except (FailureError, asyncio.CancelledError) as error:
                 self.log.fail(step, error)
                 if is_cancelled_exception(error):
@@ -111,7 +107,7 @@ class Saga:
         if at.gone:
             return
         step = self.log.begin(undo.__name__, at.host, undo=True)
-        undoing = asyncio.ensure_future(execute(undo, arg, at, step, UNDO))
+        undoing = asyncio.ensure_future(execute(undo, arg, at, step, within=FOR_AN_UNDO))
         await workflow.wait_condition(lambda: undoing.done() or at.gone)
         if at.gone and not undoing.done():
             undoing.cancel()
@@ -150,35 +146,62 @@ class Saga:
         return stuck
 
 
-async def execute(do: Callable[[Any, In], Out], arg: In, at: Place, step: Step, policy: Policy) -> Out:
-    """Run one activity where it belongs: a local activity on the control worker, else on the host's queue."""
-    retry = RetryPolicy(
-        initial_interval=timedelta(milliseconds=200),
-        maximum_interval=timedelta(seconds=10),
-        maximum_attempts=policy.attempts,
-    )
-    if at.queue is None:
-        return await workflow.execute_local_activity_method(
-            do,
-            arg,
-            start_to_close_timeout=policy.timeout,
-            schedule_to_close_timeout=policy.within,
-            retry_policy=retry,
-            cancellation_type=ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
-            summary=step.summary,
-        )
-    return await workflow.execute_activity_method(
+async def execute(
+    do: Callable[[Any, In], Out], arg: In, at: Place, step: Step, *, within: timedelta | None = None
+) -> Out:
+    """Run one activity where it belongs: given up after `within`, else tried for as long as its operation wants it."""
+    facts = declared(do)
+    work = _on_record(do, arg, facts, step) if facts.where is Where.RECORD else _on_queue(do, arg, facts, at, step)
+    return await (bounded(work, within, step) if within else work)
+
+
+def _on_queue(do: Callable[[Any, In], Out], arg: In, facts: Declared, at: Place, step: Step) -> Awaitable[Out]:
+    return workflow.execute_activity_method(
         do,
         arg,
         task_queue=at.queue,
-        start_to_close_timeout=policy.timeout,
-        heartbeat_timeout=policy.heartbeat,
-        retry_policy=retry,
+        start_to_close_timeout=facts.budget,
+        heartbeat_timeout=HEARTBEAT,
+        retry_policy=RETRY,  # the worker's interceptor ends it where the host is to blame
         # Never undo a step that is still running.
         cancellation_type=ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
         summary=step.summary,
         priority=at.priority or Priority.default,
     )
+
+
+def _on_record(do: Callable[[Any, In], Out], arg: In, facts: Declared, step: Step) -> Awaitable[Out]:
+    return workflow.execute_local_activity_method(
+        do,
+        arg,
+        start_to_close_timeout=facts.budget,
+        retry_policy=RETRY,
+        cancellation_type=ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+        summary=step.summary,
+    )
+
+
+async def bounded(work: Awaitable[Out], within: timedelta, step: Step) -> Out:
+    """The result of `work`, which is given up after `within`. Temporal itself bounds each try, and the time of all
+    tries together only where a try begins late enough: a local activity that fails fast goes on."""
+    task = asyncio.ensure_future(work)
+    overdue = False
+
+    def give_up() -> None:
+        nonlocal overdue
+        overdue = True
+        task.cancel()
+
+    timer = asyncio.get_running_loop().call_later(within.total_seconds(), give_up)
+    try:
+        return await task
+    except (FailureError, asyncio.CancelledError) as error:
+        if not overdue:
+            raise
+        words = f"{step.summary} was given up after {within.total_seconds():.0f} s: {explain(error)}"
+        raise ApplicationError(words, type=OVERDUE, non_retryable=True) from error
+    finally:
+        timer.cancel()
 
 
 async def uncancelled(work: Awaitable[Out]) -> Out:

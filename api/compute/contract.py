@@ -2,6 +2,8 @@
 
 from typing import Any, Protocol
 
+from infra.contracts.operation import ActionRequest
+from workflows.actions import Action
 from workflows.requests import Accepted, BootRequest, DeleteRequest, Requester
 
 
@@ -10,6 +12,9 @@ class Operations(Protocol):
 
     async def boot(self, request: BootRequest) -> Accepted:
         """The record is durable; 403 over quota. The same instance id again gives the same answer."""
+
+    async def start(self, action: Action, request: ActionRequest) -> Accepted:
+        """The action is durable; 404, or 409 in Nova's words, when it may not begin."""
 
     async def delete(self, request: DeleteRequest) -> None:
         """Accepted; never refused."""

@@ -13,30 +13,27 @@ from temporalio.common import (
     WorkflowIDConflictPolicy,
     WorkflowIDReusePolicy,
 )
-from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
+from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 
 from api.common.errors import ServiceError
 from infra.codec import KeyRing
+from infra.contracts.errors import BUSY
 from infra.contracts.hypervisor import ConsoleOutput, ConsoleOutputRequest, ConsoleTarget, InstanceRef
+from infra.contracts.operation import ActionRequest
+from infra.contracts.search import PROJECT_ID, REQUEST_ID, REQUEST_KEY, SERVER_ID
 from infra.database import Database
 from infra.settings import Settings
 from infra.tables.compute import Instance
-from infra.temporal import (
-    CONTROL_QUEUE,
-    PROJECT_ID,
-    REQUEST_ID,
-    SERVER_ID,
-    compute_queue,
-    connect,
-    server_workflow_id,
-)
+from infra.temporal import CONTROL_QUEUE, compute_queue, connect, server_workflow_id
+from workflows.actions import Action
 from workflows.boot_instance import BootInstance
+from workflows.build import RETRY, Build
 from workflows.delete_instance import DeleteInstance
-from workflows.operation import RETRY, Operation
+from workflows.operation import Operation
 from workflows.requests import Accepted, BootRequest, DeleteRequest, Requester
 
-BUSY = "Cannot '{action}' instance {id} while it is in task_state {task}"
+CREATE = "create"
 
 
 class Operations:
@@ -50,40 +47,19 @@ class Operations:
     async def connect(cls, settings: Settings, database: Database | None = None) -> "Operations":
         return cls(await connect(settings), settings, database or Database("compute", state_dir=settings.state_dir))
 
-    async def boot(self, request: BootRequest, *, again: bool = False) -> Accepted:
-        """Start the build and return once it is durable. The same request twice is one server, the same answer.
+    async def boot(self, request: BootRequest) -> Accepted:
+        """Start the build and return once it is durable. The same request twice is one server, the same answer,
+        whether Temporal still remembers the first or only the record does.
 
-        Raises 401/403/400/409 as the workflow's first steps found, 409 when the server is busy."""
-        reuse = WorkflowIDReusePolicy.ALLOW_DUPLICATE if again else WorkflowIDReusePolicy.REJECT_DUPLICATE
-        # A repeat joins the build that an unanswered request began; Temporal may not know that one's update yet.
-        conflict = WorkflowIDConflictPolicy.FAIL if again else WorkflowIDConflictPolicy.USE_EXISTING
-        # An update of the first run, asked for again by its id, would answer for it and start nothing.
-        update_id = request.requester.request_id if again else "accepted"
-        start = WithStartWorkflowOperation(
-            BootInstance.run,
-            request,
-            id=server_workflow_id(request.instance_id),
-            task_queue=CONTROL_QUEUE,
-            id_conflict_policy=conflict,
-            id_reuse_policy=reuse,
-            static_summary=f"{request.action} {request.name}",
-            static_details=f"server {request.name} ({request.instance_id}), request {request.requester.request_id}",
-            search_attributes=_search(request.instance_id, request.requester),
-        )
-        try:
-            return await self._client.execute_update_with_start_workflow(
-                BootInstance.accepted, start_workflow_operation=start, id=update_id
-            )
-        except WorkflowUpdateFailedError as error:
-            _refused(error)
-        except WorkflowAlreadyStartedError as error:
-            busy = BUSY.format(action=request.action, id=request.instance_id, task="another operation")
-            raise ServiceError(409, busy, title="conflictingRequest") from error
-        except RPCError as error:
-            _unavailable(error)
-        finally:
-            handle = asyncio.ensure_future(start.workflow_handle())  # else asyncio complains of an unread failure
-            handle.add_done_callback(lambda done: done.cancelled() or done.exception())
+        Raises 401/403/400/409 as the workflow's first steps found, 422 when the client's key came with another body."""
+        if request.repeatable and (known := await asyncio.to_thread(self._known, request)):
+            return known
+        return await self._start(BootInstance.__name__, request, request.action, key=CREATE, name=request.name)
+
+    async def start(self, action: Action, request: ActionRequest) -> Accepted:
+        """Start an action and return once it is durable. Raises 404, or 409 in Nova's words."""
+        key = f"{action.name} {request.requester.request_id}"
+        return await self._start(action.workflow.__name__, request, request.transition.verb, key=key)
 
     async def delete(self, request: DeleteRequest) -> None:
         """Durable when it returns. What runs under the server's id gives way: it undoes itself, then deletes."""
@@ -107,7 +83,7 @@ class Operations:
         instance = await asyncio.to_thread(self._instance, instance_id)
         if instance.parked:
             await self.resume(requester, instance_id, RETRY)
-            return Accepted(instance_id=instance_id, admin_pass="")
+            return Accepted(instance_id=instance_id)
         if instance.vm_state != "error" or instance.launched_at is not None or not instance.sealed_request:
             words = f"Cannot 'retry' instance {instance_id} while it is in vm_state {instance.vm_state}"
             raise ServiceError(409, words, title="conflictingRequest")
@@ -116,18 +92,66 @@ class Operations:
         for port in request.ports:
             port.preferred_ip = next(iter(known.get(port.port_id, [])), port.preferred_ip)
         request.requester, request.action = requester, "retry"
-        return await self.boot(request, again=True)
+        return await self._start(
+            BootInstance.__name__, request, "retry", key=f"retry {requester.request_id}", name=request.name
+        )
+
+    async def _start(
+        self, workflow: str, request: BootRequest | ActionRequest, verb: str, *, key: str, name: str = ""
+    ) -> Accepted:
+        """Update-with-start: whatever runs under the server's id answers. It answers for itself when `key` is its own,
+        and refuses otherwise; so one request is one operation, and one server has one operation."""
+        id, asks = request.instance_id, request.requester
+        start: WithStartWorkflowOperation[Any, None] = WithStartWorkflowOperation(
+            workflow,
+            request,
+            id=server_workflow_id(id),
+            task_queue=CONTROL_QUEUE,
+            id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+            id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
+            static_summary=f"{verb} {name or id}",
+            static_details=f"server {name} ({id}), request {asks.request_id}",
+            search_attributes=_search(id, asks),
+            memo={REQUEST_KEY: key},
+        )
+        try:
+            accepted: Accepted = await self._client.execute_update_with_start_workflow(
+                "accepted", key, start_workflow_operation=start, id=key, result_type=Accepted
+            )
+            return accepted
+        except WorkflowUpdateFailedError as error:
+            _refused(error, verb, id)
+        except RPCError as error:
+            _unavailable(error)
+        finally:
+            handle = asyncio.ensure_future(start.workflow_handle())  # else asyncio complains of an unread failure
+            handle.add_done_callback(lambda done: done.cancelled() or done.exception())
+
+    def _known(self, request: BootRequest) -> Accepted | None:
+        """What an earlier request with the same key got; None when there was none, or its build still runs."""
+        with self._db.read() as session:
+            found = session.get(Instance, request.instance_id)
+        if found is None:
+            return None
+        if found.request_digest != request.digest:
+            raise ServiceError(422, "The Idempotency-Key was used before, for a request with another body.")
+        if found.deleted_at is not None:
+            raise ServiceError(409, f"Instance {found.id} is deleted.", title="conflictingRequest")
+        if found.vm_state == "building" or not found.sealed_request:
+            return None
+        first = BootRequest.model_validate_json(self._ring.unseal(found.sealed_request))
+        return Accepted(instance_id=found.id, admin_pass=first.admin_pass)
 
     async def resume(self, requester: Requester, instance_id: str, decision: str) -> None:
         """Decide over a parked build: `retry` its failed step, or `abort` and undo it. 409 when it is not parked."""
         handle = self._client.get_workflow_handle(server_workflow_id(instance_id))
+        words = f"Cannot '{decision}' instance {instance_id}: no step of its build waits for a decision."
         try:
-            await handle.execute_update(Operation.decide, decision, id=f"{requester.request_id}-{decision}")
+            await handle.execute_update(Build.decide, decision, id=f"{requester.request_id}-{decision}")
         except WorkflowUpdateFailedError as error:
-            _refused(error)
+            raise ServiceError(409, words, title="conflictingRequest") from error
         except RPCError as error:
             if error.status == RPCStatusCode.NOT_FOUND:
-                words = f"Cannot '{decision}' instance {instance_id}: no step of its build waits for a decision."
                 raise ServiceError(409, words, title="conflictingRequest") from error
             _unavailable(error)
 
@@ -193,10 +217,14 @@ def _search(instance_id: str, requester: Requester) -> TypedSearchAttributes:
     )
 
 
-def _refused(error: WorkflowUpdateFailedError) -> NoReturn:
-    """The refusal of the workflow's first steps, with the status that the step chose."""
-    if isinstance(error.cause, ApplicationError):
-        _raise_as(error.cause, error)
+def _refused(error: WorkflowUpdateFailedError, verb: str, instance_id: str) -> NoReturn:
+    """The refusal of the workflow's first steps with the status that the step chose, or of another operation."""
+    cause = error.cause
+    if isinstance(cause, ApplicationError) and cause.type == BUSY:
+        words = f"Cannot '{verb}' instance {instance_id} while it is in task_state {cause.details[0]['task_state']}"
+        raise ServiceError(409, words, title="conflictingRequest") from error
+    if isinstance(cause, ApplicationError):
+        _raise_as(cause, error)
     raise ServiceError(500, "The request was refused.") from error
 
 

@@ -1,5 +1,7 @@
 """Default rules of the compute API, named as Nova names them, so that an operator's policy file carries over."""
 
+from workflows.actions import ACTIONS
+
 READER = "rule:admin_required or (role:reader and rule:owner) or (role:member and rule:owner)"
 MEMBER = "rule:admin_required or (role:member and rule:owner)"
 ADMIN = "rule:admin_required"
@@ -36,6 +38,7 @@ RULES: dict[str, str] = {
             f"servers:{name}"
             for name in ("create", "create:attach_volume", "create:attach_network", "delete", "update")
         ),
+        *(row.rule for row in ACTIONS.values() if not row.admin),
         *(f"server-metadata:{name}" for name in ("create", "update", "update_all", "delete")),
         *(f"os-server-tags:{name}" for name in ("update", "update_all", "delete", "delete_all")),
         "os-console-output",
@@ -49,6 +52,7 @@ RULES: dict[str, str] = {
     ),
     **_all(
         ADMIN,
+        *(row.rule for row in ACTIONS.values() if row.admin),
         *(f"servers:{name}" for name in ("index:get_all_tenants", "detail:get_all_tenants", "allow_all_filters")),
         *(f"servers:{name}" for name in ("show:host_status", "create:forced_host", "create:zero_disk_flavor")),
         "os-extended-server-attributes",

@@ -10,8 +10,9 @@ from api.compute import versions
 from api.compute.app import ROUTERS
 from api.compute.call import Versions
 from api.compute.routes.not_built import not_built
-from api.compute.routes.server_actions import ACTIONS
+from api.compute.routes.server_actions import AT_ONCE
 from api.compute.schemas.actions import NOT_BUILT
+from workflows.actions import ACTIONS
 
 HEAD = """# What of the compute API is built
 
@@ -44,7 +45,9 @@ def routes() -> Iterator[tuple[str, str, str, str]]:
 
 def actions() -> Iterator[tuple[str, str, str]]:
     """(action, microversions, whether it is built) of every server action."""
-    for name, (_rule, last, _handler) in ACTIONS.items():
+    for row in ACTIONS.values():
+        yield row.name, span(row.since, row.until), f"a workflow, `{row.workflow.__name__}`"
+    for name, (_rule, last, _handler) in AT_ONCE.items():
         yield name, span(versions.MINIMUM, last), "built"
     for name, (first, last) in NOT_BUILT.items():
         yield name, span(first, last), "not built"

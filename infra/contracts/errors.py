@@ -5,6 +5,8 @@ from temporalio.exceptions import ApplicationError
 HOPELESS = "Hopeless"
 HOST_CANNOT = "HostCannot"
 NEIGHBOUR_AWAY = "NeighbourAway"
+BUSY = "Busy"
+"""Another operation runs under the server's id."""
 
 
 class NeighbourAway(Exception):

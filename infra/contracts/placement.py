@@ -15,7 +15,6 @@ class Claimed(BaseModel):
     host: str
     zone: str = "nova"
     attempt: int  # grows with every new claim of this instance; the host checks it before the guest runs
-    alternates: list[str] = []
 
 
 class HostRef(BaseModel):

@@ -1,5 +1,7 @@
 """What the compute API hands to a workflow, and what it gets back before it answers 202."""
 
+from typing import Any
+
 from pydantic import BaseModel
 
 from infra.contracts.network import PortRequest
@@ -28,8 +30,6 @@ class BootRequest(BaseModel):
     launch_index: int = 0
     image_id: str = ""  # "" boots from a volume
     flavor_id: str
-    image_min_ram: int = 0
-    image_min_disk: int = 0
     availability_zone: str | None = None  # as asked: a zone; None leaves it to the scheduler
     forced_host: str | None = None  # "zone:host", admins only
     requested_host: str | None = None  # 2.74: `host`, filters still apply
@@ -49,6 +49,8 @@ class BootRequest(BaseModel):
     volumes: list[VolumeRequest] = []
     quota: dict[str, int] = {}  # limits in force: instances, cores, ram; -1 is unlimited
     action: str = "create"  # as `server event list` names it; "retry" when a failed build runs again
+    digest: str = ""  # SHA-256 of the request's body
+    repeatable: bool = False  # the id follows from the client's key: the record may know an earlier request
     max_hosts: int = 3
     deadline_s: float = 3600.0
     park_deadline_s: float = 86400.0
@@ -58,7 +60,8 @@ class Accepted(BaseModel):
     """The record is durable; the API may answer 202."""
 
     instance_id: str
-    admin_pass: str
+    admin_pass: str = ""
+    answer: dict[str, Any] = {}  # what an action's body tells the client, such as an image's id
 
 
 class Fault(BaseModel):

@@ -17,7 +17,6 @@ class VolumeRequest(BaseModel):
     size_gb: int = 0
     image_id: str | None = None
     snapshot_id: str | None = None
-    source_volume_id: str | None = None
     boot_index: int | None = None
     device: str | None = None
     delete_on_termination: bool = False

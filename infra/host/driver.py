@@ -24,6 +24,7 @@ from infra.host.libvirt.events import Events
 from infra.host.libvirt.faults import LibvirtDown
 from infra.host.libvirt.inventory import Inventory
 from infra.host.libvirt.virt_type import detect
+from infra.host.power import PowerSwitch
 from infra.host.services.control import ControlClient, LifecycleEvent
 from infra.host.services.fence import Fence
 from infra.interruption import is_cancelled, still_wanted
@@ -53,6 +54,15 @@ class Driver:
         self._domains = Domains(connection, settings.host)
         self.inventory = Inventory(connection, self._paths, self.virt)
         self._turns = Turns()
+        self.power = PowerSwitch(
+            self._domains,
+            self.files,
+            self._fence,
+            self.events,
+            self._turns,
+            patience_s=settings.shutdown_timeout_s,
+            pretend=self._pretend,
+        )
 
     def spawn(self, spec: DomainSpec, heartbeat: Heartbeat) -> Spawned:
         """See `activities.hypervisor.Hypervisor.spawn`."""

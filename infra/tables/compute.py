@@ -97,6 +97,9 @@ class Instance(Base, table=True):
     networks: list[dict[str, Any]] = Field(default_factory=list, sa_type=JSON)
     # [{volume_id, attachment_id, device, delete_on_termination, boot_index, tag}]
     volumes: list[dict[str, Any]] = Field(default_factory=list, sa_type=JSON)
+    # port id -> ours to delete: what a delete must know even when the sealed request cannot be opened
+    requested_ports: dict[str, bool] = Field(default_factory=dict, sa_type=JSON)
+    request_digest: str = Field(default="", max_length=64)  # of who asked for what: a repeat has the same
     sealed_request: str | None = None  # the boot request, encrypted: for `build retry` and user_data
     fault: dict[str, Any] | None = Field(default=None, sa_type=JSON)  # {code, message, details, created}
     parked: str | None = None  # the step at which a parked build waits
@@ -107,10 +110,13 @@ class Instance(Base, table=True):
 
 
 class Allocation(Base, table=True):
-    """The claim of one instance on one host. The key forbids two hosts; `attempt` fences off older builds."""
+    """What one consumer holds of one host: vCPUs, MiB, GiB. Consumers are an instance (its id), a migration that keeps
+    the old host until it is confirmed, a reservation. The key forbids two hosts; `attempt` fences off older claims."""
 
     __tablename__ = "allocations"
-    instance_id: str = Field(primary_key=True, max_length=36)
+    consumer_id: str = Field(primary_key=True, max_length=36)
+    instance_id: str = Field(max_length=36, index=True)
+    kind: str = "instance"  # instance | migration | reservation
     host: str = Field(max_length=255, index=True)
     attempt: int
     vcpus: int

@@ -31,7 +31,9 @@ def node(service: Api) -> str:
 
 def claim(cloud: Cloud, host: str, server: str) -> None:
     with cloud.database.write() as session:
-        session.add(Allocation(instance_id=server, host=host, attempt=2, vcpus=2, memory_mb=256, disk_gb=5))
+        session.add(
+            Allocation(consumer_id=server, instance_id=server, host=host, attempt=2, vcpus=2, memory_mb=256, disk_gb=5)
+        )
 
 
 def one(user: Api, node: str, version: str = "2.96") -> dict[str, Any]:

@@ -113,7 +113,15 @@ class Cloud:
         self.unclaim(instance_id)
         with self.compute.write() as session:
             session.add(
-                Allocation(instance_id=instance_id, host=host, attempt=attempt, vcpus=1, memory_mb=64, disk_gb=0)
+                Allocation(
+                    consumer_id=instance_id,
+                    instance_id=instance_id,
+                    host=host,
+                    attempt=attempt,
+                    vcpus=1,
+                    memory_mb=64,
+                    disk_gb=0,
+                )
             )
         return instance_id
 

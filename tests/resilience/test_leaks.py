@@ -56,7 +56,9 @@ async def test_nothing_is_left_of_good_failed_and_deleted_builds(cloud: Cloud) -
 
 
 def claim(cloud: Cloud, instance_id: str, host: str) -> Allocation:
-    row = Allocation(instance_id=instance_id, host=host, attempt=1, vcpus=1, memory_mb=1, disk_gb=0)
+    row = Allocation(
+        consumer_id=instance_id, instance_id=instance_id, host=host, attempt=1, vcpus=1, memory_mb=1, disk_gb=0
+    )
     with cloud.database.write() as session:
         session.add(row)
     return row

@@ -9,6 +9,20 @@ from temporalio.client import WorkflowHistory
 
 HISTORIES = Path(__file__).resolve().parents[1] / "histories"
 
+ENDS_OF_ACTIONS: dict[str, dict[str, str]] = {
+    "good": {},
+    "failed": {"fail_before": "end_action"},
+    "refused": {},
+    "cancelled": {"hold": "end_action"},
+    "deleted": {"hold": "end_action"},
+}
+"""Kind of end → the faults that bring an action to it; recorded for every row of workflows/actions.py."""
+
+
+def name_of(workflow: type) -> str:
+    """`stop_instance` for StopInstance: the file that a workflow lies in, and the stem of its histories."""
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", workflow.__name__).lower()
+
 
 def names() -> list[str]:
     return sorted(file.stem for file in HISTORIES.glob("*.json"))

@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,16 +25,22 @@ from temporalio.worker import ActivityInboundInterceptor
 
 from infra import logs
 from infra.contracts.audit import AuditRequest
+from infra.contracts.operation import ActionRequest
 from infra.contracts.requests import BootRequest, DeleteRequest, Fault
-from infra.tables.compute import Allocation, Service, now
+from infra.tables.compute import Allocation, Instance, Service, now
 from infra.temporal import CONTROL_QUEUE, connect, server_workflow_id
 from tests.faults import Faults
+from tests.workflows import histories
 from tests.workflows.cloud import Cloud, Services, instance_of
 from tests.workflows.conftest import free_offset
 from tests.workflows.histories import HISTORIES
+from tests.workflows.ways import WAYS
 from workers.replay import in_clear
+from workflows.actions import ACTIONS
 from workflows.reconcile_cloud import ReconcileCloud
 
+AT_ONCE = 8
+"""Cases that are recorded at a time: most of them wait, but a crowd of them would wait for each other."""
 Handle = WorkflowHandle[Any, Any]
 Case = Callable[["Recorder"], Awaitable[None]]
 CASES: dict[str, Case] = {}
@@ -99,7 +106,7 @@ class Recorder:
 
     async def held(self, handle: Handle) -> Faults:
         faults = self.faults.of[handle.id]
-        await asyncio.wait_for(faults.held.wait(), 20)
+        await asyncio.wait_for(faults.held.wait(), 60)
         return faults
 
     async def active(self, **request: Any) -> Handle:
@@ -111,6 +118,28 @@ class Recorder:
     async def deleting(self, handle: Handle) -> Handle:
         await self.cloud.delete(handle)
         return await self.started(handle.id)
+
+    async def act(self, handle: Handle, name: str, **faults: Any) -> Handle:
+        """Start an action whose steps fail, or are held, as told."""
+        self.arm(handle, **faults)
+        action, body = ACTIONS[name], WAYS[name].body
+        request = ActionRequest(
+            requester=self.cloud.requester(),
+            instance_id=instance_of(handle),
+            action=name,
+            transition=action.transition_for(body),
+            body=body,
+        )
+        before = (await self.started(handle.id)).run_id
+        starting = asyncio.create_task(self.cloud.ops.start(action, request))
+        starting.add_done_callback(lambda done: done.cancelled() or done.exception())
+        while (found := await self.started(handle.id)).run_id == before:
+            await asyncio.sleep(0.02)
+        return found
+
+    def put_into(self, handle: Handle, vm_state: str) -> None:
+        with self.cloud.database.write() as session:
+            session.get_one(Instance, instance_of(handle)).vm_state = vm_state
 
     async def decide(self, handle: Handle, decision: str) -> None:
         """Once the build is parked."""
@@ -276,6 +305,26 @@ async def abandoned(r: Recorder) -> None:
     await r.keep(await r.started(boot.id), DELETE, "abandoned")
 
 
+async def acted(r: Recorder, name: str) -> None:
+    """Every kind of end of one row of the table of actions."""
+    file = histories.name_of(ACTIONS[name].workflow)
+    for end, faults in histories.ENDS_OF_ACTIONS.items():
+        server = await r.active(image_id="", ports=[], volumes=[])
+        for before in WAYS[name].before:
+            await r.act(server, before)
+            await r.cloud.end(server)
+        if end == "refused":
+            r.put_into(server, "shelved" if "shelved" not in ACTIONS[name].transition.allowed else "building")
+        acting = await r.act(server, name, **faults)
+        if "hold" in faults:
+            held = await r.held(acting)
+            await (r.cloud.delete(acting) if end == "deleted" else r.cloud.cancel(acting))
+            held.release.set()
+        await r.keep(acting, file, end)
+        if end != "deleted":
+            await r.cloud.delete(server)
+
+
 @case
 async def reconciled(r: Recorder) -> None:
     for end, faults in {
@@ -300,7 +349,11 @@ async def leaking(r: Recorder) -> None:
     """A claim that belongs to no server, found and mended. Alone: every other audit would find it too."""
     with r.cloud.database.write() as session:
         orphan = "00000000-0000-4000-8000-000000000001"
-        session.add(Allocation(instance_id=orphan, host="node1", vcpus=1, memory_mb=64, disk_gb=0, attempt=1))
+        session.add(
+            Allocation(
+                consumer_id=orphan, instance_id=orphan, host="node1", vcpus=1, memory_mb=64, disk_gb=0, attempt=1
+            )
+        )
     await r.cloud.client.start_workflow(
         ReconcileCloud.run, AuditRequest(repair=True), id="reconcile-leak", task_queue=CONTROL_QUEUE
     )
@@ -343,8 +396,15 @@ async def record(into: Path, only: list[str]) -> None:
             httpx.put(url, json=limits, headers={"X-Auth-Token": cloud.token}).raise_for_status()
             recorder = Recorder(cloud, into)
             async with cloud.workers():
-                chosen = [run for name, run in CASES.items() if not only or name in only]
-                await asyncio.gather(*(run(recorder) for run in chosen))
+                cases = CASES | {f"acted-{name}": partial(acted, name=name) for name in ACTIONS}
+                chosen = [run for name, run in cases.items() if not only or name in only]
+                few = asyncio.Semaphore(AT_ONCE)
+
+                async def in_turn(run: Case) -> None:
+                    async with few:
+                        await run(recorder)
+
+                await asyncio.gather(*(in_turn(run) for run in chosen))
                 for alone in (leaking, hosts_gone):
                     if not only or alone.__name__ in only:
                         await alone(recorder)

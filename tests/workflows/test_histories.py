@@ -8,8 +8,10 @@ import pytest
 from temporalio.contrib.pydantic import pydantic_data_converter
 
 from tests.workflows import histories
+from tests.workflows.ways import WAYS
 from workers.control import WORKFLOWS
 from workers.replay import replay
+from workflows.actions import ACTIONS
 
 ENDS = {
     "boot_instance": {
@@ -46,6 +48,16 @@ ENDS = {
         "failed": ("FAILED", ""),
         "cancelled": ("CANCELED", ""),
     },
+}
+ENDS |= {
+    histories.name_of(row.workflow): {
+        "good": ("COMPLETED", ""),
+        "failed": ("FAILED", "injected at end_action"),
+        "refused": ("FAILED", f"Cannot '{row.transition_for(WAYS[row.name].body).verb}' instance"),
+        "cancelled": ("CANCELED", ""),
+        "deleted": ("CONTINUED_AS_NEW", ""),
+    }
+    for row in ACTIONS.values()
 }
 BOTH_HOSTS = "(?s)(?=.*spawn on node1)(?=.*spawn on node2)"
 TELLING = {  # a word that only this kind of end has in it

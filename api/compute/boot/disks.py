@@ -12,6 +12,8 @@ from api.compute.schemas.servers import Disk, ServerCreate
 from infra.openstack import VOLUME
 
 INVALID = "Block Device Mapping is Invalid: "
+DEVICES = 26
+"""Names for disks of a server: vda to vdz."""
 SEQUENCE = "Boot sequence for the instance and image/block device mapping combination is not valid."
 
 
@@ -57,6 +59,8 @@ def disks(call: ComputeCall, wish: ServerCreate) -> Disks:
         raise bad_request(INVALID + SEQUENCE)
     if any(_is_local_image(entry) for entry in entries) and not local:
         raise bad_request(INVALID + SEQUENCE)
+    if len(plans) + local > DEVICES:
+        raise bad_request("No free disk device names for prefix 'vd'")
     needs = image(call, str(wish.image_ref)) if local else Needs()
     volumes = tuple(_resolved(call, plan) for plan in plans)
     if not local:

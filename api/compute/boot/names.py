@@ -24,18 +24,28 @@ def hostname(name: str) -> str:
 
 def first_id(call: ComputeCall, body: dict[str, Any]) -> uuid.UUID:
     """Id of the request's first server. A client that sends an `Idempotency-Key`, or the same body again under its
-    own X-OpenStack-Request-ID, gets the same id; every other request a new one."""
-    project = call.context.project_id
+    own X-OpenStack-Request-ID, gets the same id; every other request a new one. Another user's key is another key."""
+    asks = f"{call.context.project_id}/{call.context.user_id}/"
     if key := call.request.headers.get("idempotency-key"):
         if len(key) > 255:
             raise bad_request("The Idempotency-Key is longer than 255 characters.")
-        return uuid.uuid5(uuid.NAMESPACE_URL, project + key)
+        return uuid.uuid5(uuid.NAMESPACE_URL, asks + key)
     given = getattr(call.request.state, "client_request_id", "")
     if REQUEST_ID.fullmatch(given):
         # One such id may cover several different creations, as an orchestrator's does: the body tells them apart.
-        digest = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
-        return uuid.uuid5(uuid.NAMESPACE_URL, project + given + digest)
+        return uuid.uuid5(uuid.NAMESPACE_URL, asks + given + digest(body))
     return uuid.uuid4()
+
+
+def is_repeatable(call: ComputeCall) -> bool:
+    """Whether a repeat of this request would find the same server."""
+    given = getattr(call.request.state, "client_request_id", "")
+    return bool(call.request.headers.get("idempotency-key") or REQUEST_ID.match(given))
+
+
+def digest(body: dict[str, Any]) -> str:
+    """SHA-256 of a request's body, by which a repeat is told from another request under the same key."""
+    return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
 
 
 def nth_id(first: uuid.UUID, n: int) -> str:

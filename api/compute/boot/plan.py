@@ -50,6 +50,8 @@ def plan(call: ComputeCall, wish: ServerCreate, body: dict[str, Any]) -> list[Bo
         "hints": chosen_hints,
         "security_groups": group_ids,
         "security_group_names": group_names if cards else [],
+        "digest": names.digest(body),
+        "repeatable": names.is_repeatable(call),
     }
     first = names.first_id(call, body)
     batch = Batch(wish, stored.count, shared, cards, chosen_disks.volumes)
@@ -122,8 +124,6 @@ def _shared(call: ComputeCall, wish: ServerCreate, stored: Stored, chosen: Disks
         "description": wish.description if call.since(19) else wish.name,
         "image_id": chosen.image_id,
         "flavor_id": stored.flavor.id,
-        "image_min_ram": chosen.needs.min_ram,
-        "image_min_disk": chosen.needs.min_disk,
         "availability_zone": stored.place.zone,
         "forced_host": stored.place.forced_host,
         "requested_host": stored.place.requested_host,

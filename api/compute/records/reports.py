@@ -71,7 +71,7 @@ def claims(session: Session, host: str) -> list[dict[str, Any]]:
 
 
 def claim(session: Session, host: str, instance_id: str) -> dict[str, Any] | None:
-    query = select(held.c.instance_id, held.c.attempt).where(held.c.host == host, held.c.instance_id == instance_id)
+    query = select(held.c.instance_id, held.c.attempt).where(held.c.host == host, held.c.consumer_id == instance_id)
     row = session.execute(query).mappings().one_or_none()
     return dict(row) if row else None
 

@@ -13,7 +13,9 @@ from api.compute.errors import bad_request, not_found, not_implemented, not_read
 from api.compute.records import instances
 from api.compute.routes.consoles import vnc_console
 from api.compute.schemas.actions import NOT_BUILT, ConsoleOutput, Lock, ResetState, VncConsole
-from api.compute.validation import parse
+from api.compute.validation import action_body, parse
+from infra.contracts.operation import ActionRequest
+from workflows.actions import ACTIONS, Action
 from workflows.requests import DeleteRequest
 
 router = APIRouter()
@@ -27,19 +29,42 @@ async def run_action(call: Call, server_id: str, body: Body) -> Response:
     if len(body) != 1:
         raise bad_request("Malformed request body")
     name = next(iter(body))
+    if action := ACTIONS.get(name):
+        return await start_action(call, server_id, action, body)
     if name in NOT_BUILT:
         first, last = NOT_BUILT[name]
         if not first <= call.version <= last:
             raise not_found()
         await run_in_threadpool(instances.read, call, server_id)
         raise not_implemented(f"The action {name} is not implemented.")
-    if name not in ACTIONS:
+    if name not in AT_ONCE:
         raise bad_request(f"There is no such action: {name[:64]}")
-    rule, last, handler = ACTIONS[name]
+    rule, last, handler = AT_ONCE[name]
     if call.version > last:
         raise not_found()
     row = await run_in_threadpool(instances.read, call, server_id, rule)
     return await handler(call, row, {name: body[name] or {}})
+
+
+async def start_action(call: ComputeCall, server_id: str, action: Action, body: dict[str, Any]) -> Response:
+    """An action that is an operation: 202 once its workflow has shown in the record that it runs."""
+    if not action.since <= call.version <= action.until:
+        raise not_found()
+    row = await run_in_threadpool(instances.read, call, server_id, action.rule)
+    wish = action_body(call, action.body, body, action.name)
+    instances.require_unlocked(call, row)
+    request = ActionRequest(
+        requester=call.requester,
+        instance_id=row["id"],
+        action=action.name,
+        transition=action.transition_for(wish),
+        body=wish,
+        deadline_s=call.settings.action_deadlines_s.get(action.name, action.deadline.total_seconds()),
+    )
+    accepted = await call.operations.start(action, request)
+    if accepted.answer:
+        return JSONResponse(accepted.answer, status_code=202)
+    return Response(status_code=202)
 
 
 async def get_console_output(call: ComputeCall, row: RowMapping, body: dict[str, Any]) -> Response:
@@ -98,7 +123,7 @@ async def abort(call: ComputeCall, row: RowMapping, _body: dict[str, Any]) -> Re
     return Response(status_code=202)
 
 
-ACTIONS: dict[str, tuple[str, int, Handler]] = {
+AT_ONCE: dict[str, tuple[str, int, Handler]] = {
     "os-getConsoleOutput": ("os-console-output", 1000, get_console_output),
     "os-getVNCConsole": ("os-remote-consoles", 5, get_vnc_console),
     "forceDelete": ("os-deferred-delete:force", 1000, force_delete),
@@ -109,4 +134,4 @@ ACTIONS: dict[str, tuple[str, int, Handler]] = {
     "kilonova:resume": ("kilonova:resume", 1000, resume),
     "kilonova:abort": ("kilonova:abort", 1000, abort),
 }
-"""Action → its rule, its last microversion, what it does."""
+"""Actions that are no operation, done before the answer: rule, last microversion, what it does."""

@@ -34,6 +34,12 @@ class GuestFiles:
     def forget_domain(self, instance_id: str) -> None:
         (self._paths.instance(instance_id) / "domain.xml").unlink(missing_ok=True)
 
+    def keep_running(self, instance_id: str, running: bool) -> None:
+        """Whether the test driver's domain is to run again with its daemon."""
+        on, off = (self._paths.instance(instance_id) / name for name in ("domain.xml", "domain-off.xml"))
+        with contextlib.suppress(FileNotFoundError):
+            off.rename(on) if running else on.rename(off)
+
     def kept_domains(self) -> list[str]:
         """XML of the test driver's domains that should run."""
         texts = []
@@ -42,11 +48,27 @@ class GuestFiles:
                 texts.append(file.read_text())
         return [text for text in texts if text]
 
+    def last_reboot(self, instance_id: str) -> str:
+        """Request id of the reboot that ended the guest last; "" for none."""
+        file = self._paths.instance(instance_id) / "rebooted"
+        return file.read_text() if file.exists() else ""
+
+    def note_reboot(self, instance_id: str, request_id: str) -> None:
+        write_private(self._paths.make_instance(instance_id) / "rebooted", request_id)
+
     def remove_guest(self, instance_id: str) -> None:
         """All but the disk; the directory too if nothing else is in it."""
         directory = self._paths.instance(instance_id)
         self._paths.vnc_socket(instance_id).unlink(missing_ok=True)
-        for name in ("config.iso", "config.iso.part", "console.log", "volumes.json", "domain.xml"):
+        for name in (
+            "config.iso",
+            "config.iso.part",
+            "console.log",
+            "volumes.json",
+            "domain.xml",
+            "domain-off.xml",
+            "rebooted",
+        ):
             (directory / name).unlink(missing_ok=True)
         with contextlib.suppress(OSError):
             directory.rmdir()

@@ -72,6 +72,28 @@ class Domains:
 
         self._libvirt.call(work)
 
+    def shut_down(self, instance_id: str) -> None:
+        """Ask the guest, by ACPI, to shut itself down. One that does not run, or cannot be asked, is left alone."""
+
+        def work(connection: Any) -> None:
+            domain = _find(connection, instance_id)
+            if domain is not None:
+                with _tolerating(is_wrong_state, is_missing):
+                    domain.shutdown()
+
+        self._libvirt.call(work)
+
+    def stop(self, instance_id: str) -> None:
+        """End the guest at once; its definition stays."""
+
+        def work(connection: Any) -> None:
+            domain = _find(connection, instance_id)
+            if domain is not None:
+                with _tolerating(is_wrong_state, is_missing):
+                    domain.destroy()
+
+        self._libvirt.call(work, 60.0)
+
     def attach(self, instance_id: str, disks: dict[str, str]) -> None:
         """Attach disks (device → XML) that the paused domain lacks; they are gone when it stops.
 

@@ -38,7 +38,6 @@ class Volumes:
         sources = {
             "imageRef": request.image_id,
             "snapshot_id": request.snapshot_id,
-            "source_volid": request.source_volume_id,
         }
         body |= {name: value for name, value in sources.items() if value}
         answer = self._api.request("POST", "/volumes", json={"volume": body}, headers=VERSION)

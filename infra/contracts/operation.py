@@ -1,0 +1,75 @@
+"""Inputs and results of the record steps with which every action on a server begins and ends."""
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from infra.contracts.hypervisor import FlavorFacts
+from infra.contracts.requests import Fault, Requester
+from infra.contracts.step import Step
+
+
+class Transition(BaseModel):
+    """From which states an action may begin, and what it shows while it runs. Source: the decorators of Nova's
+    compute API (`check_instance_state`). States are Nova's vm_state and task_state."""
+
+    model_config = ConfigDict(frozen=True)
+
+    event: str  # as `server event list` names the action
+    verb: str  # as the 409 names it
+    allowed: frozenset[str]  # vm_states
+    doing: str  # task_state while it runs
+    during: frozenset[str] = frozenset()  # task_states in which it may begin, besides none
+    without_host: bool = False  # whether a server that is on no host will do
+
+
+class ActionRequest(BaseModel):
+    """POST /servers/{id}/action, checked: the body as its row in workflows/actions.py describes it."""
+
+    requester: Requester
+    instance_id: str
+    action: str
+    transition: Transition
+    body: dict[str, Any] = {}
+    deadline_s: float = 3600.0
+
+
+class InstanceFacts(BaseModel):
+    """What an operation must know of its server, read when it begins: hosts know no database (seed steps 14-19)."""
+
+    instance_id: str
+    over: bool = False  # this very request was carried out before: nothing is left to be done
+    project_id: str = ""
+    user_id: str = ""
+    name: str = ""
+    hostname: str = ""
+    host: str = ""
+    attempt: int = 0  # the claim's number
+    zone: str = "nova"
+    image_id: str = ""
+    flavor: FlavorFacts | None = None
+    vm_state: str = ""
+    power_state: int = 0
+    metadata: dict[str, str] = {}
+    networks: list[dict[str, Any]] = []
+    volumes: list[dict[str, Any]] = []
+
+
+class InstanceChange(BaseModel):
+    """What an operation changed of its server; None leaves a field as it is. The names are columns."""
+
+    vm_state: str | None = None
+    power_state: int | None = None
+    networks: list[dict[str, Any]] | None = None
+    volumes: list[dict[str, Any]] | None = None
+
+
+class ActionEnd(BaseModel):
+    """The last word of an action. `error` is its reason for the event list; `fault` puts the server into ERROR."""
+
+    instance_id: str
+    request_id: str
+    steps: list[Step]
+    change: InstanceChange = InstanceChange()
+    error: str | None = None
+    fault: Fault | None = None

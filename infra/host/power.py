@@ -1,0 +1,97 @@
+"""Switching guests on and off, each under the claim's number: a host that lost a server leaves it alone."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from infra.contracts.power import Guarded, Power, PowerOff, PowerOn, Reboot
+from infra.host.files.guest import GuestFiles
+from infra.host.heartbeats import Heartbeat, Turns, beating
+from infra.host.libvirt.domains import PAUSED, RUNNING, SHUTDOWN, Domains
+from infra.host.libvirt.events import Events
+from infra.host.services.fence import Fence
+from infra.interruption import still_wanted
+
+LOOK_S = 0.25
+ASK_AGAIN_S = 10.0
+"""A guest that is still booting does not hear the first request to shut down."""
+
+
+class PowerSwitch:
+    """`patience_s`: how long a guest may take to shut itself down (Nova's shutdown_timeout)."""
+
+    def __init__(
+        self,
+        domains: Domains,
+        files: GuestFiles,
+        fence: Fence,
+        events: Events,
+        turns: Turns,
+        *,
+        patience_s: int,
+        pretend: bool,
+    ) -> None:
+        self._domains, self._files, self._fence = domains, files, fence
+        self._events, self._turns, self._patience_s = events, turns, patience_s
+        self._pretend = pretend  # libvirt's test driver, which cannot start a guest paused
+
+    def off(self, want: PowerOff, heartbeat: Heartbeat) -> Power:
+        """See `activities.hypervisor.Hypervisor.power_off`."""
+        patience = self._patience_s if want.timeout_s is None else want.timeout_s
+        with self._at_work(want, heartbeat):
+            politely = self._shut_down(want.instance_id, patience)
+        return Power(power_state=SHUTDOWN, parts={"ended by the host": 0.0} if not politely else {})
+
+    def on(self, want: PowerOn, heartbeat: Heartbeat) -> Power:
+        """See `activities.hypervisor.Hypervisor.power_on`."""
+        with self._at_work(want, heartbeat):
+            self._begin(want.instance_id)
+        return Power(power_state=RUNNING)
+
+    def reboot(self, want: Reboot, heartbeat: Heartbeat) -> Power:
+        """See `activities.hypervisor.Hypervisor.reboot`."""
+        with self._at_work(want, heartbeat):
+            if self._files.last_reboot(want.instance_id) != want.request_id:
+                self._shut_down(want.instance_id, self._patience_s if want.soft else 0)
+                self._files.note_reboot(want.instance_id, want.request_id)
+            self._begin(want.instance_id)
+        return Power(power_state=RUNNING)
+
+    @contextmanager
+    def _at_work(self, want: Guarded, heartbeat: Heartbeat) -> Iterator[None]:
+        id = want.instance_id
+        with beating(heartbeat), self._turns.take(id), self._events.held(id):
+            if not self._fence.holds(want):
+                raise self._fence.lost()
+            yield
+
+    def _begin(self, instance_id: str) -> None:
+        """Until it runs; one that runs is left alone. Volumes are attached before the first instruction."""
+        state = self._domains.power_state(instance_id)
+        if state == RUNNING:
+            return
+        self._files.keep_running(instance_id, True)
+        if self._pretend:
+            self._domains.start(instance_id, paused=False)
+            return
+        if state != PAUSED:
+            self._domains.start(instance_id, paused=True)
+            self._domains.attach(instance_id, self._files.volumes(instance_id))
+        still_wanted()
+        self._domains.resume(instance_id)
+
+    def _shut_down(self, instance_id: str, patience_s: int) -> bool:
+        """Until it is off; whether the guest did it by itself. One that is off, or absent, is left alone."""
+        self._files.keep_running(instance_id, False)
+        end, asked = time.monotonic() + patience_s, 0.0
+        while self._domains.power_state(instance_id) not in (None, SHUTDOWN):
+            now = time.monotonic()
+            if now >= end:
+                self._domains.stop(instance_id)
+                return False
+            if now - asked > ASK_AGAIN_S:
+                asked = now
+                self._domains.shut_down(instance_id)
+            still_wanted()
+            time.sleep(LOOK_S)
+        return True

@@ -1,0 +1,65 @@
+"""Instance actions and their events: what `server event list` shows (tables instance_actions and their events)."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Connection, delete, insert, update
+from sqlmodel import Session
+
+from infra.contracts.requests import Requester
+from infra.contracts.step import Step
+from infra.tables.compute import ActionEvent, InstanceAction, now
+
+actions, events = InstanceAction.__table__, ActionEvent.__table__  # type: ignore[attr-defined]
+
+
+def begin(store: Connection | Session, instance_id: str, requester: Requester, action: str) -> None:
+    store.execute(
+        insert(actions),
+        {
+            "instance_id": instance_id,
+            "request_id": requester.request_id,
+            "action": action,
+            "user_id": requester.user_id,
+            "project_id": requester.project_id,
+        },
+    )
+
+
+def over(event: str) -> Step:
+    """The step that writes an operation's steps, as one of them."""
+    moment = datetime.now(UTC)
+    return Step(event=event, start_time=moment, finish_time=moment, result="Success")
+
+
+def finish(
+    store: Connection | Session, instance_id: str, request_id: str, steps: list[Step], error: str | None
+) -> None:
+    """Close the action with its steps; writing it again changes nothing."""
+    store.execute(
+        update(actions)
+        .where(actions.c.instance_id == instance_id, actions.c.request_id == request_id)
+        .values(finish_time=now(), message=error and "Error")
+    )
+    store.execute(delete(events).where(events.c.instance_id == instance_id, events.c.request_id == request_id))
+    rows = [_event(instance_id, request_id, step) for step in steps]
+    if rows:
+        store.execute(insert(events), rows)
+
+
+def _event(instance_id: str, request_id: str, step: Step) -> dict[str, Any]:
+    return {
+        "instance_id": instance_id,
+        "request_id": request_id,
+        "event": step.event,
+        "host": step.host or None,
+        "attempt": step.attempt,
+        "start_time": _naive(step.start_time),
+        "finish_time": step.finish_time and _naive(step.finish_time),
+        "result": step.result,
+        "details": step.details,
+    }
+
+
+def _naive(moment: datetime) -> datetime:
+    return moment.astimezone(UTC).replace(tzinfo=None)

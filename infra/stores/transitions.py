@@ -1,0 +1,109 @@
+"""The guarded transitions of servers: an action begins only from the states of its row, and ends in one statement."""
+
+from typing import Any
+
+from sqlalchemy import Row, null, select, update
+
+from infra.contracts.errors import hopeless
+from infra.contracts.hypervisor import FlavorFacts
+from infra.contracts.operation import ActionEnd, ActionRequest, InstanceFacts, Transition
+from infra.contracts.requests import Fault
+from infra.database import Database
+from infra.stores import actions
+from infra.stores.actions import actions as actions_table
+from infra.tables.compute import Allocation, Instance, now
+
+instances, claims = Instance.__table__, Allocation.__table__  # type: ignore[attr-defined]
+HELD = instances.outerjoin(claims, claims.c.consumer_id == instances.c.id)
+FACTS = select(instances, claims.c.attempt).select_from(HELD)
+
+
+class Transitions:
+    def __init__(self, database: Database) -> None:
+        self._db = database
+
+    def begin(self, req: ActionRequest) -> InstanceFacts:
+        """See `activities.instance.Instance.begin_action`."""
+        with self._db.transaction() as store:
+            found = store.execute(FACTS.where(instances.c.id == req.instance_id)).one_or_none()
+            if found is None or found.deleted_at is not None:
+                raise hopeless(f"Instance {req.instance_id} could not be found.", code=404)
+            this = (
+                actions_table.c.instance_id == req.instance_id,
+                actions_table.c.request_id == req.requester.request_id,
+            )
+            known = store.execute(select(actions_table.c.finish_time).where(*this)).one_or_none()
+            if known is not None:
+                return facts_of(found, over=known.finish_time is not None)
+            require(found, req.transition)
+            store.execute(
+                update(instances)
+                .where(instances.c.id == req.instance_id)
+                .values(task_state=req.transition.doing, progress=0, updated_at=now())
+            )
+            actions.begin(store, req.instance_id, req.requester, req.transition.event)
+            return facts_of(found)
+
+    def end(self, end: ActionEnd, event: str) -> None:
+        """See `activities.instance.Instance.end_action`; `event` names the step that writes it."""
+        with self._db.transaction() as store:
+            this = (actions_table.c.instance_id == end.instance_id, actions_table.c.request_id == end.request_id)
+            known = store.execute(select(actions_table.c.finish_time).where(*this)).one_or_none()
+            if known is None or known.finish_time is not None:
+                return  # it never began, or is over: the server's states are another operation's
+            values: dict[str, Any] = {"task_state": None, "updated_at": now(), **_columns(end)}
+            living = (instances.c.id == end.instance_id, instances.c.deleted_at.is_(None))
+            if not store.execute(update(instances).where(*living).values(**values)).rowcount:
+                return
+            steps = [*end.steps, actions.over(event)]
+            actions.finish(store, end.instance_id, end.request_id, steps, end.error)
+
+
+def _columns(end: ActionEnd) -> dict[str, Any]:
+    changed = end.change.model_dump(exclude_none=True)
+    if end.fault:
+        changed |= {"vm_state": "error", "fault": fault_of(end.fault)}
+    elif changed.get("vm_state") not in (None, "error"):
+        changed["fault"] = null()  # what it was in ERROR for is over
+    return changed
+
+
+def require(found: Row[Any], transition: Transition) -> None:
+    """409 in Nova's words unless the server is in a state that the action may begin from."""
+    for attribute, state, good in (
+        ("vm_state", found.vm_state, found.vm_state in transition.allowed),
+        ("task_state", found.task_state, found.task_state in (None, *transition.during)),
+    ):
+        if not good:
+            raise hopeless(
+                f"Cannot '{transition.verb}' instance {found.id} while it is in {attribute} {state}", code=409
+            )
+    if found.launched_at is None:
+        raise hopeless(f"Instance {found.id} is in an invalid state for '{transition.verb}'", code=409)
+    if not found.host and not transition.without_host:
+        raise hopeless(f"Instance {found.id} is not ready", code=409)
+
+
+def facts_of(found: Row[Any], *, over: bool = False) -> InstanceFacts:
+    return InstanceFacts(
+        instance_id=found.id,
+        over=over,
+        project_id=found.project_id,
+        user_id=found.user_id,
+        name=found.name,
+        hostname=found.hostname,
+        host=found.host or "",
+        attempt=found.attempt or 0,
+        image_id=found.image_ref,
+        flavor=FlavorFacts.model_validate(found.flavor),
+        vm_state=found.vm_state,
+        power_state=found.power_state,
+        metadata=found.server_metadata,
+        networks=found.networks,
+        volumes=found.volumes,
+    )
+
+
+def fault_of(fault: Fault) -> dict[str, Any]:
+    created = now().replace(microsecond=0).isoformat() + "Z"
+    return {"code": fault.code, "message": fault.message, "details": fault.details, "created": created}

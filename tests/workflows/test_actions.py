@@ -1,0 +1,154 @@
+"""Invariants of every action on a server, over the table of actions: a new row is tested without a line here."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from temporalio.client import WorkflowHandle
+
+from api.common.errors import ServiceError
+from infra.contracts.operation import ActionRequest
+from infra.contracts.requests import Requester
+from infra.tables.compute import Instance
+from tests.workflows.cloud import Cloud, instance_of
+from tests.workflows.ways import WAYS
+from workflows.actions import ACTIONS, Action
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+Handle = WorkflowHandle[Any, Any]
+every_action = pytest.mark.parametrize("name", sorted(ACTIONS))
+
+
+def request(cloud: Cloud, handle: Handle, name: str, asks: Requester | None = None) -> tuple[Action, ActionRequest]:
+    action, body = ACTIONS[name], WAYS[name].body
+    return action, ActionRequest(
+        requester=asks or cloud.requester(),
+        instance_id=instance_of(handle),
+        action=name,
+        transition=action.transition_for(body),
+        body=body,
+    )
+
+
+async def do(cloud: Cloud, handle: Handle, name: str, **faults: Any) -> BaseException | None:
+    cloud.faults.arm(**faults)
+    await cloud.ops.start(*request(cloud, handle, name))
+    return await cloud.end(handle)
+
+
+async def server(cloud: Cloud, name: str) -> Handle:
+    """A server in a state from which the action may begin."""
+    handle = await cloud.boot()
+    assert await cloud.end(handle) is None
+    for before in WAYS[name].before:
+        assert await do(cloud, handle, before) is None
+    return handle
+
+
+def state(cloud: Cloud, handle: Handle) -> tuple[str, str | None]:
+    record = cloud.record(handle)
+    assert isinstance(record, Instance)
+    return record.vm_state, record.task_state
+
+
+async def steps(cloud: Cloud, name: str) -> list[str]:
+    handle = await server(cloud, name)
+    assert await do(cloud, handle, name) is None
+    ran = list(cloud.faults.ran)
+    assert state(cloud, handle) == (WAYS[name].ends, None)
+    await drop(cloud, handle)
+    return ran
+
+
+async def drop(cloud: Cloud, handle: Handle) -> None:
+    cloud.faults.arm()
+    await cloud.delete(handle)
+    assert await cloud.end(handle) is None
+    assert await cloud.leaks() == []
+
+
+@every_action
+@pytest.mark.parametrize("when", ["fail_before", "fail_after"])
+async def test_a_failure_at_any_step_puts_the_server_back(cloud: Cloud, name: str, when: str) -> None:
+    for step in await steps(cloud, name):
+        handle = await server(cloud, name)
+        before = state(cloud, handle)
+        cloud.faults.arm(**{when: step}, times=1)
+        try:
+            await cloud.ops.start(*request(cloud, handle, name))
+        except ServiceError:
+            assert step == "begin_action"
+        error = await cloud.end(handle)
+        assert f"injected at {step}" in str(error), step
+        resting = before if when == "fail_before" or step != "end_action" else state(cloud, handle)
+        assert state(cloud, handle) == resting, step
+        await drop(cloud, handle)
+
+
+@every_action
+async def test_every_step_may_run_twice(cloud: Cloud, name: str) -> None:
+    handle = await server(cloud, name)
+    assert await do(cloud, handle, name, run_twice=True) is None
+    assert state(cloud, handle) == (WAYS[name].ends, None)
+    await drop(cloud, handle)
+
+
+@every_action
+async def test_a_delete_at_any_step_gets_through(cloud: Cloud, name: str) -> None:
+    for step in await steps(cloud, name):
+        handle = await server(cloud, name)
+        cloud.faults.arm(hold=step)
+        starting = asyncio.create_task(cloud.ops.start(*request(cloud, handle, name)))
+        starting.add_done_callback(lambda done: done.cancelled() or done.exception())
+        await asyncio.wait_for(cloud.faults.held.wait(), 20)
+        await cloud.delete(handle)
+        cloud.faults.release.set()
+        assert await cloud.end(handle) is None, step
+        assert state(cloud, handle)[0] == "deleted", step
+        assert await cloud.leaks() == [], step
+
+
+@every_action
+async def test_the_same_request_again_is_the_same_operation(cloud: Cloud, name: str) -> None:
+    handle = await server(cloud, name)
+    asks = cloud.requester()
+    cloud.faults.arm()
+    wanted = request(cloud, handle, name, asks)
+    both = await asyncio.gather(cloud.ops.start(*wanted), cloud.ops.start(*wanted))
+    assert both[0] == both[1]
+    assert await cloud.end(handle) is None
+    ran = list(cloud.faults.ran)
+    await cloud.ops.start(*wanted)  # after its end: Temporal answers for it, or the record does
+    assert await cloud.end(handle) is None
+    assert set(cloud.faults.ran[len(ran) :]) <= {"begin_action"}
+    await drop(cloud, handle)
+
+
+@every_action
+async def test_another_request_meanwhile_is_refused(cloud: Cloud, name: str) -> None:
+    handle = await server(cloud, name)
+    cloud.faults.arm(hold="end_action")
+    await cloud.ops.start(*request(cloud, handle, name))
+    await asyncio.wait_for(cloud.faults.held.wait(), 20)
+    doing = ACTIONS[name].transition_for(WAYS[name].body).doing
+    with pytest.raises(ServiceError, match=f"while it is in task_state {doing}"):
+        await cloud.ops.start(*request(cloud, handle, "os-stop"))
+    cloud.faults.release.set()
+    assert await cloud.end(handle) is None
+    await drop(cloud, handle)
+
+
+@every_action
+async def test_from_another_state_it_is_refused(cloud: Cloud, name: str) -> None:
+    handle = await server(cloud, name)
+    forbidden = next(s for s in ("building", "shelved") if s not in ACTIONS[name].transition.allowed)
+    with cloud.database.write() as session:
+        row = session.get_one(Instance, instance_of(handle))
+        was, row.vm_state = row.vm_state, forbidden
+    action, wanted = request(cloud, handle, name)
+    with pytest.raises(ServiceError, match=f"Cannot '{wanted.transition.verb}' .* in vm_state {forbidden}"):
+        await cloud.ops.start(action, wanted)
+    assert await cloud.end(handle) is not None
+    with cloud.database.write() as session:
+        session.get_one(Instance, instance_of(handle)).vm_state = was
+    await drop(cloud, handle)

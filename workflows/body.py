@@ -1,0 +1,47 @@
+"""Bodies of actions, checked where they arrive and carried to the workflow as they are."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, get_args
+
+from pydantic import BaseModel, ConfigDict
+
+NEWEST = 1000
+
+
+@dataclass(frozen=True)
+class Since:
+    """The microversions 2.first to 2.last at which a field exists; `Annotated[str, Since(32, 36), Since(42)]`."""
+
+    first: int
+    last: int = NEWEST
+
+
+class Body(BaseModel):
+    """An action's object: unknown attributes are refused, and so are those of other microversions."""
+
+    model_config = ConfigDict(extra="forbid", populate_by_name=True)
+
+
+def out_of_version(model: type[BaseModel], value: Any, version: int, place: str = "") -> Iterator[tuple[str, str]]:
+    """(place, name) of each attribute in `value` that `model` does not have at 2.`version`, nested ones included."""
+    if not isinstance(value, dict):
+        return
+    for name, info in model.model_fields.items():
+        wire = info.alias or name
+        if wire not in value:
+            continue
+        spans = [mark for mark in info.metadata if isinstance(mark, Since)]
+        if spans and not any(span.first <= version <= span.last for span in spans):
+            yield place, wire
+        for inner in _models(info.annotation):
+            below = f"{place}/{wire}".strip("/")
+            for each in value[wire] if isinstance(value[wire], list) else [value[wire]]:
+                yield from out_of_version(inner, each, version, below)
+
+
+def _models(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for part in get_args(annotation):
+        yield from _models(part)

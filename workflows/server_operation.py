@@ -1,0 +1,87 @@
+"""An action on a server that exists: begin from a state of its row, do the steps, end, or put back what was."""
+
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+
+from temporalio import workflow
+
+with workflow.unsafe.imports_passed_through():
+    from activities.instance import Instance
+    from infra.contracts.operation import ActionEnd, ActionRequest, InstanceChange, InstanceFacts
+    from infra.contracts.search import HOST_NAME
+    from infra.contracts.step import Step
+
+from workflows.operation import Operation
+from workflows.requests import Accepted, Fault
+from workflows.saga import HERE, Place, Saga, execute
+
+Steps = Callable[[ActionRequest, InstanceFacts, Saga], Awaitable[InstanceChange]]
+
+
+class ServerOperation(Operation):
+    """Subclasses call `act` from their `run` with the method that holds their steps, which returns what changed.
+
+    A failure puts the server back to the states it had, and the reason into the event list; where the guest itself is
+    lost, the steps set `lost`, and the server ends in ERROR with a fault."""
+
+    counter = "kilonova_actions_total"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lost = False
+        self.server: InstanceFacts | None = None
+
+    async def act(self, req: ActionRequest, steps: Steps) -> None:
+        self.instance_id, self.task_state = req.instance_id, req.transition.doing
+        deadline = timedelta(seconds=req.deadline_s)
+        await self.carry_out(self._act(req, steps), deadline, lambda fault: self.put_back(req, fault))
+
+    async def _act(self, req: ActionRequest, steps: Steps) -> None:
+        async with self.saga() as saga:
+            server = await saga.step(
+                Instance.begin_action,
+                req,
+                undo=None,  # `put_back` ends it
+            )
+            self.server = server
+            self.accept(self.answer(req, server))
+            if server.over:
+                return
+            change = await steps(req, server, saga)
+            await saga.step(
+                Instance.end_action,
+                self._end(req, change=change),
+                undo=None,  # `put_back` writes the states that were
+            )
+
+    def answer(self, req: ActionRequest, server: InstanceFacts) -> Accepted:
+        """What the client is told; actions that make something say its id here, which follows from the request's."""
+        return Accepted(instance_id=req.instance_id)
+
+    def host_of(self, server: InstanceFacts) -> Place:
+        """The server's host, which the operation watches from now on."""
+        self.place = Place(queue=f"compute.{server.host}", host=server.host)
+        workflow.upsert_search_attributes([HOST_NAME.value_set(server.host)])
+        return self.place
+
+    async def put_back(self, req: ActionRequest, fault: Fault) -> None:
+        """The one place where an action fails: the server is as it was, unless the guest is lost."""
+        before = self.server
+        change = InstanceChange()  # begun or not: the record knows
+        if before is not None:
+            change = InstanceChange(vm_state=before.vm_state, power_state=before.power_state)
+        end = self._end(req, change=change, error=fault.message, fault=fault if self.lost else None)
+        step = Step(event="fail_action", start_time=workflow.now())
+        await execute(Instance.fail_action, end, HERE, step)
+
+    def _end(
+        self, req: ActionRequest, *, change: InstanceChange, error: str | None = None, fault: Fault | None = None
+    ) -> ActionEnd:
+        return ActionEnd(
+            instance_id=req.instance_id,
+            request_id=req.requester.request_id,
+            steps=self.log.report(),
+            change=change,
+            error=error,
+            fault=fault,
+        )
