@@ -5,25 +5,24 @@ nftables in line with them. So each call may be repeated, or finished by the nex
 """
 
 import contextlib
-import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from infra import logs
-from infra.hostnet import dhcp, links, netns
+from infra.hostnet import dhcp, inventory, links, netns
 from infra.hostnet.dhcp import DhcpServer
 from infra.hostnet.firewall import Firewall
 from infra.hostnet.links import Link
 from infra.hostnet.models import HostNetInventory, PortFilter, PortPlug, tap_name
 from infra.hostnet.netns import HostNetworkError
 from infra.hostnet.plane import Binding, Report
+from infra.hostnet.routers import Routers
 from infra.hostnet.segment import Segments
-from infra.hostnet.store import NetworkRecord, PlugRecord, Store, write_atomic
-from infra.hostnet.topology import Network
+from infra.hostnet.store import NetworkRecord, PlugRecord, RouterRecord, Store, write_atomic
+from infra.hostnet.topology import FloatingIp, Network, PortForwarding, Router
 from infra.settings import Settings
 
 log = logs.get("hostnet")
-TAP = re.compile(r"tap[0-9A-Za-z-]{11}")
 OWN_NAMESPACE = {
     "ipv4/ip_forward": "0",  # networks without a router do not reach each other
     "ipv4/conf/all/rp_filter": "0",  # the same subnet may exist on two bridges; spoofing is stopped at the taps
@@ -47,6 +46,8 @@ class HostNetwork:
         self._store = Store(settings)
         self._segments = Segments(settings, self._store)
         self._firewall = Firewall(self._store)
+        self._routers = Routers(self._store, settings.netns)
+        self._failed: set[str] = set()  # ids of networks and routers that could not be had, which are tried again
         self._ensured = ""  # identity of the namespace that was seen to be in order
 
     def ensure_namespace(self) -> None:
@@ -123,20 +124,66 @@ class HostNetwork:
         """Take over what the network service says of the network: DHCP entries and options, peers, MTU."""
         bridge = self._segments.bridge_of(network.id, network.physical_network)
         before = self._store.own_network(network.id)
-        if not self._store.put_network(NetworkRecord(netns=self._netns, bridge=bridge, network=network)):
+        news = self._store.put_network(NetworkRecord(netns=self._netns, bridge=bridge, network=network))
+        if not news and network.id not in self._failed:
             return  # what a crash left undone, `sync` does
-        if before and before.bridge != bridge:
-            self._on(before.bridge)
-        if network.serves_dhcp or bridge in self._segments.names():
+        with self._attempt(network.id):
+            if before and before.bridge != bridge:
+                self._on(before.bridge)
+            if network.serves_dhcp or bridge in self._segments.names():
+                self.ensure_namespace()
+                self._on(bridge)
+
+    @contextlib.contextmanager
+    def _attempt(self, identifier: str) -> Iterator[None]:
+        self._failed.add(identifier)
+        yield
+        self._failed.discard(identifier)
+
+    def ensure_router(self, router: Router) -> None:
+        known = self._store.networks()
+        missing = [p.network_id for p in router.ports if p.network_id not in known]
+        if missing:
+            raise HostNetworkError(f"router {router.id} has a port on network {missing[0]}, which was not told")
+        bridges = {p.network_id: known[p.network_id].bridge for p in router.ports}
+        before = self._store.own_router(router.id)
+        record = RouterRecord(netns=self._netns, bridges=bridges, router=router)
+        if not self._store.put_router(record) and router.id not in self._failed:
+            return
+        with self._attempt(router.id):
             self.ensure_namespace()
-            self._on(bridge)
+            for bridge in sorted({*bridges.values(), *(before.bridges.values() if before else ())}):
+                self._on(bridge)
+            with self._store.lock(router.id):
+                self._routers.converge(record, before.router if before else None, links.snapshot(self._netns))
+
+    def ensure_floating(
+        self, router_id: str, floating: Sequence[FloatingIp], forwardings: Sequence[PortForwarding]
+    ) -> None:
+        record = self._store.own_router(router_id)
+        if record is None:
+            raise HostNetworkError(f"router {router_id} is not served here")
+        change = {"floating_ips": list(floating), "port_forwardings": list(forwardings)}
+        self.ensure_router(record.router.model_copy(update=change))
 
     def keep_only(self, networks: Collection[str], routers: Collection[str]) -> None:
+        for router_id in set(self._store.own_routers()) - set(routers):
+            gone = self._store.own_router(router_id)
+            self._store.drop_router(router_id)
+            self._failed.discard(router_id)
+            self._drop_router(router_id, sorted(set(gone.bridges.values())) if gone else [])
         for network_id in set(self._store.own_networks()) - set(networks):
             before = self._store.own_network(network_id)
             self._store.drop_network(network_id)
             if before:
                 self._on(before.bridge)
+
+    def _drop_router(self, router_id: str, bridges: Sequence[str] = ()) -> None:
+        with self._store.lock(router_id):
+            if router_id not in self._store.routers():  # another host of this namespace may serve it now
+                self._routers.remove(router_id)
+        for bridge in bridges:
+            self._on(bridge)
 
     def _on(self, bridge: str) -> None:
         with self._store.lock(bridge):
@@ -161,12 +208,13 @@ class HostNetwork:
         """
         repaired = []
         if self._netns and not netns.path(self._netns).exists():
-            if not self._segments.names():
+            if not self._segments.names() and not self._store.routers():
                 return []
             repaired.append(f"namespace {self._netns}")
         self.ensure_namespace()
         found = links.snapshot(self._netns)
         repaired += [f"bridge {name}" for name in self._repair_bridges(found)]
+        repaired += [f"router {router_id}" for router_id in self._repair_routers()]
         if self._firewall.repair():
             repaired.append("filters")
         if self._firewall.guard(found):
@@ -181,42 +229,49 @@ class HostNetwork:
             self._on(bridge)
         return wrong
 
+    def _repair_routers(self) -> list[str]:
+        wanted, made, found = self._store.routers(), self._routers.made(), links.snapshot(self._netns)
+        wrong = [i for i, record in wanted.items() if not self._routers.is_right(record, found)]
+        for router_id in wrong:
+            with self._store.lock(router_id):
+                self._routers.converge(wanted[router_id], None, links.snapshot(self._netns))
+        for router_id in made - wanted.keys():
+            self._drop_router(router_id)
+        return sorted({*wrong, *(made - wanted.keys())})
+
+    def _router_state(self, record: RouterRecord) -> str:
+        if not record.router.admin_state_up:
+            return "DOWN"
+        name = self._store.space_name("router", record.router.id)
+        return "ACTIVE" if record.router.id not in self._failed and netns.path(name).exists() else "ERROR"
+
     def report(self) -> Report:
         found = links.snapshot(self._netns) if not self._netns or netns.path(self._netns).exists() else {}
         up = {r.port.port_id: bool((tap := found.get(r.port.tap)) and tap.up) for r in self._store.own_ports()}
+        routers = [r for i in self._store.own_routers() if (r := self._store.own_router(i))]
         return Report(
+            routers={r.router.id: self._router_state(r) for r in routers},
+            floating_ips={
+                floating.id: "ACTIVE" if self._router_state(r) == "ACTIVE" else "ERROR"
+                for r in routers
+                for floating in r.router.floating_ips
+            },
             tunnel_ip=self._settings.tunnel_ip,
             bridge_mappings=self._settings.bridge_mappings,
             ports={port_id: "ACTIVE" if is_up else "DOWN" for port_id, is_up in up.items()},
         )
 
     def describe(self) -> HostNetInventory:
-        """What exists, read from the kernel, the processes and the files; empty without the namespace."""
-        own = {r.port.port_id: r.port.instance_id for r in self._store.own_ports()}
-        others = [r.port for r in self._store.ports() if r.port.port_id not in own]
-        foreign = {p.tap for p in others} | {p.port_id for p in others}
-        inventory = HostNetInventory(ports=own, networks=dhcp.processes(self._store.run))
-        servers = [DhcpServer(self._store, d.name) for d in sorted(self._store.run.glob("dhcp/*"))]
-        inventory.reservations = [p for server in servers for p in server.reservations() if p not in foreign]
-        inventory.spaces = sorted(n for n in netns.names() if n.startswith(self._store.space_name("", "")[:-1]))
-        if self._netns and not netns.path(self._netns).exists():
-            return inventory
-        found = links.snapshot(self._netns)
-        made = self._store.bridges()
-        inventory.bridges = sorted(name for name, record in made.items() if record.made and name in found)
-        near = made.keys() | set(self._settings.bridge_mappings.values())
-        taps = {name for name, link in found.items() if TAP.fullmatch(name) and (self._netns or link.master in near)}
-        inventory.taps = sorted(taps - foreign)
-        inventory.filters = sorted(set(self._firewall.taps()) - foreign)
-        return inventory
+        return inventory.describe(self._settings, self._store, self._firewall)
 
     def teardown(self) -> None:
         """End every dnsmasq and remove taps, bridges, tables and namespaces that we made; port files stay."""
         for network_id in dhcp.processes(self._store.run):
             DhcpServer(self._store, network_id).stop()
         present = not self._netns or netns.path(self._netns).exists()
-        for space in self._store.spaces().values():
-            netns.remove(space.name)
+        for name in netns.names():
+            if name.startswith(self._store.space_prefixes):
+                netns.remove(name)
         if present:
             for record in self._store.ports():
                 links.delete(self._netns, record.port.tap)

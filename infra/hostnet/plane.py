@@ -6,7 +6,7 @@ from typing import Protocol
 from pydantic import BaseModel
 
 from infra.hostnet.models import HostNetInventory, PortFilter, PortPlug
-from infra.hostnet.topology import Network
+from infra.hostnet.topology import FloatingIp, Network, PortForwarding, Router
 
 
 class Binding(BaseModel):
@@ -43,6 +43,14 @@ class DataPlane(Protocol):
 
     def ensure_network(self, network: Network) -> None:
         """Bring segment, DHCP and peers of the network in line with `network`."""
+
+    def ensure_router(self, router: Router) -> None:
+        """Bring the router's namespace in line with `router`, its floating addresses included."""
+
+    def ensure_floating(
+        self, router_id: str, floating: Sequence[FloatingIp], forwardings: Sequence[PortForwarding]
+    ) -> None:
+        """Make exactly these addresses and forwardings answer at a router that was ensured before."""
 
     def keep_only(self, networks: Collection[str], routers: Collection[str]) -> None:
         """Remove what earlier calls were told of any others; what plugged ports need stays."""

@@ -43,6 +43,7 @@ class Space:
     veths: tuple[Veth, ...]
     routes: frozenset[tuple[str, str]] = frozenset()
     sysctls: dict[str, str] = field(default_factory=lambda: dict(SYSCTLS), hash=False)
+    owns: tuple[str, ...] = (INSIDE,)  # beginnings of the names of interfaces that are ours to delete
 
 
 def mac_of(seed: str) -> str:
@@ -84,11 +85,14 @@ def observe(name: str) -> tuple[dict[str, Link], set[tuple[str, str]]]:
     """Interfaces of the namespace, and the routes in it that are ours."""
     batch = f"address show\nroute show table all proto {OURS}\n"  # of both families
     shown, routes = netns.documents(netns.run(name, ["ip", "-j", "-d", "-batch", "-"], batch))
-    return links.parse(shown), {(_network(r["dst"]), _where(r)) for r in routes}
+    return links.parse(shown), {(_network(r), _where(r)) for r in routes}
 
 
-def _network(destination: str) -> str:
-    return destination if "/" in destination or destination == "default" else str(ipaddress.ip_network(destination))
+def _network(route: dict[str, str]) -> str:
+    destination = route["dst"]
+    if destination == "default":
+        return "::/0" if ":" in route.get("gateway", "") else destination
+    return destination if "/" in destination else str(ipaddress.ip_network(destination))
 
 
 def _where(route: dict[str, str]) -> str:
@@ -123,6 +127,8 @@ def plan_outer(space: Space, outside: dict[str, Link], inside: dict[str, Link]) 
 def plan_inner(space: Space, inside: dict[str, Link], routes: set[tuple[str, str]]) -> list[str]:
     """The batch for the namespace itself, when all pairs are there."""
     lines = [] if inside["lo"].up else ["link set dev lo up"]
+    wanted = {veth.inner for veth in space.veths}
+    lines += [f"link delete dev {name}" for name in inside if name not in wanted and name.startswith(space.owns)]
     for veth in space.veths:
         link = inside[veth.inner]
         lines += [f"link set dev {veth.inner} mtu {veth.mtu}"] if link.mtu != veth.mtu else []
@@ -130,7 +136,8 @@ def plan_inner(space: Space, inside: dict[str, Link], routes: set[tuple[str, str
         lines += [] if link.up else [f"link set dev {veth.inner} up"]
         lines += [_add(address, veth.inner) for address in sorted(veth.addresses - link.addresses)]
         lines += [f"address delete {a} dev {veth.inner}" for a in sorted(link.addresses - veth.addresses)]
-    lines += [f"route delete {where} {how} proto {OURS}" for where, how in sorted(routes - space.routes)]
+    lost = {(where, how) for where, how in routes - space.routes if how.partition("dev ")[2].split()[0] in wanted}
+    lines += [f"route delete {where} {how} proto {OURS}" for where, how in sorted(lost)]
     lines += [f"route replace {where} {how} proto {OURS}" for where, how in sorted(space.routes - routes)]
     return lines
 
@@ -150,7 +157,9 @@ def converge(space: Space, host: str, outside: dict[str, Link]) -> list[str]:
         inside, routes = observe(space.name)
     inner = plan_inner(space, inside, routes)
     links.apply(space.name, inner)
-    if any(line.startswith("address delete") for line in inner):  # the kernel takes routes away with their source
+    if any(
+        line.startswith(("address delete", "link delete")) for line in inner
+    ):  # the kernel takes routes away with their source
         links.apply(space.name, plan_inner(space, *observe(space.name)))
     return [*outer, *inner]
 

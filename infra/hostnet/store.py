@@ -201,6 +201,9 @@ class Store:
         """Whether this is news."""
         return write_atomic(self._host / "routers" / f"{record.router.id}.json", record.model_dump_json())
 
+    def own_router(self, router_id: str) -> RouterRecord | None:
+        return self._read(self._host / "routers" / f"{router_id}.json", ROUTER)
+
     def own_routers(self) -> list[str]:
         return [file.stem for file in self._host.glob("routers/*.json")]
 
@@ -223,6 +226,11 @@ class Store:
 
     def drop_space(self, network_id: str) -> None:
         (self.run / "spaces" / f"{network_id}.json").unlink(missing_ok=True)
+
+    @property
+    def space_prefixes(self) -> tuple[str, ...]:
+        """What the names of all our networks' and routers' namespaces begin with."""
+        return self.space_name("net", ""), self.space_name("router", "")
 
     def space_name(self, kind: str, identifier: str) -> str:
         """Name of the namespace of a network ("net") or router ("router")."""

@@ -5,6 +5,7 @@ import os
 import shutil
 import socket
 import subprocess
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -83,6 +84,8 @@ class StandIn:
         ip(host, "link", "set", f"p{self.ns}", "netns", self.ns, "name", "eth0", "address", plug.mac_address)
         ip(self.ns, "link", "set", "lo", "up")
         ip(self.ns, "link", "set", "eth0", "up")
+        while "state forwarding" not in ip(host, "-d", "link", "show", name):  # a bridge waits for the carrier
+            time.sleep(0.01)
         self._sockets: list[socket.socket] = []
 
     @property

@@ -83,5 +83,7 @@ def bring_about(plane: "DataPlane", wanted: "Topology") -> list[str]:
     attempt("rules", lambda: plane.apply_groups(wanted.ports, wanted.sets))
     for network in wanted.networks:
         attempt(f"network {network.id}", lambda network=network: plane.ensure_network(network))  # type: ignore[misc]
+    for router in wanted.routers:
+        attempt(f"router {router.id}", lambda router=router: plane.ensure_router(router))  # type: ignore[misc]
     attempt("removal", lambda: plane.keep_only({n.id for n in wanted.networks}, {r.id for r in wanted.routers}))
     return failed
