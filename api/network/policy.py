@@ -2,15 +2,14 @@
 
 PRIVILEGED = "rule:admin_or_service"
 MEMBER = "rule:admin_or_service or (role:member and rule:owner)"
-NETWORK_OWNER = "rule:admin_or_service or rule:network_owner"
 NETWORK_MEMBER = "rule:admin_or_service or (role:member and rule:network_owner)"
 
 _PORT = {
-    "mac_address": NETWORK_OWNER,
-    "fixed_ips:ip_address": NETWORK_OWNER,
-    "port_security_enabled": NETWORK_OWNER,
-    "allowed_address_pairs": NETWORK_OWNER,
-    "device_owner:network": NETWORK_OWNER,
+    "mac_address": NETWORK_MEMBER,
+    "fixed_ips:ip_address": NETWORK_MEMBER,
+    "port_security_enabled": NETWORK_MEMBER,
+    "allowed_address_pairs": NETWORK_MEMBER,
+    "device_owner:network": NETWORK_MEMBER,
     "binding:host_id": PRIVILEGED,
     "binding:profile": PRIVILEGED,
     "status": PRIVILEGED,

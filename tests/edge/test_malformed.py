@@ -10,8 +10,8 @@ from itertools import chain
 import httpx
 import pytest
 
-from tests.compute.conftest import HTTP, Api, Cloud
-from tests.edge import malformed, templates
+from tests.compute.conftest import Api, Cloud
+from tests.edge import malformed, templates, things
 from tests.edge.malformed import Ask
 
 SERVICES = ("compute", "network")
@@ -21,26 +21,8 @@ KINDS = ("path", "query", "header", "body")
 
 
 @pytest.fixture(scope="module")
-def ids(cloud: Cloud, admin: Api, demo: Api) -> dict[str, dict[str, str]]:
-    """Things of the member that the routes' parameters name."""
-    keystone = {"X-Auth-Token": demo.token}
-    with httpx.Client(headers=keystone, **HTTP) as http:
-        base = cloud.settings.url("network", "/v2.0")
-        network = http.post(f"{base}/networks", json={"network": {"name": "edge"}}).json()["network"]["id"]
-        subnet = {"network_id": network, "cidr": "192.0.2.0/24", "ip_version": 4}
-        subnet_id = http.post(f"{base}/subnets", json={"subnet": subnet}).json()["subnet"]["id"]
-        port = http.post(f"{base}/ports", json={"port": {"network_id": network}}).json()["port"]["id"]
-        group = http.get(f"{base}/security-groups").json()["security_groups"][0]["id"]
-        volumes = cloud.settings.url("volume", "/v3")
-        volume = http.post(f"{volumes}/volumes", json={"volume": {"size": 1}}).json()["volume"]["id"]
-    service = cloud.host("edge-host")
-    return {
-        "compute": {"server_id": cloud.server(demo), "flavor_id": "tiny", "project_id": demo.project_id, "key": "key",
-                    "service_id": service, "host": "edge-host", "user_id": demo.user_id},
-        "network": {"network_id": network, "subnet_id": subnet_id, "port_id": port, "group_id": group,
-                    "project_id": demo.project_id, "resource": "networks", "resource_id": network, "tag": "blue"},
-        "volume": {"volume_id": volume, "object_id": volume, "project_id": demo.project_id, "key": "key"},
-    }  # fmt: skip
+def ids(cloud: Cloud, demo: Api) -> things.Ids:
+    return things.made_by(cloud, demo)
 
 
 def asks(kind: str, service: str, openapi: dict[str, object], ids: dict[str, str]) -> list[Ask]:
@@ -65,7 +47,7 @@ def test_no_malformed_input_is_an_error_of_ours(
     cloud: Cloud,
     admin: Api,
     demo: Api,
-    ids: dict[str, dict[str, str]],
+    ids: things.Ids,
     service: str,
     who: str,
     kind: str,

@@ -1,0 +1,41 @@
+"""Things of one member in every service, by the names of the routes' parameters."""
+
+from typing import Any
+
+import httpx
+
+from tests.compute.conftest import HTTP, Api, Cloud
+
+Ids = dict[str, dict[str, str]]
+
+
+def made_by(cloud: Cloud, owner: Api) -> Ids:
+    def post(http: httpx.Client, service: str, path: str, **body: Any) -> str:
+        answer = http.post(cloud.settings.url(service, path), json=body)
+        assert answer.is_success, answer.text
+        (made,) = answer.json().values()
+        return str(made["id"])
+
+    with httpx.Client(headers={"X-Auth-Token": owner.token}, **HTTP) as http:
+        network = post(http, "network", "/v2.0/networks", network={"name": "edge"})
+        about = {"network_id": network, "cidr": "192.0.2.0/24", "ip_version": 4}
+        subnet = post(http, "network", "/v2.0/subnets", subnet=about)
+        port = post(http, "network", "/v2.0/ports", port={"network_id": network})
+        group = post(http, "network", "/v2.0/security-groups", security_group={"name": "edge"})
+        rules = http.get(cloud.settings.url("network", f"/v2.0/security-group-rules?security_group_id={group}"))
+        rule = rules.json()["security_group_rules"][0]["id"]
+        volume = post(http, "volume", "/v3/volumes", volume={"size": 1})
+    host = "edge-host"
+    with cloud.database.read() as session:
+        from api.compute.records.hosts import compute_service
+
+        known = compute_service(session, host)
+    return {
+        "compute": {"server_id": cloud.server(owner, host=host), "flavor_id": "tiny", "project_id": owner.project_id,
+                    "key": "key", "service_id": known.id if known else cloud.host(host), "host": host,
+                    "user_id": owner.user_id},
+        "network": {"network_id": network, "subnet_id": subnet, "port_id": port, "group_id": group, "rule_id": rule,
+                    "project_id": owner.project_id, "resource": "networks", "collection": "networks",
+                    "resource_id": network, "tag": "blue"},
+        "volume": {"volume_id": volume, "object_id": volume, "project_id": owner.project_id, "key": "key"},
+    }  # fmt: skip
