@@ -20,7 +20,7 @@ from infra.identity import TokenFacts
 from tests.compute.conftest import HTTP, Api, Cloud
 from tests.edge import malformed, templates, things
 
-SERVICES = ("compute", "network")
+SERVICES = ("compute", "network", "volume")
 EVERYONE = frozenset(("reader", "member", "other", "admin", "service"))
 OWN_READ, OWN_WRITE = frozenset(("reader", "member", "admin", "service")), frozenset(("member", "admin", "service"))
 ANY_WRITE = frozenset(("member", "other", "admin", "service"))

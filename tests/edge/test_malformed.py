@@ -14,7 +14,7 @@ from tests.compute.conftest import Api, Cloud
 from tests.edge import malformed, templates, things
 from tests.edge.malformed import Ask
 
-SERVICES = ("compute", "network")
+SERVICES = ("compute", "network", "volume")
 MOST = int(os.environ.get("KILONOVA_MALFORMED", "500"))
 """Requests per service, caller and kind; with all that there are, some 70,000, it takes minutes."""
 KINDS = ("path", "query", "header", "body")
