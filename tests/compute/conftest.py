@@ -29,12 +29,15 @@ from api.compute.app import create_compute
 from infra import credentials
 from infra.bootstrap import bootstrap
 from infra.codec import KeyRing
+from infra.contracts.operation import ActionEnd, ActionRequest
 from infra.database import Database
 from infra.records import Records
 from infra.settings import PORTS, Settings
+from infra.stores.transitions import Transitions
 from infra.tables.compute import Flavor, Instance, Service, now
 from tests.signed_in import environment
 from workers import servers
+from workflows.actions import Action
 from workflows.requests import Accepted, BootRequest, DeleteRequest, Requester
 
 Json = dict[str, Any]
@@ -82,6 +85,7 @@ class Ledger:
     booted: list[BootRequest] = field(default_factory=list)
     deleted: list[str] = field(default_factory=list)
     decisions: list[tuple[str, str]] = field(default_factory=list)
+    started: list[tuple[str, str]] = field(default_factory=list)  # server, action
     steps: list[Json] = field(default_factory=list)
     refuse: set[str] = field(default_factory=set)  # names of servers that are to be refused
 
@@ -97,6 +101,16 @@ class Ledger:
             raise ServiceError(error.details[0]["code"], error.message) from error
         self.booted.append(request)
         return Accepted(instance_id=request.instance_id, admin_pass=request.admin_pass)
+
+    async def start(self, action: Action, request: ActionRequest) -> Accepted:
+        try:
+            Transitions(self.database).begin(request)
+        except ApplicationError as error:
+            raise ServiceError(error.details[0]["code"], error.message) from error
+        end = ActionEnd(instance_id=request.instance_id, request_id=request.requester.request_id, steps=[])
+        Transitions(self.database).end(end, "end_action")
+        self.started.append((request.instance_id, action.name))
+        return Accepted(instance_id=request.instance_id, admin_pass="")
 
     async def delete(self, request: DeleteRequest) -> None:
         self.deleted.append(request.instance_id)
