@@ -90,6 +90,8 @@ class Settings(BaseSettings):
     host_networking: Literal["kilonova", "none"] = "kilonova"  # who plugs, filters and serves DHCP
     tunnel_ip: str = ""  # address of this host that carries VXLAN; "" keeps networks on one host
     lab_gateway: bool = False  # answer on the subnet's gateway address ourselves (no router on this network)
+    way_out: Literal["slirp", "none"] = "slirp"  # of provider networks, with lab_gateway
+    way_out_dns: list[str] = []  # name servers for the guests' questions; default: the machine's own
     vnc_listen: str = "socket"  # "socket": a UNIX socket beside the guest's disk; else an address of this host
     nbd_address: str = "127.0.0.1"  # where compute hosts reach volumes
 

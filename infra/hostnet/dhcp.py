@@ -5,13 +5,12 @@ import grp
 import hashlib
 import os
 import pwd
-import select
 import shutil
 import signal
 import socket
 from pathlib import Path
 
-from infra.hostnet import netns
+from infra.hostnet import netns, procs
 from infra.hostnet.served import Served
 from infra.hostnet.spaces import INSIDE
 from infra.hostnet.store import Store, write_atomic
@@ -31,29 +30,11 @@ def _account() -> tuple[str, str, int]:
 def processes(run: Path) -> dict[str, int]:
     """Network id → process id of every dnsmasq that runs on a configuration below `run`."""
     found = {}
-    marker = f"{run}/dhcp/"
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            with contextlib.suppress(OSError):
-                command = (entry / "cmdline").read_bytes().decode(errors="replace")
-                if marker in command and "dnsmasq" in command.split("\0", 1)[0]:
-                    found[command.split(marker, 1)[1].split("/", 1)[0]] = int(entry.name)
+    marker = f"--conf-file={run}/dhcp/"
+    for pid, words in procs.commands():
+        if "dnsmasq" in words[0] and (ours := next((w for w in words if w.startswith(marker)), "")):
+            found[ours.removeprefix(marker).partition("/")[0]] = pid
     return found
-
-
-def _end(pid: int) -> None:
-    """End a process that is not our child, and wait until it is gone."""
-    with contextlib.suppress(ProcessLookupError):
-        fd = os.pidfd_open(pid)
-        try:
-            for number in (signal.SIGTERM, signal.SIGKILL):
-                signal.pidfd_send_signal(fd, number)
-                poll = select.poll()
-                poll.register(fd, select.POLLIN)
-                if poll.poll(3000):
-                    return
-        finally:
-            os.close(fd)
 
 
 class DhcpServer:
@@ -144,7 +125,7 @@ class DhcpServer:
     def _restart(self, pid: int | None, served: Served) -> int | None:
         # dnsmasq refuses a reserved address that another MAC address still leases, and reads leases at its start only.
         if pid is not None:
-            _end(pid)
+            procs.end(pid)
         stale = self._stale(served)
         kept = [lease for lease in self._leases() if lease not in stale]
         (self._dir / "leases").write_text("".join(f"{lease}\n" for lease in kept))
@@ -155,7 +136,7 @@ class DhcpServer:
         """End dnsmasq and remove its files; absent is success."""
         pid = self.pid()
         if pid is not None:
-            _end(pid)
+            procs.end(pid)
         shutil.rmtree(self._dir, ignore_errors=True)
 
     def reservations(self) -> list[str]:

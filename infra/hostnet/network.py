@@ -268,6 +268,8 @@ class HostNetwork:
         """End every dnsmasq and remove taps, bridges, tables and namespaces that we made; port files stay."""
         for network_id in dhcp.processes(self._store.run):
             DhcpServer(self._store, network_id).stop()
+        for network_id in self._store.spaces():
+            self._segments.end_processes(network_id)
         present = not self._netns or netns.path(self._netns).exists()
         for name in netns.names():
             if name.startswith(self._store.space_prefixes):

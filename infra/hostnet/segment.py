@@ -1,17 +1,19 @@
 """What one bridge of a host needs: the bridge itself, and the namespace and DHCP server of each network on it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from infra.hostnet import links, netns, space_rules, spaces
+from infra.hostnet import links, netns, space_rules, spaces, wayout
 from infra.hostnet.dhcp import DhcpServer
 from infra.hostnet.known import merged
 from infra.hostnet.links import Link, Wanted
 from infra.hostnet.loader import Loader
+from infra.hostnet.models import is_v4
 from infra.hostnet.netns import HostNetworkError
 from infra.hostnet.served import Served
 from infra.hostnet.spaces import Space
 from infra.hostnet.store import PlugRecord, SpaceRecord, Store
 from infra.hostnet.topology import Network
+from infra.hostnet.wayout import WayOut
 from infra.settings import Settings
 
 
@@ -70,14 +72,32 @@ class Segments:
             taps=frozenset(r.port.tap for r in records),
         )
 
+    def _leads_out(self, network: Network) -> bool:
+        """Whether guests reach the world through the machine by this network."""
+        held = spaces.held_gateways(network, self._settings.lab_gateway)
+        return bool(network.physical_network) and any(is_v4(s.cidr) for s in held)
+
+    def _has_way_out(self, network: Network) -> bool:
+        return self._settings.way_out != "none" and self._leads_out(network)
+
     def _space(self, network: Network, bridge: str) -> Space:
         name = self._store.space_name("net", network.id)
-        return spaces.of_network(network, name, bridge, self._settings.lab_gateway)
+        space = spaces.of_network(network, name, bridge, self._settings.lab_gateway)
+        return replace(space, sysctls=space.sysctls | wayout.SYSCTLS) if self._has_way_out(network) else space
 
     def _served(self, network: Network) -> Served | None:
         held = spaces.held_gateways(network, self._settings.lab_gateway)
-        served = Served(network, frozenset(s.id for s in held))
-        return served if served.anything else None
+        upstream = tuple(self._settings.way_out_dns) or (wayout.RESOLVER,)
+        names = upstream if self._has_way_out(network) else ()
+        served = Served(network, frozenset(s.id for s in held), names)
+        return served if served.anything and network.serves_dhcp else None
+
+    def _way_out(self, network_id: str) -> WayOut:
+        return WayOut(self._store.space_name("net", network_id), self._store.run / "out")
+
+    def _with_space(self, want: Want) -> dict[str, Network]:
+        """Networks that have a namespace here: for DHCP, or as the gateway of what is plugged or routed."""
+        return {n.id: n for n in want.networks if n.serves_dhcp or (want.bridge and self._leads_out(n))}
 
     def converge(self, bridge: str) -> None:
         """Bring one bridge, and what lies on it, in line with the files."""
@@ -94,7 +114,7 @@ class Segments:
             self._store.drop_bridge(bridge)
 
     def _converge_spaces(self, bridge: str, want: Want, found: dict[str, Link]) -> None:
-        served = {n.id: n for n in want.networks if n.serves_dhcp}
+        served = self._with_space(want)
         for network_id, record in self._store.spaces().items():
             if record.bridge == bridge and network_id not in served:
                 self.remove_space(network_id)
@@ -102,14 +122,20 @@ class Segments:
             space = self._space(network, bridge)
             self._store.put_space(network.id, SpaceRecord(name=space.name, bridge=bridge, label=network.name))
             spaces.converge(space, self._netns, found)
-            self._rules(network.id).load([space_rules.table()])
+            self._rules(network.id).load([space_rules.table(way_out=self._has_way_out(network))])
             DhcpServer(self._store, network.id).converge(self._served(network))
+            if self._has_way_out(network):
+                self._way_out(network.id).converge()
 
     def _rules(self, network_id: str) -> Loader:
         return Loader(self._store.space_name("net", network_id), self._store.run / "spaces" / f"{network_id}.loaded")
 
-    def remove_space(self, network_id: str) -> None:
+    def end_processes(self, network_id: str) -> None:
         DhcpServer(self._store, network_id).stop()
+        self._way_out(network_id).stop()
+
+    def remove_space(self, network_id: str) -> None:
+        self.end_processes(network_id)
         spaces.remove(self._store.space_name("net", network_id), [spaces.outer_name(network_id)], self._netns)
         self._rules(network_id).forget()
         self._store.drop_space(network_id)
@@ -118,9 +144,9 @@ class Segments:
         want = self._want(bridge)
         if not want.bridge or links.plan(want.bridge, self._store.bridge(bridge), found)[0]:
             return False
-        served = [n for n in want.networks if n.serves_dhcp]
+        served = self._with_space(want)
         known = {i for i, r in self._store.spaces().items() if r.bridge == bridge}
-        return known == {n.id for n in served} and all(self._space_is_right(n, bridge, found) for n in served)
+        return known == served.keys() and all(self._space_is_right(n, bridge, found) for n in served.values())
 
     def _space_is_right(self, network: Network, bridge: str, found: dict[str, Link]) -> bool:
         space = self._space(network, bridge)
@@ -128,5 +154,7 @@ class Segments:
             return False
         if "kilonova" not in netns.run(space.name, ["nft", "list", "tables"]):
             self._rules(network.id).forget()
+            return False
+        if self._has_way_out(network) and not self._way_out(network.id).is_right():
             return False
         return DhcpServer(self._store, network.id).is_right(self._served(network))

@@ -1,5 +1,6 @@
-"""What guests may ask of the namespace of their network: DHCP, names, metadata, an echo; nothing passes through it."""
+"""What guests may ask of their network's namespace: DHCP, names, metadata, an echo; what passes leads out."""
 
+from infra.hostnet import wayout
 from infra.hostnet.spaces import INSIDE, METADATA
 from infra.hostnet.tables import Table, chains
 
@@ -22,5 +23,7 @@ CHAINS = f"""
   }}"""
 
 
-def table() -> Table:
-    return Table("inet", "kilonova", {}, chains(CHAINS))
+def table(*, way_out: bool) -> Table:
+    """`way_out`: let guests through to the outside, by what `wayout` makes."""
+    sets, more = wayout.rules() if way_out else ({}, {})
+    return Table("inet", "kilonova", sets, chains(CHAINS) | more)

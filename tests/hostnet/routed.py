@@ -17,7 +17,7 @@ from infra.hostnet.topology import (
 from tests.hostnet.conftest import Host, StandIn, filters, ingress, ip
 
 EXTERNAL = "203.0.113.0/24"
-OUTSIDE, NEXT_HOP = "203.0.113.99", "203.0.113.1"
+OUTSIDE = "203.0.113.99"
 
 
 def identity(name: str) -> str:
@@ -49,9 +49,10 @@ def router_port(told: Network, number: int, name: str = "") -> RouterPort:
     return RouterPort(port_id=identity(who), network_id=told.id, mac_address=mac(who), fixed_ips=[address])
 
 
-def gateway(number: int, name: str = "", *, snat: bool = True) -> Gateway:
-    port = router_port(external(), number, name)
-    return Gateway(**port.model_dump(), gateway_ip=NEXT_HOP, enable_snat=snat)
+def gateway(number: int, name: str = "", *, snat: bool = True, outer: Network | None = None) -> Gateway:
+    outer = outer or external()
+    port = router_port(outer, number, name)
+    return Gateway(**port.model_dump(), gateway_ip=outer.subnets[0].gateway_ip, enable_snat=snat)
 
 
 def router(name: str, *inner: Network, outer: Gateway | None = None, **changes: object) -> Router:
