@@ -1,6 +1,8 @@
 """Volumes over the network: controls the one qemu-storage-daemon that exports them by NBD."""
 
 import hashlib
+import os
+import shlex
 import threading
 import time
 from collections.abc import Callable
@@ -11,33 +13,74 @@ from typing import Any
 from infra.qmp import Qmp, QmpDown, QmpError, QmpUnreachable
 from infra.settings import Settings
 
-__all__ = ["Export", "QmpDown", "QmpError", "QmpUnreachable", "StorageDaemon", "socket_path", "storage_daemon_argv"]
+__all__ = [
+    "Export",
+    "QmpDown",
+    "QmpError",
+    "QmpUnreachable",
+    "StorageDaemon",
+    "nbd_socket",
+    "socket_path",
+    "storage_daemon_argv",
+]
+
+
+SOCKETS = Path("/run/kilonova")
 
 
 def socket_path(settings: Settings) -> Path:
     return settings.run_dir.absolute() / "nbd.qmp"
 
 
-def storage_daemon_argv(settings: Settings) -> list[str]:
+def nbd_socket(settings: Settings) -> Path | None:
+    """Where the machine's own guests reach volumes; None when hosts reach them by TLS.
+
+    Below /run, since the guests' user does not come through the state directory, and a socket's path is short."""
+    if settings.nbd_address:
+        return None
+    if os.geteuid() != 0:
+        return settings.run_dir.absolute() / "nbd" / "socket"
+    digest = hashlib.sha256(str(settings.state_dir.absolute()).encode()).hexdigest()[:10]
+    return SOCKETS / f"{digest}.nbd" / "socket"
+
+
+def storage_daemon_argv(settings: Settings, group: int | None = None) -> list[str]:
     """Command line of the daemon, in the foreground; a supervisor runs it (in a network namespace, if it likes).
 
-    Nothing secret is in it. It exports nothing until the volume service tells it to, and may be killed and started
-    again at any time: clients that reconnect lose nothing that they had flushed."""
-
-    def quoted(path: Path) -> str:
-        return str(path).replace(",", ",,")
-
-    return [
+    `group`: of QEMU's user, who must reach the socket; None: QEMU's user is ours. The command line tells no secret.
+    The daemon exports nothing until the volume service tells it to, and may be killed and started again at any time:
+    clients that reconnect lose nothing that they had flushed."""
+    daemon = [
         "qemu-storage-daemon",
         "--chardev",
-        f"socket,id=qmp,path={quoted(socket_path(settings))},server=on,wait=off",
+        f"socket,id=qmp,path={_quoted(socket_path(settings))},server=on,wait=off",
         "--monitor",
         "chardev=qmp",
-        "--nbd-server",
-        f"addr.type=inet,addr.host={settings.nbd_address},addr.port={settings.port('nbd')},max-connections=0",
         "--pidfile",
         str(settings.run_dir.absolute() / "nbd.pid"),
     ]
+    path = nbd_socket(settings)
+    if path is None:
+        tls = _quoted((settings.nbd_tls_dir or Path("/nonexistent")).absolute())
+        return [
+            *daemon,
+            "--object",
+            f"tls-creds-x509,id=tls,dir={tls},endpoint=server,verify-peer=on",
+            "--nbd-server",
+            f"addr.type=inet,addr.host={settings.nbd_address},addr.port={settings.port('nbd')},"
+            "tls-creds=tls,max-connections=0",
+        ]
+    owner = "" if group is None else f"chgrp {group} {shlex.quote(str(path.parent))}; "
+    mode = "0700" if group is None else "02710"
+    place = shlex.quote(str(path.parent))
+    script = f'set -e; mkdir -p {place}; {owner}chmod {mode} {place}; umask 0117; exec "$@"'
+    server = ["--nbd-server", f"addr.type=unix,addr.path={_quoted(path)},max-connections=0"]
+    return ["/bin/sh", "-c", script, "nbd", *daemon, *server]
+
+
+def _quoted(path: Path) -> str:
+    """As QEMU's comma-separated options want it."""
+    return str(path).replace(",", ",,")
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ import os
 import socket
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -93,7 +93,8 @@ class Settings(BaseSettings):
     way_out: Literal["slirp", "none"] = "slirp"  # of provider networks, with lab_gateway
     way_out_dns: list[str] = []  # name servers for the guests' questions; default: the machine's own
     vnc_listen: str = "socket"  # "socket": a UNIX socket beside the guest's disk; else an address of this host
-    nbd_address: str = "127.0.0.1"  # where compute hosts reach volumes
+    nbd_address: str = ""  # where other compute hosts reach volumes, by TLS only; "": this machine's, by a UNIX socket
+    nbd_tls_dir: Path | None = None  # ca-cert.pem, server-cert.pem and server-key.pem for `nbd_address`
 
     failpoints: bool = False  # for chaos tests: a file STATE/failpoints/<step>.before|after kills the step's process
 
@@ -113,6 +114,12 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         toml = default_state_dir() / "kilonova.toml"
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, toml_file=toml)
+
+    @model_validator(mode="after")
+    def volumes_are_not_exported_in_the_clear(self) -> Self:
+        if self.nbd_address and self.nbd_tls_dir is None:
+            raise ValueError("nbd_address needs nbd_tls_dir: volumes reach other machines by TLS only")
+        return self
 
     def port(self, service: str) -> int:
         return PORTS[service] + self.port_offset

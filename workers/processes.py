@@ -124,11 +124,12 @@ def _network_side(settings: Settings, layout: Layout) -> list[Spec]:
     specs = []
     enter = ["ip", "netns", "exec", layout.netns] if layout.netns else []
     if "volume" in settings.embedded:
-        from infra.nbd import storage_daemon_argv
+        from infra.nbd import nbd_socket, storage_daemon_argv
 
-        nbd = settings.port("nbd")
+        nbd, socket = settings.port("nbd"), nbd_socket(settings)
         argv = [*enter, *storage_daemon_argv(settings)]
-        specs.append(Spec("nbd", argv, probe=Probe("listen", str(nbd)), ports={"nbd": nbd}))
+        probe = Probe("unix", str(socket)) if socket else Probe("listen", str(nbd))
+        specs.append(Spec("nbd", argv, probe=probe, ports={} if socket else {"nbd": nbd}))
     if layout.netns:
         services = ["compute", "console", *settings.embedded]
         targets = [f"{settings.advertise}:{settings.port(service)}" for service in services]

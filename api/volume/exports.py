@@ -10,7 +10,7 @@ from api.volume.files import Files
 from api.volume.records import refresh_status
 from infra import logs
 from infra.database import Database
-from infra.nbd import Export, QmpDown, QmpError, QmpUnreachable, StorageDaemon
+from infra.nbd import Export, QmpDown, QmpError, QmpUnreachable, StorageDaemon, nbd_socket
 from infra.settings import Settings
 from infra.tables.volume import Attachment, Volume
 
@@ -33,7 +33,13 @@ class Exports:
     """A thread compares every `CHECK_S` seconds; attach and detach do their part at once."""
 
     def __init__(self, settings: Settings, db: Database, files: Files, daemon: StorageDaemon) -> None:
-        self._settings, self._db, self._files, self._daemon = settings, db, files, daemon
+        self._db, self._files, self._daemon = db, files, daemon
+        socket = nbd_socket(settings)
+        self._server: dict[str, Any] = (
+            {"socket": str(socket)}
+            if socket
+            else {"host": settings.nbd_address, "port": settings.port("nbd"), "tls": True}
+        )
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="volume-exports", daemon=True)
 
@@ -47,9 +53,7 @@ class Exports:
     def connection(self, attachment: Attachment) -> dict[str, Any]:
         """How a host reaches the volume, for os-brick's reader: flat as Cinder's attachment API gives it, and once
         more under `data`. The export's name is a secret."""
-        data = {
-            "host": self._settings.nbd_address,
-            "port": self._settings.port("nbd"),
+        data = self._server | {
             "export": export_name(attachment),
             "volume_id": attachment.volume_id,
             "attachment_id": attachment.id,

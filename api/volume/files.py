@@ -136,8 +136,9 @@ def probe(path: Path) -> Probed:
         found = format_inspector.detect_file_format(str(path))
         if found is None:
             raise Unusable("The image's format could not be read.")
-        found.safety_check()
         known = FORMATS.get(str(found))
+        if known != "raw":  # raw bytes are taken as they are, whatever partitions they have or lack
+            found.safety_check()
         size = path.stat().st_size if known == "raw" else int(found.virtual_size)
     except format_inspector.SafetyCheckFailed as error:
         raise Unusable("The image refers to another file (backing or data file), or is not safe to use.") from error

@@ -39,6 +39,8 @@ class VolumeConnection(BaseModel):
     driver: str = "nbd"
     host: str = ""
     port: int = 0
+    socket: str = ""  # path of a UNIX socket on this host, in place of host and port
+    tls: bool = False
     export: str = ""
     boot_index: int | None = None
     device: str = ""  # vdb, vdc, …

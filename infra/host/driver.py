@@ -71,7 +71,7 @@ class Driver:
             try:
                 return self._spawn(spec)
             except libvirt.libvirtError as error:
-                if lost := _unreachable({(volume.host, volume.port) for volume in spec.volumes}):
+                if lost := _unreachable({(volume.socket or volume.host, volume.port) for volume in spec.volumes}):
                     raise LibvirtDown(f"the volume server at {lost} does not answer") from None
                 raise faults.sort(error, self._host, [volume.export for volume in spec.volumes]) from None
             finally:
@@ -239,10 +239,15 @@ class _Clock:
 
 
 def _unreachable(servers: set[tuple[str, int]]) -> str:
-    """The first volume server that takes no connection, as host:port, else ""."""
+    """The first volume server that takes no connection, as host:port (or path:0 of a UNIX socket), else ""."""
     for host, port in sorted(servers):
         try:
-            socket.create_connection((host, port), timeout=2.0).close()
+            if port:
+                socket.create_connection((host, port), timeout=2.0).close()
+            else:
+                with socket.socket(socket.AF_UNIX) as local:
+                    local.settimeout(2.0)
+                    local.connect(host)
         except OSError:
             return f"{host}:{port}"
     return ""

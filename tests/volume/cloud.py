@@ -15,7 +15,7 @@ import httpx
 
 from infra import credentials
 from infra.bootstrap import bootstrap
-from infra.nbd import storage_daemon_argv
+from infra.nbd import nbd_socket, storage_daemon_argv
 from infra.settings import Settings
 from tests.volume.interceptor import VIOLATION
 
@@ -84,13 +84,13 @@ class Cloud:
         with (self.settings.log_dir / f"{name}.log").open("ab") as log:
             self.processes[name] = subprocess.Popen(argv, env=self.env, stderr=log, stdout=log, cwd=ROOT)
         if name == "nbd":
-            until(lambda: self.listens("nbd"))
+            until(self.daemon_listens)
         else:
             until(lambda: self.answers(name), 30)
 
-    def listens(self, name: str) -> bool:
-        with socket.socket() as probe:
-            return probe.connect_ex(("127.0.0.1", self.settings.port(name))) == 0
+    def daemon_listens(self) -> bool:
+        with socket.socket(socket.AF_UNIX) as probe:
+            return probe.connect_ex(str(nbd_socket(self.settings))) == 0
 
     def answers(self, name: str) -> bool:
         assert self.processes[name].poll() is None, (self.settings.log_dir / f"{name}.log").read_text()[-3000:]
@@ -184,7 +184,7 @@ class Cloud:
 
 
 def nbd_url(connection: dict[str, Any]) -> str:
-    return f"nbd://{connection['host']}:{connection['port']}/{connection['export']}"
+    return f"nbd+unix:///{connection['export']}?socket={connection['socket']}"
 
 
 def io(target: str, *commands: str, read_only: bool = False) -> bool:

@@ -56,7 +56,11 @@ def volume_xml(volume: VolumeConnection) -> str:
     patient = {"error_policy": "stop", "rerror_policy": "stop"}
     SubElement(disk, "driver", {"name": "qemu", "type": "raw", "cache": "none", "discard": "unmap"} | patient)
     source = SubElement(disk, "source", protocol="nbd", name=volume.export)
-    SubElement(source, "host", name=volume.host, port=str(volume.port))
+    if volume.socket:
+        SubElement(source, "host", transport="unix", socket=volume.socket)
+    else:
+        source.set("tls", "yes" if volume.tls else "no")
+        SubElement(source, "host", name=volume.host, port=str(volume.port))
     SubElement(source, "reconnect", delay=str(RECONNECT_S))
     SubElement(disk, "target", dev=volume.device, bus="virtio")
     _text(disk, "serial", volume.volume_id)
@@ -66,9 +70,9 @@ def volume_xml(volume: VolumeConnection) -> str:
 
 
 def servers(disks: Iterable[str]) -> set[tuple[str, int]]:
-    """(host, port) of the servers behind `volume_xml`s."""
+    """(host, port) of the servers behind `volume_xml`s; of a UNIX socket its path and 0."""
     hosts = [fromstring(xml).find("./source/host") for xml in disks]  # noqa: S314 - we wrote it
-    return {(host.get("name", ""), int(host.get("port", "0"))) for host in hosts if host is not None}
+    return {(h.get("socket") or h.get("name") or "", int(h.get("port", "0"))) for h in hosts if h is not None}
 
 
 def _metadata(domain: Element, spec: DomainSpec, place: Place) -> None:

@@ -139,12 +139,15 @@ class Volumes:
         return self._api.unexpected(answer)
 
 
-def endpoint(info: Body) -> tuple[str, int, str]:
-    """(host, port, export) of an NBD connection; Hopeless for another transport."""
+def endpoint(info: Body) -> Body:
+    """`export`, and `socket` or `host`, `port` and `tls`, of an NBD connection; Hopeless for another transport."""
     driver = info.get("driver_volume_type")
     if driver != "nbd":
         raise hopeless(f"Volume connection type {driver} is not supported.")
     try:
-        return str(info["host"]), int(info["port"]), str(info["export"])
+        export = {"export": str(info["export"])}
+        if socket := info.get("socket"):
+            return export | {"socket": str(socket)}
+        return export | {"host": str(info["host"]), "port": int(info["port"]), "tls": bool(info.get("tls"))}
     except (KeyError, ValueError) as error:
         raise Unexpected("the volume service's connection is incomplete") from error

@@ -52,13 +52,10 @@ class VolumeConnector:
             self._volumes.ensure(want, request)
             self._volumes.wait_until_usable(request.volume_id, stop)
         info = self._volumes.attach(want, request, device)
-        host, port, export = endpoint(info)
         return VolumeConnection(
             volume_id=request.volume_id,
             attachment_id=info["attachment_id"],
-            host=host,
-            port=port,
-            export=export,
+            **endpoint(info),
             boot_index=request.boot_index,
             device=device,
             delete_on_termination=request.delete_on_termination,
