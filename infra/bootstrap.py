@@ -1,30 +1,13 @@
-"""First contents of a cloud's identity store, and the files with which people and services sign in."""
+"""What a cloud's embedded Keystone and Glance start from, and the files with which people and services sign in."""
 
 import json
 import shlex
 
-from sqlmodel import Session, select
-
-from infra import credentials, logs
+from infra import credentials
+from infra.embedded import glance_config, keystone_config
 from infra.fernet_keys import FernetKeys
-from infra.identity_store import IdentityStore
-from infra.passwords import Passwords
 from infra.settings import Settings
-from infra.tables.identity import (
-    Assignment,
-    Domain,
-    Endpoint,
-    ImpliedRole,
-    Project,
-    Region,
-    Role,
-    Service,
-    User,
-)
 
-log = logs.get(__name__)
-DOMAIN = "default"
-IMPLIED = {"admin": "member", "member": "reader"}
 PEOPLE = {"admin": ("admin", "admin"), "demo": ("member", "demo")}
 """User: (role, project). Every other user of credentials.USERS has `service` on `service`."""
 CATALOG = (
@@ -36,114 +19,68 @@ CATALOG = (
     ("volumev3", "cinderv3", "volume", "/v3"),
 )
 """(service type, name, key of settings.PORTS, path). Old clients ask for `volumev3`, new ones for `block-storage`."""
+KEY_REPOSITORIES = ("fernet", "receipts", "credentials")
+
+
+class FormerState(Exception):
+    """The state directory holds users and images of the identity and image services that Kilonova once had."""
 
 
 def bootstrap(settings: Settings) -> None:
-    """Make what a new cloud needs, bring an old one in line with `settings`; safe to run again at every start.
+    """Write what embedded Keystone and Glance read when they start, and everybody's sign-in files.
 
-    Keeps what operators changed: a person's password, a role's description, endpoints of services that are not
-    embedded. With an identity service of somebody else's there is nothing to do."""
-    if "identity" not in settings.embedded:
-        return
-    new = set(credentials.USERS) - set(credentials.load(settings.state_dir))
-    passwords = credentials.ensure(settings.state_dir)
-    FernetKeys.of(settings.state_dir).ensure()
-    store, hasher = IdentityStore(settings), Passwords()
-    try:
-        store.open()
-        with store.change() as session:
-            _domain_and_roles(session)
-            for name in credentials.USERS:
-                _user(session, name, passwords[name], hasher, reset=name in new or name not in PEOPLE)
-            _catalog(session, settings)
-    finally:
-        store.close()
-        hasher.close()
+    May be repeated. Keystone keeps what operators changed: a person's password, a role's description, endpoints of
+    services that are not embedded (infra.embedded.bootstrap). Raises FormerState."""
+    if "image" in settings.embedded:
+        _refuse_former(settings, "image", "glance")
+    if "identity" in settings.embedded:
+        _refuse_former(settings, "identity", "keystone")
+        new = set(credentials.USERS) - set(credentials.load(settings.state_dir))
+        passwords = credentials.ensure(settings.state_dir)
+        for name in KEY_REPOSITORIES:
+            FernetKeys(settings.state_dir / "keys" / name).ensure()
+        keystone_config.write(settings)
+        wanted = {"region": settings.region, "users": _users(passwords, new), "catalog": _catalog(settings)}
+        file = keystone_config.folder(settings) / "bootstrap.json"
+        credentials.write_private(file, json.dumps(wanted, indent=1))
+        _sign_in_files(settings, passwords)
+    if "image" in settings.embedded:
+        glance_config.write(settings)
+
+
+def _refuse_former(settings: Settings, former: str, present: str) -> None:
+    stores = settings.state_dir / "db"
+    if (stores / f"{former}.sqlite").exists() and not (stores / f"{present}.sqlite").exists():
+        raise FormerState(
+            f"{stores / former}.sqlite is the store of Kilonova's former {former} service, which {present.title()} "
+            "has replaced. Start with another KILONOVA_STATE_DIR, or remove this one."
+        )
+
+
+def _users(passwords: dict[str, str], new: set[str]) -> list[dict[str, object]]:
+    """A person's changed password is kept unless ours was made just now; the service users' is always ours."""
+    users = []
+    for name in credentials.USERS:
+        role, project = PEOPLE.get(name, ("service", "service"))
+        user: dict[str, object] = {"name": name, "password": passwords[name], "role": role, "project": project}
+        user |= {"reset_password": name in new or name not in PEOPLE, "may_be_locked": name == "demo"}
+        users.append(user)
+    return users
+
+
+def _catalog(settings: Settings) -> list[dict[str, str]]:
+    return [
+        {"type": kind, "name": name, "url": settings.url(port, path)}
+        for kind, name, port, path in CATALOG
+        if port == "compute" or port in settings.embedded
+    ]
+
+
+def _sign_in_files(settings: Settings, passwords: dict[str, str]) -> None:
     for name, (_, project) in PEOPLE.items():
         file = settings.state_dir / f"{name}-openrc"
         credentials.write_private(file, openrc(settings, name, passwords[name], project))
     credentials.write_private(settings.state_dir / "clouds.yaml", clouds(settings, passwords))
-
-
-def _domain_and_roles(session: Session) -> None:
-    if session.get(Domain, DOMAIN) is None:
-        session.add(Domain(id=DOMAIN, name="Default", description="The default domain"))
-        session.flush()
-    for name in ("admin", "demo", "service"):
-        _project(session, name)
-    roles = {name: _role(session, name) for name in ("admin", "member", "reader", "service")}
-    for prior, implied in IMPLIED.items():
-        key = (roles[prior], roles[implied])
-        if session.get(ImpliedRole, key) is None:
-            session.add(ImpliedRole(prior_role_id=key[0], implied_role_id=key[1]))
-    session.flush()
-
-
-def _project(session: Session, name: str) -> str:
-    found = session.exec(select(Project).where(Project.domain_id == DOMAIN, Project.name == name)).first()
-    if found is None:
-        found = Project(name=name, domain_id=DOMAIN, parent_id=DOMAIN)
-        session.add(found)
-        session.flush()
-    return found.id
-
-
-def _role(session: Session, name: str) -> str:
-    found = session.exec(select(Role).where(Role.name == name)).first()
-    if found is None:
-        found = Role(name=name)
-        session.add(found)
-        session.flush()
-    return found.id
-
-
-def _user(session: Session, name: str, password: str, hasher: Passwords, *, reset: bool) -> None:
-    """The user with its one role. `reset`: the password of credentials.json wins over the stored one."""
-    user = session.exec(select(User).where(User.domain_id == DOMAIN, User.name == name)).first()
-    if user is None:
-        options = {} if name == "demo" else {"ignore_lockout_failure_attempts": True}
-        user = User(name=name, domain_id=DOMAIN, password_hash=hasher.hash(password), options=options)
-        session.add(user)
-        session.flush()
-    elif not hasher.matches(password, user.password_hash):
-        if reset:
-            user.password_hash = hasher.hash(password)
-            user.epoch += 1
-        else:
-            log.warning("password differs from credentials.json; the openrc file will not work", user=name)
-    role, project = PEOPLE.get(name, ("service", "service"))
-    role_id, project_id = _role(session, role), _project(session, project)
-    if session.get(Assignment, (user.id, project_id, role_id)) is None:
-        session.add(Assignment(user_id=user.id, target_id=project_id, role_id=role_id, target_kind="project"))
-        session.flush()
-
-
-def _catalog(session: Session, settings: Settings) -> None:
-    if session.get(Region, settings.region) is None:
-        session.add(Region(id=settings.region))
-        session.flush()
-    for kind, name, port, path in CATALOG:
-        if port != "compute" and port not in settings.embedded:
-            continue
-        service = session.exec(select(Service).where(Service.type == kind)).first()
-        if service is None:
-            service = Service(type=kind, name=name)
-            session.add(service)
-            session.flush()
-        for interface in ("public", "internal", "admin"):
-            _endpoint(session, service.id, settings.region, interface, settings.url(port, path))
-
-
-def _endpoint(session: Session, service_id: str, region: str, interface: str, url: str) -> None:
-    wanted = select(Endpoint).where(
-        Endpoint.service_id == service_id, Endpoint.region_id == region, Endpoint.interface == interface
-    )
-    found = session.exec(wanted).first()
-    if found is None:
-        session.add(Endpoint(service_id=service_id, region_id=region, interface=interface, url=url))
-    else:
-        found.url, found.enabled = url, True
-        session.add(found)
 
 
 def sign_in(settings: Settings, user: str, password: str, project: str) -> dict[str, str]:

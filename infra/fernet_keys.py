@@ -1,7 +1,7 @@
 """The Fernet key repository: staged, primary and secondary keys as files, rotated without invalidating tokens.
 
 File `0` is staged (may open tokens, seals none), the highest number is primary (seals), the others are secondary.
-The layout is the one of Keystone's key repository, so that the same distribution habits apply to several nodes.
+This is Keystone's key repository, which it reads again for each token: a rotation needs no restart.
 """
 
 import fcntl
@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from cryptography.fernet import Fernet, MultiFernet
+from cryptography.fernet import Fernet
 
 from infra.credentials import write_private
 
@@ -24,11 +24,6 @@ class FernetKeys:
     @classmethod
     def of(cls, state_dir: Path) -> "FernetKeys":
         return cls(state_dir / "keys" / "fernet")
-
-    @property
-    def version(self) -> int:
-        """Changes whenever a key file comes or goes (nanoseconds of the directory's last change)."""
-        return self.directory.stat().st_mtime_ns
 
     def ensure(self) -> None:
         """Make the repository with a staged and a primary key; keep what exists."""
@@ -54,15 +49,6 @@ class FernetKeys:
             excess = len(secondary_first) + 1 - max(max_active_keys, 2)
             for number in secondary_first[: max(excess, 0)]:
                 self._file(number).unlink()
-
-    def load(self) -> MultiFernet:
-        """All keys, the primary first."""
-        for _ in range(10):
-            try:
-                return MultiFernet([Fernet(self._file(n).read_bytes()) for n in sorted(self._numbers(), reverse=True)])
-            except FileNotFoundError:  # a rotation ran between listing and reading
-                continue
-        raise RuntimeError("the Fernet key repository changes faster than it can be read")
 
     def _numbers(self) -> list[int]:
         return [int(file.name) for file in self.directory.iterdir() if file.name.isdigit()]

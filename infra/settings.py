@@ -57,6 +57,11 @@ class Settings(BaseSettings):
     service_password: SecretStr = SecretStr("")
     service_project: str = "service"
     token_cache_s: float = 3.0
+    token_ttl_s: int = 3600  # how long a token of the embedded Keystone is valid
+
+    # Images in the embedded Glance
+    image_max_gib: int = 20  # one image
+    image_quota_gib: int = 100  # all images of a project
 
     # Temporal
     temporal_address: str = ""  # default: the dev server of `kilonova up`

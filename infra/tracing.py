@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.sdk.trace.export import BatchSpanProcessor
+    from starlette.types import ASGIApp
 
 SEND_EVERY_MS = 500
 log = logs.get(__name__)
@@ -46,6 +47,17 @@ def instrument(app: "FastAPI", service: str) -> None:
 
     FastAPIInstrumentor.instrument_app(
         app, tracer_provider=_provider(service), excluded_urls="://[^/]+/?$", exclude_spans=["receive", "send"]
+    )
+
+
+def traced(app: "ASGIApp", service: str) -> "ASGIApp":
+    """The same for an ASGI application of any kind."""
+    if _sender is None:
+        return app
+    from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware
+
+    return OpenTelemetryMiddleware(
+        app, excluded_urls="://[^/]+/?$", tracer_provider=_provider(service), exclude_spans=["receive", "send"]
     )
 
 

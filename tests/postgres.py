@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-SERVICES = ("identity", "image", "network", "volume", "compute")
+SERVICES = ("keystone", "glance", "network", "volume", "compute")
 
 
 def tool(name: str) -> str | None:

@@ -14,6 +14,8 @@ from workers.process import Spec
 
 KEPT_ENVIRONMENT = ("PATH", "HOME", "USER", "LANG", "LC_ALL", "TZ", "TMPDIR", "SSL_CERT_FILE")
 """Besides KILONOVA_*: no OS_* of a sourced openrc, no proxy that would catch calls to the cloud's own services."""
+OPENSTACK = {"identity": "keystone", "image": "glance"}
+"""Embedded services that are OpenStack's own, each in a process of its own."""
 HAVE_A_STORE = ("api-services", "api-compute", "worker-control")
 SEARCH_ATTRIBUTES = ("ServerId", "ProjectId", "HostName", "RequestId")
 TEMPORAL_TUNING = (  # one history shard is read 20 times a second by default, and timers are a second coarse
@@ -36,7 +38,7 @@ def build_plan(settings: Settings, layout: Layout) -> Plan:
     env |= {"KILONOVA_STATE_DIR": str(settings.state_dir), "KILONOVA_PORT_OFFSET": str(settings.port_offset)}
     env |= {"KILONOVA_NETNS": layout.netns, "PYTHONUNBUFFERED": "1"}
     env.setdefault("PATH", os.defpath)
-    specs = [*_temporal(settings), *_apis(settings), _control(settings), _console(settings)]
+    specs = [*_temporal(settings), *_openstack(settings), *_apis(settings), _control(settings), _console(settings)]
     specs += _network_side(settings, layout)
     for host in layout.hosts:
         specs += _compute_host(settings, layout, host)
@@ -83,12 +85,33 @@ def temporal_ui(settings: Settings) -> str:
     return settings.temporal_ui_url.rstrip("/") or f"http://{settings.listen}:{settings.port('temporal_ui')}"
 
 
+def _openstack(settings: Settings) -> list[Spec]:
+    """Keystone and Glance. They read the stores' URLs and passwords from their configuration files."""
+    specs = []
+    for service, process in OPENSTACK.items():
+        if service in settings.embedded:
+            ports: dict[str, int] = {service: settings.port(service)}
+            argv = embedded_argv(settings, service)
+            env = {"KILONOVA_OTLP_ENDPOINT": settings.otlp_endpoint} if settings.otlp_endpoint else {}
+            probe = _answers(settings, service)
+            specs.append(Spec(process, argv, env=env, probe=probe, ports=ports, umask=0o077))
+    return specs
+
+
+def embedded_argv(settings: Settings, service: str) -> list[str]:
+    """The command that serves embedded Keystone (`identity`) or Glance (`image`)."""
+    name = OPENSTACK[service]
+    folder = settings.state_dir.absolute() / name
+    return [sys.executable, "-m", "workers.embedded", name, str(folder), settings.listen, str(settings.port(service))]
+
+
 def _apis(settings: Settings) -> list[Spec]:
     specs = []
-    if settings.embedded:
-        flags = [flag for service in settings.embedded for flag in ("--service", service)]
-        ports: dict[str, int] = {service: settings.port(service) for service in settings.embedded}
-        probe = _answers(settings, settings.embedded[-1])
+    ours = [service for service in settings.embedded if service not in OPENSTACK]
+    if ours:
+        flags = [flag for service in ours for flag in ("--service", service)]
+        ports: dict[str, int] = {service: settings.port(service) for service in ours}
+        probe = _answers(settings, ours[-1])
         specs.append(Spec("api-services", kilonova("api", *flags), probe=probe, ports=ports, after=["nbd"]))
     compute = kilonova("api", "--service", "compute", "--service", "codec")  # together: 50 MiB less than apart
     ports = {service: settings.port(service) for service in ("compute", "codec")}
@@ -162,7 +185,7 @@ def _compute_host(settings: Settings, layout: Layout, host: str) -> list[Spec]:
             worker,
             kilonova("worker", "compute"),
             env=env | {"KILONOVA_HOST": host},
-            after=[daemon, keeper, "temporal", "api-services", "api-compute"],
+            after=[daemon, keeper, "temporal", *OPENSTACK.values(), "api-services", "api-compute"],
             awaits=[daemon, keeper],
             probe=_polls(settings, f"compute.{host}"),
             stop_grace_s=15,

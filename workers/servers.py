@@ -15,7 +15,7 @@ from workers.connections import Bounded, connections_of, raise_open_files
 from workers.settle import settle
 from workers.sign_in import as_service
 
-SERVICE_USERS = {"compute": "nova", "image": "glance", "network": "neutron", "volume": "cinder"}
+SERVICE_USERS = {"compute": "nova", "network": "neutron", "volume": "cinder"}
 GRACE_S = 5
 
 

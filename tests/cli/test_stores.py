@@ -46,17 +46,17 @@ def test_a_migration_that_is_killed_leaves_nothing_half_made(tmp_path: Path) -> 
 
 
 def test_a_store_is_readable_by_its_owner_only(tmp_path: Path) -> None:
-    store = Database("identity", state_dir=tmp_path)
+    store = Database("volume", state_dir=tmp_path)
     store.migrate()
     with store.write() as session:
-        session.execute(text("UPDATE users SET enabled = 1"))
+        session.execute(text("UPDATE volumes SET name = name"))
         files = sorted((tmp_path / "db").glob("*.sqlite*"))
         assert len(files) >= 3, "the store, its log and its index"
         assert {file.stat().st_mode & 0o777 for file in files} == {0o600}
 
 
 def test_stores_of_one_process_migrate_at_once(tmp_path: Path) -> None:
-    expected = {"network": "subnets", "volume": "volumes", "identity": "users", "compute": "instances"}
+    expected = {"network": "subnets", "volume": "volumes", "compute": "instances"}
     stores = [Database(service, state_dir=tmp_path) for service in expected]
     threads = [threading.Thread(target=store.migrate) for store in stores]
     for thread in threads:

@@ -2,7 +2,6 @@
 
 Only Temporal is absent: `Ledger` stands at the seam to the workflows and writes records with their code."""
 
-import os
 import random
 import socket
 import threading
@@ -11,7 +10,6 @@ import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -20,14 +18,11 @@ from fastapi import FastAPI
 from pydantic import SecretStr
 from temporalio.exceptions import ApplicationError
 
-import api.identity.app
-import api.image.app
 import api.network.app
 import api.volume.app
 from api.common.errors import ServiceError
 from api.compute.app import create_compute
 from infra import credentials
-from infra.bootstrap import bootstrap
 from infra.codec import KeyRing
 from infra.contracts.operation import ActionEnd, ActionRequest
 from infra.database import Database
@@ -35,6 +30,7 @@ from infra.records import Records
 from infra.settings import PORTS, Settings
 from infra.stores.transitions import Transitions
 from infra.tables.compute import Flavor, Instance, Service, now
+from tests.openstack import OpenStack, state_dir_in_environment
 from tests.signed_in import environment
 from workers import servers
 from workflows.actions import Action
@@ -242,45 +238,34 @@ class Cloud:
             return session.get_one(Instance, server_id)
 
 
-@pytest.fixture(scope="session")
-def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
-    state = Path(tmp_path_factory.mktemp("compute"))
-    settings = Settings(state_dir=state, port_offset=free_offset())
-    old = os.environ.get("KILONOVA_STATE_DIR")
-    os.environ["KILONOVA_STATE_DIR"] = str(state)
-    bootstrap(settings)
-    database = Database("compute", state_dir=state)
-    database.migrate()
-    ledger = Ledger(database, KeyRing.load(settings.codec_keys))
-    apps = {
-        "identity": api.identity.app.create(settings),
-        "network": api.network.app.create(settings),
-        "image": api.image.app.create(settings),
-        "volume": api.volume.app.create(acting_as(settings, "cinder")),
-        "compute": create_compute(settings, ledger),
-    }
-    try:
-        with ExitStack() as running:
-            for service, app in apps.items():
-                running.enter_context(served(app, settings.port(service)))
-            yield Cloud(settings, database, ledger)
-    finally:
-        del os.environ["KILONOVA_STATE_DIR"]
-        if old is not None:
-            os.environ["KILONOVA_STATE_DIR"] = old
+@pytest.fixture(scope="package")
+def cloud(openstack: OpenStack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
+    settings = openstack.join(tmp_path_factory.mktemp("compute"))
+    with state_dir_in_environment(settings.state_dir), ExitStack() as running:
+        database = Database("compute", state_dir=settings.state_dir)
+        database.migrate()
+        ledger = Ledger(database, KeyRing.load(settings.codec_keys))
+        apps = {
+            "network": api.network.app.create(settings),
+            "volume": api.volume.app.create(acting_as(settings, "cinder")),
+            "compute": create_compute(settings, ledger),
+        }
+        for service, app in apps.items():
+            running.enter_context(served(app, settings.port(service)))
+        yield Cloud(settings, database, ledger)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def admin(cloud: Cloud) -> Api:
     return cloud.user("admin")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def service(cloud: Cloud) -> Api:
     return cloud.user("compute")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def demo(cloud: Cloud, admin: Api) -> Api:
     """A member whose project many tests share."""
     return cloud.tenant(admin)
@@ -292,13 +277,13 @@ def fresh(cloud: Cloud, admin: Api) -> Api:
     return cloud.tenant(admin)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def other(cloud: Cloud, admin: Api) -> Api:
     """A member of another project."""
     return cloud.tenant(admin)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def tiny(cloud: Cloud) -> Flavor:
     flavor = Flavor(id="tiny", name="m1.tiny", ram=64, vcpus=1, disk=1, extra_specs={"hw:x": "y"})
     with cloud.database.write() as session:

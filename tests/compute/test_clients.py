@@ -18,88 +18,88 @@ Run = Callable[..., Any]
 
 
 @pytest.fixture
-def openstack(cloud: Cloud) -> Run:
+def client(cloud: Cloud) -> Run:
     """Runs `openstack COMMAND` as a bootstrapped user; its JSON, or its text."""
     return lambda user, line, text=False: openstack_client.run(cloud.sign_in(user), line, text=text)
 
 
-def test_flavors(openstack: Run) -> None:
+def test_flavors(client: Run) -> None:
     name = f"cli-{uuid.uuid4().hex[:6]}"
-    made = openstack("admin", f"flavor create --vcpus 1 --ram 64 --disk 1 --property a=b {name}")
+    made = client("admin", f"flavor create --vcpus 1 --ram 64 --disk 1 --property a=b {name}")
     assert made["properties"] == {"a": "b"}
-    assert openstack("demo", f"flavor show {name}")["ram"] == 64
-    assert name in {row["Name"] for row in openstack("demo", "flavor list")}
-    openstack("admin", f"flavor set --property hw:cpu_policy=shared --description d {name}", text=True)
-    openstack("admin", f"flavor unset --property a {name}", text=True)
-    shown = openstack("admin", f"flavor show {name}")
+    assert client("demo", f"flavor show {name}")["ram"] == 64
+    assert name in {row["Name"] for row in client("demo", "flavor list")}
+    client("admin", f"flavor set --property hw:cpu_policy=shared --description d {name}", text=True)
+    client("admin", f"flavor unset --property a {name}", text=True)
+    shown = client("admin", f"flavor show {name}")
     assert (shown["properties"], shown["description"]) == ({"hw:cpu_policy": "shared"}, "d")
-    openstack("admin", f"flavor delete {name}", text=True)
-    assert name not in {row["Name"] for row in openstack("admin", "flavor list --all")}
+    client("admin", f"flavor delete {name}", text=True)
+    assert name not in {row["Name"] for row in client("admin", "flavor list --all")}
 
 
-def test_keypairs(openstack: Run) -> None:
-    openstack("demo", "keypair create cli-key", text=True)
-    assert openstack("demo", "keypair show cli-key")["type"] == "ssh"
-    assert [row["Name"] for row in openstack("demo", "keypair list")] == ["cli-key"]
-    openstack("demo", "keypair delete cli-key", text=True)
-    assert openstack("demo", "keypair list") == []
+def test_keypairs(client: Run) -> None:
+    client("demo", "keypair create cli-key", text=True)
+    assert client("demo", "keypair show cli-key")["type"] == "ssh"
+    assert [row["Name"] for row in client("demo", "keypair list")] == ["cli-key"]
+    client("demo", "keypair delete cli-key", text=True)
+    assert client("demo", "keypair list") == []
 
 
-def test_services_and_hypervisors(openstack: Run, service: Api) -> None:
+def test_services_and_hypervisors(client: Run, service: Api) -> None:
     node = f"cli-{uuid.uuid4().hex[:6]}"
     service.put(f"/kilonova/hosts/{node}", {"host": REPORT})
-    rows = openstack("admin", "compute service list --service nova-compute")
+    rows = client("admin", "compute service list --service nova-compute")
     assert {row["Host"]: row["State"] for row in rows}[node] == "up"
-    openstack("admin", f"compute service set --disable --disable-reason why {node} nova-compute", text=True)
-    rows = openstack("admin", "compute service list --long")
+    client("admin", f"compute service set --disable --disable-reason why {node} nova-compute", text=True)
+    rows = client("admin", "compute service list --long")
     assert {row["Host"]: (row["Status"], row["Disabled Reason"]) for row in rows}[node] == ("disabled", "why")
-    openstack("admin", f"compute service set --enable {node} nova-compute", text=True)
-    openstack("admin", f"compute service set --down {node} nova-compute", text=True)
-    assert {row["Hypervisor Hostname"]: row["State"] for row in openstack("admin", "hypervisor list")}[node] == "down"
-    openstack("admin", f"compute service set --up {node} nova-compute", text=True)
-    assert openstack("admin", f"hypervisor show {node}")["host_ip"] == "127.0.0.1"
-    assert openstack("admin", "hypervisor stats show")["count"] >= 1
-    assert node in {row["Host Name"] for row in openstack("admin", "host list")}
-    assert openstack("admin", f"host show {node}")[0]["CPU"] == 4
-    zones = openstack("admin", "availability zone list --compute --long")
+    client("admin", f"compute service set --enable {node} nova-compute", text=True)
+    client("admin", f"compute service set --down {node} nova-compute", text=True)
+    assert {row["Hypervisor Hostname"]: row["State"] for row in client("admin", "hypervisor list")}[node] == "down"
+    client("admin", f"compute service set --up {node} nova-compute", text=True)
+    assert client("admin", f"hypervisor show {node}")["host_ip"] == "127.0.0.1"
+    assert client("admin", "hypervisor stats show")["count"] >= 1
+    assert node in {row["Host Name"] for row in client("admin", "host list")}
+    assert client("admin", f"host show {node}")[0]["CPU"] == 4
+    zones = client("admin", "availability zone list --compute --long")
     assert node in {row["Host Name"] for row in zones}
-    assert "nova" in {row["Zone Name"] for row in openstack("demo", "availability zone list --compute")}
+    assert "nova" in {row["Zone Name"] for row in client("demo", "availability zone list --compute")}
 
 
-def test_quotas_and_limits(openstack: Run) -> None:
+def test_quotas_and_limits(client: Run) -> None:
     def quotas() -> dict[str, int]:
-        return {row["Resource"]: row["Limit"] for row in openstack("demo", "quota show --compute")}
+        return {row["Resource"]: row["Limit"] for row in client("demo", "quota show --compute")}
 
     assert quotas()["instances"] == 10
-    openstack("admin", "quota set --instances 20 demo", text=True)
+    client("admin", "quota set --instances 20 demo", text=True)
     assert quotas()["instances"] == 20
-    rows = openstack("demo", "limits show --absolute")
+    rows = client("demo", "limits show --absolute")
     assert 20 in {row["Value"] for row in rows if "nstances" in row["Name"]}
-    assert openstack("demo", "usage show") is not None
-    assert openstack("admin", "aggregate list") == []
-    assert openstack("demo", "server group list") == []
+    assert client("demo", "usage show") is not None
+    assert client("admin", "aggregate list") == []
+    assert client("demo", "server group list") == []
 
 
-def test_servers(cloud: Cloud, openstack: Run) -> None:
+def test_servers(cloud: Cloud, client: Run) -> None:
     owner = cloud.user("demo")
     port = {"label": "provider", "mac": "m", "port_id": "p", "network_id": "n", "fixed_ips": ["192.168.56.101"]}
     cloud.server(owner, name="cli-vm", networks=[port], host="node1")
-    (row,) = openstack("demo", "server list --name cli-vm")
+    (row,) = client("demo", "server list --name cli-vm")
     assert (row["Status"], row["Networks"]) == ("ACTIVE", {"provider": ["192.168.56.101"]})
-    assert "cli-vm" in {row["Name"] for row in openstack("admin", "server list --all-projects")}
-    openstack("demo", "server set --property a=b --tag t --description d cli-vm", text=True)
-    shown = openstack("demo", "server show cli-vm")
+    assert "cli-vm" in {row["Name"] for row in client("admin", "server list --all-projects")}
+    client("demo", "server set --property a=b --tag t --description d cli-vm", text=True)
+    shown = client("demo", "server show cli-vm")
     assert (shown["properties"], shown["tags"], shown["description"]) == ({"a": "b"}, ["t"], "d")
-    openstack("demo", "server unset --property a --tag t cli-vm", text=True)
-    openstack("demo", "server lock --reason mine cli-vm", text=True)
-    assert openstack("demo", "server show cli-vm")["locked_reason"] == "mine"
-    openstack("demo", "server unlock cli-vm", text=True)
-    assert openstack("demo", "console url show cli-vm")["url"].startswith(cloud.settings.url("console"))
-    assert openstack("demo", "console log show cli-vm", text=True).startswith("one")
-    assert {row["Action"] for row in openstack("demo", "server event list cli-vm")} == {"lock", "unlock"}
-    assert openstack("demo", "server volume list cli-vm") == []
-    openstack("demo", "server delete --wait cli-vm", text=True)
-    assert openstack("demo", "server list --name cli-vm") == []
+    client("demo", "server unset --property a --tag t cli-vm", text=True)
+    client("demo", "server lock --reason mine cli-vm", text=True)
+    assert client("demo", "server show cli-vm")["locked_reason"] == "mine"
+    client("demo", "server unlock cli-vm", text=True)
+    assert client("demo", "console url show cli-vm")["url"].startswith(cloud.settings.url("console"))
+    assert client("demo", "console log show cli-vm", text=True).startswith("one")
+    assert {row["Action"] for row in client("demo", "server event list cli-vm")} == {"lock", "unlock"}
+    assert client("demo", "server volume list cli-vm") == []
+    client("demo", "server delete --wait cli-vm", text=True)
+    assert client("demo", "server list --name cli-vm") == []
 
 
 @pytest.mark.parametrize("version", ["2.1", "2.52", "2.96"])

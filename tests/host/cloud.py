@@ -1,8 +1,6 @@
 """A cloud for a compute host: the real services in this process, and claims written as the scheduler writes them."""
 
 import contextlib
-import random
-import socket
 import subprocess
 import threading
 import time
@@ -15,33 +13,20 @@ import httpx
 import uvicorn
 from fastapi import FastAPI
 
-import api.identity.app
 import api.network.app
 import api.volume.app
 from api.compute.app import create_compute
 from infra import credentials
-from infra.bootstrap import bootstrap
 from infra.database import Database
 from infra.host.services.control import ControlClient
 from infra.nbd import storage_daemon_argv
 from infra.openstack import service_session
-from infra.settings import PORTS, Settings
+from infra.settings import Settings
 from infra.tables.compute import Allocation
+from tests.openstack import OpenStack
 from workers.sign_in import as_service
 
 HOST = "kh1"
-
-
-def free_offset() -> int:
-    while True:
-        offset = random.randrange(12000, 45000)
-        with contextlib.ExitStack() as probes:
-            try:
-                for port in PORTS.values():
-                    probes.enter_context(socket.socket()).bind(("127.0.0.1", port + offset))
-            except OSError:
-                continue
-        return offset
 
 
 def until(ask: Any, seconds: float = 20.0) -> Any:
@@ -58,13 +43,12 @@ def new_id() -> str:
 
 
 class Cloud:
-    """Identity, network, volume and compute API served by threads; `settings` are those of one compute host."""
+    """Network, volume and compute API served by threads, and Keystone; `settings` are those of one compute host."""
 
-    def __init__(self, state_dir: Path) -> None:
-        plain = Settings(state_dir=state_dir, port_offset=free_offset(), host=HOST)
+    def __init__(self, keystone: OpenStack, state_dir: Path) -> None:
+        plain = keystone.join(state_dir, host=HOST)
         for directory in (plain.run_dir, plain.log_dir):
             directory.mkdir(parents=True, exist_ok=True)
-        bootstrap(plain)
         self.settings = as_service(plain, "compute")
         self.session = service_session(self.settings)
         self.control = ControlClient(self.settings, self.session)
@@ -73,8 +57,6 @@ class Cloud:
         self._nbd: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        plain = self.settings
-        self._serve(api.identity.app.create(plain), "identity")
         self._serve(api.network.app.create(as_service(self._anonymous(), "neutron")), "network")
         self._serve(create_compute(as_service(self._anonymous(), "nova"), object()), "compute")  # type: ignore[arg-type]
 

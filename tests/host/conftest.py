@@ -9,12 +9,21 @@ import pytest
 from infra.settings import Settings
 from tests.host.cloud import Cloud
 from tests.host.glance import Glance
+from tests.openstack import OpenStack
+from tests.ports import free_port
 
 
-@pytest.fixture(scope="session")
-def cloud() -> Iterator[Cloud]:
+@pytest.fixture(scope="package")
+def image_service(keystone: OpenStack) -> Iterator[Glance]:
+    port = free_port()
+    with Glance(port) as server, keystone.image_at(f"http://127.0.0.1:{port}"):
+        yield server
+
+
+@pytest.fixture(scope="package")
+def cloud(keystone: OpenStack, image_service: Glance) -> Iterator[Cloud]:
     with tempfile.TemporaryDirectory(prefix="kh-") as state:
-        cloud = Cloud(Path(state))
+        cloud = Cloud(keystone, Path(state))
         try:
             cloud.start()
             yield cloud
@@ -22,17 +31,11 @@ def cloud() -> Iterator[Cloud]:
             cloud.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def volumes(cloud: Cloud) -> Cloud:
     """The cloud with its volume service."""
     cloud.start_volumes()
     return cloud
-
-
-@pytest.fixture(scope="session")
-def image_service(cloud: Cloud) -> Iterator[Glance]:
-    with Glance(cloud.settings.port("image")) as server:
-        yield server
 
 
 @pytest.fixture

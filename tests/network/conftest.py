@@ -1,15 +1,11 @@
 """A real identity service and a real network service on loopback, shared by this folder's tests."""
 
-import os
-import random
-import socket
 import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -17,33 +13,13 @@ import pytest
 import uvicorn
 from fastapi import FastAPI
 
-import api.identity.app
 import api.network.app
 from infra import credentials
-from infra.bootstrap import bootstrap
-from infra.settings import PORTS, Settings
+from infra.settings import Settings
+from tests.openstack import OpenStack, state_dir_in_environment
 
 Json = dict[str, Any]
 HTTP: Json = {"timeout": 60, "verify": False}  # loading certificates for plain HTTP would cost 30 ms a client
-
-
-def free_offset() -> int:
-    """A port offset at which neither service collides with anything."""
-    while True:
-        offset = random.randrange(12000, 45000)
-        try:
-            for service in ("identity", "network"):
-                with socket.socket() as probe:
-                    probe.bind(("127.0.0.1", PORTS[service] + offset))
-        except OSError:
-            continue
-        return offset
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @contextmanager
@@ -138,27 +114,18 @@ class Cloud:
         return self.login(name, password, name)
 
 
-@pytest.fixture(scope="session")
-def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
-    state = Path(tmp_path_factory.mktemp("network"))
-    settings = Settings(state_dir=state, port_offset=free_offset())
-    old = os.environ.get("KILONOVA_STATE_DIR")
-    os.environ["KILONOVA_STATE_DIR"] = str(state)
-    bootstrap(settings)
-    passwords = credentials.load(state)
-    try:
-        with (
-            served(api.identity.app.create(settings), settings.port("identity")),
-            served(api.network.app.create(settings), settings.port("network")),
-        ):
-            cloud = Cloud(settings, None, None)  # type: ignore[arg-type]
-            cloud.admin = cloud.login("admin", passwords["admin"], "admin")
-            cloud.service = cloud.login("nova", passwords["nova"], "service")
-            yield cloud
-    finally:
-        del os.environ["KILONOVA_STATE_DIR"]
-        if old is not None:
-            os.environ["KILONOVA_STATE_DIR"] = old
+@pytest.fixture(scope="package")
+def cloud(keystone: OpenStack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
+    settings = keystone.join(tmp_path_factory.mktemp("network"))
+    passwords = credentials.load(settings.state_dir)
+    with (
+        state_dir_in_environment(settings.state_dir),
+        served(api.network.app.create(settings), settings.port("network")),
+    ):
+        cloud = Cloud(settings, None, None)  # type: ignore[arg-type]
+        cloud.admin = cloud.login("admin", passwords["admin"], "admin")
+        cloud.service = cloud.login("nova", passwords["nova"], "service")
+        yield cloud
 
 
 @pytest.fixture
@@ -177,7 +144,7 @@ def demo(cloud: Cloud) -> Api:
     return cloud.tenant()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def anyone(cloud: Cloud) -> Api:
     """A member whose project several tests share: for requests that change nothing."""
     return cloud.tenant()

@@ -15,7 +15,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.network.conftest import HTTP, Api, Cloud, free_port
+from tests.network.conftest import HTTP, Api, Cloud
+from tests.ports import free_port
 from tests.postgres import postgres
 
 

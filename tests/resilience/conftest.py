@@ -19,7 +19,7 @@ from workflows import delete_instance, operation, saga
 cloud, services, tidy = beside.cloud, beside.services, beside.tidy
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
+@pytest_asyncio.fixture(scope="package", loop_scope="session")
 async def tenants(cloud: Cloud) -> Tenants:
     """Two projects, an image, a network and a flavor of the cloud in this process, by HTTP."""
     found = Tenants(cloud.settings.state_dir, cloud.settings.port_offset)

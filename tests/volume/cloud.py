@@ -1,7 +1,6 @@
-"""A cloud for these tests: the real identity and volume services and the real storage daemon, as processes."""
+"""A cloud for these tests: Keystone, the real volume service and the real storage daemon, as processes."""
 
 import os
-import random
 import signal
 import socket
 import subprocess
@@ -14,27 +13,12 @@ from typing import Any
 import httpx
 
 from infra import credentials
-from infra.bootstrap import bootstrap
 from infra.nbd import nbd_socket, storage_daemon_argv
-from infra.settings import Settings
+from tests.openstack import OpenStack
 from tests.volume.interceptor import VIOLATION
 
 ROOT = Path(__file__).parents[2]
 PROJECTS = {"admin": "admin", "demo": "demo"}
-
-
-def free_offset() -> int:
-    for _ in range(100):
-        offset = random.randrange(10000, 21900, 10)  # below the ports that the system gives to clients
-        settings = Settings(port_offset=offset)
-        try:
-            for service in ("identity", "volume", "image", "nbd"):
-                with socket.socket() as probe:
-                    probe.bind(("127.0.0.1", settings.port(service)))
-        except (OSError, OverflowError):
-            continue
-        return offset
-    raise RuntimeError("no free ports")
 
 
 def until(ask: Callable[[], Any], seconds: float = 15.0) -> Any:
@@ -55,8 +39,8 @@ def keeps_the_contract(answer: httpx.Response) -> None:
 
 
 class Cloud:
-    def __init__(self, state_dir: Path) -> None:
-        self.settings = Settings(state_dir=state_dir, port_offset=free_offset(), host="store1")
+    def __init__(self, keystone: OpenStack, state_dir: Path) -> None:
+        self.settings = keystone.join(state_dir, host="store1")
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("OS_", "KILONOVA_")) or "DATABASE" in k}
         self.env = kept | {
             "KILONOVA_STATE_DIR": str(state_dir),
@@ -69,7 +53,6 @@ class Cloud:
         self.project_ids: dict[str, str] = {}
         self.http = httpx.Client(timeout=30, event_hooks={"response": [keeps_the_contract]})
         self.wrap: list[str] = []  # what the volume service is started with, such as a mount namespace
-        bootstrap(self.settings)
         for name in ("run", "log"):
             (state_dir / name).mkdir(exist_ok=True)
 

@@ -6,16 +6,26 @@ from pathlib import Path
 
 import pytest
 
+from tests.openstack import OpenStack
+from tests.ports import free_port
 from tests.volume.cloud import Cloud
 from tests.volume.images import ImageServer
 
 
-@pytest.fixture(scope="session")
-def whole_cloud() -> Iterator[Cloud]:
+@pytest.fixture(scope="package")
+def image_port(keystone: OpenStack) -> Iterator[int]:
+    """Where the catalog says that images are."""
+    port = free_port()
+    with keystone.image_at(f"http://127.0.0.1:{port}"):
+        yield port
+
+
+@pytest.fixture(scope="package")
+def whole_cloud(keystone: OpenStack, image_port: int) -> Iterator[Cloud]:
     with tempfile.TemporaryDirectory(prefix="kv-") as state:
-        cloud = Cloud(Path(state))
+        cloud = Cloud(keystone, Path(state))
         try:
-            for name in ("identity", "nbd", "volume"):
+            for name in ("nbd", "volume"):
                 cloud.start(name)
             for user in ("demo", "admin"):
                 cloud.token(user)
@@ -36,6 +46,6 @@ def cloud(whole_cloud: Cloud) -> Cloud:
 
 
 @pytest.fixture
-def images(cloud: Cloud) -> Iterator[ImageServer]:
-    with ImageServer(cloud.settings.port("image")) as server:
+def images(image_port: int) -> Iterator[ImageServer]:
+    with ImageServer(image_port) as server:
         yield server

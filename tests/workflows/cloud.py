@@ -21,7 +21,6 @@ from temporalio.worker import Worker
 from api.compute.operations import Operations
 from infra import credentials
 from infra.audit import Auditor
-from infra.bootstrap import bootstrap
 from infra.contracts.audit import Finding
 from infra.contracts.network import PortRequest
 from infra.contracts.requests import BootRequest, DeleteRequest, Requester
@@ -35,6 +34,7 @@ from infra.settings import Settings
 from infra.tables.compute import Allocation, Flavor, Instance
 from infra.temporal import CONTROL_QUEUE, compute_queue, server_workflow_id
 from tests.faults import Faults
+from tests.openstack import OpenStack
 from workers.compute import Host
 from workers.control import WORKFLOWS, control_activities
 from workers.interceptors import StepInterceptor
@@ -48,12 +48,11 @@ HOSTS = ("node1", "node2")
 
 
 class Services:
-    """Temporal, the embedded services and the volumes' NBD server, each a real process."""
+    """Temporal, our own services and the volumes' NBD server, each a real process, beside Keystone and Glance."""
 
-    def __init__(self, state_dir: Path, offset: int) -> None:
-        self.settings = Settings(
-            state_dir=state_dir,
-            port_offset=offset,
+    def __init__(self, openstack: OpenStack, state_dir: Path) -> None:
+        self.settings = openstack.join(
+            state_dir,
             libvirt_uri="test:///default",
             virt_type="test",
             host_networking="none",
@@ -64,7 +63,6 @@ class Services:
     def start(self) -> None:
         s = self.settings
         s.run_dir.mkdir(parents=True)
-        bootstrap(s)
         temporal = [str(BIN / "temporal"), "server", "start-dev", "--headless", "--log-level", "never"]
         temporal += ["--ip", s.listen, "--port", str(s.port("temporal")), "--db-filename", f"{s.state_dir}/temporal.db"]
         for value in TEMPORAL_TUNING:
@@ -73,10 +71,9 @@ class Services:
             temporal += ["--search-attribute", f"{name}=Keyword"]
         self._spawn("temporal", temporal)
         self._spawn("nbd", storage_daemon_argv(s))
-        flags = [f for service in s.embedded for f in ("--service", service)]
-        self._spawn("services", [str(BIN / "kilonova"), "api", *flags])
+        self._spawn("services", [str(BIN / "kilonova"), "api", "--service", "network", "--service", "volume"])
         self._spawn("compute", [str(BIN / "kilonova"), "api", "--service", "compute"])
-        for service in ("identity", "image", "network", "volume", "compute"):
+        for service in ("network", "volume", "compute"):
             self._wait(s.url(service, "/"))
 
     def _spawn(self, name: str, argv: list[str]) -> None:

@@ -5,13 +5,13 @@ import pytest
 import pytest_asyncio
 
 from infra.temporal import connect
-from tests.ports import free_offset
+from tests.openstack import OpenStack
 from tests.workflows.cloud import Cloud, Services
 
 
-@pytest.fixture(scope="session")
-def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
-    found = Services(Path(tmp_path_factory.mktemp("cloud")), free_offset())
+@pytest.fixture(scope="package")
+def services(openstack: OpenStack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
+    found = Services(openstack, Path(tmp_path_factory.mktemp("cloud")))
     try:
         found.start()
         yield found
@@ -19,7 +19,7 @@ def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
         found.stop()
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
+@pytest_asyncio.fixture(scope="package", loop_scope="session")
 async def cloud(services: Services) -> AsyncIterator[Cloud]:
     cloud = Cloud(services.settings, await connect(services.settings))
     cloud.prepare()

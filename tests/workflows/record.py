@@ -30,9 +30,9 @@ from infra.contracts.requests import BootRequest, DeleteRequest, Fault
 from infra.tables.compute import Allocation, Instance, Service, now
 from infra.temporal import CONTROL_QUEUE, connect, server_workflow_id
 from tests.faults import Faults
+from tests.openstack import OpenStack
 from tests.workflows import histories
 from tests.workflows.cloud import Cloud, Services, instance_of
-from tests.workflows.conftest import free_offset
 from tests.workflows.histories import HISTORIES
 from tests.workflows.ways import WAYS
 from workers.replay import in_clear
@@ -386,8 +386,10 @@ async def hosts_gone(r: Recorder) -> None:
 
 async def record(into: Path, only: list[str]) -> None:
     with tempfile.TemporaryDirectory() as scratch:
-        services = Services(Path(scratch) / "cloud", free_offset())
+        openstack = OpenStack(Path(scratch) / "openstack")
+        services = Services(openstack, Path(scratch) / "cloud")
         try:
+            openstack.start("identity", "image")
             services.start()
             cloud = Cloud(services.settings, await connect(services.settings))
             await asyncio.to_thread(cloud.prepare)
@@ -410,6 +412,7 @@ async def record(into: Path, only: list[str]) -> None:
                         await alone(recorder)
         finally:
             services.stop()
+            openstack.stop()
 
 
 def main() -> None:

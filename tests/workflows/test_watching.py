@@ -12,8 +12,9 @@ import httpx
 import pytest
 
 from infra.settings import PORTS
+from tests.openstack import OpenStack
+from tests.ports import free_offset
 from tests.workflows.cloud import BIN, Services
-from tests.workflows.conftest import free_offset
 from tests.workflows.otlp import Receiver, Span
 from tests.workflows.tenant import Tenant
 
@@ -32,7 +33,6 @@ class Watched:
 @pytest.fixture(scope="module")
 def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
     receiver, offset = Receiver(), free_offset()
-    services = Services(Path(tmp_path_factory.mktemp("watched")), offset)
     host_metrics = PORTS["metrics"] + offset + 1
     own = {
         "KILONOVA_OTLP_ENDPOINT": receiver.endpoint,
@@ -44,7 +44,10 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
     }
     before = dict(os.environ)
     os.environ.update(own)
+    openstack = OpenStack(tmp_path_factory.mktemp("openstack"), offset)
+    services = Services(openstack, Path(tmp_path_factory.mktemp("watched")))
     try:
+        openstack.start("identity", "image")
         services.start()
         services._spawn("control", [str(BIN / "kilonova"), "worker", "control"])
         services._spawn("node1", [str(BIN / "kilonova"), "worker", "compute"])
@@ -53,6 +56,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
         os.environ.clear()
         os.environ.update(before)
         services.stop()
+        openstack.stop()
         receiver.close()
 
 
@@ -73,7 +77,7 @@ def server(watched: Watched) -> str:
 
 WHERE = {
     "kilonova-compute": "POST /v2.1/servers",
-    "kilonova-identity": "GET /v3/auth/tokens",
+    "kilonova-keystone": "GET /v3/auth/tokens",
     "kilonova-network": "POST /v2.0/ports",
     "kilonova-worker-control": "RunActivity:claim_host",
     "kilonova-worker-compute": "RunActivity:spawn",

@@ -48,8 +48,27 @@ async def _wait(outcome: Any) -> None:
 
 def api(services: list[str]) -> NoReturn:
     from workers import servers
+    from workers.processes import OPENSTACK
+
+    if OPENSTACK.keys() & set(services):
+        _openstack(Settings(), services)
 
     _run("api-" + "+".join(services), lambda settings: servers.run(settings, services), Settings())
+
+
+def _openstack(settings: Settings, services: list[str]) -> NoReturn:
+    """Become Keystone or Glance, with a configuration of these settings."""
+    from infra.bootstrap import FormerState, bootstrap
+    from workers.processes import OPENSTACK, embedded_argv
+
+    if len(services) > 1:
+        sys.exit(f"{' and '.join(OPENSTACK)} need a process each: they share no configuration")
+    try:
+        bootstrap(settings)
+    except FormerState as error:
+        sys.exit(str(error))
+    argv = embedded_argv(settings, services[0])
+    os.execv(argv[0], argv)  # noqa: S606
 
 
 def worker_control() -> NoReturn:

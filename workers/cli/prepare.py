@@ -38,11 +38,14 @@ def differs(plan: Plan, settings: Settings, layout: Layout) -> bool:
 
 
 def _keys_and_users(settings: Settings) -> None:
-    from infra.bootstrap import bootstrap
+    from infra.bootstrap import FormerState, bootstrap
     from infra.codec import KeyRing
 
     KeyRing.load(settings.codec_keys)  # made by one process, before several want it
-    bootstrap(settings)
+    try:
+        bootstrap(settings)
+    except FormerState as error:
+        raise Refused(str(error)) from error
 
 
 def _namespace(settings: Settings, layout: Layout) -> None:

@@ -1,1 +1,0 @@
-"""Routes of the identity API, by resource."""

@@ -1,1 +1,0 @@
-"""Bodies that the identity API accepts, by resource."""

@@ -1,0 +1,69 @@
+"""Glance as a WSGI application, over a store that is up to date."""
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from infra.credentials import write_private
+from infra.embedded import cache, sqlite
+from infra.embedded.native import native_threads
+
+TOKENS_S = 60.0
+SERVICE_MAY = ("get_image", "get_images", "download_image", "get_member", "get_members")
+
+
+def prepare(folder: Path) -> Any:
+    """`folder` holds glance-api.conf. Once a process, since Glance's configuration is global."""
+    native_threads()
+    os.environ["OS_GLANCE_CONFIG_DIR"] = str(folder)
+    sys.argv = ["glance-api"]
+    sqlite.install()
+    _write_policy(folder)
+    from glance.common import wsgi_app
+
+    app = wsgi_app.init_app()
+    _migrate()
+    tokens = cache.Bounded(TOKENS_S)
+
+    def with_cache(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        environ[cache.TOKENS] = tokens
+        answer: Iterable[bytes] = app(environ, start_response)
+        return answer
+
+    return with_cache
+
+
+def _write_policy(folder: Path) -> None:
+    """FOLDER/policy.yaml: service users see every image, as compute hosts and volumes must, and change none.
+
+    Glance has one rule for both, `context_is_admin`. Rules in STATE/policy/image.yaml come on top."""
+    import yaml
+    from glance import policies
+
+    rules = {"context_is_admin": "role:admin or role:service"}
+    for rule in policies.list_rules():
+        if rule.name not in SERVICE_MAY and rule.name not in rules:
+            rules[rule.name] = rule.check_str.replace("rule:context_is_admin", "role:admin").replace(
+                "rule:service_api", "role:admin"
+            )
+    own = folder.parent / "policy" / "image.yaml"
+    rules |= (yaml.safe_load(own.read_text()) or {}) if own.exists() else {}
+    write_private(folder / "policy.yaml", json.dumps(rules, indent=1))
+
+
+def _migrate() -> None:
+    """What `glance-manage db sync` does: expand, migrate the data, contract."""
+    from alembic import command
+    from glance.db.sqlalchemy import alembic_migrations, api
+    from glance.db.sqlalchemy.alembic_migrations import data_migrations
+
+    contract = alembic_migrations.get_alembic_branch_head("contract")
+    if contract in alembic_migrations.get_current_alembic_heads():
+        return
+    config = alembic_migrations.get_alembic_config()
+    command.upgrade(config, alembic_migrations.get_alembic_branch_head("expand"))
+    data_migrations.migrate(api.get_engine())
+    command.upgrade(config, contract)

@@ -1,0 +1,33 @@
+"""Keystone as a WSGI application, over a store, users and a catalog that are up to date."""
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from infra.embedded import cache, saml, sqlite
+from infra.embedded.native import native_threads
+
+
+def prepare(folder: Path) -> Any:
+    """`folder` holds keystone.conf and bootstrap.json. Once a process, since Keystone's configuration is global."""
+    native_threads()
+    os.environ["OS_KEYSTONE_CONFIG_FILES"] = str(folder / "keystone.conf")
+    sys.argv = ["keystone"]
+    saml.install()
+    sqlite.install()
+    cache.register()
+    from keystone.common.sql import upgrades
+    from keystone.server.flask import core
+
+    from infra.embedded import bootstrap, one_token_each
+
+    one_token_each.install()
+
+    def migrate() -> None:
+        upgrades.offline_sync_database_to_version()
+
+    app = core.initialize_application("public", migrate, [str(folder / "keystone.conf")])
+    bootstrap.ensure(json.loads((folder / "bootstrap.json").read_text()), folder / "bootstrapped")
+    return app

@@ -1,0 +1,165 @@
+"""Keystone as we run it: threads, a cache in the process, SQLite. What ends tokens, and what many at once do."""
+
+import subprocess
+import sys
+import time
+import uuid
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from infra.identity import TokenInvalid, TokenValidator
+from tests.embedded.people import Api, Make, Person
+from tests.openstack import OpenStack
+from tests.signed_in import environment
+
+CLIENT = Path(sys.executable).with_name("openstack")
+AT_ONCE = 12
+
+
+def test_requests_at_once_never_go_on_with_each_others_token(make: Make) -> None:
+    people = [make() for _ in range(6)]
+    tokens = [(who, who.sign_in()) for who in people]
+
+    def ask(number: int) -> bool:
+        """A user may see itself, and by the policy nobody but itself."""
+        who, api = tokens[number % len(tokens)]
+        mine = api("GET", f"/users/{who.user_id}")
+        projects = api("GET", "/auth/projects").json()["projects"]
+        return mine.status_code == 200 and [p["id"] for p in projects] == [who.project_id]
+
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        assert all(pool.map(ask, range(300)))
+
+
+def test_application_credentials_of_many_users_at_once(openstack: OpenStack, admin: Api, make: Make) -> None:
+    member = admin.role("member")
+
+    def one(who: Person) -> tuple[int, int]:
+        grant = f"/projects/{who.project_id}/users/{who.user_id}/roles/{member}"
+        admin.ok("DELETE", grant)
+        admin.ok("PUT", grant)
+        path = f"/users/{who.user_id}/application_credentials"
+        made = who.sign_in()("POST", path, {"application_credential": {"name": "c", "roles": [{"name": "reader"}]}})
+        if made.status_code != 201:
+            return made.status_code, 0
+        credential = {key: made.json()["application_credential"][key] for key in ("id", "secret")}
+        identity = {"methods": ["application_credential"], "application_credential": credential}
+        url = f"{openstack.settings.identity_url}/auth/tokens"
+        signed_in = httpx.post(url, json={"auth": {"identity": identity}}, timeout=60)
+        token = signed_in.json()["token"]
+        assert token["project"]["id"] == who.project_id and [r["name"] for r in token["roles"]] == ["reader"]
+        return made.status_code, signed_in.status_code
+
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        people = list(pool.map(lambda _: make(), range(16)))
+        assert Counter(pool.map(one, people)) == {(201, 201): 16}
+
+
+@pytest.mark.parametrize("kind", ["project", "user"])
+def test_of_equal_creations_at_once_one_wins_and_none_fails(admin: Api, kind: str) -> None:
+    name = f"same-{uuid.uuid4().hex[:8]}"
+    body = {kind: {"name": name, "domain_id": "default"}}
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        statuses = Counter(pool.map(lambda _: admin("POST", f"/{kind}s", body).status_code, range(AT_ONCE)))
+    assert statuses == {201: 1, 409: AT_ONCE - 1}
+
+
+def test_deletions_at_once_lose_no_write(admin: Api) -> None:
+    """Each reads first and writes then, in one transaction, which SQLite refuses when another wrote in between."""
+    names = [f"gone-{uuid.uuid4().hex[:8]}" for _ in range(32)]
+    with ThreadPoolExecutor(16) as pool:
+        made = list(
+            pool.map(lambda n: admin.ok("POST", "/projects", {"project": {"name": n, "domain_id": "default"}}), names)
+        )
+        paths = [f"/projects/{each['project']['id']}" for each in made]
+        assert Counter(pool.map(lambda p: admin("DELETE", p).status_code, paths)) == {204: 32}
+        assert Counter(pool.map(lambda p: admin("GET", p).status_code, paths)) == {404: 32}
+
+
+@pytest.mark.asyncio
+async def test_a_revoked_token_is_refused_by_our_services_within_seconds(openstack: OpenStack, make: Make) -> None:
+    ours, api = TokenValidator(openstack.settings), make().sign_in()
+    try:
+        await ours.validate(api.token)
+        api.ok("DELETE", "/auth/tokens", headers={"X-Subject-Token": api.token})
+        begun = time.monotonic()
+        with pytest.raises(TokenInvalid):
+            while time.monotonic() < begun + 10:
+                await ours.validate(api.token)
+        assert time.monotonic() - begun <= openstack.settings.token_cache_s + 1
+        with pytest.raises(TokenInvalid):
+            ours.validate_now(api.token)
+    finally:
+        await ours.close()
+
+
+def test_glance_refuses_a_revoked_token_within_seconds(openstack: OpenStack, make: Make) -> None:
+    api = make().sign_in()
+    api.ok("GET", "/v2/images", None, "image")
+    api.ok("DELETE", "/auth/tokens", headers={"X-Subject-Token": api.token})
+    begun = time.monotonic()
+    while api("GET", "/v2/images", None, "image").status_code != 401:
+        assert time.monotonic() - begun <= openstack.settings.token_cache_s + 1
+        time.sleep(0.05)
+
+
+def test_what_ends_tokens_ends_them_at_once(admin: Api, make: Make) -> None:
+    def changed(who: Person, method: str, path: str, body: Any = None) -> bool:
+        api, begun = who.sign_in(), time.monotonic()
+        while not api.works():  # a token of the same second as a revocation falls under it
+            assert time.monotonic() < begun + 5
+            api = who.sign_in()
+        admin.ok(method, path, body)
+        return not api.works()
+
+    who = make()
+    grant = f"/projects/{who.project_id}/users/{who.user_id}/roles/{admin.role('member')}"
+    assert changed(who, "DELETE", grant)
+    admin.ok("PUT", grant)
+    assert changed(who, "PATCH", f"/users/{who.user_id}", {"user": {"password": "another password"}})
+    who.password = "another password"
+    assert changed(who, "PATCH", f"/users/{who.user_id}", {"user": {"enabled": False}})
+    admin.ok("PATCH", f"/users/{who.user_id}", {"user": {"enabled": True}})
+    assert changed(who, "PATCH", f"/projects/{who.project_id}", {"project": {"enabled": False}})
+
+
+def test_a_guessed_account_pauses_and_a_service_user_does_not(openstack: OpenStack, make: Make) -> None:
+    who = make()
+    assert [who.try_sign_in("a guess").status_code for _ in range(10)] == [401] * 10
+    assert who.try_sign_in().status_code == 401
+    nova = Person(openstack, "nova", "a guess", "", "")
+    assert [nova.try_sign_in().status_code for _ in range(11)] == [401] * 11
+    assert openstack.token("nova")
+
+
+def test_tokens_outlive_a_rotation_and_new_ones_have_the_new_key(openstack: OpenStack, make: Make) -> None:
+    from infra.fernet_keys import FernetKeys
+
+    who = make()
+    old = who.sign_in()
+    for _ in range(3):
+        FernetKeys.of(openstack.settings.state_dir).rotate()
+        assert who.sign_in().works()
+        assert old.works()
+
+
+def test_the_client_signs_in_by_openrc_and_sets_up_a_project(openstack: OpenStack) -> None:
+    name = f"cli-{uuid.uuid4().hex[:8]}"
+    env = environment(openstack.settings, "admin")
+
+    def run(*words: str) -> str:
+        done = subprocess.run([CLIENT, *words], env=env, capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    run("project", "create", name)
+    run("user", "create", "--password", "secret-1234", name)
+    run("role", "add", "--project", name, "--user", name, "member")
+    assert "member" in run("role", "assignment", "list", "--names", "--user", name)
+    listed = run("catalog", "list", "-f", "value", "-c", "Type").split()
+    assert set(listed) >= {"identity", "compute", "image", "network", "block-storage", "volumev3"}
