@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-from infra.hostnet import links, netns, space_rules, spaces, wayout
+from infra.hostnet import links, netns, space_rules, spaces, tunnels, wayout
 from infra.hostnet.dhcp import DhcpServer
 from infra.hostnet.known import merged
 from infra.hostnet.links import Link, Wanted
@@ -13,6 +13,7 @@ from infra.hostnet.served import Served
 from infra.hostnet.spaces import Space
 from infra.hostnet.store import PlugRecord, SpaceRecord, Store
 from infra.hostnet.topology import Network
+from infra.hostnet.tunnels import Tunnel
 from infra.hostnet.wayout import WayOut
 from infra.settings import Settings
 
@@ -51,21 +52,46 @@ class Segments:
             *store.bridges(),
         }
 
-    def _want(self, bridge: str) -> Want:
+    def _want(self, bridge: str, found: dict[str, Link]) -> Want:
         records = [r for r in self._store.ports() if r.bridge == bridge]
         told = {i: r.network for i, r in self._store.networks().items() if r.bridge == bridge}
         routed = {i for r in self._store.routers().values() for i, b in r.bridges.items() if b == bridge}
         ids = sorted({r.port.network_id for r in records} | told.keys())
         lab = self._settings.lab_gateway
         plugs = {i: [r.port for r in records if r.port.network_id == i] for i in ids}
-        networks = [merged(told.get(i), i, plugs[i], serves=lab) for i in ids]
+        networks = [self._fitting(merged(told.get(i), i, plugs[i], serves=lab), bridge, found) for i in ids]
         needed = records or routed or any(n.serves_dhcp for n in networks)
         return Want(self._wanted(bridge, records, networks) if needed else None, networks)
+
+    def _fitting(self, network: Network, bridge: str, found: dict[str, Link]) -> Network:
+        """With the MTU that a packet of the network may have on its way to another host."""
+        local = self._settings.tunnel_ip
+        room = tunnels.room(local, found) if tunnels.of_network(network, bridge, local) else None
+        return network.model_copy(update={"mtu": room}) if room and room < network.mtu else network
+
+    def _tunnels(self, bridge: str, want: Want) -> list[Tunnel]:
+        made = [tunnels.of_network(n, bridge, self._settings.tunnel_ip) for n in want.networks if want.bridge]
+        return [tunnel for tunnel in made if tunnel]
+
+    def _converge_tunnels(self, bridge: str, want: Want, found: dict[str, Link]) -> None:
+        wanted = self._tunnels(bridge, want)
+        links.apply(self._netns, tunnels.stale(bridge, {t.name for t in wanted}, found))
+        for tunnel in wanted:
+            links.apply(self._netns, tunnels.plan(tunnel, found))
+            flood = tunnels.plan_flood(tunnel, tunnels.flooded(self._netns, tunnel.name))
+            if flood:
+                netns.run(self._netns, ["bridge", "-batch", "-"], "\n".join(flood) + "\n")
+
+    def _tunnels_are_right(self, bridge: str, want: Want, found: dict[str, Link]) -> bool:
+        wanted = self._tunnels(bridge, want)
+        floods = [tunnels.plan_flood(t, tunnels.flooded(self._netns, t.name)) for t in wanted]
+        plans = [tunnels.plan(t, found) for t in wanted]
+        return not any([*plans, *floods, tunnels.stale(bridge, {t.name for t in wanted}, found)])
 
     def _wanted(self, bridge: str, records: list[PlugRecord], networks: list[Network]) -> Wanted:
         return Wanted(
             name=bridge,
-            mtu=max([*(n.mtu for n in networks), *(r.port.mtu for r in records)], default=1500),
+            mtu=max((n.mtu for n in networks), default=1500),
             # On a real host a mapped bridge leads to the provider's network: one made here would lead nowhere.
             create=bool(self._netns) or not any(n.physical_network for n in networks),
             seed=f"{self._netns}-{self._store.tag}",
@@ -101,13 +127,14 @@ class Segments:
 
     def converge(self, bridge: str) -> None:
         """Bring one bridge, and what lies on it, in line with the files."""
-        want, known = self._want(bridge), self._store.bridge(bridge)
         found = links.snapshot(self._netns)
+        want, known = self._want(bridge, found), self._store.bridge(bridge)
         if want.bridge:
             lines, record = links.plan(want.bridge, known, found)
             if record != known:
                 self._store.put_bridge(bridge, record)
             links.apply(self._netns, lines)
+        self._converge_tunnels(bridge, want, found)
         self._converge_spaces(bridge, want, found)
         if not want.bridge and known:
             links.apply(self._netns, links.plan_removal(bridge, known, found))
@@ -141,8 +168,10 @@ class Segments:
         self._store.drop_space(network_id)
 
     def is_right(self, bridge: str, found: dict[str, Link]) -> bool:
-        want = self._want(bridge)
+        want = self._want(bridge, found)
         if not want.bridge or links.plan(want.bridge, self._store.bridge(bridge), found)[0]:
+            return False
+        if not self._tunnels_are_right(bridge, want, found):
             return False
         served = self._with_space(want)
         known = {i for i, r in self._store.spaces().items() if r.bridge == bridge}
