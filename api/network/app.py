@@ -10,7 +10,22 @@ from api.common.application import create_app
 from api.common.policy import Policy
 from api.network.errors import render
 from api.network.policy import DEFAULTS
-from api.network.routes import extensions, kilonova, quotas, resources, routers, tags, unbuilt, versions
+from api.network.routes import (
+    agents,
+    auto_topology,
+    extensions,
+    ip_availability,
+    kilonova,
+    lists,
+    port_forwardings,
+    qos,
+    quotas,
+    resources,
+    routers,
+    tags,
+    trunks,
+    versions,
+)
 from api.network.store import Store
 from infra.database import Database, DatabaseSettings
 from infra.settings import Settings
@@ -19,10 +34,16 @@ ROUTERS = (
     versions.router,
     extensions.router,
     routers.router,
+    trunks.router,
+    lists.router,
+    port_forwardings.router,
+    qos.router,
+    agents.router,
+    ip_availability.router,
     *resources.ROUTERS_OF_RESOURCES,
     quotas.router,
     kilonova.router,
-    unbuilt.router,
+    auto_topology.router,
     tags.router,
 )
 

@@ -18,6 +18,7 @@ _PORT = {
 _NETWORK = dict.fromkeys(
     (
         "shared",
+        "is_default",
         "router:external",
         "provider:network_type",
         "provider:physical_network",
@@ -69,6 +70,29 @@ DEFAULTS = {
     "update_quota": "rule:admin_required",
     "delete_quota": "rule:admin_required",
     "get_agent": "rule:admin_required",
+    "update_agent": "rule:admin_required",
+    "delete_agent": "rule:admin_required",
+    "get_auto_allocated_topology": "rule:admin_required",
+    "get_network_ip_availability": "rule:admin_required",
+    **{
+        f"{verb}_{name}": MEMBER
+        for verb in ("create", "update", "delete")
+        for name in ("rbac_policy", "address_group", "subnetpool", "address_scope", "trunk")
+    },
+    **{f"{verb}_floatingip_port_forwarding": MEMBER for verb in ("create", "update", "delete")},
+    **{f"{verb}_policy": "rule:admin_required" for verb in ("create", "update", "delete")},
+    **{f"{verb}_rbac_policy:target_tenant": "rule:admin_required" for verb in ("create", "update")},
+    "create_rbac_policy:external": "rule:admin_required",
+    **{
+        f"{verb}_{name}:shared": "rule:admin_required"
+        for verb in ("create", "update")
+        for name in ("subnetpool", "address_scope")
+    },
+    **{f"{verb}_subnetpool:is_default": "rule:admin_required" for verb in ("create", "update")},
+    "add_prefixes": MEMBER,
+    "remove_prefixes": MEMBER,
+    "add_subports": MEMBER,
+    "remove_subports": MEMBER,
     "get_topology": PRIVILEGED,
     "report_host": PRIVILEGED,
 }

@@ -41,7 +41,7 @@ def fill(session: Session, numbers: list[int]) -> None:
 
 
 def choose(session: Session) -> int:
-    (address,) = assign(session, "n", "holder", None)
+    (address,) = assign(session, session.get_one(Port, "holder"), None)
     session.add(address)
     session.flush()
     return address.number

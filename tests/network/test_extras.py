@@ -25,6 +25,11 @@ def test_quotas(admin: Api, demo: Api, other: Api) -> None:
     assert demo.project_id in [quota["project_id"] for quota in admin.get("/quotas")["quotas"]]
     for wrong in ({"port": -2}, {"port": "many"}, {"port": True}, {"colour": 1}):
         admin.put(path, "quota", 400, **wrong)
+    error = admin.put(path, "quota", 400, port=0, check_limit=True)
+    assert error["message"] == "Quota limit 0 for port must be greater than or equal to already used 1"
+    assert admin.put(path, "quota", port=5, check_limit=True)["port"] == 5
+    assert admin.put(path, "quota", port=0, force=True)["port"] == 0
+    admin.put(path, "quota", 400, port=5, check_limit="perhaps")
     admin.delete(path)
     assert admin.delete(path, 404)["type"] == "TenantQuotaNotFound"
     assert demo.get(path)["quota"]["port"] == demo.get(f"{path}/default")["quota"]["port"] == 500
@@ -70,15 +75,21 @@ def test_extensions(anyone: Api) -> None:
     listed = anyone.get("/extensions")["extensions"]
     aliases = {one["alias"] for one in listed}
     assert {"security-group", "provider", "external-net", "binding", "port-security", "quotas"} <= aliases
-    assert not {"agent", "subnet_allocation", "trunk", "qos"} & aliases
+    assert not {"metering", "port-mac-override", "l3-ha", "dvr", "extra_dhcp_opt", "segment"} & aliases
     assert anyone.get("/extensions/binding")["extension"]["alias"] == "binding"
-    assert anyone.get("/extensions/trunk", 404)["NeutronError"]["type"] == "HTTPNotFound"
+    assert anyone.get("/extensions/dvr", 404)["NeutronError"]["type"] == "HTTPNotFound"
 
 
-def test_what_is_not_built_says_so(admin: Api, anyone: Api) -> None:
-    assert anyone.get("/auto-allocated-topology/null", 409)["NeutronError"]["type"] == "AutoAllocationFailure"
-    assert admin.get("/agents") == {"agents": []}
-    assert anyone.get("/trunks", 404)["NeutronError"]["type"] == "HTTPNotFound"
+def test_what_is_not_built_says_so(anyone: Api) -> None:
+    for path in ("/metering/metering-labels", "/segments", "/flavors", "/log/logs", "/local_ips", "/ndp_proxies"):
+        error = anyone.get(path, 404)["NeutronError"]
+        assert (error["type"], error["message"]) == ("HTTPNotFound", "The resource could not be found.")
+    error = anyone.post("/routers", "router", 400, ha=True)
+    assert error["message"] == "Unrecognized attribute(s) 'ha'"
+    network = anyone.network()
+    options = [{"opt_name": "bootfile-name", "opt_value": "x"}]
+    error = anyone.post("/ports", "port", 400, network_id=network["id"], extra_dhcp_opts=options)
+    assert error["message"] == "Unrecognized attribute(s) 'extra_dhcp_opts'"
 
 
 @pytest.mark.parametrize(

@@ -101,7 +101,7 @@ def test_rules_that_make_no_sense(anyone: Api, attributes: dict[str, Any], kind:
 def test_remote_prefix_or_group(demo: Api, other: Api) -> None:
     group = demo.default_group()["id"]
     error = rule(demo, group, 400, remote_group_id=group, remote_ip_prefix="10.0.0.0/8")
-    assert error["type"] == "SecurityGroupRemoteGroupAndRemoteIpPrefix"
+    assert error["type"] == "SecurityGroupMultipleRemoteEntites"
     foreign = other.default_group()["id"]
     assert rule(demo, group, 404, remote_group_id=foreign)["type"] == "SecurityGroupNotFound"
     assert rule(demo, foreign, 404)["type"] == "SecurityGroupNotFound"

@@ -7,13 +7,16 @@ from api.network.errors import bad_request, conflict, typed
 from api.network.model import own_ports
 from api.network.model.kinds import find
 from api.network.model.port_view import PORTS
-from infra.tables.network import FloatingIp, Port, PortAddress, Router, Subnet
+from infra.tables.network import FloatingIp, Port, PortAddress, PortForwarding, Router, Subnet
 
 OWNED_BY_NETWORK = ("network:", "neutron:")
 
 
 def change(session: Session, ask: Asker, row: FloatingIp, port_id: str | None, fixed_ip: str | None) -> None:
     """Leads the address to the port, or (None) nowhere. The hosts make it ACTIVE once it really leads there."""
+    forwarded = select(PortForwarding.id).where(PortForwarding.floatingip_id == row.id)
+    if session.exec(forwarded).first():
+        raise conflict("FipInUseByPortForwarding", f"Floating IP {row.id} in use by Port Forwarding resources.")
     if port_id is None:
         if fixed_ip:
             raise bad_request("floatingip", "fixed_ip_address cannot be specified without a port_id")
@@ -24,6 +27,9 @@ def change(session: Session, ask: Asker, row: FloatingIp, port_id: str | None, f
     address = _internal(session, ask, row, port, fixed_ip)
     router_id = router_between(session, row.floating_network_id, port, address)
     _check_single(session, row, port, address)
+    if session.exec(select(PortForwarding.id).where(PortForwarding.internal_port_id == port.id)).first():
+        words = f"Cannot associate floating IP to port {port.id} because it already has a Port Forwarding binding."
+        raise typed(400, "PortHasPortForwarding", words)
     if (row.port_id, row.fixed_ip_address, row.router_id) != (port.id, address.ip_address, router_id):
         row.port_id, row.fixed_ip_address, row.router_id = port.id, address.ip_address, router_id
         row.status = "DOWN"
@@ -96,7 +102,12 @@ def _check_single(session: Session, row: FloatingIp, port: Port, address: PortAd
 
 
 def release(session: Session, port_id: str) -> None:
-    """Takes every floating address off a port that is to go."""
+    """Takes every floating address off a port that is to go, and ends what is forwarded to it."""
+    for forwarding in session.exec(select(PortForwarding).where(PortForwarding.internal_port_id == port_id)).all():
+        parent = session.get_one(FloatingIp, forwarding.floatingip_id)
+        session.delete(forwarding)
+        session.flush()
+        loosen(session, parent)
     for row in session.exec(select(FloatingIp).where(FloatingIp.port_id == port_id)):
         row.port_id = row.fixed_ip_address = row.router_id = None
         row.status = "DOWN"
@@ -104,10 +115,19 @@ def release(session: Session, port_id: str) -> None:
     session.flush()
 
 
+def loosen(session: Session, parent: FloatingIp) -> None:
+    """An address without association and forwardings lies on no router."""
+    left = select(PortForwarding.id).where(PortForwarding.floatingip_id == parent.id)
+    if parent.port_id is None and not session.exec(left).first():
+        parent.router_id, parent.status = None, "DOWN"
+    parent.touch()
+
+
 def check_kept(session: Session, port_id: str, kept: set[str]) -> None:
     """400 when an address that a floating one leads to is not among those that the port keeps."""
     used = set(session.exec(select(FloatingIp.fixed_ip_address).where(FloatingIp.port_id == port_id)))
-    if used - kept:
+    forwarded = select(PortForwarding.internal_ip_address).where(PortForwarding.internal_port_id == port_id)
+    if (used | set(session.exec(forwarded))) - kept:
         raise bad_request(
             "port",
             f"Cannot update the fixed_ips of the port {port_id}, because its original fixed_ip has been associated to "

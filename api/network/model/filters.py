@@ -1,13 +1,15 @@
 """What one host must let through: its ports with their rules, remote groups already turned into addresses."""
 
 from collections.abc import Iterable, Sequence
+from ipaddress import ip_network
 from typing import Any
 
 from sqlmodel import Session, col, select
 
+from api.network.model.address_groups import addresses_of
 from api.network.model.kinds import batches
 from api.network.model.port_view import fixed_ips, memberships
-from api.network.model.traffic import PROTOCOLS, normalized_cidr, protocol_number
+from api.network.model.traffic import PROTOCOLS, protocol_number
 from infra.tables.network import Port, PortAddress, PortGroup, SecurityGroupRule
 
 NAMES = {PROTOCOLS[name]: name for name in ("icmp", "tcp", "udp", "sctp", "dccp", "udplite", "ipv6-icmp")}
@@ -49,6 +51,8 @@ def _rules(session: Session, group_ids: Sequence[str]) -> dict[str, list[dict[st
         )
     ]
     remote = members(session, sorted({rule.remote_group_id for rule in found if rule.remote_group_id}))
+    lists = {rule.remote_address_group_id for rule in found if rule.remote_address_group_id}
+    remote |= addresses_of(session, sorted(lists))
     rules: dict[str, list[dict[str, Any]]] = {group: [] for group in group_ids}
     for rule in found:
         rules[rule.security_group_id].append(_rule(rule, remote))
@@ -61,8 +65,11 @@ def _rule(rule: SecurityGroupRule, remote: dict[str, list[str]]) -> dict[str, An
     if rule.remote_group_id:
         version = "." if rule.ethertype == "IPv4" else ":"
         remote_ips = [ip for ip in remote[rule.remote_group_id] if version in ip]
-    elif prefix := normalized_cidr(rule.remote_ip_prefix):
-        remote_ips = [prefix]
+    elif rule.remote_address_group_id:
+        version = "." if rule.ethertype == "IPv4" else ":"
+        remote_ips = [ip for ip in remote[rule.remote_address_group_id] if version in ip]
+    elif rule.remote_ip_prefix:
+        remote_ips = [prefix(rule.remote_ip_prefix)]
     return {
         "direction": rule.direction,
         "ethertype": rule.ethertype,
@@ -80,12 +87,17 @@ def members(session: Session, group_ids: Sequence[str]) -> dict[str, list[str]]:
         ports = select(PortGroup.security_group_id, PortAddress.ip_address)
         ports = ports.join(PortAddress, col(PortAddress.port_id) == col(PortGroup.port_id))
         for group, address in session.exec(ports.where(col(PortGroup.security_group_id).in_(part))):
-            found[group].add(f"{address}/32")
+            found[group].add(prefix(address))
         pairs = select(PortGroup.security_group_id, Port.allowed_address_pairs)
         pairs = pairs.join(Port, col(Port.id) == col(PortGroup.port_id))
         for group, allowed in session.exec(pairs.where(col(PortGroup.security_group_id).in_(part))):
-            found[group].update(str(normalized_cidr(pair["ip_address"])) for pair in allowed)
+            found[group].update(prefix(pair["ip_address"]) for pair in allowed)
     return {group: sorted(some) for group, some in found.items()}
+
+
+def prefix(address: str) -> str:
+    """An address or prefix as a prefix without host bits."""
+    return str(ip_network(address, strict=False))
 
 
 def _merged(groups: Iterable[list[dict[str, Any]]]) -> list[dict[str, Any]]:

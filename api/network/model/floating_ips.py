@@ -8,7 +8,7 @@ from sqlmodel import Session, col, select
 
 from api.network.ask import Asker
 from api.network.errors import bad_request
-from api.network.model import association, own_ports, quotas, tags
+from api.network.model import association, own_ports, port_forwardings, quotas, tags
 from api.network.model.kinds import (
     Kind,
     View,
@@ -32,10 +32,14 @@ def _visible(project_id: str) -> ColumnElement[bool]:
 
 def _render(session: Session, rows: Sequence[FloatingIp], _view: View) -> list[dict[str, Any]]:
     words, ports = tags_of(session, rows), _port_details(session, rows)
+    forwardings = port_forwardings.of_floating_ips(session, [row.id for row in rows])
     names = ("id", "floating_network_id", "floating_ip_address", "port_id", "fixed_ip_address", "router_id", "status")
     return [
         {name: getattr(row, name) for name in names}
-        | {"port_details": ports.get(row.port_id or "")}
+        | {
+            "port_details": ports.get(row.port_id or ""),
+            "port_forwardings": [port_forwardings.shown(one) for one in forwardings[row.id]],
+        }
         | standard(row, words[row.id])
         for row in rows
     ]
@@ -72,7 +76,7 @@ FLOATING_IPS = Kind(
         "floating_network_id": FloatingIp.floating_network_id,
         "status": FloatingIp.status,
     },
-    unfiltered=frozenset({"port_details"}),
+    unfiltered=frozenset({"port_details", "port_forwardings"}),
 )
 
 

@@ -3,13 +3,23 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement
+from sqlalchemy import ColumnElement, or_
 from sqlmodel import Session, col, select
 
 from api.network.ask import Asker
 from api.network.errors import NO_GROUP, conflict
-from api.network.model import quotas, tags
-from api.network.model.kinds import Kind, View, batches, standard, standard_filters, standard_sort, tags_of, text
+from api.network.model import quotas, shares, tags
+from api.network.model.kinds import (
+    Kind,
+    View,
+    batches,
+    boolean,
+    standard,
+    standard_filters,
+    standard_sort,
+    tags_of,
+    text,
+)
 from api.network.model.rules import shown_rules
 from api.network.schemas.security_groups import SecurityGroupCreate, SecurityGroupUpdate
 from infra.tables.network import PortGroup, SecurityGroup, SecurityGroupRule
@@ -18,7 +28,8 @@ DEFAULT = "default"
 
 
 def _visible(project_id: str) -> ColumnElement[bool]:
-    return col(SecurityGroup.project_id) == project_id
+    usable = col(SecurityGroup.id).in_(shares.usable(project_id))
+    return or_(col(SecurityGroup.project_id) == project_id, usable)
 
 
 def _rules(session: Session, rows: Sequence[SecurityGroup]) -> dict[str, list[dict[str, Any]]]:
@@ -32,9 +43,9 @@ def _rules(session: Session, rows: Sequence[SecurityGroup]) -> dict[str, list[di
 
 def _render(session: Session, rows: Sequence[SecurityGroup], view: View) -> list[dict[str, Any]]:
     rules = _rules(session, rows) if view.wants("security_group_rules") else {}
-    words = tags_of(session, rows)
+    words, shared = tags_of(session, rows), shares.shown(session, rows, view.project_id)
     return [
-        {"id": row.id, "name": row.name, "stateful": True, "shared": False}
+        {"id": row.id, "name": row.name, "stateful": row.stateful, "shared": row.id in shared}
         | {"security_group_rules": rules.get(row.id, [])}
         | standard(row, words[row.id])
         for row in rows
@@ -48,9 +59,11 @@ GROUPS = Kind(
     missing=NO_GROUP,
     visible=_visible,
     render=_render,
-    filters=standard_filters(SecurityGroup) | {"name": text(SecurityGroup.name)},
+    filters=standard_filters(SecurityGroup)
+    | {"name": text(SecurityGroup.name), "stateful": boolean(SecurityGroup.stateful)},
     sortable=standard_sort(SecurityGroup) | {"name": SecurityGroup.name},
-    unfiltered=frozenset({"security_group_rules", "stateful", "shared"}),
+    unfiltered=frozenset({"security_group_rules", "shared"}),
+    shareable=True,
 )
 
 
@@ -104,7 +117,7 @@ def create(session: Session, ask: Asker, body: SecurityGroupCreate, _given: list
     if body.name == DEFAULT:
         raise conflict("SecurityGroupDefaultAlreadyExists", "Default security group already exists.")
     quotas.check(session, project_id, "security_group")
-    row = SecurityGroup(project_id=project_id, name=body.name, description=body.description)
+    row = SecurityGroup(project_id=project_id, name=body.name, description=body.description, stateful=body.stateful)
     session.add(row)
     session.flush()
     _add_rule(session, row, "egress", None)
@@ -112,17 +125,23 @@ def create(session: Session, ask: Asker, body: SecurityGroupCreate, _given: list
     return row
 
 
-def update(_session: Session, ask: Asker, row: SecurityGroup, body: SecurityGroupUpdate, _given: list[str]) -> None:
+def update(session: Session, ask: Asker, row: SecurityGroup, body: SecurityGroupUpdate, _given: list[str]) -> None:
     ask.enforce("update_security_group", row.project_id)
-    changes = body.model_dump(include=body.model_fields_set - {"stateful"})
+    changes = body.model_dump(include=body.model_fields_set)
     if "name" in changes and changes["name"] != row.name:
         if row.default_of:
             raise conflict("SecurityGroupCannotUpdateDefault", "Updating default security group not allowed.")
         if changes["name"] == DEFAULT:
             raise conflict("SecurityGroupDefaultAlreadyExists", "Default security group already exists.")
+    if changes.get("stateful", row.stateful) != row.stateful and _members(session, row):
+        raise conflict("SecurityGroupInUse", f"Security Group {row.id} in use.")
     for name, value in changes.items():
         setattr(row, name, value)
     row.touch()
+
+
+def _members(session: Session, row: SecurityGroup) -> bool:
+    return session.exec(select(PortGroup.port_id).where(PortGroup.security_group_id == row.id)).first() is not None
 
 
 def remove(session: Session, ask: Asker, row: SecurityGroup) -> None:
@@ -130,7 +149,8 @@ def remove(session: Session, ask: Asker, row: SecurityGroup) -> None:
     ask.enforce("delete_security_group", row.project_id)
     if row.default_of and not ask.allows("delete_security_group:default", row.project_id):
         raise conflict("SecurityGroupCannotRemoveDefault", "Insufficient rights for removing default security group.")
-    if session.exec(select(PortGroup.port_id).where(PortGroup.security_group_id == row.id)).first():
+    if _members(session, row):
         raise conflict("SecurityGroupInUse", f"Security Group {row.id} in use.")
+    shares.forget(session, row.id)
     tags.forget(session, row.id)
     session.delete(row)

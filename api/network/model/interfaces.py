@@ -8,7 +8,7 @@ from sqlmodel import Session, col, select
 
 from api.network.ask import Asker
 from api.network.errors import bad_request, conflict, typed
-from api.network.model import addresses, gateways, own_ports, placement, quotas, router_routes
+from api.network.model import addresses, gateways, own_ports, placement, port_forwardings, quotas, router_routes
 from api.network.model.kinds import find
 from api.network.model.port_view import PORTS
 from api.network.model.subnets import SUBNETS
@@ -60,7 +60,7 @@ def _by_subnet(session: Session, ask: Asker, row: Router, subnet: Subnet) -> tup
     _check_free(session, row, [subnet])
     fixed = FixedIp(ip_address=subnet.gateway_ip, subnet_id=subnet.id)
     if subnet.ip_version == 6 and (port := _ipv6_port(session, row, subnet.network_id)):
-        session.add_all(addresses.assign(session, subnet.network_id, port.id, [fixed]))
+        session.add_all(addresses.assign(session, port, [fixed]))
         port.touch()
         return port, [subnet]
     quotas.check(session, row.project_id, "port")
@@ -165,10 +165,14 @@ def _found(session: Session, row: Router, wanted: Interface) -> Port:
 
 def _check_unneeded(session: Session, row: Router, subnet: Subnet) -> None:
     fixed = set(session.exec(select(FloatingIp.fixed_ip_address).where(FloatingIp.router_id == row.id)))
-    used = {address for address in fixed if address}
+    used = {address for address in fixed if address} | port_forwardings.internal_addresses(session, row.id)
     if any(ip_address(address) in ip_network(subnet.cidr) for address in used):
         raise conflict(
             "RouterInterfaceInUseByFloatingIP",
             f"Router interface for subnet {subnet.id} on router {row.id} cannot be deleted, as it is required by one "
             "or more floating IPs.",
         )
+
+
+def of(session: Session, row: Router) -> list[Port]:
+    return own_ports.of_router(session, row.id, own_ports.INTERFACE)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
-from sqlalchemy import ColumnElement
+from sqlalchemy import ColumnElement, true
 from sqlmodel import Session, col, select
 
 from api.common.errors import ServiceError
@@ -24,6 +24,7 @@ class View:
 
     sees_all: bool
     fields: frozenset[str] = frozenset()
+    project_id: str = ""
 
     def wants(self, attribute: str) -> bool:
         return not self.fields or attribute in self.fields
@@ -31,7 +32,10 @@ class View:
 
 @dataclass(frozen=True)
 class Kind(Generic[R]):
-    """`private` attributes exist for callers that see all; `visible` is the condition for a project's members."""
+    """`private` attributes exist for callers that see all; `visible` is the condition for a project's members.
+
+    `shareable`: RBAC policies can share it, so that lists can be filtered by `shared`. `within`: what belongs to the
+    kind at all, for resources below another one."""
 
     member: str
     collection: str
@@ -43,6 +47,8 @@ class Kind(Generic[R]):
     sortable: Mapping[str, Any]
     private: frozenset[str] = frozenset()
     unfiltered: frozenset[str] = field(default=frozenset())
+    shareable: bool = False
+    within: ColumnElement[bool] = field(default_factory=true)
 
     @property
     def attributes(self) -> frozenset[str]:
@@ -56,7 +62,7 @@ class Kind(Generic[R]):
 
 def find(session: Session, ask: Asker, kind: Kind[R], resource_id: str) -> R:
     """The resource; 404 in Neutron's words when there is none that the caller may see."""
-    query = select(kind.table).where(col(kind.table.id) == resource_id)
+    query = select(kind.table).where(kind.within, col(kind.table.id) == resource_id)
     if not ask.sees_all:
         query = query.where(kind.visible(ask.project_id))
     row = session.exec(query).first()
@@ -67,7 +73,7 @@ def find(session: Session, ask: Asker, kind: Kind[R], resource_id: str) -> R:
 
 def show(session: Session, ask: Asker, kind: Kind[R], row: R) -> dict[str, Any]:
     """`{"port": {…}}` of one resource, with the attributes that the query's `fields` name."""
-    view = View(ask.sees_all, frozenset(ask.request.query_params.getlist("fields")))
+    view = View(ask.sees_all, frozenset(ask.request.query_params.getlist("fields")), ask.project_id)
     shown = kind.render(session, [row], view)[0]
     return {kind.member: {name: value for name, value in shown.items() if view.wants(name)}}
 
@@ -76,13 +82,19 @@ def text(column: Any) -> Clause:
     return lambda values: column.in_(values)
 
 
-def boolean(column: Any) -> Clause:
-    words = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+TRUTHS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 
+
+def truth(name: str, value: str) -> bool:
+    """A query's boolean; 400 for what is none."""
+    if value.lower() not in TRUTHS:
+        raise bad(f"Invalid input for {name}. Reason: '{value}' cannot be converted to boolean.")
+    return TRUTHS[value.lower()]
+
+
+def boolean(column: Any) -> Clause:
     def clause(values: list[str]) -> ColumnElement[bool]:
-        if wrong := [value for value in values if value.lower() not in words]:
-            raise bad(f"Invalid input for {column.key}. Reason: '{wrong[0]}' cannot be converted to boolean.")
-        found: ColumnElement[bool] = column.in_([words[value.lower()] for value in values])
+        found: ColumnElement[bool] = column.in_([truth(column.key, value) for value in values])
         return found
 
     return clause

@@ -4,12 +4,13 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlencode
 
-from sqlalchemy import ColumnElement, and_, func, or_, true
+from sqlalchemy import ColumnElement, and_, func, not_, or_, true
 from sqlmodel import Session, col, select
 
 from api.network.ask import Asker
 from api.network.errors import bad
-from api.network.model.kinds import Kind, View, find
+from api.network.model import shares
+from api.network.model.kinds import Kind, View, find, truth
 from infra.tables.network import Standard, Tag
 
 CONTROLS = {"fields", "sort_key", "sort_dir", "limit", "marker", "page_reverse", "verbose"}
@@ -20,7 +21,7 @@ def page(session: Session, ask: Asker, kind: Kind[Any]) -> dict[str, Any]:
     """`{"ports": […]}` that the request's query asks for, and `ports_links` when it has a limit.
 
     Raises 400 for an attribute that cannot be filtered or sorted by, 404 for an unknown marker."""
-    query = select(kind.table)
+    query = select(kind.table).where(kind.within)
     if not ask.sees_all:
         query = query.where(kind.visible(ask.project_id))
     for clause in _clauses(ask, kind):
@@ -35,7 +36,7 @@ def page(session: Session, ask: Asker, kind: Kind[Any]) -> dict[str, Any]:
     rows = rows[:limit] if limit else rows
     if backwards:
         rows.reverse()
-    view = View(ask.sees_all, frozenset(ask.request.query_params.getlist("fields")))
+    view = View(ask.sees_all, frozenset(ask.request.query_params.getlist("fields")), ask.project_id)
     shown = kind.render(session, rows, view)
     if view.fields:
         shown = [{name: value for name, value in one.items() if name in view.fields} for one in shown]
@@ -50,10 +51,18 @@ def _clauses(ask: Asker, kind: Kind[Any]) -> Iterator[ColumnElement[bool]]:
             continue
         if name in TAG_FILTERS:
             yield _tagged(kind, name, ",".join(query.getlist(name)).split(","))
+        elif name == "shared" and kind.shareable:
+            yield _shared(ask, kind, query.getlist(name))
         elif name in kind.filters and (ask.sees_all or name not in kind.private):
             yield kind.filters[name](query.getlist(name))
         else:
             raise bad(f"['{name}'] is invalid attribute for filtering")
+
+
+def _shared(ask: Asker, kind: Kind[Any], values: list[str]) -> ColumnElement[bool]:
+    usable = col(kind.table.id).in_(shares.usable(ask.project_id))
+    wanted = {truth("shared", value) for value in values}
+    return or_(*(usable if one else not_(usable) for one in wanted))
 
 
 def _tagged(kind: Kind[Any], name: str, tags: list[str]) -> ColumnElement[bool]:

@@ -28,7 +28,7 @@ def make(
         device_id=owner[1],
         port_security_enabled=False,
     )
-    have = addresses.assign(session, network_id, row.id, asked or None)
+    have = addresses.assign(session, row, asked or None)
     session.add(row)
     session.flush()
     session.add_all(have)

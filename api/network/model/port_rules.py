@@ -1,15 +1,18 @@
 """Ports of one host as its firewall needs them: rules by reference to sets, each set once."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from sqlalchemy import not_
 from sqlmodel import Session, col, select
 
+from api.network.model import qos
+from api.network.model.address_groups import addresses_of
 from api.network.model.filters import NAMES, members
 from api.network.model.kinds import batches
 from api.network.model.port_view import fixed_ips, memberships
 from api.network.model.traffic import normalized_cidr, protocol_number
-from infra.tables.network import Port, SecurityGroupRule
+from infra.tables.network import Port, SecurityGroup, SecurityGroupRule, SubPort, Trunk
 
 Sets = dict[str, list[str]]
 
@@ -21,6 +24,9 @@ def of(session: Session, rows: Sequence[Port]) -> tuple[list[dict[str, Any]], Se
     rules = _rules(session, sorted({group for row in rows for group in groups[row.id] if row.port_security_enabled}))
     named = sorted({rule.remote_group_id for some in rules.values() for rule in some if rule.remote_group_id})
     sets = {f"group:{group}": some for group, some in members(session, named).items()}
+    lists = {rule.remote_address_group_id for some in rules.values() for rule in some if rule.remote_address_group_id}
+    sets |= {f"address-group:{group}": some for group, some in addresses_of(session, sorted(lists)).items()}
+    stateless, limits, trunks = _stateless(session, groups), qos.of_ports(session, rows), _trunks(session, ids)
     return [
         {
             "id": row.id,
@@ -32,9 +38,9 @@ def of(session: Session, rows: Sequence[Port]) -> tuple[list[dict[str, Any]], Se
             "port_security_enabled": row.port_security_enabled,
             "allowed_address_pairs": row.allowed_address_pairs,
             "rules": _merged(rules[group] for group in groups[row.id]) if row.port_security_enabled else [],
-            "stateful": True,
-            "qos": None,
-            "trunk": None,
+            "stateful": row.id not in stateless,
+            "qos": limits.get(row.id),
+            "trunk": trunks.get(row.id),
         }
         for row in rows
     ], sets
@@ -59,8 +65,39 @@ def _rule(rule: SecurityGroupRule) -> dict[str, Any]:
         "port_range_min": rule.port_range_min,
         "port_range_max": rule.port_range_max,
         "remote_ips": [prefix] if prefix else None,
-        "remote_set": f"group:{rule.remote_group_id}" if rule.remote_group_id else None,
+        "remote_set": _remote_set(rule),
     }
+
+
+def _remote_set(rule: SecurityGroupRule) -> str | None:
+    if rule.remote_group_id:
+        return f"group:{rule.remote_group_id}"
+    return f"address-group:{rule.remote_address_group_id}" if rule.remote_address_group_id else None
+
+
+def _stateless(session: Session, groups: Mapping[str, Sequence[str]]) -> set[str]:
+    """Ports of stateless groups; all groups of a port are of one kind."""
+    ids = sorted({group for some in groups.values() for group in some})
+    found = {
+        group
+        for part in batches(ids)
+        for group in session.exec(
+            select(SecurityGroup.id).where(col(SecurityGroup.id).in_(part), not_(col(SecurityGroup.stateful)))
+        )
+    }
+    return {port_id for port_id, some in groups.items() if found.intersection(some)}
+
+
+def _trunks(session: Session, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Subports of the trunks whose parents are the ports `ids`."""
+    found: dict[str, dict[str, Any]] = {}
+    for part in batches(ids):
+        for trunk in session.exec(select(Trunk).where(col(Trunk.port_id).in_(part))):
+            subports = session.exec(select(SubPort).where(SubPort.trunk_id == trunk.id).order_by(SubPort.port_id))
+            found[trunk.port_id] = {
+                "subports": [{"port_id": one.port_id, "segmentation_id": one.segmentation_id} for one in subports]
+            }
+    return found
 
 
 def _merged(groups: Iterable[list[SecurityGroupRule]]) -> list[dict[str, Any]]:

@@ -7,6 +7,7 @@ from sqlalchemy import ColumnElement, or_
 from sqlmodel import Session, col, select
 
 from api.network.errors import bad
+from api.network.model import trunk_details
 from api.network.model.kinds import (
     Kind,
     View,
@@ -20,6 +21,8 @@ from api.network.model.kinds import (
 )
 from infra.tables.network import Network, Port, PortAddress, PortGroup
 
+DOMAIN = "openstacklocal."
+"""Domain of networks that have none of their own, as Neutron's."""
 PRIVATE = frozenset({"binding:host_id", "binding:profile", "binding:vif_type", "binding:vif_details"})
 
 
@@ -60,32 +63,47 @@ def _networks(session: Session, rows: Sequence[Port]) -> dict[str, Network]:
 def _render(session: Session, rows: Sequence[Port], view: View) -> list[dict[str, Any]]:
     ids = [row.id for row in rows]
     addresses, groups, words = fixed_ips(session, ids), memberships(session, ids), tags_of(session, rows)
-    networks = _networks(session, rows) if view.sees_all else {}
+    networks, trunks = _networks(session, rows), trunk_details.of_ports(session, ids)
     return [
         _shown(row)
         | {"fixed_ips": addresses[row.id], "security_groups": groups[row.id]}
+        | {"dns_assignment": _names(row, addresses[row.id], networks[row.network_id].dns_domain)}
+        | {"qos_network_policy_id": networks[row.network_id].qos_policy_id}
         | (_binding(row, networks[row.network_id]) if view.sees_all else {})
+        | ({"trunk_details": trunks[row.id]} if row.id in trunks else {})
         | standard(row, words[row.id])
         for row in rows
     ]
 
 
+def _names(row: Port, addresses: Sequence[dict[str, str]], domain: str) -> list[dict[str, str]]:
+    """What DHCP's name server answers for the port; without a name of its own it is called after its address."""
+    found = []
+    for address in addresses:
+        name = row.dns_name or "host-" + address["ip_address"].replace(".", "-").replace(":", "-")
+        fqdn = f"{name}.{domain or DOMAIN}"
+        found.append(
+            {"ip_address": address["ip_address"], "hostname": name, "fqdn": fqdn if fqdn.endswith(".") else f"{fqdn}."}
+        )
+    return found
+
+
 def _shown(row: Port) -> dict[str, Any]:
-    return {
-        "id": row.id,
-        "name": row.name,
-        "network_id": row.network_id,
-        "mac_address": row.mac_address,
-        "admin_state_up": row.admin_state_up,
-        "status": row.status,
-        "device_id": row.device_id,
-        "device_owner": row.device_owner,
-        "port_security_enabled": row.port_security_enabled,
-        "allowed_address_pairs": row.allowed_address_pairs,
-        "dns_name": row.dns_name,
-        "extra_dhcp_opts": [],
-        "binding:vnic_type": row.vnic_type,
-    }
+    names = (
+        "id",
+        "name",
+        "network_id",
+        "mac_address",
+        "admin_state_up",
+        "status",
+        "device_id",
+        "device_owner",
+        "port_security_enabled",
+        "allowed_address_pairs",
+        "dns_name",
+        "qos_policy_id",
+    )
+    return {name: getattr(row, name) for name in names} | {"binding:vnic_type": row.vnic_type}
 
 
 def bridge_name(network: Network) -> str:
@@ -153,6 +171,7 @@ PORTS = Kind(
         "device_id": text(Port.device_id),
         "device_owner": text(Port.device_owner),
         "dns_name": text(Port.dns_name),
+        "qos_policy_id": text(Port.qos_policy_id),
         "port_security_enabled": boolean(Port.port_security_enabled),
         "binding:host_id": text(Port.host),
         "binding:vnic_type": text(Port.vnic_type),
@@ -169,5 +188,5 @@ PORTS = Kind(
         "device_owner": Port.device_owner,
     },
     private=PRIVATE,
-    unfiltered=PRIVATE | {"allowed_address_pairs", "extra_dhcp_opts"},
+    unfiltered=PRIVATE | {"allowed_address_pairs", "dns_assignment", "qos_network_policy_id", "trunk_details"},
 )

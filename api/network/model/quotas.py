@@ -5,31 +5,37 @@ from typing import Any
 from sqlalchemy import delete, func
 from sqlmodel import Session, col, select
 
-from api.network.errors import conflict
+from api.network.errors import bad, conflict
 from infra.tables.network import (
     FloatingIp,
     Network,
     Port,
     Quota,
+    RbacPolicy,
     Router,
     SecurityGroup,
     SecurityGroupRule,
     Standard,
     Subnet,
+    SubnetPool,
 )
 
 DEFAULTS = {
     "network": 100,
     "subnet": 100,
+    "subnetpool": -1,
     "port": 500,
     "router": 10,
     "floatingip": 50,
+    "rbac_policy": 10,
     "security_group": 10,
     "security_group_rule": 100,
 }
 TABLES: dict[str, type[Standard]] = {
     "network": Network,
     "subnet": Subnet,
+    "subnetpool": SubnetPool,
+    "rbac_policy": RbacPolicy,
     "port": Port,
     "router": Router,
     "floatingip": FloatingIp,
@@ -69,7 +75,12 @@ def check(session: Session, project_id: str, resource: str, adding: int = 1) -> 
         raise conflict("OverQuota", f"Quota exceeded for resources: ['{resource}'].")
 
 
-def change(session: Session, project_id: str, wanted: dict[str, int]) -> None:
+def change(session: Session, project_id: str, wanted: dict[str, int], *, force: bool) -> None:
+    """400 for a limit below what is in use, unless forced."""
+    for resource, limit in wanted.items():
+        in_use = used(session, project_id, resource)
+        if not force and 0 <= limit < in_use:
+            raise bad(f"Quota limit {limit} for {resource} must be greater than or equal to already used {in_use}")
     for resource, limit in wanted.items():
         session.merge(Quota(project_id=project_id, resource=resource, limit=limit))
 

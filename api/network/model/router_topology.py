@@ -8,8 +8,9 @@ from sqlmodel import Session, col, select
 
 from api.network.model.kinds import batches
 from api.network.model.placement import GATEWAY
+from api.network.model.port_forwardings import ports_shown
 from api.network.model.port_view import fixed_ips
-from infra.tables.network import FloatingIp, Port, Router, Subnet
+from infra.tables.network import FloatingIp, Port, PortForwarding, Router, Subnet
 
 Found = dict[str, list[dict[str, Any]]]
 
@@ -23,26 +24,25 @@ def of(session: Session, rows: Sequence[Router]) -> tuple[list[dict[str, Any]], 
         for port in session.exec(select(Port).where(col(Port.device_id).in_(part)).order_by(Port.id))
         if port.device_owner.startswith("network:router")
     ]
-    subnets = _subnets(session, {port.network_id for port in ports})
+    networks = {port.network_id for port in ports}
+    subnets = _subnets(session, networks)
     shown = _ports(session, ports, subnets)
-    addresses = _floating_ips(session, ids)
-    return [_router(row, shown, ports, subnets, addresses) for row in rows], {port.network_id for port in ports}
+    addresses, forwardings = _floating_ips(session, ids), _forwardings(session, ids)
+    return [
+        {"id": row.id, "project_id": row.project_id, "admin_state_up": row.admin_state_up, "routes": row.routes}
+        | _plugged(row, [port for port in ports if port.device_id == row.id], shown, subnets)
+        | {"floating_ips": addresses[row.id], "port_forwardings": forwardings[row.id]}
+        for row in rows
+    ], networks
 
 
-def _router(
-    row: Router, shown: dict[str, dict[str, Any]], ports: Sequence[Port], subnets: dict[str, Subnet], addresses: Found
+def _plugged(
+    row: Router, ports: Sequence[Port], shown: dict[str, dict[str, Any]], subnets: dict[str, Subnet]
 ) -> dict[str, Any]:
-    mine = [port for port in ports if port.device_id == row.id]
-    gateway = next((shown[port.id] for port in mine if port.device_owner == GATEWAY), None)
+    gateway = next((shown[port.id] for port in ports if port.device_owner == GATEWAY), None)
     return {
-        "id": row.id,
-        "project_id": row.project_id,
-        "admin_state_up": row.admin_state_up,
-        "interfaces": [shown[port.id] for port in mine if port.device_owner != GATEWAY],
+        "interfaces": [shown[port.id] for port in ports if port.device_owner != GATEWAY],
         "gateway": gateway and gateway | _way_out(row, gateway, subnets),
-        "routes": row.routes,
-        "floating_ips": addresses[row.id],
-        "port_forwardings": [],
     }
 
 
@@ -88,4 +88,24 @@ def _floating_ips(session: Session, ids: Sequence[str]) -> Found:
         for row in session.exec(query.order_by(FloatingIp.id)):
             names = ("id", "floating_ip_address", "fixed_ip_address", "port_id")
             found[str(row.router_id)].append({name: getattr(row, name) for name in names})
+    return found
+
+
+def _forwardings(session: Session, ids: Sequence[str]) -> Found:
+    found: Found = {router_id: [] for router_id in ids}
+    for part in batches(ids):
+        query = select(FloatingIp, PortForwarding)
+        query = query.join(PortForwarding, col(PortForwarding.floatingip_id) == col(FloatingIp.id))
+        for address, row in session.exec(query.where(col(FloatingIp.router_id).in_(part)).order_by(PortForwarding.id)):
+            found[str(address.router_id)].append(
+                {
+                    "id": row.id,
+                    "floatingip_id": address.id,
+                    "floating_ip_address": address.floating_ip_address,
+                    "protocol": row.protocol,
+                    "internal_ip_address": row.internal_ip_address,
+                    "internal_port_id": row.internal_port_id,
+                }
+                | ports_shown(row)
+            )
     return found

@@ -8,7 +8,7 @@ from sqlmodel import Session, col, select
 
 from api.network.ask import Asker
 from api.network.errors import conflict
-from api.network.model import gateways, hosts, own_ports, placement, quotas, router_routes, tags
+from api.network.model import gateways, hosts, own_ports, placement, quotas, router_routes, tags, zones
 from api.network.model.kinds import (
     Kind,
     View,
@@ -39,6 +39,8 @@ def _render(session: Session, rows: Sequence[Router], _view: View) -> list[dict[
             "status": row.status if row.host in live else "DOWN",
             "external_gateway_info": ways.get(row.id),
             "routes": row.routes,
+            "availability_zone_hints": row.availability_zone_hints,
+            "availability_zones": [zones.ZONE] if row.host in live else [],
         }
         | standard(row, words[row.id])
         for row in rows
@@ -74,17 +76,19 @@ ROUTERS = Kind(
     render=_render,
     filters=standard_filters(Router) | {"name": text(Router.name), "admin_state_up": boolean(Router.admin_state_up)},
     sortable=standard_sort(Router) | {"name": Router.name, "admin_state_up": Router.admin_state_up},
-    unfiltered=frozenset({"status", "external_gateway_info", "routes"}),
+    unfiltered=frozenset(
+        {"status", "external_gateway_info", "routes", "availability_zone_hints", "availability_zones"}
+    ),
 )
 
 
 def create(session: Session, ask: Asker, body: RouterCreate, _given: list[str]) -> Router:
     project_id = ask.owner(body.project_id, body.tenant_id)
     ask.enforce("create_router", project_id)
+    zones.check_hints(session, body.availability_zone_hints)
     quotas.check(session, project_id, "router")
-    row = Router(
-        project_id=project_id, name=body.name, description=body.description, admin_state_up=body.admin_state_up
-    )
+    plain = {"name", "description", "admin_state_up", "availability_zone_hints"}
+    row = Router(project_id=project_id, **body.model_dump(include=plain))
     session.add(row)
     session.flush()
     tags.add(session, row, body.tags)

@@ -8,15 +8,17 @@ from sqlmodel import Session, col, select
 
 from api.network.ask import Asker
 from api.network.errors import conflict, no_group
-from api.network.model import quotas
-from api.network.model.kinds import Kind, View, number, standard, standard_filters, standard_sort, text
+from api.network.model import quotas, shares
+from api.network.model.address_groups import ADDRESS_GROUPS
+from api.network.model.kinds import Kind, View, find, number, standard, standard_filters, standard_sort, text
 from api.network.model.traffic import Traffic, checked, normalized_cidr
 from api.network.schemas.security_groups import RuleCreate
 from infra.tables.network import SecurityGroup, SecurityGroupRule
 
 
 def _visible(project_id: str) -> ColumnElement[bool]:
-    mine = select(SecurityGroup.id).where(SecurityGroup.project_id == project_id)
+    usable = col(SecurityGroup.id).in_(shares.usable(project_id))
+    mine = select(SecurityGroup.id).where(or_(col(SecurityGroup.project_id) == project_id, usable))
     return or_(col(SecurityGroupRule.project_id) == project_id, col(SecurityGroupRule.security_group_id).in_(mine))
 
 
@@ -33,7 +35,7 @@ def shown_rules(rows: Iterable[SecurityGroupRule]) -> list[dict[str, Any]]:
             "remote_ip_prefix": row.remote_ip_prefix,
             "normalized_cidr": normalized_cidr(row.remote_ip_prefix),
             "remote_group_id": row.remote_group_id,
-            "remote_address_group_id": None,
+            "remote_address_group_id": row.remote_address_group_id,
         }
         | standard(row, None)
         for row in rows
@@ -61,16 +63,22 @@ RULES = Kind(
         "port_range_max": number(SecurityGroupRule.port_range_max),
         "remote_ip_prefix": text(SecurityGroupRule.remote_ip_prefix),
         "remote_group_id": text(SecurityGroupRule.remote_group_id),
+        "remote_address_group_id": text(SecurityGroupRule.remote_address_group_id),
     },
     sortable=standard_sort(SecurityGroupRule)
     | {"direction": SecurityGroupRule.direction, "ethertype": SecurityGroupRule.ethertype},
-    unfiltered=frozenset({"normalized_cidr", "remote_address_group_id"}),
+    unfiltered=frozenset({"normalized_cidr"}),
 )
 
 
 def _group(session: Session, ask: Asker, group_id: str) -> SecurityGroup:
-    group = session.get(SecurityGroup, group_id)
-    if group is None or not (ask.sees_all or group.project_id == ask.project_id):
+    """A group that the caller sees; 404 for another one."""
+    query = select(SecurityGroup).where(SecurityGroup.id == group_id)
+    if not ask.sees_all:
+        usable = col(SecurityGroup.id).in_(shares.usable(ask.project_id))
+        query = query.where(or_(col(SecurityGroup.project_id) == ask.project_id, usable))
+    group = session.exec(query).first()
+    if group is None:
         raise no_group(group_id)
     return group
 
@@ -83,6 +91,8 @@ def create(session: Session, ask: Asker, body: RuleCreate, _given: list[str]) ->
     traffic = checked(body)
     if body.remote_group_id:
         _group(session, ask, body.remote_group_id)
+    if body.remote_address_group_id:
+        find(session, ask, ADDRESS_GROUPS, body.remote_address_group_id)
     for other in session.exec(select(SecurityGroupRule).where(SecurityGroupRule.security_group_id == group.id)):
         if Traffic.of(other).key() == traffic.key():
             raise conflict("SecurityGroupRuleExists", f"Security group rule already exists. Rule id is {other.id}.")

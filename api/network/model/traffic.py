@@ -1,7 +1,7 @@
 """What a security group rule may match: protocols, ports, ICMP types and remote prefixes, checked as Neutron does."""
 
 from dataclasses import dataclass
-from ipaddress import ip_network
+from ipaddress import ip_interface, ip_network
 from typing import Any
 
 from api.common.errors import ServiceError
@@ -52,6 +52,7 @@ class Traffic:
     port_range_max: int | None
     remote_ip_prefix: str | None
     remote_group_id: str | None
+    remote_address_group_id: str | None
 
     @classmethod
     def of(cls, row: SecurityGroupRule) -> "Traffic":
@@ -67,6 +68,7 @@ class Traffic:
             self.port_range_max,
             normalized_cidr(self.remote_ip_prefix),
             self.remote_group_id,
+            self.remote_address_group_id,
         )
 
 
@@ -92,10 +94,13 @@ def checked(body: RuleCreate) -> Traffic:
         port_range_max=_port(body.port_range_max),
         remote_ip_prefix=_prefix(body.remote_ip_prefix, ethertype),
         remote_group_id=body.remote_group_id,
+        remote_address_group_id=body.remote_address_group_id,
     )
-    if traffic.remote_ip_prefix and traffic.remote_group_id:
+    remotes = (traffic.remote_ip_prefix, traffic.remote_group_id, traffic.remote_address_group_id)
+    if sum(remote is not None for remote in remotes) > 1:
         raise bad(
-            "Only remote_ip_prefix or remote_group_id may be provided.", "SecurityGroupRemoteGroupAndRemoteIpPrefix"
+            "Only one of remote_ip_prefix or remote_group_id or remote_address_group_id may be provided.",
+            "SecurityGroupMultipleRemoteEntites",
         )
     _check_ports(traffic)
     return traffic
@@ -151,7 +156,7 @@ def _prefix(value: str | None, ethertype: str) -> str | None:
         raise bad(f"Invalid CIDR {value} given as IP prefix.", "InvalidCIDR") from None
     if f"IPv{network.version}" != ethertype:
         raise bad(f"Conflicting value ethertype {ethertype} for CIDR {value}", "SecurityGroupRuleParameterConflict")
-    return value if "/" in value else str(network)
+    return ip_interface(value).with_prefixlen
 
 
 def _check_ports(traffic: Traffic) -> None:

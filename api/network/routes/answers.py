@@ -14,14 +14,14 @@ from api.network.model.kinds import Kind, R, View
 from infra.tables.network import Standard
 
 
-def json(body: dict[str, Any]) -> JSONResponse:
-    return JSONResponse(body)
+def json(body: dict[str, Any], status: int = 200) -> JSONResponse:
+    return JSONResponse(body, status_code=status)
 
 
 def made(session: Session, ask: Asker, kind: Kind[R], rows: Sequence[R], many: bool) -> JSONResponse:
     """201 with what was created, in the shape of the request: one resource or a list."""
     session.flush()
-    shown = kind.render(session, rows, View(ask.sees_all))
+    shown = kind.render(session, rows, View(ask.sees_all, project_id=ask.project_id))
     return JSONResponse({kind.collection: shown} if many else {kind.member: shown[0]}, status_code=201)
 
 

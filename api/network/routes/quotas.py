@@ -11,6 +11,7 @@ from api.network.model import quotas
 from api.network.routes.answers import json
 
 router = APIRouter(prefix="/v2.0/quotas")
+CONTROLS = ("tenant_id", "project_id", "force", "check_limit")
 
 
 @router.get("")
@@ -56,24 +57,34 @@ def show_quota_details(ask: Ask, project_id: str) -> Any:
 @router.put("/{project_id}")
 def update_quota(ask: Ask, project_id: str, body: JsonBody) -> Any:
     ask.enforce("update_quota", project_id)
-    wanted = _limits(body)
+    wanted, force = _limits(body)
     with ask.store.write() as session:
-        quotas.change(session, project_id, wanted)
+        quotas.change(session, project_id, wanted, force=force)
         session.flush()
         return json({"quota": quotas.limits(session, project_id)})
 
 
-def _limits(body: dict[str, Any]) -> dict[str, int]:
+def _limits(body: dict[str, Any]) -> tuple[dict[str, int], bool]:
+    """Limits, and whether they may be below what is in use; `check_limit` asks for what is done anyway."""
     given = body.get("quota")
     if not isinstance(given, dict):
         raise bad("Unable to find 'quota' in request body")
-    given = {name: value for name, value in given.items() if name not in ("tenant_id", "project_id", "force")}
+    force = _flag(given, "force")
+    _flag(given, "check_limit")
+    given = {name: value for name, value in given.items() if name not in CONTROLS}
     for name, value in given.items():
         if name not in quotas.DEFAULTS:
             raise bad(f"Unrecognized attribute(s) '{name}'")
         if isinstance(value, bool) or not isinstance(value, int) or not -1 <= value <= 2**31 - 1:
             raise bad(f"Invalid input for {name}. Reason: it must be an integer from -1 to {2**31 - 1}.")
-    return given
+    return given, force
+
+
+def _flag(given: dict[str, Any], name: str) -> bool:
+    value = given.get(name, False)
+    if not isinstance(value, bool):
+        raise bad(f"Invalid input for {name}. Reason: '{value}' cannot be converted to boolean.")
+    return value
 
 
 @router.delete("/{project_id}", status_code=204)

@@ -17,7 +17,9 @@ from api.network.schemas.fields import Tags
 from infra.tables.network import Standard
 
 router = APIRouter(prefix="/v2.0/{collection}/{resource_id}/tags")
-KINDS: dict[str, Kind[Any]] = {resource.path: resource.kind for resource in RESOURCES if resource.tagged}
+KINDS: dict[str, Kind[Any]] = {
+    resource.path.rpartition("/")[2]: resource.kind for resource in RESOURCES if resource.tagged
+}
 TAGS: TypeAdapter[list[str]] = TypeAdapter(Tags)
 
 

@@ -41,6 +41,13 @@ def parse_action(schema: type[A], body: Mapping[str, Any]) -> A:
         raise _translated(None, error, "") from None
 
 
+def parse_member(member: str, schema: type[A], body: Mapping[str, Any]) -> A:
+    """A body whose only resource is named `member`, for resources below another one."""
+    if not isinstance(body.get(member), dict):
+        raise bad(f"Unable to find '{member}' in request body")
+    return parse_action(schema, body[member])
+
+
 def given(attributes: Attributes, *, only_changes: bool = False) -> list[str]:
     """Names of the attributes that the body had, as the API spells them; `only_changes` leaves out defaults."""
     fields = type(attributes).model_fields

@@ -7,41 +7,38 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
 
-def _ipv4(value: str) -> str:
+def _ip(value: str) -> str:
     try:
-        address = ipaddress.ip_address(value)
+        return str(ipaddress.ip_address(value))
     except ValueError:
         raise ValueError(f"'{value}' is not a valid IP address.") from None
-    if address.version != 4:
-        raise ValueError("IPv6 addresses are not supported.")
-    return str(address)
+
+
+def _ipv4(value: str) -> str:
+    if ":" in _ip(value):
+        raise ValueError(f"'{value}' is not an IPv4 address.")
+    return _ip(value)
 
 
 def _cidr(value: str) -> str:
-    """`value` as a network; host bits are refused as Neutron refuses them."""
-    if "/" not in value:
-        raise ValueError(f"'{value}' is not a valid IP subnet.")
+    """`value` as a network: its host bits are dropped, as Neutron drops them."""
     try:
         network = ipaddress.ip_network(value, strict=False)
     except ValueError:
         raise ValueError(f"'{value}' is not a valid IP subnet.") from None
-    if network.version != 4:
-        raise ValueError("IPv6 subnets are not supported.")
-    if str(network) != value:
+    if "/" not in value:
         raise ValueError(f"'{value}' isn't a recognized IP subnet cidr, '{network}' is recommended.")
     return str(network)
 
 
 def _ip_or_cidr(value: str) -> str:
-    return _cidr(value) if "/" in value else _ipv4(value)
+    return _cidr(value) if "/" in value else _ip(value)
 
 
 def _mac(value: str) -> str:
     mac = value.lower()
     if not re.fullmatch(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}", mac) or mac == "00:00:00:00:00:00":
         raise ValueError(f"'{value}' is not a valid MAC address.")
-    if int(mac[:2], 16) & 1:
-        raise ValueError(f"'{value}' is a group address, not one of an interface.")
     return mac
 
 
@@ -65,6 +62,7 @@ def _none_to_list(value: Any) -> Any:
 ProjectId = Annotated[str | None, Field(max_length=64)]
 Text = Annotated[str, StringConstraints(max_length=255)]
 Uuid = Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F]{8}-([0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}$", to_lower=True)]
+Ip = Annotated[str, AfterValidator(_ip)]
 IPv4 = Annotated[str, AfterValidator(_ipv4)]
 Cidr = Annotated[str, AfterValidator(_cidr)]
 IpOrCidr = Annotated[str, AfterValidator(_ip_or_cidr)]
@@ -73,6 +71,7 @@ DnsLabel = Annotated[str, AfterValidator(_dns_label)]
 DnsDomain = Annotated[str, StringConstraints(max_length=255), AfterValidator(_dns_domain)]
 NoneIsEmpty = BeforeValidator(_none_to_list)
 TagText = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=r"^[^/,]+$")]
+ZoneHints = Annotated[list[Annotated[str, StringConstraints(max_length=255)]], NoneIsEmpty]
 Tags = Annotated[list[TagText], Field(max_length=50)]
 
 

@@ -18,3 +18,10 @@ class HostReport(Attributes):
     routers: dict[Id, Literal["ACTIVE", "ERROR", "DOWN"]] = {}
     floating_ips: dict[Id, Literal["ACTIVE", "ERROR", "DOWN"]] = {}
     ports: dict[Id, Literal["ACTIVE", "DOWN"]] = {}
+
+
+class AgentUpdate(Attributes):
+    """Source: Networking API v2.0, PUT /v2.0/agents/{agent_id}."""
+
+    admin_state_up: bool = True
+    description: Annotated[str, Field(max_length=255)] = ""

@@ -7,8 +7,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from api.network.schemas.fields import (
     Attributes,
     DnsLabel,
+    Ip,
     IpOrCidr,
-    IPv4,
     Mac,
     NoneIsEmpty,
     Tagged,
@@ -26,7 +26,7 @@ class FixedIp(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
     subnet_id: Uuid | None = None
-    ip_address: IPv4 | None = None
+    ip_address: Ip | None = None
 
 
 class AddressPair(BaseModel):
@@ -57,6 +57,7 @@ class PortCreate(Tagged):
     port_security_enabled: bool | None = None
     allowed_address_pairs: Pairs = []
     dns_name: DnsLabel = ""
+    qos_policy_id: Uuid | None = None
     host_id: Text | None = Field(default=None, alias="binding:host_id")
     vnic_type: VnicType = Field(default="normal", alias="binding:vnic_type")
     profile: Profile = Field(default=None, alias="binding:profile")
@@ -77,6 +78,7 @@ class PortUpdate(Attributes):
     port_security_enabled: bool = True
     allowed_address_pairs: Pairs = []
     dns_name: DnsLabel = ""
+    qos_policy_id: Uuid | None = None
     host_id: Text | None = Field(default=None, alias="binding:host_id")
     vnic_type: VnicType = Field(default="normal", alias="binding:vnic_type")
     profile: Profile = Field(default=None, alias="binding:profile")

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, Field
 
-from api.network.schemas.fields import Attributes, NoneIsEmpty, Tagged, Text, Uuid
+from api.network.schemas.fields import Attributes, NoneIsEmpty, Tagged, Text, Uuid, ZoneHints
 from api.network.schemas.ports import FixedIp
 from api.network.schemas.subnets import HostRoute
 
@@ -30,6 +30,7 @@ class RouterCreate(Tagged):
     name: Text = ""
     admin_state_up: bool = True
     external_gateway_info: GatewayInfo = None
+    availability_zone_hints: ZoneHints = []
 
 
 class RouterUpdate(Attributes):

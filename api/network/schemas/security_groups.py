@@ -1,21 +1,21 @@
 """Bodies of security groups and their rules; what a rule's protocol and ports may be is the model's to say."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from api.network.schemas.fields import Attributes, Owned, Tagged, Text, Uuid
+from api.network.schemas.fields import Attributes, IpOrCidr, NoneIsEmpty, Owned, Tagged, Text, Uuid
 
 
 class SecurityGroupCreate(Tagged):
     """Source: Networking API v2.0, POST /v2.0/security-groups."""
 
     name: Text
-    stateful: Literal[True] = True
+    stateful: bool = True
 
 
 class SecurityGroupUpdate(Attributes):
     name: Text = ""
     description: Text = ""
-    stateful: Literal[True] = True
+    stateful: bool = True
 
 
 class RuleCreate(Owned):
@@ -29,3 +29,23 @@ class RuleCreate(Owned):
     port_range_max: int | str | None = None
     remote_ip_prefix: str | None = None
     remote_group_id: Uuid | None = None
+    remote_address_group_id: Uuid | None = None
+
+
+Addresses = Annotated[list[IpOrCidr], NoneIsEmpty]
+
+
+class AddressGroupCreate(Owned):
+    """Source: Networking API v2.0, POST /v2.0/address-groups."""
+
+    name: Text = ""
+    addresses: Addresses = []
+
+
+class AddressGroupUpdate(Attributes):
+    name: Text = ""
+    description: Text = ""
+
+
+class AddressList(Attributes):
+    addresses: Addresses

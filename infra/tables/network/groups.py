@@ -1,5 +1,6 @@
 """Tables of security groups, their rules and their members."""
 
+from sqlalchemy import JSON
 from sqlmodel import Field
 
 from infra.tables.network.base import Base, Named, Standard
@@ -11,6 +12,7 @@ class SecurityGroup(Named, table=True):
     __tablename__ = "security_groups"
 
     default_of: str | None = Field(default=None, unique=True, max_length=64)
+    stateful: bool = True
 
 
 class SecurityGroupRule(Standard, table=True):
@@ -28,6 +30,17 @@ class SecurityGroupRule(Standard, table=True):
     remote_group_id: str | None = Field(
         default=None, foreign_key="security_groups.id", ondelete="CASCADE", index=True, max_length=36
     )
+    remote_address_group_id: str | None = Field(
+        default=None, foreign_key="address_groups.id", index=True, max_length=36
+    )
+
+
+class AddressGroup(Named, table=True):
+    """`addresses` are prefixes of either IP version, without host bits, in their order."""
+
+    __tablename__ = "address_groups"
+
+    addresses: list[str] = Field(default_factory=list, sa_type=JSON)
 
 
 class PortGroup(Base, table=True):

@@ -15,14 +15,16 @@ class Network(Named, table=True):
     __tablename__ = "networks"
 
     admin_state_up: bool = True
-    shared: bool = False
     external: bool = False
+    is_default: bool = False
     mtu: int = 1500
     network_type: str = Field(default="vxlan", max_length=16)
     physical_network: str | None = Field(default=None, unique=True, max_length=64)
     segmentation_id: int | None = Field(default=None, unique=True)
     port_security_enabled: bool = True
     dns_domain: str = Field(default="", max_length=255)
+    availability_zone_hints: list[str] = Field(default_factory=list, sa_type=JSON)
+    qos_policy_id: str | None = Field(default=None, foreign_key="qos_policies.id", index=True, max_length=36)
     dhcp_host: str | None = Field(default=None, index=True, max_length=255)
 
 
@@ -41,6 +43,8 @@ class Subnet(Named, table=True):
     allocation_pools: list[dict[str, str]] = Field(default_factory=list, sa_type=JSON)
     dns_nameservers: list[str] = Field(default_factory=list, sa_type=JSON)
     host_routes: list[dict[str, str]] = Field(default_factory=list, sa_type=JSON)
+    service_types: list[str] = Field(default_factory=list, sa_type=JSON)
+    subnetpool_id: str | None = Field(default=None, foreign_key="subnet_pools.id", index=True, max_length=36)
     next_number: int = Field(default=0, sa_type=AddressNumber)
 
     @property
@@ -65,6 +69,7 @@ class Port(Named, table=True):
     port_security_enabled: bool = True
     allowed_address_pairs: list[dict[str, str]] = Field(default_factory=list, sa_type=JSON)
     dns_name: str = Field(default="", max_length=63)
+    qos_policy_id: str | None = Field(default=None, foreign_key="qos_policies.id", index=True, max_length=36)
 
 
 class PortAddress(Base, table=True):

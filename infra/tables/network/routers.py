@@ -14,6 +14,7 @@ class Router(Named, table=True):
     admin_state_up: bool = True
     enable_snat: bool = True
     routes: list[dict[str, str]] = Field(default_factory=list, sa_type=JSON)
+    availability_zone_hints: list[str] = Field(default_factory=list, sa_type=JSON)
     host: str | None = Field(default=None, index=True, max_length=255)
     status: str = Field(default="BUILD", max_length=16)
 
@@ -33,3 +34,18 @@ class FloatingIp(Standard, table=True):
     fixed_ip_address: str | None = Field(default=None, max_length=15)
     router_id: str | None = Field(default=None, foreign_key="routers.id", index=True, max_length=36)
     status: str = Field(default="DOWN", max_length=16)
+
+
+class PortForwarding(Standard, table=True):
+    """Ports of a floating address that lead to ports of one guest each; first and last of each range, both included."""
+
+    __tablename__ = "port_forwardings"
+
+    floatingip_id: str = Field(foreign_key="floating_ips.id", ondelete="CASCADE", index=True, max_length=36)
+    internal_port_id: str = Field(foreign_key="ports.id", ondelete="CASCADE", index=True, max_length=36)
+    internal_ip_address: str = Field(max_length=15)
+    protocol: str = Field(max_length=8)
+    external_first: int
+    external_last: int
+    internal_first: int
+    internal_last: int

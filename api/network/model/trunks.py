@@ -1,0 +1,181 @@
+"""Trunks: what they look like, making and deleting them, and their subports.
+
+Hosts do not carry the frames of subports yet, so that a trunk's status is DOWN whatever its parent's is."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from sqlalchemy import ColumnElement
+from sqlmodel import Session, col, select
+
+from api.network.ask import Asker
+from api.network.errors import conflict, typed
+from api.network.model import tags
+from api.network.model.kinds import (
+    Kind,
+    View,
+    batches,
+    boolean,
+    find,
+    standard,
+    standard_filters,
+    standard_sort,
+    tags_of,
+    text,
+)
+from api.network.model.port_view import PORTS
+from api.network.schemas.trunks import SubPortBody, TrunkCreate, TrunkUpdate
+from infra.tables.network import Network, Port, SubPort, Trunk
+
+STATUS = "DOWN"
+SUBPORT = "trunk:subport"
+
+
+def _visible(project_id: str) -> ColumnElement[bool]:
+    return col(Trunk.project_id) == project_id
+
+
+def subports(session: Session, ids: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
+    """Subports of the trunks `ids`."""
+    found: dict[str, list[dict[str, Any]]] = {trunk_id: [] for trunk_id in ids}
+    names = ("port_id", "segmentation_type", "segmentation_id")
+    for part in batches(ids):
+        query = select(SubPort).where(col(SubPort.trunk_id).in_(part)).order_by(col(SubPort.segmentation_id))
+        for row in session.exec(query):
+            found[row.trunk_id].append({name: getattr(row, name) for name in names})
+    return found
+
+
+def _render(session: Session, rows: Sequence[Trunk], _view: View) -> list[dict[str, Any]]:
+    words, below = tags_of(session, rows), subports(session, [row.id for row in rows])
+    return [
+        {
+            "id": row.id,
+            "name": row.name,
+            "port_id": row.port_id,
+            "admin_state_up": row.admin_state_up,
+            "status": STATUS,
+            "sub_ports": below[row.id],
+        }
+        | standard(row, words[row.id])
+        for row in rows
+    ]
+
+
+TRUNKS = Kind(
+    member="trunk",
+    collection="trunks",
+    table=Trunk,
+    missing=("TrunkNotFound", "Trunk {} could not be found."),
+    visible=_visible,
+    render=_render,
+    filters=standard_filters(Trunk)
+    | {
+        "name": text(Trunk.name),
+        "port_id": text(Trunk.port_id),
+        "admin_state_up": boolean(Trunk.admin_state_up),
+        "status": lambda values: col(Trunk.id).is_not(None) if STATUS in values else col(Trunk.id).is_(None),
+    },
+    sortable=standard_sort(Trunk) | {"name": Trunk.name, "port_id": Trunk.port_id},
+    unfiltered=frozenset({"sub_ports"}),
+)
+
+
+def create(session: Session, ask: Asker, body: TrunkCreate, _given: list[str]) -> Trunk:
+    """409 for a port that is bound, or part of a trunk."""
+    project_id = ask.owner(body.project_id, body.tenant_id)
+    ask.enforce("create_trunk", project_id)
+    port = find(session, ask, PORTS, body.port_id)
+    _check_apart(session, port)
+    if port.host:
+        words = f"Port {port.id} is currently in use and is not eligible for use as a parent port."
+        raise conflict("ParentPortInUse", words)
+    row = Trunk(
+        project_id=project_id, port_id=port.id, **body.model_dump(include={"name", "description", "admin_state_up"})
+    )
+    session.add(row)
+    session.flush()
+    _add(session, ask, row, body.sub_ports)
+    tags.add(session, row, body.tags)
+    return row
+
+
+def _check_apart(session: Session, port: Port) -> None:
+    parent = session.exec(select(Trunk.id).where(Trunk.port_id == port.id)).first()
+    if parent or session.get(SubPort, port.id):
+        raise conflict("TrunkPortInUse", f"Port {port.id} is in use by another trunk.")
+
+
+def update(_session: Session, ask: Asker, row: Trunk, body: TrunkUpdate, _given: list[str]) -> None:
+    ask.enforce("update_trunk", row.project_id)
+    for name, value in body.model_dump(include=body.model_fields_set).items():
+        setattr(row, name, value)
+    row.touch()
+
+
+def remove(session: Session, ask: Asker, row: Trunk) -> None:
+    """409 while the parent is bound to a host."""
+    ask.enforce("delete_trunk", row.project_id)
+    if session.get_one(Port, row.port_id).host:
+        raise conflict("TrunkInUse", f"Trunk {row.id} is currently in use.")
+    take(session, ask, row, [one["port_id"] for one in subports(session, [row.id])[row.id]], deleting=True)
+    tags.forget(session, row.id)
+    session.delete(row)
+
+
+def add(session: Session, ask: Asker, row: Trunk, wanted: Iterable[SubPortBody]) -> None:
+    """409 for a port that is in use, a VLAN that is taken, and a trunk that is switched off."""
+    ask.enforce("add_subports", row.project_id)
+    _check_enabled(row)
+    _add(session, ask, row, wanted)
+    row.touch()
+
+
+def _check_enabled(row: Trunk) -> None:
+    if not row.admin_state_up:
+        raise conflict("TrunkDisabled", f"Trunk {row.id} is currently disabled.")
+
+
+def _add(session: Session, ask: Asker, row: Trunk, wanted: Iterable[SubPortBody]) -> None:
+    largest = _mtu(session, session.get_one(Port, row.port_id))
+    for one in wanted:
+        port = find(session, ask, PORTS, one.port_id)
+        if port.id == row.port_id:
+            raise conflict("TrunkPortInUse", f"Port {port.id} is in use by another trunk.")
+        _check_apart(session, port)
+        if port.device_id:
+            words = f"Port {port.id} already has an attached device {port.device_id}."
+            raise conflict("PortInUse", f"Unable to complete operation on port {port.id}. {words}")
+        if (mtu := _mtu(session, port)) > largest:
+            words = f"MTU {mtu} of subport {port.id} cannot be greater than MTU {largest} of trunk {row.id}."
+            raise conflict("SubPortMtuGreaterThanTrunkPortMtu", words)
+        same = select(SubPort).where(SubPort.trunk_id == row.id, SubPort.segmentation_id == one.segmentation_id)
+        if session.exec(same).first():
+            words = (
+                f"segmentation_type {one.segmentation_type} and segmentation_id {one.segmentation_id} already in use "
+                f"on trunk {row.id}."
+            )
+            raise conflict("DuplicateSubPort", words)
+        session.add(SubPort(trunk_id=row.id, **one.model_dump()))
+        port.device_owner = SUBPORT
+        session.flush()
+
+
+def _mtu(session: Session, port: Port) -> int:
+    return session.get_one(Network, port.network_id).mtu
+
+
+def take(session: Session, ask: Asker, row: Trunk, port_ids: Iterable[str], *, deleting: bool = False) -> None:
+    """404 for a port that is no subport of the trunk."""
+    if not deleting:
+        ask.enforce("remove_subports", row.project_id)
+        _check_enabled(row)
+    for port_id in port_ids:
+        subport = session.get(SubPort, port_id)
+        if subport is None or subport.trunk_id != row.id:
+            words = f"SubPort {port_id} on trunk {row.id} could not be found."
+            raise typed(404, "SubPortNotFound", words)
+        session.delete(subport)
+        session.get_one(Port, port_id).device_owner = ""
+    row.touch()
+    session.flush()

@@ -1,0 +1,53 @@
+"""Bodies of subnet pools and address scopes."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from api.network.schemas.fields import Attributes, Cidr, Owned, Tagged, Text, Uuid
+
+Prefixlen = Annotated[int, Field(ge=0, le=128)]
+Share = Annotated[int, Field(ge=0, le=2**31 - 1)]
+
+
+class SubnetPoolCreate(Tagged):
+    """Source: Networking API v2.0, POST /v2.0/subnetpools."""
+
+    name: Text
+    prefixes: list[Cidr]
+    default_prefixlen: Prefixlen | None = None
+    min_prefixlen: Prefixlen | None = None
+    max_prefixlen: Prefixlen | None = None
+    default_quota: Share | None = None
+    shared: bool = False
+    is_default: bool = False
+    address_scope_id: Uuid | None = None
+
+
+class SubnetPoolUpdate(Attributes):
+    name: Text = ""
+    description: Text = ""
+    prefixes: list[Cidr] = []
+    default_prefixlen: Prefixlen = 0
+    min_prefixlen: Prefixlen = 0
+    max_prefixlen: Prefixlen = 0
+    default_quota: Share | None = None
+    is_default: bool = False
+    address_scope_id: Uuid | None = None
+
+
+class PrefixList(Attributes):
+    prefixes: list[Cidr]
+
+
+class AddressScopeCreate(Owned):
+    """Source: Networking API v2.0, POST /v2.0/address-scopes."""
+
+    name: Text = ""
+    ip_version: Literal[4, 6] = 4
+    shared: bool = False
+
+
+class AddressScopeUpdate(Attributes):
+    name: Text = ""
+    shared: bool = False
