@@ -51,6 +51,8 @@ class Cloud:
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self.tokens: dict[str, str] = {}
         self.project_ids: dict[str, str] = {}
+        self.passwords: dict[str, str] = {}
+        self.projects = dict(PROJECTS)
         self.http = httpx.Client(timeout=30, event_hooks={"response": [keeps_the_contract]})
         self.wrap: list[str] = []  # what the volume service is started with, such as a mount namespace
         for name in ("run", "log"):
@@ -102,11 +104,12 @@ class Cloud:
                     "user": {
                         "name": user,
                         "domain": {"id": "default"},
-                        "password": credentials.load(self.settings.state_dir)[user],
+                        "password": self.passwords.get(user) or credentials.load(self.settings.state_dir)[user],
                     }
                 },
             }
-            scope = {"project": {"name": PROJECTS.get(user, "service"), "domain": {"id": "default"}}}
+            project = self.projects.get(user, "service")
+            scope = {"project": {"name": project, "domain": {"id": "default"}}}
             answer = self.http.post(
                 self.settings.url("identity", "/v3/auth/tokens"), json={"auth": {"identity": identity, "scope": scope}}
             )
@@ -114,6 +117,19 @@ class Cloud:
             self.tokens[user] = answer.headers["X-Subject-Token"]
             self.project_ids[user] = answer.json()["token"]["project"]["id"]
         return self.tokens[user]
+
+    def person(self, name: str, role: str, project: str = "demo") -> str:
+        """A new user with one role on a project; its name, for `user=`."""
+        identity = self.settings.url("identity", "/v3")
+        admin = {"X-Auth-Token": self.token("admin")}
+        self.token(project)
+        body = {"user": {"name": name, "password": f"{name}-secret", "domain_id": "default"}}
+        made = self.http.post(f"{identity}/users", json=body, headers=admin).json()["user"]["id"]
+        roles = {r["name"]: r["id"] for r in self.http.get(f"{identity}/roles", headers=admin).json()["roles"]}
+        place = f"{identity}/projects/{self.project_ids[project]}/users/{made}/roles/{roles[role]}"
+        assert self.http.put(place, headers=admin).status_code == 204
+        self.passwords[name], self.projects[name] = f"{name}-secret", project
+        return name
 
     def call(self, method: str, path: str, body: Any = None, *, user: str = "demo", version: str = "3.71") -> Any:
         """The response of the volume API as `user`."""

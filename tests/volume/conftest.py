@@ -9,6 +9,7 @@ import pytest
 from tests.openstack import OpenStack
 from tests.ports import free_port
 from tests.volume.cloud import Cloud
+from tests.volume.events import EventServer
 from tests.volume.images import ImageServer
 
 
@@ -48,4 +49,10 @@ def cloud(whole_cloud: Cloud) -> Cloud:
 @pytest.fixture
 def images(image_port: int) -> Iterator[ImageServer]:
     with ImageServer(image_port) as server:
+        yield server
+
+
+@pytest.fixture
+def compute(cloud: Cloud) -> Iterator[EventServer]:
+    with EventServer(cloud.settings.port("compute")) as server:
         yield server

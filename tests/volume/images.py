@@ -9,12 +9,37 @@ from types import TracebackType
 from typing import Any
 
 
+def respond(request: BaseHTTPRequestHandler, status: int, body: bytes) -> None:
+    request.send_response(status)
+    request.send_header("Content-Length", str(len(body)))
+    request.end_headers()
+    request.wfile.write(body)
+
+
+def read_body(request: BaseHTTPRequestHandler) -> bytes | None:
+    """The body, also a chunked one; None when the sender went away in the middle."""
+    if length := request.headers.get("Content-Length"):
+        data = request.rfile.read(int(length))
+        return data if len(data) == int(length) else None
+    found = bytearray()
+    while True:
+        line = request.rfile.readline()
+        if not line:
+            return None
+        size = int(line, 16)
+        found += request.rfile.read(size)
+        request.rfile.readline()
+        if not size:
+            return bytes(found)
+
+
 class ImageServer:
     """Serves GET /v2/images/{id} and its /file. `hold` stops every download in its middle while it is set."""
 
     def __init__(self, port: int) -> None:
         self.images: dict[str, dict[str, Any]] = {}
         self.data: dict[str, bytes] = {}
+        self.refuse = 0
         self.cut = 0  # how many downloads still end too early
         self.hold = threading.Event()
         self.started = threading.Event()
@@ -27,6 +52,16 @@ class ImageServer:
 
             def do_GET(self) -> None:
                 owner.answer(self)
+
+            def do_POST(self) -> None:
+                owner.create(self)
+
+            def do_PUT(self) -> None:
+                owner.fill(self)
+
+            def do_DELETE(self) -> None:
+                owner.images.pop(self.path.split("/")[3], None)
+                respond(self, 204, b"")
 
         self._server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
         self._server.daemon_threads = True
@@ -82,6 +117,32 @@ class ImageServer:
             request.wfile.write(body)
         except OSError:
             request.close_connection = True
+
+    def create(self, request: BaseHTTPRequestHandler) -> None:
+        """POST /v2/images: `refuse` is the status with which it is refused."""
+        wanted = json.loads(request.rfile.read(int(request.headers["Content-Length"])))
+        if self.refuse:
+            request.send_error(self.refuse)
+            return
+        self.images[wanted["id"]] = wanted | {"status": "queued", "size": None}
+        respond(request, 201, json.dumps(self.images[wanted["id"]]).encode())
+
+    def fill(self, request: BaseHTTPRequestHandler) -> None:
+        """PUT /v2/images/{id}/file. While `hold` is set, the data stays unread for a while."""
+        image = self.images[request.path.split("/")[3]]
+        image["status"] = "saving"
+        self.started.set()
+        if self.hold.is_set():
+            self._go.wait(20)
+        data = read_body(request)
+        if data is None or image["id"] not in self.images:
+            image["status"] = "queued"
+            request.close_connection = True
+            return
+        self.data[image["id"]] = data
+        image |= {"status": "active", "size": len(data), "os_hash_algo": "sha512"}
+        image["os_hash_value"] = hashlib.sha512(data).hexdigest()
+        respond(request, 204, b"")
 
     def discovery(self, request: BaseHTTPRequestHandler) -> None:
         link = {"rel": "self", "href": f"http://127.0.0.1:{self._server.server_port}/v2/"}
