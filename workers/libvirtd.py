@@ -4,7 +4,9 @@ import shlex
 import shutil
 import uuid
 from pathlib import Path
+from typing import Any
 
+from infra.host.files.owner import Owner
 from infra.settings import Settings
 from workers.layout import Layout, digest, libvirt_run_dir
 
@@ -13,6 +15,20 @@ MOUNTS = {"run": "/run/libvirt", "lib": "/var/lib/libvirt", "etc": "/etc/libvirt
 DRIVERS = Path("/usr/lib/x86_64-linux-gnu/libvirt/connection-driver")
 QEMU_DRIVERS = ("qemu", "secret", "nwfilter")
 LIBVIRT_ID = 64055  # Debian's fixed uid and gid of libvirt-qemu
+GUEST_USER = "kilonova-guest"
+FIRST_GUEST_UID, GUEST_UIDS = 1_900_000_000, 200_000_000
+"""Above what systemd gives out to containers and below what a signed number holds."""
+GUEST_VIEW = Path("/var/lib/libvirt/kilonova")
+OWN_KVM = """\
+if [ -c /dev/kvm ]; then
+mount -t tmpfs -o mode=711,nosuid kilonova /var/cache/libvirt/dev
+mknod -m 660 /var/cache/libvirt/dev/kvm c $(stat -c '0x%t 0x%T' /dev/kvm)
+chgrp {uid} /var/cache/libvirt/dev/kvm
+mount --bind /var/cache/libvirt/dev/kvm /dev/kvm
+fi"""
+"""KVM for guests, whoever may use it on the machine. Where their user may not, libvirt 9 asks QEMU what it can do again
+and again: it asks with CAP_DAC_OVERRIDE, and then finds that the user may not."""
+SEEN_BY_GUESTS = ("instances", "images")
 
 LIBVIRTD_CONF = """\
 host_uuid = "{uuid}"
@@ -26,12 +42,14 @@ max_clients = 200
 log_level = 3
 """
 QEMU_CONF = """\
-user = "root"
-group = "root"
-security_driver = "none"
-namespaces = []
-cgroup_controllers = []
+user = "{user}"
+group = "{user}"
+dynamic_ownership = 0
 remember_owner = 0
+seccomp_sandbox = 1
+security_driver = "none"
+namespaces = [ "mount" ]
+cgroup_controllers = []
 stdio_handler = "file"
 set_process_name = 1
 vnc_listen = "127.0.0.1"
@@ -41,18 +59,23 @@ vnc_listen = "127.0.0.1"
 def prepare(settings: Settings, host: str) -> None:
     """Write the host's libvirt configuration below STATE/hosts/<host>/libvirt. Harmless while libvirtd runs."""
     home = _home(settings, host)
-    for name in ("lib", "etc", "log", "cache", "drivers", "no-drivers"):
+    for name in ("lib", "etc", "log", "cache/dev", "drivers", "no-drivers"):
         (home / name).mkdir(parents=True, exist_ok=True)
     libvirt_run_dir(settings, host).mkdir(parents=True, exist_ok=True)
     (home / "lib" / "qemu").mkdir(exist_ok=True)
     host_uuid = uuid.uuid5(uuid.NAMESPACE_URL, f"kilonova:{settings.state_dir}:{host}")
     (home / "etc" / "libvirtd.conf").write_text(LIBVIRTD_CONF.format(uuid=host_uuid))
-    (home / "etc" / "qemu.conf").write_text(QEMU_CONF)
+    (home / "etc" / "qemu.conf").write_text(QEMU_CONF.format(user=GUEST_USER))
+    home.parent.chmod(0o700)  # guests see only what is mounted for them
+    owner = Owner(guest_uid(settings))
+    for name in SEEN_BY_GUESTS:
+        owner.directory(home.parent / name)
+        (home / "lib" / GUEST_VIEW.name / name).mkdir(parents=True, exist_ok=True)
     for name in QEMU_DRIVERS:
         link = home / "drivers" / f"libvirt_driver_{name}.so"
         if not link.is_symlink() and DRIVERS.is_dir():
             link.symlink_to(DRIVERS / link.name)
-    _accounts(home)
+    _accounts(home, owner.uid)
     (home / "hosts").write_text(f"127.0.0.1 localhost {host}\n")
 
 
@@ -60,20 +83,30 @@ def _home(settings: Settings, host: str) -> Path:
     return settings.state_dir / "hosts" / host / "libvirt"
 
 
-def _accounts(home: Path) -> None:
-    """Copies of the machine's user and group lists that have libvirt-qemu, without which the driver does not start,
-    even though no guest runs as that user here."""
-    for source, line in (
-        ("passwd", f"libvirt-qemu:x:{LIBVIRT_ID}:{LIBVIRT_ID}::/var/lib/libvirt:/usr/sbin/nologin"),
-        ("group", f"libvirt-qemu:x:{LIBVIRT_ID}:"),
-    ):
-        text = Path("/etc", source).read_text()
-        if "libvirt-qemu:" not in text:
-            text = text.rstrip("\n") + "\n" + line + "\n"
-        (home / source).write_text(text)
-    group = home / "group"
-    if "\nkvm:" not in group.read_text():
-        group.write_text(group.read_text() + f"kvm:x:{LIBVIRT_ID + 1}:\n")
+def guest_uid(settings: Settings) -> int:
+    """User and group id of this cloud's guests: another one for each state directory, and nobody else's."""
+    return settings.guest_uid or FIRST_GUEST_UID + int(digest(settings.state_dir), 16) % GUEST_UIDS
+
+
+def guest_place(settings: Settings) -> dict[str, Any]:
+    """Settings of a compute worker that uses this libvirtd: who its guests are, and what they see of its files."""
+    return {"guest_uid": guest_uid(settings), "guest_view": str(GUEST_VIEW)}
+
+
+def _accounts(home: Path, uid: int) -> None:
+    """Copies of the machine's user and group lists that have the guests' user, and libvirt-qemu, without which the
+    driver does not start."""
+    users = Path("/etc/passwd").read_text().splitlines()
+    groups = Path("/etc/group").read_text().splitlines()
+    users.append(f"{GUEST_USER}:x:{uid}:{uid}::/nonexistent:/usr/sbin/nologin")
+    groups.append(f"{GUEST_USER}:x:{uid}:")
+    if not any(line.startswith("libvirt-qemu:") for line in users):
+        users.append(f"libvirt-qemu:x:{LIBVIRT_ID}:{LIBVIRT_ID}::/var/lib/libvirt:/usr/sbin/nologin")
+        groups.append(f"libvirt-qemu:x:{LIBVIRT_ID}:")
+    if not any(line.startswith("kvm:") for line in groups):
+        groups.append(f"kvm:x:{LIBVIRT_ID + 1}:")
+    (home / "passwd").write_text("\n".join(users) + "\n")
+    (home / "group").write_text("\n".join(groups) + "\n")
 
 
 def argv(settings: Settings, layout: Layout, host: str) -> list[str]:
@@ -85,6 +118,10 @@ def argv(settings: Settings, layout: Layout, host: str) -> list[str]:
     lines = ["set -e", "umask 022"]
     for target, source in sources.items():
         lines += [f"mkdir -p {target}", f"mount --bind {shlex.quote(str(source))} {target}"]
+    for name in SEEN_BY_GUESTS:
+        lines.append(f"mount --bind {shlex.quote(str(home.parent / name))} {GUEST_VIEW / name}")
+    lines.append(f"mount -o remount,bind,ro,nosuid,nodev {GUEST_VIEW / 'images'}")
+    lines.append(OWN_KVM.format(uid=guest_uid(settings)))
     for name in ("passwd", "group", "hosts"):
         lines.append(f"mount --bind {shlex.quote(str(home / name))} /etc/{name}")
     lines += [
@@ -92,7 +129,7 @@ def argv(settings: Settings, layout: Layout, host: str) -> list[str]:
         "exec libvirtd -p /run/libvirt/libvirtd.pid -f /etc/libvirt/libvirtd.conf",
     ]
     inside = ["ip", "netns", "exec", layout.netns] if layout.netns else []
-    return [*inside, "unshare", "--mount", "--uts", "--propagation", "private", "/bin/sh", "-c", "; ".join(lines)]
+    return [*inside, "unshare", "--mount", "--uts", "--propagation", "private", "/bin/sh", "-c", "\n".join(lines)]
 
 
 def environment(settings: Settings, layout: Layout, host: str) -> dict[str, str]:

@@ -12,6 +12,6 @@ class ImageOnHost(BaseModel):
 
 
 class DiskOnHost(Done):
-    path: str = ""
-    format: str = "qcow2"
+    """That the disk is there. Where it lies the host derives from the server's id, each time."""
+
     downloaded_bytes: int = 0  # 0 when the image was on the host already

@@ -4,6 +4,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import libvirt
@@ -117,6 +118,8 @@ class Driver:
         target = console.vnc_target(xml) if xml else None
         if target is None:
             raise hopeless(f"Instance {instance_id} is not ready", code=409)
+        if target.startswith(console.SOCKET):
+            return f"{console.SOCKET}{self._paths.vnc_socket(instance_id)}"
         return target
 
     def domains(self) -> dict[str, int]:
@@ -173,20 +176,26 @@ class Driver:
             config_drive = self._paths.config_drive(spec.instance_id)
             with room_on_disk(config_drive.with_name("config.iso.part")):
                 configdrive.write(spec, config_drive)
+                self._paths.owner.writes(config_drive)
+                self.files.make_log(spec.instance_id)
                 self.files.keep_volumes(spec.instance_id, disks)
             clock.lap("config_drive")
-        place = Place(
-            host=self._host,
-            virt_type=self.virt.virt_type,
-            config_drive=config_drive,
-            console_log=self._paths.console_log(spec.instance_id),
-            vnc_listen=self._vnc_listen,
-            vnc_socket=self._paths.vnc_socket(spec.instance_id),
-        )
-        xml = domain_xml(spec, place)
+        xml = domain_xml(spec, self._place(spec.instance_id, config_drive))
         self._domains.define(xml)
         clock.lap("define")
         return xml
+
+    def _place(self, instance_id: str, config_drive: Path | None) -> Place:
+        seen = self._paths.as_guest
+        return Place(
+            host=self._host,
+            virt_type=self.virt.virt_type,
+            disk=seen(self._paths.disk(instance_id)),
+            config_drive=seen(config_drive) if config_drive else None,
+            console_log=seen(self._paths.console_log(instance_id)),
+            vnc_listen=self._vnc_listen,
+            vnc_socket=seen(self._paths.vnc_socket(instance_id)),
+        )
 
     def _let_run(self, spec: DomainSpec, run: Callable[[], None]) -> None:
         """`run` begins the guest's first instruction: not without the claim, nor on one that may have moved since."""

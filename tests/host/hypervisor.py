@@ -21,7 +21,9 @@ class Hypervisor:
         libvirtd.prepare(settings, settings.host)
         socket = libvirt_run_dir(settings, settings.host) / "libvirt-sock"
         uri = f"qemu+unix:///system?socket={socket}"
-        self.settings = settings.model_copy(update={"libvirt_uri": uri, "virt_type": "qemu"})
+        self.settings = settings.model_copy(
+            update={"libvirt_uri": uri, "virt_type": "qemu", **libvirtd.guest_place(settings)}
+        )
         self.start()
 
     def start(self) -> None:

@@ -94,6 +94,7 @@ def place(**more: Any) -> Place:
     facts: dict[str, Any] = {
         "host": "kh1",
         "virt_type": "qemu",
+        "disk": Path("/s/disk"),
         "config_drive": Path("/s/config.iso"),
         "console_log": Path("/s/console.log"),
         "vnc_listen": "socket",
@@ -104,7 +105,7 @@ def place(**more: Any) -> Place:
 
 def test_domain() -> None:
     volume = VolumeConnection(volume_id=new_id(), attachment_id=new_id(), export="secret-export", device="vdb")
-    disk = DiskOnHost(path="/s/disk")
+    disk = DiskOnHost()
     made = spec(new_id(), name="a\x00b\x1b<c>", vifs=[vif()], disk=disk, volumes=[volume], guest=full_guest())
     text = domain_xml(made, place())
     assert "secret-export" not in text and "s3cret" not in text

@@ -69,9 +69,9 @@ def test_spawn_is_quick(cloud: Cloud, driver: Driver) -> None:
 
 def test_no_guest_without_the_claim(cloud: Cloud, driver: Driver) -> None:
     nobody, elsewhere, older = new_id(), cloud.claim(new_id(), host="other"), cloud.claim(new_id(), attempt=2)
-    for instance_id in (nobody, elsewhere, older):
+    for instance_id, attempt in ((nobody, 1), (elsewhere, 1), (older, 1), (nobody, 0), (older, 0), (older, -2)):
         with pytest.raises(ApplicationError) as failure:
-            driver.spawn(spec(instance_id, attempt=1), quiet)
+            driver.spawn(spec(instance_id, attempt=attempt), quiet)
         assert failure.value.type == HOST_CANNOT and "claim" in failure.value.message
     assert driver.domains() == {}
 

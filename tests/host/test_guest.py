@@ -263,8 +263,7 @@ def test_unreachable_volume_server_is_transient(guest: Built) -> None:
 
 
 def test_missing_disk_is_this_hosts_failure(guest: Built) -> None:
-    assert guest.spec.disk
-    guest.spec.disk.path += ".gone"
+    (guest.settings.host_dir / "instances" / guest.spec.instance_id / "disk").unlink()
     with pytest.raises(ApplicationError) as failure:
         guest.spawn()
     assert failure.value.type == HOST_CANNOT

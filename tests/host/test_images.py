@@ -67,6 +67,10 @@ def add(glance: Glance, data: bytes, **facts: Any) -> str:
     return image_id
 
 
+def disk_of(settings: Settings, want: ImageOnHost) -> Path:
+    return settings.host_dir / "instances" / want.instance_id / "disk"
+
+
 def files(settings: Settings, pattern: str) -> list[str]:
     return sorted(file.name for file in settings.host_dir.glob(pattern))
 
@@ -76,18 +80,20 @@ def test_overlay_over_one_download(glance: Glance, store: ImageStore, real: Sett
     first = want(image_id, disk_gb=1)
     disk = store.fetch(first, quiet)
     assert disk.downloaded_bytes == len(glance.images[image_id].data) and set(disk.parts) == {"image", "overlay"}
-    facts = info(disk.path)
+    path = disk_of(real, first)
+    facts = info(str(path))
     assert (facts["format"], facts["virtual-size"], facts["backing-filename-format"]) == ("qcow2", 1 << 30, "qcow2")
-    Path(disk.path).write_bytes(Path(disk.path).read_bytes() + b"written by the guest")
-    again = store.fetch(first, quiet)
-    assert again.path == disk.path and Path(disk.path).read_bytes().endswith(b"by the guest"), "a repeat changed it"
-    second = store.fetch(want(image_id), quiet)
+    path.write_bytes(path.read_bytes() + b"written by the guest")
+    store.fetch(first, quiet)
+    assert path.read_bytes().endswith(b"by the guest"), "a repeat changed it"
+    other = want(image_id)
+    second = store.fetch(other, quiet)
     assert second.downloaded_bytes == 0 and len(glance.downloads) == 1
-    assert info(second.path)["virtual-size"] == 64 * MIB
+    assert info(str(disk_of(real, other)))["virtual-size"] == 64 * MIB
     assert (real.host_dir / "images" / image_id).stat().st_mode & 0o222 == 0
     for _ in range(2):
         store.remove(first.instance_id)
-    assert not Path(disk.path).parent.exists() and (real.host_dir / "images" / image_id).exists()
+    assert not path.parent.exists() and (real.host_dir / "images" / image_id).exists()
 
 
 def test_many_builds_one_download(glance: Glance, store: ImageStore) -> None:
@@ -205,11 +211,11 @@ def test_names_from_outside_are_no_paths(store: ImageStore) -> None:
     assert refused(store, new_id(), instance_id="..").type == HOPELESS
 
 
-def test_format_is_read_not_believed(glance: Glance, store: ImageStore, tmp_path: Path) -> None:
-    labelled_raw = store.fetch(want(add(glance, qcow2_image(tmp_path), disk_format="raw")), quiet)
-    assert info(labelled_raw.path)["backing-filename-format"] == "qcow2"
-    labelled_qcow2 = store.fetch(want(add(glance, raw_image(), disk_format="qcow2")), quiet)
-    assert info(labelled_qcow2.path)["backing-filename-format"] == "raw"
+def test_format_is_read_not_believed(glance: Glance, store: ImageStore, real: Settings, tmp_path: Path) -> None:
+    store.fetch(labelled_raw := want(add(glance, qcow2_image(tmp_path), disk_format="raw")), quiet)
+    assert info(str(disk_of(real, labelled_raw)))["backing-filename-format"] == "qcow2"
+    store.fetch(labelled_qcow2 := want(add(glance, raw_image(), disk_format="qcow2")), quiet)
+    assert info(str(disk_of(real, labelled_qcow2)))["backing-filename-format"] == "raw"
 
 
 def test_flavor_smaller_than_image(glance: Glance, store: ImageStore, real: Settings, tmp_path: Path) -> None:
@@ -278,6 +284,6 @@ def test_placeholder_under_the_test_driver(cloud: Cloud, host: Settings) -> None
     store = ImageStore(host, cloud.session)
     asked = want(new_id())
     disk = store.fetch(asked, quiet)
-    assert Path(disk.path).exists() and disk.downloaded_bytes == 0
+    assert disk_of(host, asked).exists() and disk.downloaded_bytes == 0
     store.remove(asked.instance_id)
     assert files(host, "instances/*") == []

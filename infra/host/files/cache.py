@@ -62,7 +62,7 @@ class ImageCache:
     @contextlib.contextmanager
     def base(self, image_id: str, progress: Progress) -> Iterator[Base]:
         """The cached image, fetched if need be; it cannot be evicted inside the block."""
-        self._paths.images.mkdir(parents=True, exist_ok=True)
+        self._paths.owner.directory(self._paths.images)
         file = self._paths.images / checked(image_id)
         with file.with_name(f"{image_id}.lock").open("a") as lock:
             _wait_for(lock, fcntl.LOCK_SH)
@@ -81,17 +81,24 @@ class ImageCache:
         try:
             image = describe(self._glance, image_id)
             with room_on_disk(part):
+                part.touch(mode=0o600)
                 self._make_room(image.size - (part.stat().st_size if part.exists() else 0))
                 download(self._glance, image, part, progress)
-            facts = _inspect(part, image_id)
+            self._paths.owner.reads(part)
+            facts = self._inspect(part, image_id)
         except ApplicationError:  # nobody will go on with this download
             part.unlink(missing_ok=True)
             raise
-        part.chmod(0o444)
         record = {"format": facts.format, "virtual_size": facts.virtual_size, "digest": image.digest}
         write_private(file.with_name(f"{image_id}.json"), json.dumps(record))
         part.replace(file)
         log.info("image cached", image=image_id, bytes=image.size, fetched=progress.fetched, format=facts.format)
+
+    def _inspect(self, part: Path, image_id: str) -> image_format.ImageFormat:
+        try:
+            return image_format.inspect(part, self._paths.owner)
+        except image_format.Unacceptable as error:
+            raise unacceptable(image_id, str(error)) from error
 
     def _make_room(self, wanted: int) -> None:
         """Evict unused images, the longest unused first, until `wanted` bytes fit; OSError when they cannot."""
@@ -129,13 +136,6 @@ class ImageCache:
             for name in (file.name, f"{file.name}.part", f"{file.name}.json"):
                 file.with_name(name).unlink(missing_ok=True)
             log.info("image evicted", image=file.name)
-
-
-def _inspect(part: Path, image_id: str) -> image_format.ImageFormat:
-    try:
-        return image_format.inspect(part)
-    except image_format.Unacceptable as error:
-        raise unacceptable(image_id, str(error)) from error
 
 
 def _wait_for(lock: IO[str], kind: int) -> None:

@@ -14,6 +14,12 @@ class GuestFiles:
     def __init__(self, paths: HostPaths) -> None:
         self._paths = paths
 
+    def make_log(self, instance_id: str) -> None:
+        """The console log exists before QEMU appends to it, in a directory where QEMU may make nothing."""
+        file = self._paths.console_log(instance_id)
+        file.touch(mode=0o600)
+        self._paths.owner.writes(file)
+
     def keep_volumes(self, instance_id: str, disks: dict[str, str]) -> None:
         """Remember device → disk XML, which holds secrets: libvirt itself is never given them to keep."""
         file = self._paths.instance(instance_id) / "volumes.json"
@@ -60,6 +66,7 @@ class GuestFiles:
         """All but the disk; the directory too if nothing else is in it."""
         directory = self._paths.instance(instance_id)
         self._paths.vnc_socket(instance_id).unlink(missing_ok=True)
+        remove_tree(directory / "run")
         for name in (
             "config.iso",
             "config.iso.part",

@@ -1,5 +1,6 @@
 """The instance's disk: a qcow2 overlay over the host's cached image, or refused in words a tenant may read."""
 
+import os
 import subprocess
 import time
 from collections.abc import Sequence
@@ -12,7 +13,7 @@ from infra.contracts.errors import hopeless, host_cannot
 from infra.contracts.image import DiskOnHost, ImageOnHost
 from infra.host.files.cache import Base, ImageCache, room_on_disk
 from infra.host.files.download import Progress
-from infra.host.files.image_format import LIMITED
+from infra.host.files.owner import opened
 from infra.host.files.paths import HostPaths, checked, is_test_driver, remove_tree
 from infra.host.heartbeats import Heartbeat, Turns, beating
 from infra.host.services.rest import Service
@@ -45,8 +46,6 @@ class ImageStore:
             with self._turns.take(want.instance_id):
                 self._overlay(want, base)
         return DiskOnHost(
-            path=str(self._paths.disk(want.instance_id)),
-            format="qcow2",
             downloaded_bytes=progress.fetched,
             parts={"image": round(cached - begun, 3), "overlay": round(time.monotonic() - cached, 3)},
         )
@@ -71,22 +70,29 @@ class ImageStore:
         with room_on_disk(partial):
             self._paths.make_instance(want.instance_id)
             names_image.write_text(want.image_id)  # first: from now on the image is in use
-            _create_overlay(base, partial, max(size, base.virtual_size))
+            self._create_overlay(base, partial, max(size, base.virtual_size))
             partial.replace(disk)
+
+    def _create_overlay(self, base: Base, target: Path, size: int) -> None:
+        """The image is named relative to the disk: libvirt sees both in another place than we do."""
+        beside = f"../../{base.path.relative_to(self._paths.root)}"
+        with os.fdopen(os.open(target, os.O_CREAT | os.O_RDWR | os.O_TRUNC, 0o600), "r+b") as file:
+            self._paths.owner.writes(target)
+            names = ["-u", "-b", beside, "-F", base.format, *opened(file.fileno()), str(size)]
+            done = subprocess.run(
+                self._paths.owner.command("qemu-img", "create", "-q", "-f", "qcow2", *names),
+                pass_fds=[file.fileno()],
+                capture_output=True,
+                text=True,
+                timeout=60,
+            )
+        if done.returncode:
+            target.unlink(missing_ok=True)
+            raise host_cannot(f"qemu-img could not make the disk: {done.stderr.strip()[:300]}")
 
     def _placeholder(self, want: ImageOnHost) -> DiskOnHost:
         """Under the test driver there is no guest: a few bytes stand for the disk, so that a leak can be counted."""
         disk = self._paths.disk(want.instance_id)
         self._paths.make_instance(want.instance_id)
         disk.write_text(want.image_id)
-        return DiskOnHost(path=str(disk), format="raw")
-
-
-def _create_overlay(base: Base, target: Path, size: int) -> None:
-    names = ["-b", str(base.path), "-F", base.format, str(target), str(size)]
-    done = subprocess.run(
-        [*LIMITED, "qemu-img", "create", "-q", "-f", "qcow2", *names], capture_output=True, text=True, timeout=60
-    )
-    if done.returncode:
-        target.unlink(missing_ok=True)
-        raise host_cannot(f"qemu-img could not make the disk: {done.stderr.strip()[:300]}")
+        return DiskOnHost()

@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 from infra.contracts.errors import hopeless
+from infra.host.files.owner import Owner
 from infra.settings import Settings
 
 IDENTIFIER = re.compile(r"[0-9a-zA-Z][0-9a-zA-Z-]{0,63}")
@@ -40,10 +41,13 @@ def remove_tree(directory: Path) -> None:
 
 
 class HostPaths:
-    """STATE/hosts/<host>: `images` is the cache, `instances/<id>` holds disk, config drive, console log, VNC socket."""
+    """STATE/hosts/<host>: `images` is the cache, `instances/<id>` holds disk, config drive, console log, and in `run`
+    what QEMU makes itself, its VNC socket."""
 
     def __init__(self, settings: Settings) -> None:
         self.root = settings.host_dir.absolute()
+        self.owner = Owner(settings.guest_uid)
+        self._view = Path(settings.guest_view) if settings.guest_view else self.root
         self.images = self.root / "images"
         self.instances = self.root / "instances"
         self.virt_type = self.root / "virt_type.json"
@@ -51,10 +55,14 @@ class HostPaths:
     def instance(self, instance_id: str) -> Path:
         return self.instances / checked(instance_id)
 
+    def as_guest(self, path: Path) -> Path:
+        """`path` as libvirt and QEMU see it."""
+        return self._view / path.relative_to(self.root) if path.is_relative_to(self.root) else path
+
     def make_instance(self, instance_id: str) -> Path:
-        """The instance's directory; QEMU's user may pass through it, nobody may list it."""
         directory = self.instance(instance_id)
-        directory.mkdir(parents=True, exist_ok=True, mode=0o711)
+        for each in (self.instances, directory):
+            self.owner.directory(each)
         return directory
 
     def disk(self, instance_id: str) -> Path:
@@ -72,7 +80,7 @@ class HostPaths:
 
     def vnc_socket(self, instance_id: str) -> Path:
         """Beside the disk, or below /run where the state directory's path is too long for a socket."""
-        beside = self.instance(instance_id) / "vnc"
+        beside = self.instance(instance_id) / "run" / "vnc"
         if len(str(beside).encode()) <= SOCKET_PATH_LIMIT:
             return beside
         return self._short() / f"{checked(instance_id)}.vnc"
@@ -86,7 +94,9 @@ class HostPaths:
 
     def make_socket_place(self, instance_id: str) -> Path:
         socket = self.vnc_socket(instance_id)
-        socket.parent.mkdir(parents=True, exist_ok=True, mode=0o711)
+        if socket.parent.parent == SHORT_ROOT:
+            SHORT_ROOT.mkdir(exist_ok=True, mode=0o711)
+        self.owner.own_directory(socket.parent)
         return socket
 
     def known_instances(self) -> set[str]:

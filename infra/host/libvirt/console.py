@@ -5,6 +5,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 OUTPUT_LIMIT = 100 * 1024  # bytes that one answer may have, as in Nova
+SOCKET = "unix_socket:"
 LOG_LIMIT, LOG_KEPT = 4 << 20, 1 << 20  # a guest must not fill its host's disk by talking
 
 
@@ -47,7 +48,7 @@ def vnc_target(xml: str) -> str | None:
     listen = graphics.find("listen")
     path = graphics.get("socket") or (listen.get("socket") if listen is not None else None)
     if path:
-        return f"unix_socket:{path}"
+        return f"{SOCKET}{path}"
     port = graphics.get("port", "-1")
     if not port.isdigit():
         return None

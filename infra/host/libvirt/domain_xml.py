@@ -22,6 +22,7 @@ class Place:
 
     host: str
     virt_type: str  # kvm, qemu or test
+    disk: Path
     config_drive: Path | None
     console_log: Path
     vnc_listen: str  # "socket", or an address of this host
@@ -117,8 +118,8 @@ def _machine(domain: Element, spec: DomainSpec, place: Place) -> None:
 def _disks(devices: Element, spec: DomainSpec, place: Place) -> None:
     if spec.disk:
         disk = SubElement(devices, "disk", type="file", device="disk")
-        SubElement(disk, "driver", name="qemu", type=spec.disk.format, cache="writeback", discard="unmap")
-        SubElement(disk, "source", file=spec.disk.path)
+        SubElement(disk, "driver", name="qemu", type="qcow2", cache="writeback", discard="unmap")
+        SubElement(disk, "source", file=str(place.disk))
         SubElement(disk, "target", dev="vda", bus="virtio")
         SubElement(disk, "boot", order="1")
     if place.config_drive:

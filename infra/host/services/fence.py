@@ -16,22 +16,23 @@ class Claimed(Protocol):
 
 
 class Fence:
-    """Asks the control plane whether this host's claim is still its own. Without `control`, or for an input without
-    an attempt (0), everything is let through."""
+    """Asks the control plane whether this host's claim is still its own. No claim has the number 0, so no
+    input passes without one. Only what is built without `control` is not fenced: the control worker itself."""
 
     def __init__(self, host: str, control: ControlClient | None) -> None:
         self._host, self._control = host, control
 
     def holds(self, want: Claimed) -> bool:
-        if self._control is None or not want.attempt:
+        if self._control is None:
             return True
-        return self._control.attempt(want.instance_id) == want.attempt
+        return want.attempt > 0 and self._control.attempt(want.instance_id) == want.attempt
 
     def superseded(self, want: Claimed) -> bool:
-        """Whether a later attempt has the instance on this host: what is here is its own by now, not an old undo's."""
-        if self._control is None or not want.attempt:
+        """Whether a later attempt has the instance on this host: what is here is its own by now, not an old undo's.
+        An undo without a number (0) is a delete's, and supersedes whatever is here."""
+        if self._control is None:
             return False
-        return self._control.attempt(want.instance_id) > want.attempt
+        return want.attempt > 0 and self._control.attempt(want.instance_id) > want.attempt
 
     def require(self, want: Claimed) -> None:
         """Raises HostCannot when the claim is gone: the build moved on, or is over."""

@@ -1,0 +1,48 @@
+"""Who guests' processes run as on this host, and what of its files that user may touch."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+LIMITS = ("prlimit", f"--as={1 << 30}", "--cpu=30", "--")
+
+
+@dataclass(frozen=True)
+class Owner:
+    """`uid` is the user, and the only member of the group, of every QEMU of this host; 0 leaves both to libvirt."""
+
+    uid: int
+
+    def directory(self, path: Path) -> None:
+        """Root's; the guests' user may pass through it, but neither list it nor put anything there."""
+        path.mkdir(parents=True, exist_ok=True)
+        self._set(path, 0, 0o710 if self.uid else 0o711)
+
+    def own_directory(self, path: Path) -> None:
+        """Where QEMU itself makes a socket; root must not trust what lies there."""
+        path.mkdir(parents=True, exist_ok=True)
+        self._set(path, self.uid, 0o700 if self.uid else 0o711)
+
+    def writes(self, path: Path) -> None:
+        """The guests' user has this file for itself."""
+        self._set(path, self.uid, 0o600)
+
+    def reads(self, path: Path) -> None:
+        """Root's, and the guests' user may read it: not even a QEMU that was taken over changes an image."""
+        self._set(path, 0, 0o440 if self.uid else 0o400)
+
+    def command(self, *argv: str) -> list[str]:
+        """`argv` as the guests' user, without privileges to gain, within bounds of memory and time."""
+        user = ["setpriv", f"--reuid={self.uid}", f"--regid={self.uid}", "--clear-groups", "--no-new-privs", "--"]
+        return [*(user if self.uid else ()), *LIMITS, *argv]
+
+    def _set(self, path: Path, uid: int, mode: int) -> None:
+        if self.uid:
+            os.chown(path, uid, self.uid, follow_symlinks=False)
+        path.chmod(mode)
+
+
+def opened(*files: int) -> Sequence[str]:
+    """Names under which a command that inherits them finds open files, wherever they lie."""
+    return [f"/dev/fd/{number}" for number in files]
