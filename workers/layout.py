@@ -15,6 +15,10 @@ from workers.plan import write_atomically
 Driver = Literal["qemu", "test"]
 SOCKET_PATH_MAX = 107  # sun_path, without its terminating zero byte
 
+FIRST_GUEST_UID, GUEST_UIDS = 1_900_000_000, 200_000_000
+"""Above what systemd gives out to containers and below what a signed number holds."""
+GUEST_VIEW = Path("/var/lib/libvirt/kilonova")
+
 
 class Layout(BaseModel):
     hosts: list[str] = ["node1"]
@@ -74,11 +78,23 @@ def host_overrides(settings: Settings, layout: Layout, host: str) -> dict[str, A
     }
     if layout.driver == "test":
         changed |= {"virt_type": "test", "host_networking": "none"}
-    elif layout.netns_made:
-        changed["lab_gateway"] = True
+    else:
+        changed |= guest_place(settings)
+        if layout.netns_made:
+            changed["lab_gateway"] = True
     if settings.host_metrics_port:
         changed["host_metrics_port"] = settings.host_metrics_port + layout.hosts.index(host)
     return changed
+
+
+def guest_uid(settings: Settings) -> int:
+    """User and group id of this cloud's guests: another one for each state directory, and nobody else's."""
+    return settings.guest_uid or FIRST_GUEST_UID + int(digest(settings.state_dir), 16) % GUEST_UIDS
+
+
+def guest_place(settings: Settings) -> dict[str, Any]:
+    """Settings of a compute worker that uses this libvirtd: who its guests are, and what they see of its files."""
+    return {"guest_uid": guest_uid(settings), "guest_view": str(GUEST_VIEW)}
 
 
 def libvirt_run_dir(settings: Settings, host: str) -> Path:

@@ -4,11 +4,10 @@ import shlex
 import shutil
 import uuid
 from pathlib import Path
-from typing import Any
 
 from infra.host.files.owner import Owner
 from infra.settings import Settings
-from workers.layout import Layout, digest, libvirt_run_dir
+from workers.layout import GUEST_VIEW, Layout, digest, guest_uid, libvirt_run_dir
 
 MOUNTS = {"run": "/run/libvirt", "lib": "/var/lib/libvirt", "etc": "/etc/libvirt", "log": "/var/log/libvirt",
           "cache": "/var/cache/libvirt"}  # fmt: skip
@@ -16,9 +15,6 @@ DRIVERS = Path("/usr/lib/x86_64-linux-gnu/libvirt/connection-driver")
 QEMU_DRIVERS = ("qemu", "secret", "nwfilter")
 LIBVIRT_ID = 64055  # Debian's fixed uid and gid of libvirt-qemu
 GUEST_USER = "kilonova-guest"
-FIRST_GUEST_UID, GUEST_UIDS = 1_900_000_000, 200_000_000
-"""Above what systemd gives out to containers and below what a signed number holds."""
-GUEST_VIEW = Path("/var/lib/libvirt/kilonova")
 OWN_KVM = """\
 if [ -c /dev/kvm ]; then
 mount -t tmpfs -o mode=711,nosuid kilonova /var/cache/libvirt/dev
@@ -81,16 +77,6 @@ def prepare(settings: Settings, host: str) -> None:
 
 def _home(settings: Settings, host: str) -> Path:
     return settings.state_dir / "hosts" / host / "libvirt"
-
-
-def guest_uid(settings: Settings) -> int:
-    """User and group id of this cloud's guests: another one for each state directory, and nobody else's."""
-    return settings.guest_uid or FIRST_GUEST_UID + int(digest(settings.state_dir), 16) % GUEST_UIDS
-
-
-def guest_place(settings: Settings) -> dict[str, Any]:
-    """Settings of a compute worker that uses this libvirtd: who its guests are, and what they see of its files."""
-    return {"guest_uid": guest_uid(settings), "guest_view": str(GUEST_VIEW)}
 
 
 def _accounts(home: Path, uid: int) -> None:

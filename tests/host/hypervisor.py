@@ -10,7 +10,7 @@ import libvirt
 from infra.settings import Settings
 from tests.host.cloud import until
 from workers import libvirtd
-from workers.layout import Layout, libvirt_run_dir
+from workers.layout import Layout, guest_place, libvirt_run_dir
 
 
 class Hypervisor:
@@ -21,9 +21,7 @@ class Hypervisor:
         libvirtd.prepare(settings, settings.host)
         socket = libvirt_run_dir(settings, settings.host) / "libvirt-sock"
         uri = f"qemu+unix:///system?socket={socket}"
-        self.settings = settings.model_copy(
-            update={"libvirt_uri": uri, "virt_type": "qemu", **libvirtd.guest_place(settings)}
-        )
+        self.settings = settings.model_copy(update={"libvirt_uri": uri, "virt_type": "qemu", **guest_place(settings)})
         self.start()
 
     def start(self) -> None:

@@ -3,6 +3,7 @@
 import os
 import signal
 import socket
+import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
@@ -104,10 +105,50 @@ def test_boot(guest: Built, hypervisor: Hypervisor) -> None:
         assert screen.recv(4) == b"RFB "
     drive = hypervisor.settings.host_dir / "instances" / guest.spec.instance_id / "config.iso"
     assert drive.stat().st_mode & 0o077 == 0
-    assert str(drive).encode() in Path(f"/proc/{pid}/cmdline").read_bytes()
+    assert b"config.iso" in Path(f"/proc/{pid}/cmdline").read_bytes()
     inventory = guest.driver.inventory()
     assert inventory["vcpus"] == os.cpu_count() and inventory["disk_gb"] > 0
     assert inventory["hypervisor_type"] == "QEMU"
+
+
+def test_a_guest_is_nobody_and_sees_its_own_files_only(guest: Built, hypervisor: Hypervisor) -> None:
+    """Mechanisms: qemu.conf's user and seccomp_sandbox; modes and owners of infra/host/files/owner.py; the mounts of
+    workers/libvirtd.py. What a QEMU that was taken over could do is tried in its place: as its user, in its mounts."""
+    guest.spawn()
+    until(guest.booted)
+    settings, id = hypervisor.settings, guest.spec.instance_id
+    pid, uid = hypervisor.qemu(id), hypervisor.settings.guest_uid
+    status = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
+    assert uid > 0 and status["Uid"].split() == status["Gid"].split() == [str(uid)] * 4
+    assert set(status["Groups"].split()) <= {str(uid)}
+    assert int(status["CapEff"], 16) == int(status["CapPrm"], 16) == 0 and status["Seccomp"].strip() == "2"
+    files = settings.host_dir / "instances" / id
+    mine = {name: (files / name).stat() for name in ("disk", "config.iso", "console.log")}
+    assert {name: (stat.st_uid, stat.st_mode & 0o777) for name, stat in mine.items()} == dict.fromkeys(
+        mine, (uid, 0o600)
+    )
+    image = settings.host_dir / "images" / guest.spec.image_id
+    assert (image.stat().st_uid, image.stat().st_gid, image.stat().st_mode & 0o777) == (0, uid, 0o440)
+    for place in (image.parent, files.parent, files):
+        assert (place.stat().st_uid, place.stat().st_mode & 0o777) == (0, 0o710)
+    assert settings.host_dir.stat().st_mode & 0o777 == 0o700
+    user = ["setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups", "--no-new-privs", "--"]
+    within = ["nsenter", "-t", str(pid), "-m", "--", *user, "sh", "-c"]
+    view = settings.guest_view
+    tries = {
+        f"cat {view}/instances/{id}/disk {view}/images/{guest.spec.image_id} >/dev/null": True,
+        f"ls {view}/instances": False,
+        f"ls {view}/images": False,
+        f"echo x >{view}/instances/{id}/other": False,
+        f"rm -f {view}/instances/{id}/console.log": False,
+        f"echo x >>{view}/images/{guest.spec.image_id}": False,
+        f"chmod 600 {view}/images/{guest.spec.image_id}": False,
+        f"cat {settings.state_dir}/credentials.json": False,
+        f"ls {settings.host_dir}": False,
+        "cat /etc/shadow": False,
+    }
+    for what, allowed in tries.items():
+        assert (subprocess.run([*within, what], capture_output=True).returncode == 0) is allowed, what
 
 
 def test_no_instruction_without_the_claim(cloud: Cloud, guest: Built, hypervisor: Hypervisor) -> None:
@@ -262,8 +303,8 @@ def test_unreachable_volume_server_is_transient(guest: Built) -> None:
     assert guest.log == "", "the guest ran without its volume"
 
 
-def test_missing_disk_is_this_hosts_failure(guest: Built) -> None:
-    (guest.settings.host_dir / "instances" / guest.spec.instance_id / "disk").unlink()
+def test_missing_disk_is_this_hosts_failure(guest: Built, hypervisor: Hypervisor) -> None:
+    (hypervisor.settings.host_dir / "instances" / guest.spec.instance_id / "disk").unlink()
     with pytest.raises(ApplicationError) as failure:
         guest.spawn()
     assert failure.value.type == HOST_CANNOT
