@@ -7,7 +7,7 @@ from pathlib import Path
 
 from infra.settings import Settings
 from workers import libvirtd
-from workers.layout import Layout, host_overrides, host_settings, libvirt_run_dir
+from workers.layout import Layout, guest_uid, host_overrides, host_settings, libvirt_run_dir
 from workers.plan import Plan
 from workers.probes import Probe
 from workers.process import Spec
@@ -150,7 +150,7 @@ def _network_side(settings: Settings, layout: Layout) -> list[Spec]:
         from infra.nbd import nbd_socket, storage_daemon_argv
 
         nbd, socket = settings.port("nbd"), nbd_socket(settings)
-        argv = [*enter, *storage_daemon_argv(settings)]
+        argv = [*enter, *storage_daemon_argv(settings, guest_uid(settings) if layout.driver == "qemu" else None)]
         probe = Probe("unix", str(socket)) if socket else Probe("listen", str(nbd))
         specs.append(Spec("nbd", argv, probe=probe, ports={} if socket else {"nbd": nbd}))
     if layout.netns:

@@ -24,6 +24,7 @@ from infra.openstack import service_session
 from infra.settings import Settings
 from infra.tables.compute import Allocation
 from tests.openstack import OpenStack
+from workers.layout import guest_uid
 from workers.sign_in import as_service
 
 HOST = "kh1"
@@ -65,7 +66,7 @@ class Cloud:
         self._serve(api.volume.app.create(as_service(self._anonymous(), "cinder")), "volume")
 
     def start_nbd(self) -> None:
-        self._nbd = subprocess.Popen(storage_daemon_argv(self.settings))
+        self._nbd = subprocess.Popen(storage_daemon_argv(self.settings, guest_uid(self.settings)))
 
     def stop_nbd(self) -> None:
         assert self._nbd

@@ -29,6 +29,7 @@ from tests.host.cloud import Cloud, new_id, until
 from tests.host.glance import Glance, StoredImage
 from tests.host.hypervisor import Hypervisor
 from tests.host.specs import spec
+from workers.layout import guest_uid
 
 SIGN = "the guest runs"
 RUNNING, PAUSED, SHUTDOWN = 1, 3, 4
@@ -42,7 +43,8 @@ def quiet(*_: Any) -> None:
 @pytest.fixture(scope="module")
 def hypervisor(cloud: Cloud) -> Iterator[Hypervisor]:
     with tempfile.TemporaryDirectory(prefix="kq-") as state:
-        settings = cloud.settings.model_copy(update={"state_dir": Path(state), "host_networking": "none"})
+        own = {"state_dir": Path(state), "host_networking": "none", "guest_uid": guest_uid(cloud.settings)}
+        settings = cloud.settings.model_copy(update=own)
         settings.host_dir.mkdir(parents=True)
         running = Hypervisor(settings)
         try:
