@@ -25,7 +25,7 @@ from infra import logs
 from infra.codec import KeyRing
 
 ENCODING = b"binary/encrypted"
-WORKFLOW = b"workflow\n"
+WORKFLOW, LONE_STEP = b"workflow\n", b"lone step\n"
 NOTHING, JSON = b"binary/null", b"json/plain"
 SCHEDULED = re.compile(r"-\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")
 """What Temporal appends to the workflow id of a schedule, whose input was sealed when the schedule was made."""
@@ -41,11 +41,15 @@ class Refused(ApplicationError):
 
 
 def purpose_of(context: SerializationContext) -> bytes:
-    """What a seal is good for: one workflow, or one kind of step of one workflow on one task queue."""
+    """What a seal is good for: one workflow; one kind of step of one workflow on one task queue; one step without a
+    workflow, whose caller is asked for no more than its id when it reads the result."""
     parts: tuple[str, ...]
     if isinstance(context, ActivitySerializationContext):
-        workflow_id = SCHEDULED.sub("", context.workflow_id or "")
-        parts = ("step", context.namespace, workflow_id, context.activity_task_queue or "", context.activity_type or "")
+        what = tuple(part for part in (context.activity_task_queue, context.activity_type) if part)
+        if context.workflow_id:
+            parts = ("step", context.namespace, SCHEDULED.sub("", context.workflow_id), *what)
+        else:
+            parts = ("lone step", context.namespace, context.activity_id or "", *what)
     elif isinstance(context, WorkflowSerializationContext):
         parts = ("workflow", context.namespace, SCHEDULED.sub("", context.workflow_id))
     else:
@@ -79,6 +83,11 @@ class EncryptingCodec(PayloadCodec, WithSerializationContext):
                 opened.append(Payload(metadata={"encoding": b"refused"}, data=str(refused).encode()))
         return opened
 
+    def _is_for(self, purpose: bytes) -> bool:
+        mine = self._purpose
+        lone = mine.startswith(LONE_STEP) and mine.count(b"\n") == 2
+        return not mine or purpose == mine or (lone and purpose.startswith(mine + b"\n"))
+
     def _seal(self, payload: Payload) -> Payload:
         if not self._purpose:
             raise Refused("it has no purpose to be sealed for")
@@ -94,7 +103,7 @@ class EncryptingCodec(PayloadCodec, WithSerializationContext):
         key_id, purpose = payload.metadata["key-id"].decode(), payload.metadata.get("purpose", b"")
         if not purpose and self._ring.bound(key_id):
             raise Refused("its seal names no purpose")
-        if purpose and self._purpose and purpose != self._purpose:
+        if purpose and not self._is_for(purpose):
             raise Refused("it was sealed for something else")
         clear = Payload()
         try:

@@ -144,6 +144,14 @@ class Settings(BaseSettings):
         return self.temporal_address or f"{self.listen}:{self.port('temporal')}"
 
     @property
+    def temporal_place(self) -> str:
+        """Network namespace of the Temporal server that `kilonova up` starts; "" when it is reached from here.
+
+        The dev server admits whoever reaches it, so only the cloud's own user may. `up` writes the file."""
+        file = self.run_dir / "temporal.netns"
+        return file.read_text() if not self.temporal_address and file.exists() else ""
+
+    @property
     def codec_keys(self) -> Path:
         return self.codec_key_file or self.state_dir / "keys" / "codec.json"
 

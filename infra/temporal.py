@@ -3,6 +3,7 @@
 import asyncio
 import dataclasses
 import time
+from functools import lru_cache
 
 from temporalio.client import Client
 from temporalio.common import MetricMeter
@@ -13,6 +14,7 @@ from temporalio.service import RPCError
 
 from infra import tracing
 from infra.codec import KeyRing
+from infra.hostnet import netns
 from infra.payloads import EncryptingCodec, Reader
 from infra.settings import Settings
 
@@ -40,15 +42,25 @@ def reading_converter(settings: Settings) -> DataConverter:
     return dataclasses.replace(pydantic_data_converter, payload_codec=Reader(KeyRing.load(settings.codec_keys)))
 
 
+@lru_cache
+def runtime_in(place: str, metrics: str = "") -> Runtime:
+    """The SDK's threads, all inside network namespace `place`: they connect there, and serve `metrics` (ADDRESS:PORT,
+    "" for none) there. OSError when this process may not enter it."""
+    served = None
+    if metrics:
+        served = PrometheusConfig(
+            bind_address=metrics, histogram_bucket_overrides={"kilonova_step_seconds": STEP_BUCKETS}
+        )
+    return netns.call(place, lambda: Runtime(telemetry=TelemetryConfig(metrics=served)))
+
+
 async def connect(settings: Settings, *, metrics_port: int | None = None, patience_s: float = 30.0) -> Client:
     """A client, once Temporal answers; ConnectionError after `patience_s`. At most one `metrics_port` a process."""
-    runtime = None
-    if metrics_port:
-        prometheus = PrometheusConfig(
-            bind_address=f"{settings.listen}:{metrics_port}",
-            histogram_bucket_overrides={"kilonova_step_seconds": STEP_BUCKETS},
-        )
-        runtime = Runtime(telemetry=TelemetryConfig(metrics=prometheus))
+    place, metrics = settings.temporal_place, f"{settings.listen}:{metrics_port}" if metrics_port else ""
+    try:
+        runtime = runtime_in(place, metrics) if place or metrics else None
+    except (PermissionError, FileNotFoundError):
+        raise ConnectionError(f"Temporal is reached by root only, in network namespace {place}.") from None
     end = time.monotonic() + patience_s
     while True:
         try:

@@ -1,5 +1,6 @@
 """Codec server: lets Temporal's Web UI and command line show operators the payloads that the history keeps sealed."""
 
+import base64
 import hmac
 from pathlib import Path
 from secrets import token_urlsafe
@@ -46,15 +47,14 @@ def create(settings: Settings) -> FastAPI:
         }
 
     def admit(request: Request) -> None:
-        given = request.headers.get("authorization", "").removeprefix("Bearer ")
-        if not hmac.compare_digest(given.encode(), token.encode()):
+        if not presented(request, token):
             raise HTTPException(401, "the codec server's token is required", {"WWW-Authenticate": "Bearer"})
 
     @app.post("/decode")
     async def decode(request: Request) -> Response:
         admit(request)
         try:
-            given = json_format.Parse(await _body(request), Payloads())
+            given = json_format.Parse(await bounded_body(request), Payloads())
             done = await codec.decode(given.payloads)
         except HTTPException:
             raise
@@ -74,7 +74,21 @@ def create(settings: Settings) -> FastAPI:
     return app
 
 
-async def _body(request: Request) -> bytes:
+def presented(request: Request, token: str) -> bool:
+    """Whether the request carries `token`, as a bearer or as HTTP Basic's password. Source: RFC 6750, RFC 7617."""
+    scheme, _, given = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "basic":
+        try:
+            given = base64.b64decode(given, validate=True).decode().partition(":")[2]
+        except ValueError:
+            return False
+    elif scheme.lower() != "bearer":
+        return False
+    return hmac.compare_digest(given.encode(), token.encode())
+
+
+async def bounded_body(request: Request) -> bytes:
+    """The request's body; HTTPException (413) when it is longer than LIMIT_BYTES."""
     body = b""
     async for chunk in request.stream():
         body += chunk

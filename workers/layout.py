@@ -57,6 +57,11 @@ def namespace_name(settings: Settings) -> str:
     return f"kilonova-{digest(settings.state_dir)}"
 
 
+def temporal_netns(settings: Settings) -> str:
+    """Where the Temporal server of `up` runs, and nothing else: not even guests' processes reach it."""
+    return f"{namespace_name(settings)}-temporal"
+
+
 def checkout() -> Path:
     return Path(__file__).resolve().parent.parent
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import urlsplit
 
+from infra.hostnet.netns import entered
 from workers import procfs
 
 Kind = Literal["running", "http", "unix", "listen"]
@@ -18,11 +19,12 @@ class Probe:
     kind: Kind = "running"
     target: str = "0.2"
     text: str = ""
+    netns: str = ""  # network namespace in which `http` asks
 
     def passes(self, pid: int, timeout_s: float = 2.0) -> bool:
         try:
             if self.kind == "http":
-                return http_answers(self.target, self.text, timeout_s)
+                return http_answers(self.target, self.text, timeout_s, self.netns)
             if self.kind == "unix":
                 return unix_accepts(self.target, timeout_s)
             if self.kind == "listen":
@@ -39,18 +41,24 @@ def unix_accepts(path: str, timeout_s: float) -> bool:
         return True
 
 
-def http_answers(url: str, text: str = "", timeout_s: float = 2.0) -> bool:
+def connection(host: str, port: int, timeout_s: float, netns: str = "") -> socket.socket:
+    """A TCP connection made inside `netns`; it stays there, while the thread comes back."""
+    with entered(netns):
+        return socket.create_connection((host, port), timeout=timeout_s)
+
+
+def http_answers(url: str, text: str = "", timeout_s: float = 2.0, netns: str = "") -> bool:
     """True for a status below 500 and a body that has `text`. Speaks HTTP/1.0 itself, which keeps the caller small."""
-    status, body = http_get(url, timeout_s)
+    status, body = http_get(url, timeout_s, netns)
     return 100 <= status < 500 and text in body
 
 
-def http_get(url: str, timeout_s: float = 2.0) -> tuple[int, str]:
+def http_get(url: str, timeout_s: float = 2.0, netns: str = "") -> tuple[int, str]:
     """Status and raw answer of a GET; (0, "") for something that is not HTTP. OSError when nobody listens."""
     parts = urlsplit(url)
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     request = f"GET {path} HTTP/1.0\r\nHost: {parts.netloc}\r\nAccept: application/json\r\n\r\n"
-    with socket.create_connection((parts.hostname, parts.port or 80), timeout=timeout_s) as sock:
+    with connection(parts.hostname or "", parts.port or 80, timeout_s, netns) as sock:
         sock.sendall(request.encode())
         answer = b""
         while len(answer) < 1 << 20 and (chunk := sock.recv(65536)):

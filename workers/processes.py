@@ -7,7 +7,7 @@ from pathlib import Path
 
 from infra.settings import Settings
 from workers import libvirtd
-from workers.layout import Layout, guest_uid, host_overrides, host_settings, libvirt_run_dir
+from workers.layout import Layout, guest_uid, host_overrides, host_settings, libvirt_run_dir, temporal_netns
 from workers.plan import Plan
 from workers.probes import Probe
 from workers.process import Spec
@@ -66,19 +66,25 @@ def _temporal(settings: Settings) -> list[Spec]:
     if settings.temporal_address:
         return []
     ui = settings.port("temporal_ui")
-    argv = [temporal_binary(), "server", "start-dev", "--ip", settings.listen, "--ui-ip", settings.listen]
+    enter = ["ip", "netns", "exec", temporal_netns(settings)]
+    argv = [*enter, temporal_binary(), "server", "start-dev", "--ip", settings.listen, "--ui-ip", settings.listen]
     argv += ["--port", str(settings.port("temporal")), "--ui-port", str(ui), "--log-level", "warn"]
     argv += ["--db-filename", str(settings.state_dir / "temporal.db"), "--ui-disable-news-fetch"]
-    argv += ["--ui-codec-endpoint", f"http://{settings.advertise}:{settings.port('codec')}"]
+    argv += ["--ui-codec-endpoint", f"{temporal_ui(settings)}/codec"]
     for pragma in ("journal_mode=WAL", "synchronous=NORMAL"):
         argv += ["--sqlite-pragma", pragma]
     for value in TEMPORAL_TUNING:
         argv += ["--dynamic-config-value", value]
     for name in SEARCH_ATTRIBUTES:
         argv += ["--search-attribute", f"{name}=Keyword"]
-    probe = Probe("http", f"{temporal_ui(settings)}/api/v1/namespaces/{settings.temporal_namespace}", "namespaceInfo")
-    ports = {"grpc": settings.port("temporal"), "ui": ui}
-    return [Spec("temporal", argv, probe=probe, ports=ports, umask=0o077)]
+    probe = _asks_temporal(settings, f"/api/v1/namespaces/{settings.temporal_namespace}", "namespaceInfo")
+    return [Spec("temporal", argv, probe=probe, umask=0o077)]
+
+
+def _asks_temporal(settings: Settings, path: str, text: str) -> Probe:
+    """Of the server's own UI, behind the door that people come through."""
+    place = "" if settings.temporal_address else temporal_netns(settings)
+    return Probe("http", f"{temporal_ui(settings)}{path}", text, place)
 
 
 def temporal_ui(settings: Settings) -> str:
@@ -113,8 +119,9 @@ def _apis(settings: Settings) -> list[Spec]:
         ports: dict[str, int] = {service: settings.port(service) for service in ours}
         probe = _answers(settings, ours[-1])
         specs.append(Spec("api-services", kilonova("api", *flags), probe=probe, ports=ports, after=["nbd"]))
-    compute = kilonova("api", "--service", "compute", "--service", "codec")  # together: 50 MiB less than apart
-    ports = {service: settings.port(service) for service in ("compute", "codec")}
+    together = ["compute", "codec", *(() if settings.temporal_address else ("temporal_ui",))]  # 50 MiB less than apart
+    compute = kilonova("api", *(flag for service in together for flag in ("--service", service)))
+    ports = {service: settings.port(service) for service in together}
     probe = _answers(settings, "compute")
     return [*specs, Spec("api-compute", compute, probe=probe, ports=ports, after=["temporal"])]
 
@@ -129,7 +136,7 @@ def _polls(settings: Settings, queue: str) -> Probe:
         return Probe("running", "2")
     path = f"/api/v1/namespaces/{settings.temporal_namespace}/task-queues/{queue}?taskQueueType="
     kind = "TASK_QUEUE_TYPE_WORKFLOW" if queue == "control" else "TASK_QUEUE_TYPE_ACTIVITY"
-    return Probe("http", f"{temporal_ui(settings)}{path}{kind}", '"pollers"')
+    return _asks_temporal(settings, f"{path}{kind}", '"pollers"')
 
 
 def _control(settings: Settings) -> Spec:

@@ -16,6 +16,7 @@ from workers.settle import settle
 from workers.sign_in import as_service
 
 SERVICE_USERS = {"compute": "nova", "network": "neutron", "volume": "cinder"}
+OPERATORS = {"codec": "workers.codec_server", "temporal_ui": "workers.temporal_ui"}
 GRACE_S = 5
 
 
@@ -56,7 +57,7 @@ def create(service: str, settings: Settings, connections: int = http_bounds.CONN
     """The server of api/<service>/app.py's application, or of the codec; ModuleNotFoundError for an unknown service."""
     user = SERVICE_USERS.get(service)
     mine = as_service(settings, user) if user else settings
-    module = "workers.codec_server" if service == "codec" else f"api.{service}.app"
+    module = OPERATORS.get(service, f"api.{service}.app")
     app = importlib.import_module(module).create(mine)
     tracing.instrument(app, service)
     return server(app, settings.listen, settings.port(service), connections)

@@ -22,6 +22,7 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 
 from infra import credentials
 from infra.settings import Settings
+from infra.temporal import runtime_in
 from tests.bench import floor
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -154,15 +155,19 @@ async def cpu_per_boot(cloud: Cloud, count: int) -> tuple[dict[str, float], floa
 
 async def measure_floor(cloud: Cloud, count: int) -> tuple[float, float, float, float]:
     """Of a bare workflow: (CPU ms of Temporal, of its workers, p50 ms of acceptance, p50 ms to the end)."""
+    place = cloud.settings.temporal_place
+    enter = ["ip", "netns", "exec", place] if place else []
     worker = subprocess.Popen(
-        [sys.executable, "-m", "tests.bench.floor", cloud.settings.temporal],
+        [*enter, sys.executable, "-m", "tests.bench.floor", cloud.settings.temporal],
         cwd=ROOT,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
     )
     assert worker.stdout and worker.stdin
     await asyncio.to_thread(worker.stdout.readline)
-    client = await Client.connect(cloud.settings.temporal, data_converter=pydantic_data_converter)
+    client = await Client.connect(
+        cloud.settings.temporal, data_converter=pydantic_data_converter, runtime=runtime_in(place)
+    )
     mine = [p for p in cloud.processes() if "temporal" in p.name()] + [psutil.Process(worker.pid)]
     for number in range(5):
         await (await (await floor.boot(client, f"warm-{number}-{uuid.uuid4()}")).workflow_handle()).result()

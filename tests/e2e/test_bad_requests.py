@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from tests.e2e.cloud import Cloud
+from workers.codec_server import access_token
 
 NOWHERE = "b5d5dbb1-7bf5-4f9e-8b9a-5a5ad0b5bb6b"
 INVALID = "Invalid input for field/attribute"  # Nova's frame; unlike Nova never with the value, which may be a secret
@@ -27,7 +28,8 @@ class Lab:
         """What a request may have made: servers, ports, volumes, and runs of any workflow."""
         sdk = self.cloud.admin.sdk
         ui = f"http://127.0.0.1:{self.cloud.settings.port('temporal_ui')}/api/v1/namespaces/default/workflow-count"
-        runs = httpx.get(ui, params={"query": 'WorkflowType != "ReconcileCloud"'}).json()["count"]
+        operator = ("operator", access_token(self.cloud.settings))
+        runs = httpx.get(ui, params={"query": 'WorkflowType != "ReconcileCloud"'}, auth=operator).json()["count"]
         servers = len(list(sdk.compute.servers(all_projects=True)))
         volumes = len(list(sdk.block_storage.volumes(all_projects=True)))
         return {"servers": servers, "ports": len(list(sdk.network.ports())), "volumes": volumes, "runs": int(runs)}

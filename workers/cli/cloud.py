@@ -30,13 +30,19 @@ def need_root() -> bool:
     return True
 
 
+def make_directories(settings: Settings) -> None:
+    """The person who typed `sudo` comes through the state directory to his sign-in files, but lists nothing."""
+    for directory, mode in ((settings.state_dir, 0o711), (settings.run_dir, 0o700), (settings.log_dir, 0o700)):
+        directory.mkdir(parents=True, exist_ok=True)
+        directory.chmod(mode)
+
+
 def up(*, hosts: int | None, driver: Driver | None, image: bool, timeout_s: float) -> int:
     """Exit status: 0 ready, 1 not ready, 2 refused."""
     if not need_root():
         return 2
     settings = Settings()
-    for directory in (settings.state_dir, settings.run_dir, settings.log_dir):
-        directory.mkdir(parents=True, exist_ok=True)
+    make_directories(settings)
     begun = time.monotonic()
     with supervisor.held(settings.run_dir / "up.lock", patience_s=LOCK_PATIENCE_S):
         try:
@@ -155,8 +161,7 @@ def supervise() -> int:
     if not need_root():
         return 2
     settings = Settings()
-    for directory in (settings.run_dir, settings.log_dir):
-        directory.mkdir(parents=True, exist_ok=True)
+    make_directories(settings)
     with supervisor.held(settings.run_dir / "up.lock", patience_s=LOCK_PATIENCE_S):
         try:
             prepare.everything(settings, layouts.decide(settings, None, None))

@@ -119,7 +119,7 @@ def workflow_url(settings: Settings, server_id: str) -> str:
     path = f"/namespaces/{settings.temporal_namespace}/workflows/server-{server_id}"
     ui = temporal_ui(settings)
     try:
-        _, answer = http_get(f"{ui}/api/v1{path}")
+        _, answer = http_get(f"{ui}/api/v1{path}", netns=settings.temporal_place)
         info: dict[str, Any] = json.loads(answer.partition("\r\n\r\n")[2])["workflowExecutionInfo"]
         return f"{ui}{path}/{info['execution']['runId']}/history"
     except (OSError, ValueError, KeyError):

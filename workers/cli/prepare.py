@@ -5,7 +5,7 @@ import socket
 
 from infra.settings import Settings
 from workers import libvirtd
-from workers.layout import Layout, host_settings
+from workers.layout import Layout, host_settings, temporal_netns
 from workers.plan import Plan
 from workers.process import Process
 from workers.processes import build_plan, temporal_binary
@@ -23,6 +23,7 @@ def everything(settings: Settings, layout: Layout) -> Plan:
         raise Refused("There is no `temporal`: install it, or name a server by KILONOVA_TEMPORAL_ADDRESS.")
     layout.save(settings.state_dir)
     _keys_and_users(settings)
+    _temporal_namespace(settings)
     if layout.netns:
         _namespace(settings, layout)
     for host in layout.hosts:
@@ -48,13 +49,36 @@ def _keys_and_users(settings: Settings) -> None:
         raise Refused(str(error)) from error
 
 
+def _temporal_namespace(settings: Settings) -> None:
+    """Temporal's dev server admits whoever reaches it: only root reaches it in here."""
+    from infra.hostnet import netns
+
+    known = settings.run_dir / "temporal.netns"
+    if settings.temporal_address:
+        known.unlink(missing_ok=True)
+        return
+    name = temporal_netns(settings)
+    _mark_mount(settings)
+    try:
+        netns.create(name)
+        netns.run(name, ["ip", "link", "set", "lo", "up"])
+    except netns.HostNetworkError as error:
+        raise Refused(f"No network namespace for Temporal: {error}") from error
+    known.write_text(name)
+
+
+def _mark_mount(settings: Settings) -> None:
+    from infra.hostnet.netns import NAMESPACES
+
+    if not NAMESPACES.is_mount():
+        (settings.run_dir / "netns-mount").touch()  # `ip netns add` will mount it; `down` takes that back
+
+
 def _namespace(settings: Settings, layout: Layout) -> None:
-    from infra.hostnet.netns import NAMESPACES, HostNetworkError
+    from infra.hostnet.netns import HostNetworkError
     from infra.hostnet.network import HostNetwork
 
-    mark = settings.run_dir / "netns-mount"
-    if not NAMESPACES.is_mount():
-        mark.touch()  # `ip netns add` will mount it; `down` takes that back
+    _mark_mount(settings)
     try:
         HostNetwork(host_settings(settings, layout, layout.hosts[0])).ensure_namespace()
     except HostNetworkError as error:
@@ -93,7 +117,7 @@ def hand_over(settings: Settings) -> None:
     uid, gid = os.environ.get("SUDO_UID"), os.environ.get("SUDO_GID")
     if not uid or not gid:
         return
-    for name in ("admin-openrc", "demo-openrc", "clouds.yaml", "demo_key", "demo_key.pub"):
+    for name in ("admin-openrc", "demo-openrc", "clouds.yaml", "demo_key", "demo_key.pub", "keys/codec-token"):
         file = settings.state_dir / name
         if file.exists():
             os.chown(file, int(uid), int(gid))

@@ -11,7 +11,7 @@ from infra.host.files.paths import HostPaths
 from infra.settings import Settings
 from workers import libvirtd, procfs, supervisor
 from workers.cli.screen import out
-from workers.layout import Layout, host_settings
+from workers.layout import Layout, host_settings, temporal_netns
 from workers.plan import Plan, read_status
 from workers.process import Process
 
@@ -59,6 +59,9 @@ def remove_host_state(settings: Settings) -> list[str]:
     left: list[str] = []
     if layout and layout.netns and layout.netns_made:
         left += _remove_namespace(settings, layout)
+    left += _delete_namespace(temporal_netns(settings))
+    (settings.run_dir / "temporal.netns").unlink(missing_ok=True)
+    _unmount_namespaces(settings)
     libvirtd.forget_run_dir(settings)
     if layout:
         for host in layout.hosts:
@@ -85,12 +88,15 @@ def _remove_namespace(settings: Settings, layout: Layout) -> list[str]:
             HostNetwork(host_settings(settings, layout, host)).teardown()
         except HostNetworkError as error:
             left.append(f"network of {host}: {error}")
+    return [*left, *_delete_namespace(layout.netns)]
+
+
+def _delete_namespace(name: str) -> list[str]:
+    namespace = Path("/run/netns") / name
     if namespace.exists():
-        subprocess.run(["ip", "netns", "delete", layout.netns], check=False, capture_output=True)
-    if namespace.exists():
-        left.append(f"network namespace {layout.netns}")
-    _unmount_namespaces(settings)
-    return left
+        _kill(procfs.in_network_namespace(namespace))
+        subprocess.run(["ip", "netns", "delete", name], check=False, capture_output=True)
+    return [f"network namespace {name}"] if namespace.exists() else []
 
 
 def _unmount_namespaces(settings: Settings) -> None:
