@@ -169,10 +169,14 @@ def attempt(door: Door) -> bool:
         return False
 
 
-def main(state_dir: Path) -> int:
+def main(state_dir: Path, *, as_root: bool = False) -> int:
+    """`as_root` goes through the doors that are there for root, and makes nothing: what shows that they are doors."""
     os.environ |= {name: value for name, value in Plan.load(state_dir).env.items() if name.startswith("KILONOVA_")}
     found = list(doors(Settings(state_dir=state_dir)))
-    become_nobody()
+    if as_root:
+        found = [door for door in found if not door.name.startswith("making")]
+    else:
+        become_nobody()
     opened = 0
     for door in found:
         came_in = attempt(door)
@@ -183,4 +187,4 @@ def main(state_dir: Path) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1]).absolute()))
+    sys.exit(main(Path(sys.argv[1]).absolute(), as_root="--as-root" in sys.argv))
