@@ -11,8 +11,7 @@ import socket
 from pathlib import Path
 
 from infra.hostnet import netns, procs
-from infra.hostnet.served import Served
-from infra.hostnet.spaces import INSIDE
+from infra.hostnet.served import Listening
 from infra.hostnet.store import Store, write_atomic
 
 FILES = ("dnsmasq.conf", "hosts", "options", "names")
@@ -27,26 +26,25 @@ def _account() -> tuple[str, str, int]:
     return "root", "root", 0
 
 
-def processes(run: Path) -> dict[str, int]:
-    """Network id → process id of every dnsmasq that runs on a configuration below `run`."""
+def processes(run: Path, kind: str = "dhcp") -> dict[str, int]:
+    """Network id (router id for `kind` ra) → process id of every dnsmasq that runs on a configuration below `run`."""
     found = {}
-    marker = f"--conf-file={run}/dhcp/"
+    marker = f"--conf-file={run}/{kind}/"
     for pid, words in procs.commands():
         if "dnsmasq" in words[0] and (ours := next((w for w in words if w.startswith(marker)), "")):
             found[ours.removeprefix(marker).partition("/")[0]] = pid
     return found
 
 
-class DhcpServer:
-    """The dnsmasq of one network, in the network's namespace. Callers hold the lock of the network's bridge."""
+class Dnsmasq:
+    """A dnsmasq in the namespace of a network (`kind` dhcp) or of a router (`kind` ra). Callers hold its lock."""
 
-    def __init__(self, store: Store, network_id: str) -> None:
-        self._store = store
-        self._space = store.space_name("net", network_id)
-        self._network_id = network_id
-        self._dir = store.run / "dhcp" / network_id
+    def __init__(self, store: Store, identifier: str, kind: str = "dhcp") -> None:
+        self._store, self._kind, self._identifier = store, kind, identifier
+        self._space = store.space_name("net" if kind == "dhcp" else "router", identifier)
+        self._dir = store.run / kind / identifier
 
-    def _contents(self, served: Served) -> list[str]:
+    def _contents(self, served: Listening) -> list[str]:
         user, group, _ = _account()
         where = self._dir
         head = [
@@ -61,40 +59,40 @@ class DhcpServer:
             pid = int((self._dir / "pid").read_text())
             if f"{self._dir}/" in Path(f"/proc/{pid}/cmdline").read_text():
                 return pid
-        return processes(self._store.run).get(self._network_id)
+        return processes(self._store.run, self._kind).get(self._identifier)
 
-    def _digests(self, contents: list[str]) -> list[str]:
-        """Of what needs a restart, the interface that dnsmasq is bound to included, and of what it reads again."""
+    def _digests(self, served: Listening) -> list[str]:
+        """Of what needs a restart, the interfaces that dnsmasq is bound to included, and of what it reads again."""
+        contents = self._contents(served)
         with contextlib.suppress(OSError):
-            index = netns.call(self._space, lambda: socket.if_nametoindex(INSIDE))
-            contents = [f"{index}\n{contents[0]}", *contents[1:]]
+            indexes = netns.call(self._space, lambda: [socket.if_nametoindex(name) for name in served.interfaces])
+            contents[0] += f"# {indexes}"
         return [hashlib.sha256(text.encode()).hexdigest() for text in (contents[0], "\0".join(contents[1:]))]
 
-    def is_right(self, served: Served | None) -> bool:
+    def is_right(self, served: Listening | None) -> bool:
         """Whether dnsmasq runs, or does not, and what it has read is what `served` needs."""
         pid = self.pid()
         if served is None:
             return pid is None
-        return pid is not None and self._applied() == [str(pid), *self._digests(self._contents(served))]
+        return pid is not None and self._applied() == [str(pid), *self._digests(served)]
 
     def _applied(self) -> list[str]:
         with contextlib.suppress(FileNotFoundError):
             return (self._dir / "applied").read_text().split()
         return []
 
-    def converge(self, served: Served | None) -> None:
+    def converge(self, served: Listening | None) -> None:
         """Make dnsmasq serve exactly `served` (None: end it). HostNetworkError when it cannot be started."""
         if served is None:
             self.stop()
             return
-        contents = self._contents(served)
-        self._write(contents)
-        digests = self._digests(contents)
+        self._write(self._contents(served))
+        digests = self._digests(served)
         pid = self.pid()
         was = [*self._applied(), "", "", ""]
         if pid is None or was[1] != digests[0] or self._stale(served):
             pid = self._restart(pid, served)
-            digests = self._digests(self._contents(served))
+            digests = self._digests(served)
         elif was[:3] != [str(pid), *digests]:
             os.kill(pid, signal.SIGHUP)
         write_atomic(self._dir / "applied", " ".join([str(pid), *digests]))
@@ -115,14 +113,14 @@ class DhcpServer:
             return (self._dir / "leases").read_text().splitlines()
         return []
 
-    def _stale(self, served: Served) -> list[str]:
+    def _stale(self, served: Listening) -> list[str]:
         """Leases of an address, by a MAC address that has none of it any more."""
         current = served.leases()
         return [
             line for line in self._leases() if len(fields := line.split()) > 2 and not current(fields[1], fields[2])
         ]
 
-    def _restart(self, pid: int | None, served: Served) -> int | None:
+    def _restart(self, pid: int | None, served: Listening) -> int | None:
         # dnsmasq refuses a reserved address that another MAC address still leases, and reads leases at its start only.
         if pid is not None:
             procs.end(pid)

@@ -33,6 +33,10 @@ class Firewall:
         known = self._store.filters()
         return [Guest(r.port, known.get(r.port.port_id)) for r in records]
 
+    def guests(self) -> list[Guest]:
+        """Every port plugged into the namespace, with what is known of it."""
+        return self._guests(self._store.ports())
+
     def _tables(self) -> list[Table]:
         """The wanted tables; none where no port is plugged into the machine's own network."""
         records = self._store.ports()

@@ -3,7 +3,7 @@
 import re
 
 from infra.hostnet import dhcp, links, netns
-from infra.hostnet.dhcp import DhcpServer
+from infra.hostnet.dhcp import Dnsmasq
 from infra.hostnet.firewall import Firewall
 from infra.hostnet.models import HostNetInventory
 from infra.hostnet.store import Store
@@ -18,7 +18,7 @@ def describe(settings: Settings, store: Store, firewall: Firewall) -> HostNetInv
     others = [r.port for r in store.ports() if r.port.port_id not in own]
     foreign = {p.tap for p in others} | {p.port_id for p in others}
     inventory = HostNetInventory(ports=own, networks=dhcp.processes(store.run))
-    servers = [DhcpServer(store, d.name) for d in sorted(store.run.glob("dhcp/*"))]
+    servers = [Dnsmasq(store, d.name) for d in sorted(store.run.glob("dhcp/*"))]
     inventory.reservations = [p for server in servers for p in server.reservations() if p not in foreign]
     inventory.spaces = [name for name in netns.names() if name.startswith(store.space_prefixes)]
     if settings.netns and not netns.path(settings.netns).exists():

@@ -9,8 +9,8 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from infra import logs
-from infra.hostnet import dhcp, inventory, links, netns
-from infra.hostnet.dhcp import DhcpServer
+from infra.hostnet import dhcp, inventory, links, netns, reporting, shaping
+from infra.hostnet.dhcp import Dnsmasq
 from infra.hostnet.firewall import Firewall
 from infra.hostnet.links import Link
 from infra.hostnet.models import HostNetInventory, PortFilter, PortPlug, tap_name
@@ -48,6 +48,7 @@ class HostNetwork:
         self._firewall = Firewall(self._store)
         self._routers = Routers(self._store, settings.netns)
         self._failed: set[str] = set()  # ids of networks and routers that could not be had, which are tried again
+        self._shaped = True  # whether any tap may be shaped
         self._ensured = ""  # identity of the namespace that was seen to be in order
 
     def ensure_namespace(self) -> None:
@@ -198,7 +199,20 @@ class HostNetwork:
         self._store.put_filters(list(ports))
         if self._netns and not netns.path(self._netns).exists():
             return False
-        return self._firewall.converge()
+        changed = self._firewall.converge()
+        self._shape()
+        return changed
+
+    def _shape(self) -> None:
+        """Bring the bandwidth of the taps that exist in line with what the network service allows them."""
+        guests = self._firewall.guests()
+        limited = any(g.known and g.known.qos and g.known.qos.ingress_kbps for g in guests)
+        if limited or self._shaped:
+            with self._store.lock("shaping"):
+                wanted = shaping.wanted(guests, links.snapshot(self._netns))
+                ours = {guest.plug.tap for guest in guests}
+                shaping.apply(self._netns, shaping.plan(wanted, shaping.present(self._netns), ours))
+        self._shaped = limited
 
     def sync(self) -> list[str]:
         """Repair what was damaged from outside or left half done; what was repaired, in words. Cheap when all is well.
@@ -219,6 +233,7 @@ class HostNetwork:
             repaired.append("filters")
         if self._firewall.guard(found):
             log.debug("taps guarded")
+        self._shape()
         if repaired:
             log.warning("host network repaired", repaired=repaired)
         return repaired
@@ -239,27 +254,8 @@ class HostNetwork:
             self._drop_router(router_id)
         return sorted({*wrong, *(made - wanted.keys())})
 
-    def _router_state(self, record: RouterRecord) -> str:
-        if not record.router.admin_state_up:
-            return "DOWN"
-        name = self._store.space_name("router", record.router.id)
-        return "ACTIVE" if record.router.id not in self._failed and netns.path(name).exists() else "ERROR"
-
     def report(self) -> Report:
-        found = links.snapshot(self._netns) if not self._netns or netns.path(self._netns).exists() else {}
-        up = {r.port.port_id: bool((tap := found.get(r.port.tap)) and tap.up) for r in self._store.own_ports()}
-        routers = [r for i in self._store.own_routers() if (r := self._store.own_router(i))]
-        return Report(
-            routers={r.router.id: self._router_state(r) for r in routers},
-            floating_ips={
-                floating.id: "ACTIVE" if self._router_state(r) == "ACTIVE" else "ERROR"
-                for r in routers
-                for floating in r.router.floating_ips
-            },
-            tunnel_ip=self._settings.tunnel_ip,
-            bridge_mappings=self._settings.bridge_mappings,
-            ports={port_id: "ACTIVE" if is_up else "DOWN" for port_id, is_up in up.items()},
-        )
+        return reporting.report(self._settings, self._store, self._failed)
 
     def describe(self) -> HostNetInventory:
         return inventory.describe(self._settings, self._store, self._firewall)
@@ -267,9 +263,11 @@ class HostNetwork:
     def teardown(self) -> None:
         """End every dnsmasq and remove taps, bridges, tables and namespaces that we made; port files stay."""
         for network_id in dhcp.processes(self._store.run):
-            DhcpServer(self._store, network_id).stop()
+            Dnsmasq(self._store, network_id).stop()
         for network_id in self._store.spaces():
             self._segments.end_processes(network_id)
+        for router_id in self._routers.made():
+            self._routers.end_processes(router_id)
         present = not self._netns or netns.path(self._netns).exists()
         for name in netns.names():
             if name.startswith(self._store.space_prefixes):

@@ -6,11 +6,13 @@ import socket
 import struct
 
 from infra import logs
-from infra.hostnet import netns, router_rules, spaces
+from infra.hostnet import advertise, netns, router_rules, spaces
+from infra.hostnet.dhcp import Dnsmasq
 from infra.hostnet.links import Link
 from infra.hostnet.loader import Loader
 from infra.hostnet.models import is_v4
 from infra.hostnet.netns import HostNetworkError
+from infra.hostnet.served import Listening
 from infra.hostnet.spaces import SYSCTLS, Space, Veth
 from infra.hostnet.store import RouterRecord, Store
 from infra.hostnet.topology import Router, RouterPort
@@ -92,6 +94,11 @@ class Routers:
         mtus = {i: r.network.mtu for i, r in self._store.networks().items()}
         return space_of(record, self._store.space_name("router", record.router.id), mtus)
 
+    def _advertised(self, router: Router) -> Listening | None:
+        networks = {i: r.network for i, r in self._store.networks().items()}
+        names = {port.port_id: device(port, outside=False) for port in router.interfaces}
+        return advertise.of_router(router, networks, names.__getitem__)
+
     def converge(self, record: RouterRecord, before: Router | None, found: dict[str, Link]) -> None:
         """Bring one router in line with `record`; only what differs is touched, so that connections live on."""
         router = record.router
@@ -104,6 +111,7 @@ class Routers:
         done = spaces.converge(space, self._host, found)
         outside = device(router.gateway, outside=True) if router.gateway else ""
         self._rules(router.id).load([router_rules.table(router, outside)])
+        Dnsmasq(self._store, router.id, "ra").converge(self._advertised(router))
         if before:
             self._cut(space.name, floating_addresses(before) - floating_addresses(router))
             self._cut(space.name, _moved(before, router))
@@ -127,7 +135,7 @@ class Routers:
         if not netns.path(name).exists() or not spaces.is_right(self._space(record), found):
             return False
         if "kilonova" in netns.run(name, ["nft", "list", "tables"]):
-            return True
+            return Dnsmasq(self._store, record.router.id, "ra").is_right(self._advertised(record.router))
         self._rules(record.router.id).forget()
         return False
 
@@ -135,9 +143,13 @@ class Routers:
         """Ids of routers whose namespace was made here."""
         return {file.stem for file in self._store.run.glob("routers/*.made")}
 
+    def end_processes(self, router_id: str) -> None:
+        Dnsmasq(self._store, router_id, "ra").stop()
+
     def remove(self, router_id: str) -> None:
         """Remove the namespace of a router; absent is success."""
         name = self._store.space_name("router", router_id)
+        self.end_processes(router_id)
         if netns.path(name).exists():
             inside, _ = spaces.observe(name)
             spaces.remove(name, [link for link in inside if link.startswith(("qr-", "qg-"))], self._host)

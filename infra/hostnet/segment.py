@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 
 from infra.hostnet import links, netns, space_rules, spaces, tunnels, wayout
-from infra.hostnet.dhcp import DhcpServer
+from infra.hostnet.dhcp import Dnsmasq
 from infra.hostnet.known import merged
 from infra.hostnet.links import Link, Wanted
 from infra.hostnet.loader import Loader
@@ -150,7 +150,7 @@ class Segments:
             self._store.put_space(network.id, SpaceRecord(name=space.name, bridge=bridge, label=network.name))
             spaces.converge(space, self._netns, found)
             self._rules(network.id).load([space_rules.table(way_out=self._has_way_out(network))])
-            DhcpServer(self._store, network.id).converge(self._served(network))
+            Dnsmasq(self._store, network.id).converge(self._served(network))
             if self._has_way_out(network):
                 self._way_out(network.id).converge()
 
@@ -158,7 +158,7 @@ class Segments:
         return Loader(self._store.space_name("net", network_id), self._store.run / "spaces" / f"{network_id}.loaded")
 
     def end_processes(self, network_id: str) -> None:
-        DhcpServer(self._store, network_id).stop()
+        Dnsmasq(self._store, network_id).stop()
         self._way_out(network_id).stop()
 
     def remove_space(self, network_id: str) -> None:
@@ -186,4 +186,4 @@ class Segments:
             return False
         if self._has_way_out(network) and not self._way_out(network.id).is_right():
             return False
-        return DhcpServer(self._store, network.id).is_right(self._served(network))
+        return Dnsmasq(self._store, network.id).is_right(self._served(network))

@@ -6,6 +6,7 @@ import ipaddress
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from infra.hostnet.models import is_v4
 from infra.hostnet.spaces import INSIDE, METADATA
@@ -15,13 +16,25 @@ LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 KEYWORD = re.compile(r"ignore|infinite|\d+[smhdw]?")  # words of a reservation that are not names
 DOMAIN = re.compile(r"([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 LEASE_S = 86400
-STATEFUL = "dhcpv6-stateful"
+STATEFUL, STATELESS = "dhcpv6-stateful", "dhcpv6-stateless"
 
 
 def host_name(port: NetworkPort) -> str:
     """The port's host name, '' when it is no DNS label or would mean something else in a reservation."""
     name = port.hostname.lower()
     return name if LABEL.fullmatch(name) and not KEYWORD.fullmatch(name) else ""
+
+
+class Listening(Protocol):
+    """What a dnsmasq is told: its own configuration, and the files that it reads again when it is asked to."""
+
+    @property
+    def interfaces(self) -> list[str]: ...
+    def configuration(self) -> list[str]: ...
+    def hosts(self) -> str: ...
+    def options(self) -> str: ...
+    def names(self) -> str: ...
+    def leases(self) -> Callable[[str, str], bool]: ...
 
 
 @dataclass
@@ -39,6 +52,10 @@ class Served:
         self._subnets = {s.id: s for s in sorted(subnets, key=lambda s: s.id)}
 
     @property
+    def interfaces(self) -> list[str]:
+        return [INSIDE]
+
+    @property
     def anything(self) -> bool:
         """Whether there is a subnet to be served."""
         return bool(self._subnets)
@@ -48,6 +65,11 @@ class Served:
         found = [(f.ip_address, s) for f in port.fixed_ips if (s := self._subnets.get(f.subnet_id or ""))]
         four = [address for address, _ in found if is_v4(address)][:1]
         return four + [a for a, subnet in found if not is_v4(a) and subnet.ipv6_address_mode == STATEFUL]
+
+    def _asks_only(self, port: NetworkPort) -> bool:
+        """Whether the port may ask for options without an address."""
+        found = [s for f in port.fixed_ips if (s := self._subnets.get(f.subnet_id or ""))]
+        return any(subnet.ipv6_address_mode == STATELESS for subnet in found)
 
     def configuration(self) -> list[str]:
         lines = [f"interface={INSIDE}\nexcept-interface=lo\nbind-dynamic\nno-resolv\nno-hosts\nquiet-dhcp\nquiet-dhcp6"]
@@ -67,7 +89,7 @@ class Served:
             shared = [] if subnet.id in self.held else [f"shared-network={INSIDE},{net.network_address}"]
             return [f"dhcp-range=set:{subnet.id},{net.network_address},static,{net.netmask},{LEASE_S}s", *shared]
         advertises = subnet.id in self.held and subnet.ipv6_ra_mode
-        modes = {STATEFUL: "static", "dhcpv6-stateless": "ra-stateless" if advertises else "static"}
+        modes = {STATEFUL: "static", STATELESS: "ra-stateless" if advertises else "static"}
         mode = modes.get(subnet.ipv6_address_mode or subnet.ipv6_ra_mode or "", "ra-only" if advertises else "")
         return [f"dhcp-range=set:{subnet.id},{net.network_address},{mode},{net.prefixlen},{LEASE_S}s"] if mode else []
 
@@ -75,8 +97,11 @@ class Served:
         # No tags in reservations: dnsmasq 2.86 to 2.90 crash when they are read again after a lease was given.
         lines = []
         for port in self.network.ports:
-            if addresses := self._addresses(port):
-                listed = [a if is_v4(a) else f"[{a}]" for a in addresses]
+            addresses = self._addresses(port)
+            listed = [a if is_v4(a) else f"[{a}]" for a in addresses]
+            if not addresses and self._asks_only(port):
+                listed = [f"{LEASE_S}s"]  # a reservation of nothing makes the port known
+            if listed:
                 lines.append(
                     f"# {port.id}\n{','.join([port.mac_address, *listed, *filter(None, [host_name(port)])])}\n"
                 )
@@ -114,5 +139,10 @@ def _four(served: Served, subnet: Subnet) -> list[str]:
 
 
 def _six(served: Served, subnet: Subnet) -> list[str]:
+    return six_options(subnet)
+
+
+def six_options(subnet: Subnet) -> list[str]:
+    """What DHCPv6 and router advertisements tell of the subnet besides prefixes."""
     servers = [f"[{s}]" for s in subnet.dns_nameservers if not is_v4(s)]
     return [f"tag:{subnet.id},option6:dns-server,{','.join(servers)}"] if servers else []

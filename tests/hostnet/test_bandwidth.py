@@ -1,0 +1,72 @@
+"""Limits that limit: what a guest sends and receives a second, measured."""
+
+import contextlib
+import socket
+import threading
+import time
+
+import pytest
+
+from infra.hostnet import netns, shaping
+from infra.hostnet.models import Bandwidth, PortFilter
+from tests.hostnet.conftest import Host, StandIn, filters, ingress, tcp_open
+
+SECONDS = 2.0
+
+
+def rate(source: StandIn, target: StandIn, port: int = 80) -> float:
+    """kbit/s that arrive over TCP, the burst at the start left out."""
+    connection = tcp_open(source.ns, target.address, port, 2)
+    assert connection
+    accepted, _ = target._sockets[0].accept()
+    stop = threading.Event()
+
+    def send() -> None:
+        with contextlib.suppress(OSError):
+            while not stop.is_set():
+                connection.sendall(b"x" * 20_000)
+
+    sender = threading.Thread(target=send)
+    sender.start()
+    arrived, begun = 0, time.monotonic() + 0.7
+    accepted.settimeout(2)
+    with connection, accepted:
+        while (now := time.monotonic()) < begun + SECONDS:
+            got = len(accepted.recv(65536))
+            arrived += got if now > begun else 0
+        stop.set()
+        with contextlib.suppress(OSError):
+            connection.shutdown(socket.SHUT_RDWR)
+    sender.join()
+    return arrived * 8 / 1000 / SECONDS
+
+
+def limited(guest: StandIn, **limits: int) -> PortFilter:
+    return filters(guest.plug, ingress(None)).model_copy(update={"qos": Bandwidth(**limits)})
+
+
+@pytest.mark.parametrize("direction", ["egress", "ingress"])
+def test_a_limit_holds_is_changed_and_is_lifted(host: Host, direction: str) -> None:
+    one, two = host.boot(host.port(11)), host.boot(host.port(12))
+    for guest in (one, two):
+        guest.listen(80)
+    free = [filters(g.plug, ingress(None)) for g in (one, two)]
+    source, target = (one, two) if direction == "egress" else (two, one)
+    for kbps in (4000, 16000):
+        host.net.apply_groups([limited(one, **{f"{direction}_kbps": kbps}), free[1]], {})
+        host.net.sync()
+        assert 0.5 * kbps < rate(source, target) < 1.15 * kbps
+        assert rate(target, source) > 3 * kbps, "the other direction is free"
+    host.net.apply_groups(free, {})
+    assert rate(source, target) > 60_000
+    assert shaping.present(host.ns) == {}
+
+
+def test_a_shape_that_somebody_removed_comes_back(host: Host) -> None:
+    one = host.boot(host.port(11))
+    host.net.apply_groups([limited(one, ingress_kbps=4000)], {})
+    tap = one.plug.tap
+    assert shaping.present(host.ns)[tap][0] == 500_000
+    netns.run(host.ns, ["tc", "qdisc", "delete", "dev", tap, "root"])
+    host.net.sync()
+    assert shaping.present(host.ns)[tap][0] == 500_000
