@@ -8,6 +8,8 @@ from pydantic import BaseModel
 
 from infra.settings import Settings
 
+MOST_KNOWN = 2000
+
 
 class TokenFacts(BaseModel):
     """What identity says about a token: who, in which project, with which roles, and the catalog.
@@ -61,43 +63,60 @@ class IdentityUnavailable(Exception):
     """Identity did not answer; the token may be good."""
 
 
+class _Known:
+    """Facts of tokens that were good at most `seconds` ago. Safe for threads."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._facts: dict[str, tuple[float, TokenFacts]] = {}
+
+    def get(self, token: str) -> TokenFacts | None:
+        until, facts = self._facts.get(token, (0.0, None))
+        return facts if until > time.monotonic() else None
+
+    def judge(self, token: str, answer: httpx.Response) -> TokenFacts:
+        """What identity answered about `token`, kept when it is good."""
+        try:
+            facts = _judge(answer)
+        except TokenInvalid:
+            self._facts.pop(token, None)
+            raise
+        now = time.monotonic()
+        if len(self._facts) > MOST_KNOWN:
+            self._facts = {k: v for k, v in list(self._facts.items()) if v[0] > now}
+        self._facts[token] = (now + self._seconds, facts)
+        return facts
+
+
 class TokenValidator:
     """Asks identity who a token is. The token authenticates its own validation (Keystone's `token_subject` rule),
-    so that a validating service holds no credentials."""
+    so that a validating service holds no credentials. An answer is believed for `token_cache_s`."""
 
     def __init__(self, settings: Settings) -> None:
         self._url = f"{settings.identity_url}/auth/tokens"
-        self._ttl = settings.token_cache_s
-        self._known: dict[str, tuple[float, TokenFacts]] = {}
+        self._known, self._known_without_catalog = _Known(settings.token_cache_s), _Known(settings.token_cache_s)
         self._http = httpx.AsyncClient(timeout=10.0, limits=httpx.Limits(max_keepalive_connections=8))
         self._sync_http = httpx.Client(timeout=10.0, limits=httpx.Limits(max_keepalive_connections=8))
 
     async def validate(self, token: str, request_id: str = "") -> TokenFacts:
-        """Facts of `token`, at most `token_cache_s` old; raises TokenInvalid or IdentityUnavailable."""
-        now = time.monotonic()
-        cached = self._known.get(token)
-        if cached and cached[0] > now:
-            return cached[1]
+        """Facts of `token`; raises TokenInvalid or IdentityUnavailable."""
+        if facts := self._known.get(token):
+            return facts
         try:
             answer = await self._http.get(self._url, headers=_headers(token, request_id))
         except httpx.HTTPError as error:
             raise IdentityUnavailable(type(error).__name__) from error
-        try:
-            facts = _judge(answer)
-        except TokenInvalid:
-            self._known.pop(token, None)
-            raise
-        if len(self._known) > 2000:
-            self._known = {k: v for k, v in self._known.items() if v[0] > now}
-        self._known[token] = (now + self._ttl, facts)
-        return facts
+        return self._known.judge(token, answer)
 
     def validate_now(self, token: str, request_id: str = "") -> TokenFacts:
-        """The same for threads, without the cache and without the catalog."""
+        """The same for threads, without the catalog."""
+        if facts := self._known_without_catalog.get(token):
+            return facts
         try:
-            return _judge(self._sync_http.get(f"{self._url}?nocatalog", headers=_headers(token, request_id)))
+            answer = self._sync_http.get(f"{self._url}?nocatalog", headers=_headers(token, request_id))
         except httpx.HTTPError as error:
             raise IdentityUnavailable(type(error).__name__) from error
+        return self._known_without_catalog.judge(token, answer)
 
     async def close(self) -> None:
         await self._http.aclose()
