@@ -8,10 +8,7 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError
 from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor
 
-LOCAL = (
-    "validate_token", "create_record", "claim_host", "fetch_flavor", "mark_active", "release_host", "fail_record",
-    "begin_delete", "finish_delete", "release_services",
-)  # fmt: skip
+from activities.step import STEPS, Where
 
 
 @dataclass
@@ -20,6 +17,8 @@ class Faults(Interceptor):
     fail_after: str | None = None  # it takes effect, and its answer is lost for good
     kind: str = "Hopeless"  # how the failure is sorted
     times: int = 10**6  # how often it fails
+    transient: bool = False  # it is to be tried again
+    raises: type[BaseException] | None = None  # raised within the step, instead of a failure around it
     run_twice: bool = False  # every do and every undo runs two times
     hold: str | None = None  # the step waits for `release`
     held: asyncio.Event = field(default_factory=asyncio.Event)
@@ -35,12 +34,13 @@ class Faults(Interceptor):
     @property
     def hold_is_local(self) -> bool:
         """Whether the held step is a local one, whose workflow task ends only with it."""
-        return self.hold in LOCAL
+        return self.hold in STEPS and STEPS[self.hold].where is Where.RECORD
 
     def maybe_fail(self, planned: str | None, step: str) -> None:
         if step == planned and self.times > 0:
             self.times -= 1
-            raise ApplicationError(f"injected at {step}", type=self.kind, non_retryable=self.kind != "Transient")
+            lasting = not self.transient and self.kind != "Transient"
+            raise ApplicationError(f"injected at {step}", type=self.kind, non_retryable=lasting)
 
 
 class _Inject(ActivityInboundInterceptor):
@@ -54,10 +54,21 @@ class _Inject(ActivityInboundInterceptor):
         if step == f.hold:
             f.held.set()
             await asyncio.shield(f.release.wait())
-        f.maybe_fail(f.fail_before, step)
+        if f.raises and step == f.fail_before and f.times > 0:
+            f.times -= 1
+            input.fn = _raising(f.raises)
+        else:
+            f.maybe_fail(f.fail_before, step)
         if f.run_twice:  # not by failing the first try: a retry costs the dev server a second
             once = input.fn
             input.fn = lambda *args: (once(*args), once(*args))[1]
         result = await super().execute_activity(input)
         f.maybe_fail(f.fail_after, step)
         return result
+
+
+def _raising(kind: type[BaseException]) -> Any:
+    def step(*_: Any) -> None:
+        raise kind
+
+    return step

@@ -62,7 +62,7 @@ class Attempt:
             return False  # a bug or a cache eviction, as in Saga
         if not self._place or not self._another_host_may_help(error):
             return False
-        lost = self._place.gone and isinstance(error, asyncio.CancelledError)
+        lost = self._place.gone
         self.tried[self._place.host] = "the host stopped answering" if lost else explain(error)
         task = asyncio.current_task()
         if lost and task is not None:
@@ -72,8 +72,8 @@ class Attempt:
     def _another_host_may_help(self, error: BaseException) -> bool:
         if self._operation.interrupted() or workflow.cancellation_reason() is not None:
             return False
-        if isinstance(error, asyncio.CancelledError):
-            return self._place is not None and self._place.gone
+        if self._place is not None and self._place.gone:
+            return True  # however its last step ended: cancelled, or without its heartbeats
         # With parking on, the owner decided to abort, or did not decide in time. What a store or a neighbour refused,
         # another host would be refused as well.
         return kind(error) == HOST_CANNOT and self._saga.park is None

@@ -14,6 +14,7 @@ with workflow.unsafe.imports_passed_through():
     from activities.placement import Placement
     from activities.services import Services
     from activities.volume import Volume
+    from infra.contracts import patience
     from infra.contracts.image import ImageOnHost
     from infra.contracts.instance import BuildDone, BuildFailed, InstanceRef
     from infra.contracts.network import Plugged
@@ -24,7 +25,7 @@ from workflows.attempt import Attempts, nothing
 from workflows.build import Build
 from workflows.inputs import claim_request, domain_spec, first_addresses, leftovers, ports_on_host, volumes_on_host
 from workflows.requests import Accepted, BootRequest, Fault
-from workflows.saga import FOR_AN_UNDO, HERE, control, execute
+from workflows.saga import HERE, control, execute
 
 
 @workflow.defn
@@ -122,7 +123,9 @@ class BootInstance(Build):
         if self.left_behind:
             freeing = self.log.begin("release_services", "", undo=True)
             try:
-                await execute(Services.release_services, leftovers(req), control(), freeing, within=FOR_AN_UNDO)
+                await execute(
+                    Services.release_services, leftovers(req), control(), freeing, within=patience.FOR_AN_UNDO
+                )
                 self.log.succeed(freeing, None)
             except FailureError as error:
                 self.log.fail(freeing, error)

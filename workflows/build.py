@@ -18,6 +18,8 @@ RETRY, ABORT = "retry", "abort"
 
 
 class Build(Operation):
+    good_end = "active"
+
     def __init__(self) -> None:
         super().__init__()
         self._parked: Step | None = None

@@ -16,6 +16,7 @@ with workflow.unsafe.imports_passed_through():
     from activities.placement import Placement
     from activities.services import Services
     from activities.volume import Volume
+    from infra.contracts import patience
     from infra.contracts.hypervisor import DomainRef
     from infra.contracts.image import ImageOnHost
     from infra.contracts.instance import Deleted, DeletePlan
@@ -26,11 +27,7 @@ with workflow.unsafe.imports_passed_through():
 from workflows import metrics
 from workflows.operation import Operation
 from workflows.requests import DeleteRequest
-from workflows.saga import FOR_AN_UNDO, HERE, In, Out, Place, control, execute, uncancelled
-
-LOOK_EVERY = timedelta(seconds=15)
-HOST_PATIENCE = timedelta(minutes=15)
-"""A host that is up but does not get it done in so long is left to its own reconciliation."""
+from workflows.saga import HERE, In, Out, Place, control, execute, uncancelled
 
 
 @workflow.defn
@@ -66,15 +63,15 @@ class DeleteInstance(Operation):
             Instance.finish_delete,
             Deleted(instance_id=id, request_id=req.requester.request_id, steps=self.log.report(), fault=req.keep_as),
         )
-        metrics.ended(self.counter, "good")
+        metrics.ended(self.counter, self.good_end)
 
     async def on_host(self, plan: DeletePlan) -> bool:
         """Undo on the server's host. False when it is down: what lies there goes when it comes back."""
         id, host = plan.instance_id, Place(queue=f"compute.{plan.host}", host=plan.host)
         work = asyncio.create_task(self._undo_on(host, plan))
-        give_up = workflow.now() + HOST_PATIENCE
+        give_up = workflow.now() + patience.HOST_PATIENCE
         while not work.done():
-            await workflow.wait([work], timeout=LOOK_EVERY.total_seconds())
+            await workflow.wait([work], timeout=patience.DELETE_LOOKS_EVERY.total_seconds())
             if not work.done() and (workflow.now() > give_up or not await self.is_up(plan.host)):
                 work.cancel()
                 await workflow.wait([work])
@@ -113,7 +110,7 @@ class DeleteInstance(Operation):
     async def tried(self, do: Callable[[Any, In], None], arg: In, at: Place = HERE) -> None:
         """A step without which the delete goes on: what it leaves behind is found by the audit."""
         try:
-            await self.step(do, arg, at, FOR_AN_UNDO)
+            await self.step(do, arg, at, patience.FOR_AN_UNDO)
         except FailureError:
             metrics.count(
                 "kilonova_leftovers_total", "Undos that were given up and left to the audit", step=do.__name__

@@ -11,6 +11,7 @@ from temporalio.exceptions import ApplicationError, FailureError
 
 with workflow.unsafe.imports_passed_through():
     from activities.placement import Placement
+    from infra.contracts import patience
     from infra.contracts.errors import BUSY
     from infra.contracts.placement import HostRef
     from infra.contracts.search import REQUEST_ID, REQUEST_KEY
@@ -18,16 +19,15 @@ with workflow.unsafe.imports_passed_through():
 
 from workflows import metrics
 from workflows.requests import Accepted, CutOff, DeleteRequest, Fault
-from workflows.saga import FOR_RECORDS, HERE, Place, Saga, execute, kind, uncancelled
+from workflows.saga import HERE, Place, Saga, execute, kind, uncancelled
 from workflows.steps import StepLog, explain
-
-WATCH_EVERY = timedelta(seconds=20)
 
 
 class Operation:
     """Base of the workflows that run under a server's id. Subclasses call `carry_out` from their `run`."""
 
     counter: ClassVar[str] = "kilonova_operations_total"  # counts ends; see workflows/metrics.py
+    good_end: ClassVar[str] = "good"
 
     def __init__(self) -> None:
         self.log = StepLog(self._show)
@@ -102,7 +102,7 @@ class Operation:
         failure: BaseException | None = None
         try:
             await self._until_over(self._body, watch)
-            metrics.ended(self.counter, "good")
+            metrics.ended(self.counter, self.good_end)
         except (FailureError, asyncio.CancelledError) as error:
             failure = await self._end_badly(error, on_failure)
         finally:
@@ -126,10 +126,9 @@ class Operation:
         body.result()
 
     def _give_way(self, deleting: DeleteRequest) -> NoReturn:
-        from workflows.delete_instance import DeleteInstance  # it is an Operation itself
-
         cut_off = CutOff(request_id=self._request_id, steps=self.log.report())
-        workflow.continue_as_new(deleting.model_copy(update={"cut_off": cut_off}), workflow=DeleteInstance.run)
+        # By its name: it is an operation itself, and cannot be imported here.
+        workflow.continue_as_new(workflow="DeleteInstance", args=[deleting.model_copy(update={"cut_off": cut_off})])
 
     async def _end_badly(
         self, error: FailureError | asyncio.CancelledError, on_failure: Callable[[Fault], Awaitable[None]]
@@ -172,7 +171,7 @@ class Operation:
     async def _watch(self) -> None:
         """While steps run: is the host still there, and is there time left?"""
         while True:
-            await asyncio.sleep(WATCH_EVERY.total_seconds())
+            await asyncio.sleep(patience.WATCH_EVERY.total_seconds())
             await workflow.wait_condition(self._is_at_work)
             if self._deadline and workflow.now() > self._deadline and not self.interrupted():
                 running = [s.summary for s in self.log.steps if s.result is None]
@@ -191,7 +190,7 @@ class Operation:
         """Whether the host reports. While the store does not answer it counts as up: unknown is not gone."""
         step = Step(event="check_host", start_time=workflow.now())
         try:
-            return await execute(Placement.check_host, HostRef(host=host), HERE, step, within=FOR_RECORDS)
+            return await execute(Placement.check_host, HostRef(host=host), HERE, step, within=patience.FOR_RECORDS)
         except FailureError as error:
             workflow.logger.warning("whether %s is up is not known: %s", host, explain(error))
             return True

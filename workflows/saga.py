@@ -21,6 +21,7 @@ from temporalio.workflow import ActivityCancellationType
 
 with workflow.unsafe.imports_passed_through():
     from activities.step import HEARTBEAT, Declared, Where, declared
+    from infra.contracts import patience
     from infra.contracts.errors import HOPELESS, HOST_CANNOT
     from infra.contracts.step import Step
 
@@ -31,10 +32,8 @@ Out = TypeVar("Out")
 Undo = Callable[[], Awaitable[None]]
 OVERDUE = "Overdue"
 RETRY = RetryPolicy(initial_interval=timedelta(milliseconds=200), maximum_interval=timedelta(seconds=10))
-FOR_RECORDS = timedelta(minutes=5)
-"""So long a record step is tried; then the store counts as gone, and what was done is undone."""
-FOR_AN_UNDO = timedelta(minutes=10)
-"""So long an undo is tried. What it could not undo is named, the audit finds it, and the operation goes on."""
+RETRY_RECORD = RetryPolicy(initial_interval=timedelta(milliseconds=200), maximum_interval=timedelta(seconds=1))
+"""A local activity hears of its cancel only when its next try begins."""
 
 
 @dataclass
@@ -77,7 +76,7 @@ class Saga:
         while True:
             step = self.log.begin(do.__name__, at.host)
             try:
-                within = FOR_RECORDS if declared(do).where is Where.RECORD else None
+                within = patience.FOR_RECORDS if declared(do).where is Where.RECORD else None
                 result = await execute(do, arg, at, step, within=within)
             except (FailureError, asyncio.CancelledError) as error:
                 self.log.fail(step, error)
@@ -107,7 +106,7 @@ class Saga:
         if at.gone:
             return
         step = self.log.begin(undo.__name__, at.host, undo=True)
-        undoing = asyncio.ensure_future(execute(undo, arg, at, step, within=FOR_AN_UNDO))
+        undoing = asyncio.ensure_future(execute(undo, arg, at, step, within=patience.FOR_AN_UNDO))
         await workflow.wait_condition(lambda: undoing.done() or at.gone)
         if at.gone and not undoing.done():
             undoing.cancel()
@@ -175,7 +174,7 @@ def _on_record(do: Callable[[Any, In], Out], arg: In, facts: Declared, step: Ste
         do,
         arg,
         start_to_close_timeout=facts.budget,
-        retry_policy=RETRY,
+        retry_policy=RETRY_RECORD,
         cancellation_type=ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
         summary=step.summary,
     )

@@ -299,7 +299,9 @@ def test_idempotency_key(lab: Lab, demo: Api, other: Api) -> None:
     first = demo.post("/servers", lab.server(), 202, **key)["server"]
     again = demo.post("/servers", lab.server(), 202, **key)["server"]
     assert first == again
-    assert first["id"] == str(uuid.uuid5(uuid.NAMESPACE_URL, demo.project_id + key["Idempotency-Key"]))
+    assert first["id"] == str(
+        uuid.uuid5(uuid.NAMESPACE_URL, f"{demo.project_id}/{demo.user_id}/{key['Idempotency-Key']}")
+    )
     assert other.post("/servers", lab.server(), 202, **key)["server"]["id"] != first["id"]
 
 

@@ -10,7 +10,8 @@ from api.common.errors import ServiceError
 from tests.chaos.cloud import Cloud as Tenants
 from tests.resilience.host import NAME, Extra
 from tests.resilience.parking import parked
-from tests.workflows.cloud import Cloud, instance_of
+from tests.workflows.cloud import Cloud
+from tests.workflows.servers import instance_of
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 PARK = {"kilonova:on_failure": "park"}

@@ -21,7 +21,8 @@ from infra.openstack import service_session
 from infra.tables.compute import Allocation, ConsoleToken, now
 from tests.resilience.host import NAME, Extra
 from tests.resilience.processes import ROOT
-from tests.workflows.cloud import Cloud, instance_of
+from tests.workflows.cloud import Cloud
+from tests.workflows.servers import instance_of
 from workers.sign_in import as_service
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")

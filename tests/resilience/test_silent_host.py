@@ -12,7 +12,8 @@ from infra.contracts.hypervisor import HostFacts, HostRef
 from infra.host import driver as drivers
 from infra.temporal import compute_queue
 from tests.resilience.host import NAME, Extra
-from tests.workflows.cloud import Cloud, instance_of
+from tests.workflows.cloud import Cloud
+from tests.workflows.servers import instance_of
 from workers import compute
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")

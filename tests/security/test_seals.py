@@ -20,7 +20,8 @@ from infra.contracts.hypervisor import InstanceRef
 from infra.contracts.requests import DeleteRequest
 from infra.payloads import EncryptingCodec, Reader, Refused
 from infra.temporal import compute_queue
-from tests.workflows.cloud import HOSTS, Cloud
+from tests.workflows.cloud import Cloud
+from tests.workflows.servers import HOSTS
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

@@ -1,11 +1,9 @@
 """A cloud for workflow tests: real services and Temporal as processes, the workers in this one, faults around steps."""
 
-import asyncio
 import os
 import subprocess
 import sys
 import time
-import uuid
 from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -13,28 +11,21 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from sqlmodel import select
-from temporalio.api.enums.v1 import EventType
-from temporalio.client import Client, WorkflowHandle
+from temporalio.client import Client
 from temporalio.worker import Worker
 
-from api.compute.operations import Operations
 from infra import credentials
 from infra.audit import Auditor
 from infra.contracts.audit import Finding
-from infra.contracts.network import PortRequest
-from infra.contracts.requests import BootRequest, DeleteRequest, Requester
-from infra.contracts.volume import VolumeRequest
 from infra.database import Database
 from infra.nbd import storage_daemon_argv
 from infra.openstack import service_session
-from infra.records import stable_id
 from infra.scheduler import Scheduler
 from infra.settings import Settings
-from infra.tables.compute import Allocation, Flavor, Instance
-from infra.temporal import CONTROL_QUEUE, compute_queue, server_workflow_id
-from tests.faults import Faults
+from infra.tables.compute import Flavor
+from infra.temporal import CONTROL_QUEUE, compute_queue
 from tests.openstack import OpenStack
+from tests.workflows.servers import HOSTS, Servers
 from workers.compute import Host
 from workers.control import WORKFLOWS, control_activities
 from workers.interceptors import StepInterceptor
@@ -44,7 +35,6 @@ from workers.sign_in import as_service
 
 ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
-HOSTS = ("node1", "node2")
 
 
 class Services:
@@ -103,14 +93,11 @@ class Services:
                 process.kill()
 
 
-class Cloud:
+class Cloud(Servers):
     """What a test sees: boots with faults armed, and what is left afterwards."""
 
     def __init__(self, settings: Settings, client: Client) -> None:
-        self.settings, self.client = settings, client
-        self.faults = Faults()
-        self.database = Database("compute", state_dir=settings.state_dir)
-        self.ops = Operations(client, settings, self.database)
+        super().__init__(settings, client, Database("compute", state_dir=settings.state_dir))
         session = service_session(as_service(settings, "nova"))
         self.scheduler = Scheduler(self.database, settings)
         self.auditor = Auditor(client, self.database, session, settings.region, self.scheduler.up_hosts)
@@ -180,94 +167,6 @@ class Cloud:
             async with workers[0], workers[1], workers[2]:
                 yield
 
-    def request(self, **more: Any) -> BootRequest:
-        """A server with a NIC, a disk from an image and a volume made for it: every step has something to do."""
-        id = str(uuid.uuid4())
-        volume = VolumeRequest(
-            volume_id=stable_id(id, "volume/0"),
-            attachment_id=stable_id(id, "attachment/0"),
-            create=True,
-            size_gb=1,
-            delete_on_termination=True,
-        )
-        return BootRequest(
-            **{
-                "requester": self.requester(),
-                "instance_id": id,
-                "name": "server",
-                "hostname": "server",
-                "image_id": str(uuid.uuid4()),
-                "flavor_id": "tiny",
-                "admin_pass": "hunter2-admin",
-                "user_data": "aHVudGVyMi11c2VyLWRhdGE=",
-                "ports": [PortRequest(port_id=stable_id(id, "port/0"), network_id=self.network)],
-                "volumes": [volume],
-                **more,
-            }
-        )
-
-    def requester(self) -> Requester:
-        return Requester(token=self.token, user_id=self.user, project_id=self.project, request_id=f"req-{uuid.uuid4()}")
-
-    async def boot(self, request: BootRequest | None = None, **faults: Any) -> WorkflowHandle[Any, Any]:
-        """Start one boot with these faults armed; a refusal is no concern here, the workflow's end tells."""
-        self.faults.arm(**faults)
-        request = request or self.request()
-        starting = asyncio.create_task(self.ops.boot(request))
-        starting.add_done_callback(lambda done: done.cancelled() or done.exception())
-        return await self.begun(request)
-
-    async def begun(self, request: BootRequest) -> WorkflowHandle[Any, Any]:
-        """The boot's workflow, once there is one."""
-        handle = self.client.get_workflow_handle(server_workflow_id(request.instance_id))
-        for _ in range(500):
-            try:
-                await handle.describe()
-                return handle
-            except Exception:
-                await asyncio.sleep(0.01)
-        raise AssertionError("the boot did not start")
-
-    async def delete(self, handle: WorkflowHandle[Any, Any]) -> None:
-        await self.ops.delete(DeleteRequest(requester=self.requester(), instance_id=instance_of(handle)))
-
-    async def end(self, handle: WorkflowHandle[Any, Any]) -> BaseException | None:
-        """How the operation ended: None, or what it failed with. Follows a boot that went on as a delete."""
-        newest = self.client.get_workflow_handle(handle.id)
-        try:
-            await asyncio.wait_for(newest.result(), 60)
-        except TimeoutError:
-            raise
-        except Exception as error:
-            return error.__cause__ or error
-        return None
-
-    async def cancel(self, handle: WorkflowHandle[Any, Any]) -> None:
-        """Cancel, and wait until workflow code has seen it, so that the held step cannot win the race."""
-        await handle.cancel()
-        await self.seen(handle, EventType.EVENT_TYPE_WORKFLOW_EXECUTION_CANCEL_REQUESTED)
-
-    async def seen(self, handle: WorkflowHandle[Any, Any], kind: EventType.ValueType, patience_s: float = 5) -> None:
-        """Until a workflow task was completed after an event of `kind`. A local step's task ends only with the step."""
-        end = time.monotonic() + patience_s
-        while time.monotonic() < end:
-            after = False
-            async for event in handle.fetch_history_events():
-                after |= event.event_type == kind
-                if after and event.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED:
-                    return
-            if self.faults.hold_is_local:
-                return
-            await asyncio.sleep(0.02)
-
-    def record(self, handle: WorkflowHandle[Any, Any]) -> Instance | None:
-        with self.database.read() as session:
-            return session.get(Instance, instance_of(handle))
-
-    def claim(self, handle: WorkflowHandle[Any, Any]) -> Allocation | None:
-        with self.database.read() as session:
-            return session.get(Allocation, instance_of(handle))
-
     async def leaks(self) -> list[Finding]:
         """What hosts, services and records disagree about, after a second look."""
         return (await self.auditor.audit(repair=False, heartbeat=lambda *_: None)).findings
@@ -284,19 +183,6 @@ class Cloud:
             "volumes": self.volumes(),
         }
 
-    async def clear(self) -> None:
-        """Delete every server that there still is."""
-        with self.database.read() as session:
-            live = session.exec(select(Instance.id).where(Instance.vm_state != "deleted")).all()
-        for instance_id in live:
-            handle = self.client.get_workflow_handle(server_workflow_id(instance_id))
-            await self.delete(handle)
-            await self.end(handle)
-
     def volumes(self) -> int:
         url = self.settings.url("volume", "/v3/volumes/detail?all_tenants=1")
         return len(httpx.get(url, headers={"X-Auth-Token": self.token}).json()["volumes"])
-
-
-def instance_of(handle: WorkflowHandle[Any, Any]) -> str:
-    return handle.id.removeprefix("server-")

@@ -32,8 +32,9 @@ from infra.temporal import CONTROL_QUEUE, connect, server_workflow_id
 from tests.faults import Faults
 from tests.openstack import OpenStack
 from tests.workflows import histories
-from tests.workflows.cloud import Cloud, Services, instance_of
+from tests.workflows.cloud import Cloud, Services
 from tests.workflows.histories import HISTORIES
+from tests.workflows.servers import instance_of
 from tests.workflows.ways import WAYS
 from workers.replay import in_clear
 from workflows.actions import ACTIONS

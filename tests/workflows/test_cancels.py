@@ -10,7 +10,6 @@ from temporalio import activity
 from temporalio.exceptions import CancelledError
 from temporalio.testing import ActivityEnvironment
 
-from activities.step import step
 from infra.host.heartbeats import Turns, at_once
 from tests.workflows.cloud import Cloud
 from workers.control import control_activities
@@ -33,7 +32,7 @@ def cancelled(work: Callable[[], object]) -> BaseException | None:
     ends: list[BaseException] = []
     environment = ActivityEnvironment()
 
-    @step
+    @activity.defn(no_thread_cancel_exception=True)
     def run() -> None:
         work()
 

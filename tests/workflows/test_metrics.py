@@ -8,7 +8,8 @@ import pytest
 from infra.codec import KeyRing
 from infra.records import Records
 from tests.workflows.beside import beside
-from tests.workflows.cloud import Cloud, instance_of
+from tests.workflows.cloud import Cloud
+from tests.workflows.servers import instance_of
 from workers.control import report
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")

@@ -10,8 +10,9 @@ from api.common.errors import ServiceError
 from infra.temporal import server_workflow_id
 from tests.resilience.parking import parked
 from tests.workflows.beside import beside
-from tests.workflows.cloud import Cloud, instance_of
-from workflows.operation import Operation
+from tests.workflows.cloud import Cloud
+from tests.workflows.servers import instance_of
+from workflows.build import Build
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -45,7 +46,7 @@ async def test_only_a_parked_step_can_be_decided_over_and_only_by_known_words(cl
 
     async def refused(decision: str) -> str:
         with pytest.raises(WorkflowUpdateFailedError) as failure:
-            await boot.execute_update(Operation.decide, decision)
+            await boot.execute_update(Build.decide, decision)
         return str(failure.value.cause)
 
     assert "waiting for a decision" in await refused("retry")

@@ -15,10 +15,9 @@ from infra.contracts.requests import BootRequest
 from tests.workflows import histories
 from tests.workflows.beside import beside
 from tests.workflows.cloud import Cloud
+from workers.control import WORKFLOWS
 from workers.replay import replay
 from workflows.boot_instance import BootInstance
-from workflows.delete_instance import DeleteInstance
-from workflows.reconcile_cloud import ReconcileCloud
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 PATCH = "look-first"
@@ -56,7 +55,7 @@ class Guarded(WithAnotherStep):
         await super().build(req)
 
 
-GUARDED: list[type] = [Guarded, DeleteInstance, ReconcileCloud]
+GUARDED: list[type] = [Guarded, *(each for each in WORKFLOWS if each is not BootInstance)]
 
 
 async def test_an_unguarded_change_is_caught_with_its_first_difference() -> None:

@@ -10,7 +10,8 @@ from api.common.errors import ServiceError
 from infra.contracts.operation import ActionRequest
 from infra.contracts.requests import Requester
 from infra.tables.compute import Instance
-from tests.workflows.cloud import Cloud, instance_of
+from tests.frame.cloud import FrameCloud as Cloud
+from tests.workflows.servers import instance_of
 from tests.workflows.ways import WAYS
 from workflows.actions import ACTIONS, Action
 

@@ -1,0 +1,156 @@
+"""The cloud of the frame's tests: one Temporal server, the real records and workflows, and a world that is made up."""
+
+import subprocess
+import uuid
+from collections.abc import AsyncIterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from typing import Any
+
+from sqlalchemy import update
+from sqlmodel import col, select
+from temporalio.client import Client
+from temporalio.worker import Worker
+
+from activities.identity import Identity
+from activities.instance import Instance as InstanceSteps
+from activities.placement import Placement
+from activities.step import Where
+from infra.codec import KeyRing
+from infra.contracts.requests import Requester
+from infra.database import Database
+from infra.identity import TokenInvalid
+from infra.records import Records
+from infra.scheduler import Scheduler
+from infra.settings import Settings
+from infra.stores.transitions import Transitions
+from infra.tables.compute import Allocation, ComputeNode, Flavor, Instance, Service, now
+from infra.temporal import CONTROL_QUEUE, compute_queue
+from tests.frame.world import World, activities_on
+from tests.workflows.cloud import BIN
+from tests.workflows.servers import HOSTS, Servers
+from workers.collect import activities_of
+from workers.control import WORKFLOWS
+from workers.interceptors import StepInterceptor
+from workers.processes import SEARCH_ATTRIBUTES, TEMPORAL_TUNING
+from workers.sandbox import runner
+
+
+def start_temporal(settings: Settings) -> subprocess.Popen[bytes]:
+    argv = [str(BIN / "temporal"), "server", "start-dev", "--headless", "--log-level", "never"]
+    argv += ["--ip", settings.listen, "--port", str(settings.port("temporal"))]
+    for value in TEMPORAL_TUNING:
+        argv += ["--dynamic-config-value", value]
+    for name in SEARCH_ATTRIBUTES:
+        argv += ["--search-attribute", f"{name}=Keyword"]
+    return subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+class Tokens:
+    """Identity, as far as a step asks it."""
+
+    def __init__(self, good: str, project_id: str) -> None:
+        self.good, self.project_id = good, project_id
+
+    def validate_now(self, token: str) -> "Tokens":
+        if token != self.good:
+            raise TokenInvalid
+        return self
+
+
+class FrameCloud(Servers):
+    """See `tests.workflows.cloud.Servers`; here `world` is all that there is beside the records."""
+
+    def __init__(self, settings: Settings, client: Client) -> None:
+        self.database = Database("compute", state_dir=settings.state_dir)
+        self.database.migrate()
+        super().__init__(settings, client, self.database)
+        self.token, self.user, self.project = "good", "user", uuid.uuid4().hex
+        self.network = str(uuid.uuid4())
+        self.things = World(self._claim)
+        self.scheduler = Scheduler(self.database, settings)
+
+    def prepare(self) -> None:
+        with self.database.write() as session:
+            session.add(Flavor(id="tiny", name="tiny", ram=64, vcpus=1, disk=0))
+            for number, host in enumerate(HOSTS):
+                where: dict[str, Any] = {"binary": "nova-compute", "host": host, "zone": "nova", "last_seen": now()}
+                session.add(Service(id=str(uuid.uuid4()), number=number, **where))
+                capacity = {"vcpus": 10_000, "memory_mb": 10**7, "disk_gb": 10**5}
+                session.add(ComputeNode(host=host, id=str(uuid.uuid4()), number=number, **capacity))
+
+    def control(self) -> list[Any]:
+        ring = KeyRing.load(self.settings.codec_keys)
+        steps = activities_of(
+            Identity(Tokens(self.token, self.project)),  # type: ignore[arg-type]
+            InstanceSteps(Records(self.database, ring), Transitions(self.database)),
+            Placement(self.scheduler),
+        )
+        return steps + activities_on(self.things, "", Where.CONTROL)
+
+    @asynccontextmanager
+    async def beside(self, queue: str) -> AsyncIterator[None]:
+        """Another control worker, on a queue of its own, whose workflow code a test can change while it runs."""
+        with ThreadPoolExecutor(8) as pool:
+            async with Worker(
+                self.client,
+                task_queue=queue,
+                workflows=WORKFLOWS,
+                activities=self.control(),
+                activity_executor=pool,
+                interceptors=[self.faults, StepInterceptor("")],
+                workflow_runner=runner(),
+            ):
+                yield
+
+    @asynccontextmanager
+    async def workers(self, cached: int = 100, workflows: Sequence[type] = WORKFLOWS) -> AsyncIterator[None]:
+        with ThreadPoolExecutor(32) as pool:
+            common: dict[str, Any] = {"activity_executor": pool}
+            control_worker = Worker(
+                self.client,
+                task_queue=CONTROL_QUEUE,
+                workflows=workflows,
+                activities=self.control(),
+                max_cached_workflows=cached,
+                interceptors=[self.faults, StepInterceptor("")],
+                workflow_runner=runner(strict=True),
+                **common,
+            )
+            hosts = [
+                Worker(
+                    self.client,
+                    task_queue=compute_queue(name),
+                    activities=activities_on(self.things, name, Where.HOST),
+                    interceptors=[self.faults, StepInterceptor(name)],
+                    **common,
+                )
+                for name in HOSTS
+            ]
+            async with control_worker, hosts[0], hosts[1]:
+                yield
+
+    def silence(self, *hosts: str) -> None:
+        """These hosts do not report any more; all others do."""
+        with self.database.write() as session:
+            for host in HOSTS:
+                seen = now().replace(year=2020) if host in hosts else now().replace(year=2099)
+                session.execute(update(Service).where(col(Service.host) == host).values(last_seen=seen))
+
+    def _claim(self, instance_id: str) -> tuple[str, int] | None:
+        with self.database.read() as session:
+            held = session.get(Allocation, instance_id)
+            return (held.host, held.attempt) if held else None
+
+    async def leaks(self) -> list[tuple[str, ...]]:
+        """What no server answers for: things of the world, claims, and states that no workflow will end."""
+        with self.database.read() as session:
+            servers = session.exec(select(Instance).where(col(Instance.deleted_at).is_(None))).all()
+            claims = session.exec(select(Allocation)).all()
+        keeps = {s.id for s in servers if s.vm_state != "error" or s.launched_at}
+        found = self.things.leaks(keeps)
+        found += [("", "claim", claim.instance_id, claim.host) for claim in claims if claim.instance_id not in keeps]
+        return found + [("", "stuck", s.id, str(s.task_state)) for s in servers if s.task_state]
+
+    def requester(self) -> Requester:
+        return Requester(token=self.token, user_id=self.user, project_id=self.project, request_id=f"req-{uuid.uuid4()}")

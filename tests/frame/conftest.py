@@ -1,0 +1,49 @@
+from collections.abc import AsyncIterator, Iterator
+from datetime import timedelta
+
+import pytest
+import pytest_asyncio
+
+from infra.contracts import patience
+from infra.settings import Settings
+from infra.temporal import connect
+from tests.frame.cloud import FrameCloud, start_temporal
+from tests.ports import free_offset
+
+SOON = timedelta(milliseconds=300)
+"""Workflows look after hosts and deadlines this often here: an outage takes a second, not a minute."""
+
+
+@pytest.fixture(scope="session")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    settings = Settings(state_dir=tmp_path_factory.mktemp("frame"), port_offset=free_offset())
+    temporal = start_temporal(settings)
+    try:
+        yield settings
+    finally:
+        temporal.terminate()
+        temporal.wait(20)
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def cloud(settings: Settings) -> AsyncIterator[FrameCloud]:
+    cloud = FrameCloud(settings, await connect(settings))
+    cloud.prepare()
+    was = patience.WATCH_EVERY, patience.DELETE_LOOKS_EVERY
+    patience.WATCH_EVERY = patience.DELETE_LOOKS_EVERY = SOON
+    try:
+        async with cloud.workers():
+            yield cloud
+    finally:
+        patience.WATCH_EVERY, patience.DELETE_LOOKS_EVERY = was
+
+
+@pytest_asyncio.fixture(autouse=True, loop_scope="session")
+async def tidy(cloud: FrameCloud) -> AsyncIterator[None]:
+    """Every test begins with hosts that report, and ends with no server and nothing held."""
+    cloud.silence()
+    yield
+    cloud.faults.release.set()
+    cloud.silence()
+    cloud.faults.arm()
+    await cloud.clear()

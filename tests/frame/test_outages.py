@@ -1,0 +1,170 @@
+"""A host that falls silent, a neighbour that is away, a delete: held at every step, undo and record step."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from activities.step import STEPS, Where
+from infra.tables.compute import Instance
+from tests.frame.cloud import FrameCloud
+from tests.frame.test_actions import every_action, request, server
+from tests.workflows.servers import instance_of
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+ON_HOST = [name for name, facts in STEPS.items() if facts.where is Where.HOST]
+
+
+def row(cloud: FrameCloud, handle: Any) -> Instance:
+    found = cloud.record(handle)
+    assert found is not None
+    return found
+
+
+async def ran_by_a_good_boot(cloud: FrameCloud) -> list[str]:
+    boot = await cloud.boot()
+    assert await cloud.end(boot) is None
+    ran = list(cloud.faults.ran)
+    await cloud.delete(boot)
+    await cloud.end(boot)
+    return ran
+
+
+async def test_a_host_that_falls_silent_at_any_step_is_left_for_the_next(cloud: FrameCloud) -> None:
+    for step in [name for name in await ran_by_a_good_boot(cloud) if name in ON_HOST]:
+        boot = await cloud.boot(hold=step)
+        await asyncio.wait_for(cloud.faults.held.wait(), 20)
+        lost = cloud.claim(boot)
+        assert lost is not None
+        cloud.silence(lost.host)
+        await asyncio.sleep(0.8)  # two looks of the watch
+        cloud.faults.hold = None
+        cloud.faults.release.set()
+        assert await cloud.end(boot) is None, step
+        held = cloud.claim(boot)
+        assert held is not None and held.host != lost.host, step
+        cloud.silence()
+        for thing in [t for t in cloud.things.here[lost.host] if t[1] == instance_of(boot)]:
+            cloud.things.here[lost.host].discard(thing)  # as the host does itself when it is back
+        assert await cloud.leaks() == [], step
+        await cloud.delete(boot)
+        assert await cloud.end(boot) is None
+
+
+async def test_a_host_that_falls_silent_while_it_undoes_is_given_up(cloud: FrameCloud) -> None:
+    for undo in ("destroy", "unplug_ports", "detach_volumes", "remove_disk"):
+        boot = await cloud.boot(fail_after="spawn", hold=undo)
+        await asyncio.wait_for(cloud.faults.held.wait(), 20)
+        lost = cloud.claim(boot)
+        assert lost is not None
+        cloud.silence(lost.host)
+        await asyncio.sleep(0.8)
+        cloud.faults.release.set()
+        assert await cloud.end(boot) is not None
+        assert row(cloud, boot).vm_state == "error"
+        assert not [t for t in await cloud.leaks() if t[0] == ""], undo  # what services hold is freed from here
+        cloud.things.here[lost.host].clear()
+        cloud.silence()
+
+
+@pytest.mark.parametrize("undo", ["destroy", "unplug_ports", "release_host", "fail_record"])
+async def test_a_delete_while_a_failed_build_ends_gets_through(cloud: FrameCloud, undo: str) -> None:
+    """Mechanism: carry_out looks for a delete last, in the one place that ends a run."""
+    boot = await cloud.boot(fail_after="spawn", hold=undo)
+    await asyncio.wait_for(cloud.faults.held.wait(), 20)
+    await cloud.delete(boot)
+    cloud.faults.release.set()
+    assert await cloud.end(boot) is None
+    assert row(cloud, boot).vm_state == "deleted"
+    assert await cloud.leaks() == []
+
+
+async def test_a_delete_while_services_are_freed_gets_through(cloud: FrameCloud) -> None:
+    boot = await cloud.boot(fail_after="spawn", hold="destroy")
+    await asyncio.wait_for(cloud.faults.held.wait(), 20)
+    lost = cloud.claim(boot)
+    assert lost is not None
+    cloud.silence(lost.host)
+    await asyncio.sleep(0.8)
+    cloud.faults.held.clear()
+    cloud.faults.hold = "release_services"
+    cloud.faults.release.set()
+    cloud.faults.release = asyncio.Event()
+    await asyncio.wait_for(cloud.faults.held.wait(), 20)
+    await cloud.delete(boot)
+    cloud.faults.release.set()
+    assert await cloud.end(boot) is None
+    assert row(cloud, boot).vm_state == "deleted"
+    cloud.things.here[lost.host].clear()
+    cloud.silence()
+
+
+@every_action
+@pytest.mark.parametrize("ending", ["end_action", "fail_action"])
+async def test_a_delete_while_an_action_ends_gets_through(cloud: FrameCloud, name: str, ending: str) -> None:
+    handle = await server(cloud, name)
+    failing = {"fail_before": "end_action"} if ending == "fail_action" else {}
+    cloud.faults.arm(hold=ending, **failing)
+    await cloud.ops.start(*request(cloud, handle, name))
+    await asyncio.wait_for(cloud.faults.held.wait(), 20)
+    await cloud.delete(handle)
+    cloud.faults.release.set()
+    assert await cloud.end(handle) is None
+    assert row(cloud, handle).vm_state == "deleted"
+    assert await cloud.leaks() == []
+
+
+@every_action
+async def test_a_host_that_falls_silent_during_an_action_puts_the_server_back(cloud: FrameCloud, name: str) -> None:
+    handle = await server(cloud, name)
+    before = row(cloud, handle)
+    cloud.faults.arm()
+    await cloud.ops.start(*request(cloud, handle, name))
+    steps = [step for step in cloud.faults.ran if step in ON_HOST]
+    await cloud.end(handle)
+    steps = [step for step in cloud.faults.ran if step in ON_HOST]
+    await cloud.delete(handle)
+    await cloud.end(handle)
+    for step in steps:
+        handle = await server(cloud, name)
+        host = str(row(cloud, handle).host)
+        cloud.faults.arm(hold=step)
+        await cloud.ops.start(*request(cloud, handle, name))
+        await asyncio.wait_for(cloud.faults.held.wait(), 20)
+        cloud.silence(host)
+        await asyncio.sleep(0.8)
+        cloud.faults.release.set()
+        assert await cloud.end(handle) is not None, step
+        assert (row(cloud, handle).vm_state, row(cloud, handle).task_state) == (before.vm_state, None), step
+        cloud.silence()
+        await cloud.delete(handle)
+        assert await cloud.end(handle) is None
+
+
+async def test_a_neighbour_that_is_away_is_waited_for_and_blames_no_host(cloud: FrameCloud) -> None:
+    """Mechanism: NeighbourAway is retried without an end, and other hosts are tried for HostCannot only."""
+    for step in ("fetch_to_host", "plug_ports", "attach_volumes"):
+        boot = await cloud.boot(fail_before=step, kind="NeighbourAway", transient=True, times=8)
+        assert await cloud.end(boot) is None, step
+        held = cloud.claim(boot)
+        assert held is not None and held.attempt == 1, step
+        await cloud.delete(boot)
+        await cloud.end(boot)
+
+
+@pytest.mark.parametrize("step", ["fetch_flavor", "mark_active"])
+async def test_a_control_step_that_fails_blames_no_host(cloud: FrameCloud, step: str) -> None:
+    boot = await cloud.boot(fail_before=step, kind="")
+    assert f"injected at {step}" in str(await cloud.end(boot))
+    assert "No valid host" not in row(cloud, boot).fault["message"]
+    assert await cloud.leaks() == []
+
+
+@pytest.mark.parametrize("unusual", [StopIteration, SystemExit, KeyboardInterrupt, GeneratorExit])
+async def test_no_exception_type_can_hang_a_step(cloud: FrameCloud, unusual: type[BaseException]) -> None:
+    """Mechanism: _guarded in workers/interceptors.py."""
+    boot = await cloud.boot(raises=unusual, fail_before="spawn", times=1)
+    assert await cloud.end(boot) is None
+    assert cloud.faults.ran.count("spawn") == 2
+    await cloud.delete(boot)
+    await cloud.end(boot)

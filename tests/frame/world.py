@@ -1,0 +1,187 @@
+"""A world that workflows act upon without any process behind it: hosts, ports and volumes as sets of what is there.
+
+Every step that runs on a host, and each that asks a neighbour, has its effect here, under its own name and with its own
+input. What decides (records, claims, states, workflows) is the real code on a store of its own. A step of the project
+without an effect here fails `activities()`, so that no new one is left out of the invariants."""
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, get_type_hints
+
+from temporalio import activity
+
+import activities.hypervisor
+import activities.image
+import activities.network
+import activities.services
+import activities.volume
+from activities.step import STEPS, Where
+from infra.contracts.errors import host_cannot
+from infra.contracts.hypervisor import Spawned
+from infra.contracts.image import DiskOnHost
+from infra.contracts.network import FixedIp, Plugged, Vif
+from infra.contracts.power import Power
+from infra.contracts.volume import Attached, VolumeConnection
+
+RUNNING, SHUTDOWN = 1, 4
+Thing = tuple[str, str, str]
+"""(kind, instance id, what): `("port", server, port id)`."""
+
+
+@dataclass
+class World:
+    """`here`: what is on each host; `anywhere`: what other services hold; `power`: of each domain."""
+
+    claims: Callable[[str], tuple[str, int] | None]  # instance id → (host, attempt) that the control plane says
+    here: dict[str, set[Thing]] = field(default_factory=dict)
+    anywhere: set[Thing] = field(default_factory=set)
+    power: dict[str, int] = field(default_factory=dict)
+    guard: threading.RLock = field(default_factory=threading.RLock)
+
+    def things(self) -> list[tuple[str, ...]]:
+        """Everything there is, wherever it is."""
+        with self.guard:
+            return sorted([(h, *t) for h, all in self.here.items() for t in all] + [("", *t) for t in self.anywhere])
+
+    def leaks(self, live: set[str]) -> list[tuple[str, ...]]:
+        """What belongs to no server of `live`, or lies on another host than its server's claim."""
+        found = []
+        for host, kind, instance_id, what in self.things():
+            claim = self.claims(instance_id)
+            if instance_id not in live or (host and (claim is None or claim[0] != host)):
+                found.append((host, kind, instance_id, what))
+        return found
+
+    def require(self, host: str, want: Any) -> None:
+        """The fence: a step under a claim that is not (any more) this host's is refused."""
+        if getattr(want, "attempt", 0) and self.claims(want.instance_id) != (host, want.attempt):
+            raise host_cannot(f"{host} no longer holds the claim on this server")
+
+
+class Effects:
+    """What each step does to the world, on one host. Every one may be repeated."""
+
+    def __init__(self, world: World, host: str) -> None:
+        self.world, self.host = world, host
+        self.mine = world.here.setdefault(host, set())
+
+    def fetch_to_host(self, want: Any) -> DiskOnHost:
+        self.mine.add(("disk", want.instance_id, ""))
+        return DiskOnHost(path="disk")
+
+    def remove_disk(self, want: Any) -> None:
+        self.mine.discard(("disk", want.instance_id, ""))
+
+    def plug_ports(self, want: Any) -> Plugged:
+        vifs = []
+        for port in want.ports:
+            self.mine.add(("tap", want.instance_id, port.port_id))
+            if port.mine:
+                self.world.anywhere.add(("port", want.instance_id, port.port_id))
+            ip = FixedIp(ip_address="10.7.0.9", subnet_id="subnet", cidr="10.7.0.0/20")
+            vifs.append(
+                Vif(
+                    port_id=port.port_id,
+                    network_id=port.network_id or "net",
+                    label="net",
+                    mac_address="fa:16:3e:00:00:01",
+                    tap="tap",
+                    bridge="br",
+                    fixed_ips=[ip],
+                )
+            )
+        return Plugged(vifs=vifs)
+
+    def unplug_ports(self, want: Any) -> None:
+        for port in want.ports:
+            self.mine.discard(("tap", want.instance_id, port.port_id))
+            self.world.anywhere.discard(("port", want.instance_id, port.port_id))
+
+    def attach_volumes(self, want: Any) -> Attached:
+        for volume in want.volumes:
+            self.world.anywhere.add(("attachment", want.instance_id, volume.attachment_id))
+            if volume.create:
+                self.world.anywhere.add(("volume", want.instance_id, volume.volume_id))
+        return Attached(
+            volumes=[
+                VolumeConnection(volume_id=v.volume_id, attachment_id=v.attachment_id, device="vdb")
+                for v in want.volumes
+            ]
+        )
+
+    def detach_volumes(self, want: Any) -> None:
+        for volume in want.volumes:
+            self.world.anywhere.discard(("attachment", want.instance_id, volume.attachment_id))
+            if volume.create and (volume.delete_on_termination or not want.deleting):
+                self.world.anywhere.discard(("volume", want.instance_id, volume.volume_id))
+
+    def spawn(self, spec: Any) -> Spawned:
+        self.mine.add(("domain", spec.instance_id, ""))
+        self.world.power[spec.instance_id] = RUNNING
+        return Spawned(power_state=RUNNING)
+
+    def destroy(self, ref: Any) -> None:
+        self.mine.discard(("domain", ref.instance_id, ""))
+        self.world.power.pop(ref.instance_id, None)
+
+    def clean_up(self, ref: Any) -> None:
+        for thing in [thing for thing in self.mine if thing[1] == ref.instance_id]:
+            self.mine.discard(thing)
+
+    def power_off(self, want: Any) -> Power:
+        self.world.power[want.instance_id] = SHUTDOWN
+        return Power(power_state=SHUTDOWN)
+
+    def power_on(self, want: Any) -> Power:
+        self.world.power[want.instance_id] = RUNNING
+        return Power(power_state=RUNNING)
+
+    def reboot(self, want: Any) -> Power:
+        self.world.power[want.instance_id] = RUNNING
+        return Power(power_state=RUNNING)
+
+    def release_services(self, plan: Any) -> None:
+        """From the control worker's side; `host` is none."""
+        gone = {"port", "attachment", "volume"}
+        for thing in [t for t in self.world.anywhere if t[0] in gone and t[1] == plan.instance_id]:
+            self.world.anywhere.discard(thing)
+
+
+READS = frozenset(("console_output", "console_target", "host_facts", "audit_cloud"))
+"""Steps that no workflow of a server's runs."""
+CLASSES = (
+    activities.hypervisor.Hypervisor,
+    activities.image.Image,
+    activities.network.Network,
+    activities.services.Services,
+    activities.volume.Volume,
+)
+
+
+def activities_on(world: World, host: str, where: Where) -> list[Callable[..., Any]]:
+    """The steps of `where` as activities that change the world; AssertionError names one that has no effect here."""
+    effects, found = Effects(world, host), []
+    for name, facts in STEPS.items():
+        if facts.where is not where or name in READS:
+            continue
+        effect = getattr(effects, name, None)
+        assert effect is not None, f"the step {name} has no effect in tests/frame/world.py"
+        declared = next(getattr(each, name) for each in CLASSES if hasattr(each, name))
+        found.append(_activity(name, effect, declared, world, host))
+    return found
+
+
+def _activity(
+    name: str, effect: Callable[[Any], Any], declared: Callable[..., Any], world: World, host: str
+) -> Callable[..., Any]:
+    def run(want: Any) -> Any:
+        with world.guard:
+            if host:
+                world.require(host, want)
+            return effect(want)
+
+    hints = get_type_hints(declared)
+    wanted = next(kind for key, kind in hints.items() if key != "return")
+    run.__annotations__ = {"want": wanted, "return": hints.get("return", type(None))}
+    return activity.defn(name=name, no_thread_cancel_exception=True)(run)
