@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from typing import Annotated, Any, cast
+from urllib.parse import quote
 
 from fastapi import Depends, Request
 
@@ -46,6 +47,11 @@ class ComputeCall:
         asks = self.context
         return Requester(token=asks.token, user_id=asks.user_id, project_id=asks.project_id, request_id=asks.request_id)
 
+    @property
+    def legacy(self) -> bool:
+        """Below /v2: version 2.0 of the API."""
+        return bool(getattr(self.request.state, "legacy", False))
+
     def since(self, minor: int) -> bool:
         return self.version >= minor
 
@@ -59,11 +65,12 @@ class ComputeCall:
         return {"project_id": self.context.project_id, "user_id": self.context.user_id, **target}
 
     def url(self, path: str = "") -> str:
-        """Absolute address of `path` (which begins with a slash) below the API's version."""
-        return self.settings.url("compute", "/v2.1" + path)
+        """Absolute address of `path` (which begins with a slash, not quoted yet) below the API's version."""
+        return self.bookmark("/v2.1" + path)
 
     def bookmark(self, path: str) -> str:
-        return self.settings.url("compute", path)
+        """As clients reach this service: the edge puts that, never what a client claims, into the request."""
+        return str(self.request.base_url).rstrip("/") + quote(path)
 
     def links(self, path: str) -> list[dict[str, str]]:
         return [{"rel": "self", "href": self.url(path)}, {"rel": "bookmark", "href": self.bookmark(path)}]

@@ -31,6 +31,8 @@ def parse(call: ComputeCall, model: type[Model], body: dict[str, Any], key: str)
     """`body[key]` as a `model`; 400 with the place and kind of the first problem, never with the value."""
     if not isinstance(body.get(key), dict):
         raise bad_request(f"Invalid input for field/attribute {key}. '{key}' is a required property and an object")
+    if call.legacy:
+        return check(model, body[key], key, lenient=True)
     if extra := sorted(set(body) - {key} - set(getattr(model, "BESIDE", ()))):
         raise unexpected(extra[0])
     known: dict[str, int] = getattr(model, "SINCE", {})
@@ -53,9 +55,10 @@ def action_body(call: ComputeCall, model: type[Body] | None, body: dict[str, Any
     return check(model, value, key).model_dump(mode="json", exclude_unset=True, by_alias=True)
 
 
-def check(model: type[Model], value: Any, place: str) -> Model:
+def check(model: type[Model], value: Any, place: str, *, lenient: bool = False) -> Model:
+    """`value` as a `model`; `lenient` passes over what is unknown, as version 2.0 of the API does."""
     try:
-        return model.model_validate(value)
+        return model.model_validate(value, extra="ignore" if lenient else None)
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
         where = "/".join([place, *(str(part) for part in first["loc"])]).strip("/")

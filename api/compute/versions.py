@@ -15,6 +15,7 @@ from api.compute.errors import render
 MINIMUM, MAXIMUM = 1, 96
 STANDARD, LEGACY = "OpenStack-API-Version", "X-OpenStack-Nova-API-Version"
 PROJECT = re.compile(r"^/v2\.1/([0-9a-f]{32}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})(?=/|$)")
+LEGACY_PATH = re.compile(r"/v2(?=/|$)")
 
 router = APIRouter()
 
@@ -48,6 +49,7 @@ def negotiate(headers: Headers) -> int:
 class Microversions:
     """Puts the negotiated number into the request's state (`microversion`) and into every answer's headers.
 
+    Below /v2 it is version 2.0 of the API: 2.1 whatever the headers say, unknown attributes ignored (`legacy`).
     A project id between version and resource, as older catalogs have it, is taken out of the path (`url_project`)."""
 
     def __init__(self, app: ASGIApp) -> None:
@@ -58,15 +60,17 @@ class Microversions:
             await self.app(scope, receive, send)
             return
         state = scope.setdefault("state", {})
+        if LEGACY_PATH.match(scope["path"]):
+            state["legacy"], state["microversion"] = True, MINIMUM
+            await self.app({**scope, "path": _without_project("/v2.1" + scope["path"][3:], state)}, receive, send)
+            return
         try:
             state["microversion"] = negotiate(Headers(scope=scope))
         except ServiceError as error:
             state["microversion"] = MINIMUM
             await render(error, Request(scope))(scope, receive, self._stamp(send, MINIMUM))
             return
-        if found := PROJECT.match(scope["path"]):
-            state["url_project"] = found[1]
-            scope = {**scope, "path": "/v2.1" + scope["path"][found.end() :]}
+        scope = {**scope, "path": _without_project(scope["path"], state)}
         await self.app(scope, receive, self._stamp(send, state["microversion"]))
 
     @staticmethod
@@ -83,30 +87,44 @@ class Microversions:
         return answer
 
 
-def document(base: str) -> dict[str, Any]:
-    return {
-        "id": "v2.1",
+def _without_project(path: str, state: dict[str, Any]) -> str:
+    found = PROJECT.match(path)
+    if found is None:
+        return path
+    state["url_project"] = found[1]
+    return "/v2.1" + path[found.end() :]
+
+
+KNOWN: dict[str, dict[str, Any]] = {
+    "v2.0": {"status": "SUPPORTED", "version": "", "min_version": "", "updated": "2011-01-21T11:33:21Z"},
+    "v2.1": {
         "status": "CURRENT",
         "version": f"2.{MAXIMUM}",
         "min_version": f"2.{MINIMUM}",
         "updated": "2013-07-23T11:33:21Z",
-        "links": [{"rel": "self", "href": f"{base}/v2.1/"}],
-    }
+    },
+}
+"""What is served, in the order in which Nova lists it. v2.0 is v2.1 without microversions."""
+
+
+def document(request: Request, known: str) -> dict[str, Any]:
+    base, path = str(request.base_url).rstrip("/"), {"v2.0": "v2"}.get(known, known)
+    return {"id": known, **KNOWN[known], "links": [{"rel": "self", "href": f"{base}/{path}/"}]}
 
 
 @router.get("/")
 async def list_versions(request: Request) -> Response:
     """Versions of the compute API that are served here; no token needed."""
-    return JSONResponse({"versions": [document(request.app.state.settings.url("compute"))]})
+    return JSONResponse({"versions": [document(request, known) for known in KNOWN]})
 
 
 @router.get("/v2.1")
 @router.get("/v2.1/")
 async def show_version(request: Request) -> Response:
     """The version document, by which clients find the range of microversions; no token needed."""
-    version = document(request.app.state.settings.url("compute"))
-    version["links"].append({"rel": "describedby", "type": "text/html", "href": "https://docs.openstack.org/api-ref/"})
-    version["media-types"] = [
-        {"base": "application/json", "type": "application/vnd.openstack.compute+json;version=2.1"}
-    ]
+    known = "v2.0" if getattr(request.state, "legacy", False) else "v2.1"
+    version = document(request, known)
+    version["links"].append({"rel": "describedby", "type": "text/html", "href": "https://docs.openstack.org/"})
+    kind = f"application/vnd.openstack.compute+json;version={known.removeprefix('v').removesuffix('.0')}"
+    version["media-types"] = [{"base": "application/json", "type": kind}]
     return JSONResponse({"version": version})

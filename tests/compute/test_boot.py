@@ -284,8 +284,18 @@ def test_hints(lab: Lab, demo: Api) -> None:
     def ask(hints: Any, status: int, key: str = "os:scheduler_hints") -> Any:
         return demo.post("/servers", {**lab.server(), key: hints}, status)
 
-    ask({"kilonova:on_failure": "park", "different_host": ["a", "b"]}, 202, "OS-SCH-HNT:scheduler_hints")
-    assert lab.cloud.ledger.booted[-1].hints == {"kilonova:on_failure": "park", "different_host": '["a", "b"]'}
+    ask({"kilonova:on_failure": "park", "mine": ["a", "b"]}, 202, "OS-SCH-HNT:scheduler_hints")
+    assert lab.cloud.ledger.booted[-1].hints == {"kilonova:on_failure": "park", "mine": '["a", "b"]'}
+    server = str(uuid.uuid4())
+    for name, bad, good in (
+        ("different_host", ["a"], [server]),
+        ("same_host", 5, server),
+        ("query", 5, "[]"),
+        ("cidr", "24", "/24"),
+        ("build_near_host_ip", "here", "192.0.2.1"),
+    ):
+        ask({name: bad}, 400)
+        assert name in ask({name: good}, 501)["notImplemented"]["message"]  # no filter here obeys it
     ask({"kilonova:on_failure": "explode"}, 400)
     ask({"group": "x"}, 400)
     missing = str(uuid.uuid4())

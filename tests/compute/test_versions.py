@@ -24,7 +24,49 @@ def test_document_needs_no_token(cloud: Cloud, path: str) -> None:
 def test_root_lists_the_version(cloud: Cloud) -> None:
     answer = ask(cloud, "/")
     assert answer.status_code == 200
-    assert [version["id"] for version in answer.json()["versions"]] == ["v2.1"]
+    old, new = answer.json()["versions"]
+    assert (old["id"], old["status"], old["version"], old["min_version"]) == ("v2.0", "SUPPORTED", "", "")
+    assert (new["id"], new["status"], new["version"], new["min_version"]) == ("v2.1", "CURRENT", "2.96", "2.1")
+    for version in (old, new):
+        (link,) = version["links"]
+        assert (
+            ask(cloud, link["href"].removeprefix(cloud.settings.url("compute"))).json()["version"]["id"]
+            == version["id"]
+        )
+
+
+def test_version_2_0_passes_over_what_it_does_not_know(cloud: Cloud, admin: Api) -> None:
+    headers = {"X-Auth-Token": admin.token, "OpenStack-API-Version": "compute 2.96"}
+    body = {"flavor": {"name": "old", "ram": 1, "vcpus": 1, "disk": 1, "nobody knows": 1}, "nor": 1}
+    answer = httpx.post(
+        cloud.settings.url("compute", f"/v2/{admin.project_id}/flavors"), json=body, headers=headers, **HTTP
+    )
+    assert answer.status_code == 200 and not set(BOTH) & set(answer.headers)
+    assert "description" not in answer.json()["flavor"]  # whatever version the header asks for
+    assert admin.refused("POST", "/flavors", 400, json=body)
+
+
+def test_a_header_that_comes_twice(cloud: Cloud) -> None:
+    twice = [("OpenStack-API-Version", "identity 3.2"), ("OpenStack-API-Version", "compute 2.10")]
+    assert httpx.get(cloud.settings.url("compute", "/v2.1"), headers=twice, **HTTP).headers[BOTH[1]] == "2.10"
+
+
+@pytest.mark.parametrize("service", ["compute", "network"])
+def test_only_a_named_proxy_says_where_clients_reach_us(
+    cloud: Cloud, service: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def links(**headers: str) -> str:
+        answer = httpx.get(cloud.settings.url(service, "/"), headers=headers, **HTTP)
+        return str(answer.json()["versions"][-1]["links"][0]["href"])
+
+    forged = {"X-Forwarded-Proto": "https", "X-Forwarded-Host": "evil.example", "Host": "worse.example"}
+    assert links(**forged).startswith(cloud.settings.url(service))
+    monkeypatch.setattr(cloud.settings, "trusted_proxies", ["192.0.2.0/24", "127.0.0.0/8"])
+    assert links(**forged).startswith("https://evil.example/")
+    assert links(**forged | {"X-Forwarded-Host": "cloud.example, inner.example:1"}).startswith("https://cloud.example/")
+    assert links(Host="worse.example").startswith(cloud.settings.url(service))
+    bad = httpx.get(cloud.settings.url(service, "/"), headers={"X-Forwarded-Host": "a b/c"}, **HTTP)
+    assert bad.status_code == 400
 
 
 @pytest.mark.parametrize(

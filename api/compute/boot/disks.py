@@ -4,9 +4,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from api.common.parsers import is_uuid
+from api.compute import limits
 from api.compute.boot.images import Needs, image
 from api.compute.call import ComputeCall
-from api.compute.errors import bad_request, not_implemented
+from api.compute.errors import bad_request, forbidden, not_implemented
 from api.compute.neighbours import neighbours
 from api.compute.schemas.servers import Disk, ServerCreate
 from infra.openstack import VOLUME
@@ -51,6 +52,10 @@ def disks(call: ComputeCall, wish: ServerCreate) -> Disks:
     if not wish.image_ref and not entries:
         raise bad_request("Invalid imageRef provided.")
     plans = [plan for plan in (_plan(entry, wish) for entry in entries) if plan is not None]
+    if len(plans) > limits.DISKS:
+        raise forbidden(limits.DISKS_WORDS)
+    if max(wish.min_count, wish.max_count or 1) > 1 and any(plan.volume_id for plan in plans):
+        raise bad_request("Cannot attach one or more volumes to multiple instances")
     indexes = sorted(plan.boot_index for plan in plans if plan.boot_index is not None and plan.boot_index >= 0)
     local = bool(wish.image_ref) and 0 not in indexes
     if local:

@@ -5,6 +5,7 @@ from typing import Any
 from urllib.parse import quote
 
 from api.common.parsers import is_uuid
+from api.compute import limits
 from api.compute.call import ComputeCall
 from api.compute.errors import bad_request, conflict, forbidden
 from api.compute.neighbours import neighbours
@@ -41,6 +42,8 @@ ONE_BY_ONE = (
 
 
 def _require_sane(wish: list[NetworkWish], count: int) -> None:
+    if len(wish) > limits.NICS:
+        raise forbidden(limits.NICS_WORDS)
     seen: set[str] = set()
     for each in wish:
         if each.port is None:

@@ -6,13 +6,17 @@ from typing import Any
 
 from sqlmodel import Session
 
-from api.common.parsers import is_uuid
 from api.compute.call import ComputeCall
-from api.compute.errors import bad_request
+from api.compute.errors import bad_request, not_implemented
 from api.compute.records import hosts
-from api.compute.schemas.servers import ServerCreate
+from api.compute.schemas.servers import Hints, ServerCreate
+from api.compute.validation import check
 
 ON_FAILURE = "kilonova:on_failure"
+UNBUILT_HINTS = (
+    "same_host", "different_host", "query", "build_near_host_ip", "cidr", "target_cell", "different_cell",
+)  # fmt: skip
+"""Hints of Nova that no filter here obeys: accepted and ignored, they would promise a place that is not kept."""
 
 
 @dataclass(frozen=True)
@@ -56,10 +60,12 @@ def hints(call: ComputeCall, body: dict[str, Any]) -> dict[str, str]:
     given = body.get("os:scheduler_hints", body.get("OS-SCH-HNT:scheduler_hints")) or {}
     if not isinstance(given, dict):
         raise bad_request("Invalid input for field/attribute os:scheduler_hints. It is not of type 'object'")
-    if (group := given.get("group")) is not None:
-        if not isinstance(group, str) or not is_uuid(group):
-            raise bad_request("Invalid input for field/attribute group. It is not a 'uuid'")
-        raise bad_request(f"Instance group {group} could not be found.")
+    known = check(Hints, given, "os:scheduler_hints")
+    if known.group is not None:
+        raise bad_request(f"Instance group {known.group} could not be found.")
+    for name in UNBUILT_HINTS:
+        if given.get(name) is not None:
+            raise not_implemented(f"The scheduler hint {name} is not implemented.")
     kept = {str(name): value if isinstance(value, str) else json.dumps(value) for name, value in given.items()}
     if kept.setdefault(ON_FAILURE, "park" if call.settings.park_failed_builds else "unwind") not in ("park", "unwind"):
         raise bad_request(f"Invalid input for field/attribute {ON_FAILURE}. It is not one of 'park', 'unwind'")

@@ -130,8 +130,8 @@ def _shared(call: ComputeCall, wish: ServerCreate, stored: Stored, chosen: Disks
         "key_name": stored.key.name if stored.key else None,
         "public_key": stored.key.public_key if stored.key else None,
         "admin_pass": wish.admin_pass or names.password(),
-        "user_data": wish.user_data,
-        "config_drive": bool(wish.config_drive),
+        "user_data": "".join(wish.user_data.split()) if wish.user_data else None,
+        "config_drive": True,  # every guest has one, asked for or not
         "access_ip_v4": wish.access_ip_v4 or None,
         "access_ip_v6": wish.access_ip_v6 or None,
         "metadata": wish.metadata,

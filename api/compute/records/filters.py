@@ -1,6 +1,5 @@
 """The query of GET /servers as a search: which filters a caller may use, and what each means."""
 
-import ipaddress
 from collections.abc import Callable
 from typing import Any
 
@@ -66,6 +65,8 @@ def search_of(call: ComputeCall, listing: str) -> Search | None:
     """The search that the query asks for; None when nothing can match. `listing` (index, detail) names the rule of
     `all_tenants`. 400 for bad values, 403 for other projects' or deleted servers unless an admin asks."""
     query = _allowed(call)
+    if not call.since(26):
+        query = {name: text for name, text in query.items() if name not in TAGS}
     search = Search()
     _scope(call, query, listing, search)
     if not _states(call, query, search) or not _existing(call, query, search):
@@ -159,12 +160,9 @@ def _addresses(query: dict[str, str], search: Search) -> None:
 
 
 def _has_address(pattern: str, version: int) -> Predicate:
-    """Whether a row has an address of `version` that equals `pattern`, or begins with a match of it."""
-    matches: Callable[[str], object]
-    try:
-        matches = str(ipaddress.ip_address(pattern)).__eq__
-    except ValueError:
-        matches = bounded(pattern).match
+    """Whether a row has an address of `version` that begins with a match of the regular expression `pattern`, even
+    where that looks like a whole address: `192.0.2.1` finds 192.0.2.10, too, as in Nova."""
+    matches = bounded(pattern).match
     return lambda row: any(matches(ip) for ip in _ips(row["networks"]) if (":" in ip) == (version == 6))
 
 

@@ -4,8 +4,9 @@ from fastapi import APIRouter, Response
 from fastapi.responses import JSONResponse
 from sqlmodel import Session
 
+from api.compute import limits
 from api.compute.call import Body, Call, ComputeCall
-from api.compute.errors import bad_request, conflict, not_found
+from api.compute.errors import bad_request, conflict, forbidden, not_found
 from api.compute.records import flavors
 from api.compute.schemas.flavors import ExtraSpec, ExtraSpecs, TenantAccess
 from api.compute.validation import check, parse
@@ -69,8 +70,10 @@ def delete_extra_spec(call: Call, flavor_id: str, key: str) -> Response:
 
 def _change(call: ComputeCall, flavor_id: str, wish: dict[str, str]) -> None:
     with call.db.write() as session:
-        known = flavors.find(session, call, flavor_id).extra_specs
-        flavors.change(session, flavor_id, extra_specs={**known, **wish})
+        specs = {**flavors.find(session, call, flavor_id).extra_specs, **wish}
+        if len(specs) > limits.EXTRA_SPECS:
+            raise forbidden(limits.EXTRA_SPECS_WORDS)
+        flavors.change(session, flavor_id, extra_specs=specs)
 
 
 def _no_key(flavor_id: str, key: str) -> Exception:

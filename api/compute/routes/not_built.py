@@ -61,9 +61,10 @@ def show_server_password(call: Call, server_id: str) -> Response:
     return JSONResponse({"password": ""})
 
 
-async def not_built(_call: Call) -> Response:
+async def not_built(call: Call) -> Response:
     """Not built: 501."""
-    raise not_implemented()
+    route = call.request.scope["route"]
+    raise not_implemented(f"{call.request.method} {route.path.removeprefix('/v2.1')} is not implemented.")
 
 
 NOT_BUILT: list[tuple[str, str, int, int | None]] = [

@@ -20,7 +20,8 @@ from workflows.requests import DeleteRequest
 
 router = APIRouter()
 Handler = Callable[[ComputeCall, RowMapping, dict[str, Any]], Awaitable[Response]]
-UNPRINTABLE = {code: None for code in range(32) if code not in (9, 10)}
+UNPRINTABLE = {code: None for code in (*range(32), *range(0x7F, 0xA0)) if code not in (9, 10)}
+"""C0 and C1 control characters (ECMA-48) but tab and newline: a terminal would obey them."""
 
 
 @router.post("/servers/{server_id}/action")

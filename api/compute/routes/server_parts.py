@@ -5,6 +5,7 @@ from typing import Any
 from fastapi import APIRouter, Response
 from fastapi.responses import JSONResponse
 
+from api.compute import limits
 from api.compute.call import Body, Call, ComputeCall, versions
 from api.compute.errors import bad_request, forbidden, not_found
 from api.compute.records import instances, quotas
@@ -14,7 +15,6 @@ from api.compute.views.states import addresses
 
 router = APIRouter()
 TAGS = [versions(26)]
-MAX_TAGS = 50
 
 
 @router.get("/servers/{server_id}/metadata")
@@ -143,8 +143,8 @@ def _tag(call: ComputeCall, server_id: str, rule: str, make: Any) -> list[str]:
         row = instances.find(session, call, server_id)
         call.enforce(f"os_compute_api:os-server-tags:{rule}", project_id=row["project_id"])
         value: list[str] = make(row["tags"] or [])
-        if len(value) > MAX_TAGS:
-            raise bad_request(f"The number of tags exceeded the per-server limit {MAX_TAGS}")
+        if len(value) > limits.TAGS:
+            raise bad_request(limits.TAGS_WORDS)
         instances.change(session, server_id, tags=value)
     return value
 

@@ -1,7 +1,10 @@
 """Bodies about key pairs (Compute API reference, "Keypairs")."""
 
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
+from pydantic import StringConstraints
+
+from api.compute import limits
 from api.compute.validation import Name, Strict
 
 
@@ -9,6 +12,6 @@ class KeypairCreate(Strict):
     SINCE: ClassVar = {"type": 2, "user_id": 10}
 
     name: Name
-    public_key: str | None = None
+    public_key: Annotated[str, StringConstraints(max_length=limits.PUBLIC_KEY)] | None = None
     type: Literal["ssh", "x509"] = "ssh"
     user_id: str | None = None

@@ -2,8 +2,9 @@
 
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BeforeValidator, Field, StringConstraints
+from pydantic import BaseModel, BeforeValidator, Field, StringConstraints
 
+from api.compute import limits
 from api.compute.validation import (
     Address,
     AddressV4,
@@ -25,6 +26,7 @@ FlavorRef = Annotated[str, BeforeValidator(lambda value: str(value) if type(valu
 Hostname = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=r"^[a-zA-Z0-9\-._]*$")]
 BootIndex = Annotated[int, Field(ge=-(2**31), le=2**31)]
 Ignored = Any
+ServerIds = Annotated[list[Uuid], BeforeValidator(lambda value: [value] if isinstance(value, str) else value)]
 
 
 class NetworkWish(Strict):
@@ -62,6 +64,19 @@ class Disk(Strict):
     connection_info: Ignored = None
 
 
+class Hints(BaseModel):
+    """Scheduler hints that Nova's schema knows; others are anybody's own, and pass."""
+
+    group: Uuid | None = None
+    same_host: ServerIds | None = None
+    different_host: ServerIds | None = None
+    query: str | dict[str, Any] | None = None
+    target_cell: Name | None = None
+    different_cell: str | list[str] | None = None
+    build_near_host_ip: Address | None = None
+    cidr: Annotated[str, StringConstraints(pattern=r"^/[0-9a-f.:]+$", max_length=64)] | None = None
+
+
 class ServerCreate(Strict):
     SINCE: ClassVar = {
         "description": 19,
@@ -92,7 +107,7 @@ class ServerCreate(Strict):
     min_count: Positive = 1
     max_count: Positive | None = None
     return_reservation_id: bool = False
-    security_groups: list[GroupWish] | None = None
+    security_groups: Annotated[list[GroupWish], Field(max_length=limits.SECURITY_GROUPS)] | None = None
     user_data: Base64 | None = None
     description: Description | None = None
     tags: Tags = []
