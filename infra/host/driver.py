@@ -102,7 +102,7 @@ class Driver:
         not this host's to decide."""
         self.destroy(instance_id)
         if self._hostnet:
-            for port_id, owner in self._hostnet.describe().ports.items():
+            for port_id, owner in self._hostnet.ports().items():
                 if owner == instance_id:
                     self._hostnet.unplug(port_id, instance_id)
         with self._turns.take(instance_id):
@@ -128,7 +128,7 @@ class Driver:
 
     def facts(self) -> HostFacts:
         """What lies on this host, whatever the records say."""
-        ports = self._hostnet.describe().ports if self._hostnet else {}
+        ports = self._hostnet.ports() if self._hostnet else {}
         dirs = sorted(self._paths.known_instances())
         return HostFacts(host=self._host, domains=self.domains(), instance_dirs=dirs, ports=ports)
 

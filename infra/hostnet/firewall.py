@@ -60,11 +60,15 @@ class Firewall:
             self._remove()
             return True
 
+    def forget(self) -> None:
+        """The namespace is another one now: nothing is loaded, even if its identity is that of the last one."""
+        self._rules.forget()
+        self._guard.forget()
+
     def repair(self) -> bool:
         """Load the rules again if somebody else removed our tables."""
         if not self._present() >= {"bridge", "inet"} and (self._store.netns or self._store.ports()):
-            self._rules.forget()
-            self._guard.forget()
+            self.forget()
         return self.converge()
 
     def guard(self, found: dict[str, Link]) -> bool:

@@ -2,10 +2,11 @@
 
 import re
 
-from infra.hostnet import dhcp, links, netns
+from infra.hostnet import dhcp, links, netns, spaces, tunnels
 from infra.hostnet.dhcp import Dnsmasq
 from infra.hostnet.firewall import Firewall
-from infra.hostnet.models import HostNetInventory
+from infra.hostnet.models import HostNetInventory, SpaceFacts
+from infra.hostnet.netns import HostNetworkError
 from infra.hostnet.store import Store
 from infra.settings import Settings
 
@@ -20,7 +21,7 @@ def describe(settings: Settings, store: Store, firewall: Firewall) -> HostNetInv
     inventory = HostNetInventory(ports=own, networks=dhcp.processes(store.run))
     servers = [Dnsmasq(store, d.name) for d in sorted(store.run.glob("dhcp/*"))]
     inventory.reservations = [p for server in servers for p in server.reservations() if p not in foreign]
-    inventory.spaces = [name for name in netns.names() if name.startswith(store.space_prefixes)]
+    inventory.spaces = _spaces(store)
     if settings.netns and not netns.path(settings.netns).exists():
         return inventory
     found = links.snapshot(settings.netns)
@@ -29,5 +30,28 @@ def describe(settings: Settings, store: Store, firewall: Firewall) -> HostNetInv
     near = made.keys() | set(settings.bridge_mappings.values())
     taps = {name for name, link in found.items() if TAP.fullmatch(name) and (settings.netns or link.master in near)}
     inventory.taps = sorted(taps - foreign)
+    names = [name for name, link in found.items() if link.kind == "vxlan" and link.master in made]
+    inventory.tunnels = {found[n].vni: sorted(tunnels.flooded(settings.netns, n)) for n in names}
     inventory.filters = sorted(set(firewall.taps()) - foreign)
     return inventory
+
+
+def _spaces(store: Store) -> dict[str, SpaceFacts]:
+    prefixes = dict(zip(("net", "router"), store.space_prefixes, strict=True))
+    return {
+        f"{kind}/{name.removeprefix(prefix)}": _facts(name)
+        for kind, prefix in prefixes.items()
+        for name in netns.names()
+        if name.startswith(prefix)
+    }
+
+
+def _facts(name: str) -> SpaceFacts:
+    try:
+        inside, _ = spaces.observe(name)
+        tables = netns.run(name, ["nft", "list", "tables"])
+    except HostNetworkError:  # it went away meanwhile
+        return SpaceFacts()
+    ours = [link for link in inside.values() if link.name.startswith((spaces.INSIDE, "qr-", "qg-"))]
+    addresses = {address.partition("/")[0] for link in ours for address in link.addresses}
+    return SpaceFacts(addresses=sorted(addresses), rules="kilonova" in tables)

@@ -155,12 +155,20 @@ class PortFilter(_Known):
     qos: Bandwidth | None = None
 
 
+class SpaceFacts(BaseModel):
+    """Of one namespace: addresses on the interfaces that we made, without link-local ones; whether our rules are in."""
+
+    addresses: list[str] = []
+    rules: bool = False
+
+
 class HostNetInventory(BaseModel):
     """What exists on this host, whatever the records say; what another host in the same namespace plugged is left out.
 
     `ports`: plugged port id → instance id, from the port files. `taps` and `filters`: interface names (`tap_name`
     of a port id). `bridges`: those that we made. `networks`: network id → process id of its dnsmasq.
-    `reservations`: port ids that a dnsmasq would answer. `spaces`: namespaces of networks and routers.
+    `reservations`: port ids that a dnsmasq would answer. `spaces`: namespaces, as 'net/<id>' or
+    'router/<id>'. `tunnels`: VXLAN network identifier → addresses of the hosts that it floods to.
     """
 
     ports: dict[str, str] = {}
@@ -168,5 +176,6 @@ class HostNetInventory(BaseModel):
     bridges: list[str] = []
     networks: dict[str, int] = {}
     reservations: list[str] = []
-    spaces: list[str] = []
+    spaces: dict[str, SpaceFacts] = {}
+    tunnels: dict[int, list[str]] = {}
     filters: list[str] = []

@@ -70,6 +70,7 @@ class HostNetwork:
             marker = self._store.run / "namespace"
             if not netns.path(self._netns).exists():
                 write_atomic(marker, self._netns)
+                self._firewall.forget()
                 netns.create(self._netns)
             if not links.snapshot(self._netns)["lo"].up:
                 links.apply(self._netns, ["link set dev lo up"])
@@ -256,6 +257,9 @@ class HostNetwork:
 
     def report(self) -> Report:
         return reporting.report(self._settings, self._store, self._failed)
+
+    def ports(self) -> dict[str, str]:
+        return {r.port.port_id: r.port.instance_id for r in self._store.own_ports()}
 
     def describe(self) -> HostNetInventory:
         return inventory.describe(self._settings, self._store, self._firewall)

@@ -58,6 +58,9 @@ class DataPlane(Protocol):
     def apply_groups(self, ports: Sequence[PortFilter], sets: Mapping[str, Sequence[str]]) -> bool:
         """Put the rules of all ports of this host in force; whether the kernel had to be told anything."""
 
+    def ports(self) -> dict[str, str]:
+        """Id of every port that is plugged here → id of its instance."""
+
     def describe(self) -> HostNetInventory:
         """What exists on this host, whatever anybody's records say."""
 

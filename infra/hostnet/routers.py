@@ -108,6 +108,8 @@ class Routers:
         space = self._space(record)
         (self._store.run / "routers").mkdir(parents=True, exist_ok=True)
         (self._store.run / "routers" / f"{router.id}.made").touch()
+        if not netns.path(space.name).exists():
+            self._rules(router.id).forget()
         done = spaces.converge(space, self._host, found)
         outside = device(router.gateway, outside=True) if router.gateway else ""
         self._rules(router.id).load([router_rules.table(router, outside)])

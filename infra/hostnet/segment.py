@@ -148,6 +148,8 @@ class Segments:
         for network in served.values():
             space = self._space(network, bridge)
             self._store.put_space(network.id, SpaceRecord(name=space.name, bridge=bridge, label=network.name))
+            if not netns.path(space.name).exists():
+                self._rules(network.id).forget()
             spaces.converge(space, self._netns, found)
             self._rules(network.id).load([space_rules.table(way_out=self._has_way_out(network))])
             Dnsmasq(self._store, network.id).converge(self._served(network))
