@@ -2,6 +2,7 @@
 
 import json
 import shlex
+from collections.abc import Sequence
 
 from infra import credentials
 from infra.embedded import glance_config, keystone_config
@@ -26,8 +27,9 @@ class FormerState(Exception):
     """The state directory holds users and images of the identity and image services that Kilonova once had."""
 
 
-def bootstrap(settings: Settings) -> None:
-    """Write what embedded Keystone and Glance read when they start, and everybody's sign-in files.
+def bootstrap(settings: Settings, hosts: Sequence[str] = ()) -> None:
+    """Write what embedded Keystone and Glance read when they start, and everybody's sign-in files. `hosts`: compute
+    hosts of this machine, each of them a user.
 
     May be repeated. Keystone keeps what operators changed: a person's password, a role's description, endpoints of
     services that are not embedded (infra.embedded.bootstrap). Raises FormerState."""
@@ -35,12 +37,13 @@ def bootstrap(settings: Settings) -> None:
         _refuse_former(settings, "image", "glance")
     if "identity" in settings.embedded:
         _refuse_former(settings, "identity", "keystone")
-        new = set(credentials.USERS) - set(credentials.load(settings.state_dir))
-        passwords = credentials.ensure(settings.state_dir)
+        names = (*credentials.USERS, *map(credentials.host_user, hosts))
+        new = set(names) - set(credentials.load(settings.state_dir))
+        passwords = credentials.ensure(settings.state_dir, hosts)
         for name in KEY_REPOSITORIES:
             FernetKeys(settings.state_dir / "keys" / name).ensure()
         keystone_config.write(settings)
-        wanted = {"region": settings.region, "users": _users(passwords, new), "catalog": _catalog(settings)}
+        wanted = {"region": settings.region, "users": _users(names, passwords, new), "catalog": _catalog(settings)}
         file = keystone_config.folder(settings) / "bootstrap.json"
         credentials.write_private(file, json.dumps(wanted, indent=1))
         _sign_in_files(settings, passwords)
@@ -57,11 +60,12 @@ def _refuse_former(settings: Settings, former: str, present: str) -> None:
         )
 
 
-def _users(passwords: dict[str, str], new: set[str]) -> list[dict[str, object]]:
+def _users(names: Sequence[str], passwords: dict[str, str], new: set[str]) -> list[dict[str, object]]:
     """A person's changed password is kept unless ours was made just now; the service users' is always ours."""
     users = []
-    for name in credentials.USERS:
-        role, project = PEOPLE.get(name, ("service", "service"))
+    for name in names:
+        usual = "service" if name in credentials.USERS else credentials.HOST_ROLE
+        role, project = PEOPLE.get(name, (usual, "service"))
         user: dict[str, object] = {"name": name, "password": passwords[name], "role": role, "project": project}
         user |= {"reset_password": name in new or name not in PEOPLE, "may_be_locked": name == "demo"}
         users.append(user)

@@ -3,10 +3,23 @@
 import json
 import os
 import secrets
+from collections.abc import Iterable
 from pathlib import Path
 
-USERS = ("admin", "demo", "nova", "compute", "glance", "neutron", "cinder")
-"""Cloud users that bootstrap creates. `nova` is the control plane, `compute` every compute worker."""
+USERS = ("admin", "demo", "nova", "glance", "neutron", "cinder")
+"""Cloud users that bootstrap creates. `nova` is the control plane. Each compute host is a user of its own."""
+HOST_ROLE = "kilonova-host"
+"""Implies `service`: a host asks the other services for its guests. Source: Keystone's implied roles."""
+
+
+def host_user(host: str) -> str:
+    """The cloud user that the compute host `host` signs in as, and nobody else may: see `kilonova host`."""
+    return f"host-{host}"
+
+
+def host_file(state_dir: Path, host: str) -> Path:
+    """What `kilonova host add` gives a host of another machine: {"username", "password"}."""
+    return state_dir / "hosts" / host / "credential.json"
 
 
 def path(state_dir: Path) -> Path:
@@ -18,10 +31,10 @@ def load(state_dir: Path) -> dict[str, str]:
     return json.loads(file.read_text()) if file.exists() else {}
 
 
-def ensure(state_dir: Path) -> dict[str, str]:
+def ensure(state_dir: Path, hosts: Iterable[str] = ()) -> dict[str, str]:
     """Passwords of all cloud users, made on the first call. Safe to call again: existing ones are kept."""
     known = load(state_dir)
-    missing = [user for user in USERS if user not in known]
+    missing = [user for user in (*USERS, *map(host_user, hosts)) if user not in known]
     if missing:
         known |= {user: secrets.token_urlsafe(18) for user in missing}
         write_private(path(state_dir), json.dumps(known, indent=1))

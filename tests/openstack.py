@@ -22,6 +22,8 @@ from workers.processes import OPENSTACK, embedded_argv
 
 ROOT = Path(__file__).resolve().parents[1]
 PATIENCE_S = 90
+HOSTS = ("extra", "kh1", "node1", "node2", "node3", "other")
+"""Compute hosts of the tests' clouds, each with a user."""
 
 
 class OpenStack:
@@ -32,7 +34,7 @@ class OpenStack:
         self.settings = Settings(state_dir=state_dir, port_offset=offset, **settings)
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self.settings.log_dir.mkdir(parents=True, exist_ok=True)
-        bootstrap(self.settings)
+        bootstrap(self.settings, HOSTS)
 
     def start(self, *services: str) -> None:
         """`identity`, `image`: those that do not run yet, all at once; returns when they answer."""

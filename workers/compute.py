@@ -33,7 +33,7 @@ from workers.collect import activities_of
 from workers.host_loops import Heartbeat, bring_back, loops
 from workers.interceptors import StepInterceptor
 from workers.settle import settle
-from workers.sign_in import as_service
+from workers.sign_in import as_host
 from workers.slots import HEAVY, BuildSlots
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ async def run_compute(settings: Settings) -> None:
     life = _Life()
     for name in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(name, life.end)
-    serving = asyncio.create_task(_serve(as_service(settings, "compute"), life))
+    serving = asyncio.create_task(_serve(as_host(settings), life))
     await asyncio.wait({serving, asyncio.create_task(life.stop.wait())}, return_when=asyncio.FIRST_COMPLETED)
     code = 0
     try:

@@ -1,5 +1,7 @@
 """Which cloud user a process signs in as."""
 
+import json
+
 from pydantic import SecretStr
 
 from infra import credentials
@@ -10,7 +12,19 @@ def as_service(settings: Settings, user: str) -> Settings:
     """`settings` that sign in as cloud user `user`, unless the operator named a service user of his own.
 
     The password comes from STATE/credentials.json, never from a command line."""
+    return _as_user(settings, user, credentials.load(settings.state_dir).get(user, ""))
+
+
+def as_host(settings: Settings) -> Settings:
+    """`settings` that sign in as the user of this host. Its password comes from the file that `kilonova host add` made,
+    else, for a host of the controller's own machine, from STATE/credentials.json."""
+    user, file = credentials.host_user(settings.host), credentials.host_file(settings.state_dir, settings.host)
+    if file.exists():
+        return _as_user(settings, user, json.loads(file.read_text())["password"])
+    return as_service(settings, user)
+
+
+def _as_user(settings: Settings, user: str, password: str) -> Settings:
     if settings.service_username:
         return settings
-    password = credentials.load(settings.state_dir).get(user, "")
     return settings.model_copy(update={"service_username": user, "service_password": SecretStr(password)})

@@ -44,6 +44,7 @@ class Context:
         """Shape that oslo.policy checks understand."""
         return {
             "user_id": self.user_id,
+            "user_name": self.facts.user_name,
             "project_id": self.facts.project_id,
             "roles": self.roles,
             "domain_id": self.facts.domain_id,

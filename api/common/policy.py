@@ -14,6 +14,8 @@ COMMON = {
     "service_role": "role:service",
     "admin_or_service": "rule:admin_required or rule:service_role",
     "owner": "project_id:%(project_id)s",
+    "control_plane": "rule:service_role and user_name:nova",
+    "this_host": "role:kilonova-host and user_name:host-%(host)s",
     "admin_or_owner": "rule:admin_required or rule:owner",
     "admin_service_or_owner": "rule:admin_or_service or rule:owner",
     "any": "@",

@@ -89,5 +89,6 @@ RULES: dict[str, str] = {
     ),
     "compute:servers:create:requested_destination": ADMIN,
     "network:attach_external_network": ADMIN,
-    "kilonova:host": "rule:admin_or_service",
+    "kilonova:host": "rule:admin_required or rule:this_host",
+    "kilonova:console": "rule:admin_required or rule:control_plane",
 }

@@ -35,6 +35,11 @@ class Asker:
         if not self.allows(rule, project_id, network_project_id):
             raise forbidden(rule)
 
+    def enforce_host(self, rule: str, host: str) -> None:
+        """403 PolicyNotAuthorized unless `rule` lets the caller ask and tell what concerns `host`."""
+        if not self._policy.allows(self.context, rule, {"project_id": self.project_id, "host": host}):
+            raise forbidden(rule)
+
     def enforce_attributes(self, action: str, given: list[str], project_id: str, network_project_id: str = "") -> None:
         """403 for the first of the `given` attributes that has a rule of its own which refuses the caller."""
         for attribute in given:

@@ -1,6 +1,7 @@
 """Default rules of the network service, under Neutron's names; STATE/policy/network.yaml overrides them."""
 
 PRIVILEGED = "rule:admin_or_service"
+THAT_HOST = "rule:admin_required or rule:control_plane or rule:this_host"
 MEMBER = "rule:admin_or_service or (role:member and rule:owner)"
 NETWORK_MEMBER = "rule:admin_or_service or (role:member and rule:network_owner)"
 
@@ -93,7 +94,7 @@ DEFAULTS = {
     "remove_prefixes": MEMBER,
     "add_subports": MEMBER,
     "remove_subports": MEMBER,
-    "get_topology": PRIVILEGED,
-    "report_host": PRIVILEGED,
+    "get_topology": THAT_HOST,
+    "report_host": THAT_HOST,
 }
 """Rule name -> oslo.policy expression. Target keys: `project_id` (the resource's) and `network:project_id`."""

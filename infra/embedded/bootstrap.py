@@ -16,8 +16,8 @@ from oslo_log import log as logging
 log = logging.getLogger(__name__)
 PROVIDERS = provider_api.ProviderAPIs
 DOMAIN = "default"
-ROLES = ("admin", "manager", "member", "reader", "service")
-IMPLIED = (("admin", "manager"), ("manager", "member"), ("member", "reader"))
+ROLES = ("admin", "manager", "member", "reader", "service", "kilonova-host")
+IMPLIED = (("admin", "manager"), ("manager", "member"), ("member", "reader"), ("kilonova-host", "service"))
 
 
 def ensure(wanted: dict[str, Any], applied: Path) -> None:

@@ -262,7 +262,8 @@ def admin(cloud: Cloud) -> Api:
 
 @pytest.fixture(scope="package")
 def service(cloud: Cloud) -> Api:
-    return cloud.user("compute")
+    """An administrator, who may report for any host; a host only for itself (test_host_credentials.py)."""
+    return cloud.user("admin")
 
 
 @pytest.fixture(scope="package")

@@ -141,7 +141,7 @@ def test_glance_direct(make: Make) -> None:
 
 
 def test_service_users_read_every_image_and_change_none(openstack: OpenStack, make: Make) -> None:
-    owner, compute = make().sign_in(), Api(openstack, openstack.token("compute"))
+    owner, compute = make().sign_in(), Api(openstack, openstack.token("host-kh1"))
     private = owner.image(b"mine", visibility="private")
     path = f"/v2/images/{private['id']}"
     assert make().sign_in()("GET", path, None, "image").status_code == 404

@@ -25,7 +25,7 @@ from infra.settings import Settings
 from infra.tables.compute import Allocation
 from tests.openstack import OpenStack
 from workers.layout import guest_uid
-from workers.sign_in import as_service
+from workers.sign_in import as_host, as_service
 
 HOST = "kh1"
 
@@ -50,7 +50,7 @@ class Cloud:
         plain = keystone.join(state_dir, host=HOST)
         for directory in (plain.run_dir, plain.log_dir):
             directory.mkdir(parents=True, exist_ok=True)
-        self.settings = as_service(plain, "compute")
+        self.settings = as_host(plain)
         self.session = service_session(self.settings)
         self.control = ControlClient(self.settings, self.session)
         self.compute = Database("compute", state_dir=state_dir)

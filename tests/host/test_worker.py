@@ -35,6 +35,7 @@ from tests.host.specs import spec
 from workers.compute import compute_worker
 from workers.guests import LIST
 from workers.host_loops import bring_back
+from workers.sign_in import as_host
 
 ROOT = Path(__file__).parents[2]
 NO_DATABASE = """
@@ -57,7 +58,8 @@ async def temporal(cloud: Cloud) -> AsyncIterator[Settings]:
     )
     async with server:
         address = server.client.service_client.config.target_host
-        yield cloud.settings.model_copy(update={"temporal_address": address, "host": f"kw-{uuid.uuid4().hex[:6]}"})
+        own = {"temporal_address": address, "host": "other", "service_username": ""}
+        yield as_host(cloud.settings.model_copy(update=own))
 
 
 async def run(client: Client, host: str, step: str, arg: Any, result: type | None = None) -> Any:

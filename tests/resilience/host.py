@@ -23,7 +23,7 @@ from infra.temporal import compute_queue
 from tests.workflows.cloud import Cloud
 from workers.compute import Host
 from workers.interceptors import StepInterceptor
-from workers.sign_in import as_service
+from workers.sign_in import as_host
 from workflows.inputs import domain_spec
 
 NAME = "extra"
@@ -36,7 +36,7 @@ class Extra:
         (place / "node.xml").write_text(NODE)
         changed = {"host": NAME, "libvirt_uri": f"test://{place}/node.xml", **settings}
         self.cloud = cloud
-        self.settings = as_service(cloud.settings.model_copy(update=changed), "compute")
+        self.settings = as_host(cloud.settings.model_copy(update=changed))
         self.host = Host.connect(self.settings)
 
     def report(self, memory_mb: int = 1 << 30) -> None:

@@ -1,7 +1,8 @@
 """Tries every door of a running cloud as somebody who must not come through: `python -m tests.security.doors STATE`.
 
 Started as root, which finds the doors, and becomes an unprivileged local user (65534, no groups) to try them. Prints a
-line a door; exit status 1 when one is open. What a stolen host's credential reaches: tests/security/test_hosts.py."""
+line a door; exit status 1 when one is open. Doors of a stolen host's credential are in
+tests/compute/test_host_credentials.py."""
 
 import encodings.idna  # noqa: F401 - nobody may not read the interpreter's files any more
 import http.client

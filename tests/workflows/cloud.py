@@ -31,7 +31,7 @@ from workers.control import WORKFLOWS, control_activities
 from workers.interceptors import StepInterceptor
 from workers.processes import SEARCH_ATTRIBUTES, TEMPORAL_TUNING
 from workers.sandbox import runner
-from workers.sign_in import as_service
+from workers.sign_in import as_host, as_service
 
 ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
@@ -103,7 +103,7 @@ class Cloud(Servers):
         self.auditor = Auditor(client, self.database, session, settings.region, self.scheduler.up_hosts)
         self.hosts = {}
         for name in HOSTS:
-            mine = as_service(settings.model_copy(update={"host": name}), "compute")
+            mine = as_host(settings.model_copy(update={"host": name}))
             self.hosts[name] = Host.connect(mine)
         self.token, self.user, self.project = "", "", ""
 

@@ -80,9 +80,9 @@ def worker_control() -> NoReturn:
 
 def worker_compute() -> NoReturn:
     from workers.compute import run_compute
-    from workers.sign_in import as_service
+    from workers.sign_in import as_host
 
-    _run("worker-compute", run_compute, as_service(Settings(), "compute"))
+    _run("worker-compute", run_compute, as_host(Settings()))
 
 
 def console() -> NoReturn:

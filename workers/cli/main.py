@@ -181,6 +181,12 @@ def _build_group() -> typer.Typer:
     return typer.Typer()
 
 
+def _host_group() -> typer.Typer:
+    from workers.cli.hosts import app as commands
+
+    return commands
+
+
 def _keys_group() -> typer.Typer:
     from workers.cli.keys import app as commands
 
@@ -189,3 +195,4 @@ def _keys_group() -> typer.Typer:
 
 app.add_typer(_build_group(), name="build", help="Watch, retry, abort and replay builds.")
 app.add_typer(_keys_group(), name="keys")
+app.add_typer(_host_group(), name="host")

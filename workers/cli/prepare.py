@@ -22,7 +22,7 @@ def everything(settings: Settings, layout: Layout) -> Plan:
     if not settings.temporal_address and not os.access(temporal_binary(), os.X_OK):
         raise Refused("There is no `temporal`: install it, or name a server by KILONOVA_TEMPORAL_ADDRESS.")
     layout.save(settings.state_dir)
-    _keys_and_users(settings)
+    _keys_and_users(settings, layout.hosts)
     _temporal_namespace(settings)
     if layout.netns:
         _namespace(settings, layout)
@@ -38,13 +38,13 @@ def differs(plan: Plan, settings: Settings, layout: Layout) -> bool:
     return fresh.specs_as_data() != plan.specs_as_data() or fresh.env != plan.env
 
 
-def _keys_and_users(settings: Settings) -> None:
+def _keys_and_users(settings: Settings, hosts: list[str]) -> None:
     from infra.bootstrap import FormerState, bootstrap
     from infra.codec import KeyRing
 
     KeyRing.load(settings.codec_keys)  # made by one process, before several want it
     try:
-        bootstrap(settings)
+        bootstrap(settings, hosts)
     except FormerState as error:
         raise Refused(str(error)) from error
 

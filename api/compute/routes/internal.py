@@ -11,14 +11,20 @@ from api.compute.schemas.services import ConsoleUse, GuestEvents, HostReport
 from api.compute.validation import check, parse
 
 
-def _host_only(call: Call) -> None:
-    call.enforce("kilonova:host")
+def _that_host(call: Call, host: str) -> None:
+    """What a path says of a host, only that host may ask and tell."""
+    call.enforce("kilonova:host", host=host)
 
 
-router = APIRouter(prefix="/kilonova", dependencies=[Depends(_host_only)])
+def _console_proxy(call: Call) -> None:
+    call.enforce("kilonova:console")
 
 
-@router.put("/hosts/{host}")
+router = APIRouter(prefix="/kilonova")
+THAT_HOST, CONSOLE_PROXY = [Depends(_that_host)], [Depends(_console_proxy)]
+
+
+@router.put("/hosts/{host}", dependencies=THAT_HOST)
 def report_host(call: Call, host: str, body: Body) -> Response:
     """A host's heartbeat with its inventory."""
     if not 0 < len(host) <= 255:
@@ -33,14 +39,14 @@ def report_host(call: Call, host: str, body: Body) -> Response:
     return JSONResponse({"host": {"id": service_id, "disabled": disabled}})
 
 
-@router.get("/hosts/{host}/claims")
+@router.get("/hosts/{host}/claims", dependencies=THAT_HOST)
 def list_claims(call: Call, host: str) -> Response:
     """Every claim on the host."""
     with call.db.read() as session:
         return JSONResponse({"claims": reports.claims(session, host)})
 
 
-@router.get("/hosts/{host}/claims/{instance_id}")
+@router.get("/hosts/{host}/claims/{instance_id}", dependencies=THAT_HOST)
 def show_claim(call: Call, host: str, instance_id: str) -> Response:
     """The host's claim on one server; 404 when it has none (any more)."""
     with call.db.read() as session:
@@ -50,7 +56,7 @@ def show_claim(call: Call, host: str, instance_id: str) -> Response:
     return JSONResponse({"claim": found})
 
 
-@router.post("/hosts/{host}/events", status_code=204)
+@router.post("/hosts/{host}/events", status_code=204, dependencies=THAT_HOST)
 def report_events(call: Call, host: str, body: Body) -> Response:
     """What happened to guests without anybody's asking."""
     wish = check(GuestEvents, body, "")
@@ -60,7 +66,7 @@ def report_events(call: Call, host: str, body: Body) -> Response:
     return Response(status_code=204)
 
 
-@router.post("/consoles")
+@router.post("/consoles", dependencies=CONSOLE_PROXY)
 def use_console(call: Call, body: Body) -> Response:
     """Where a console token leads; it is used up by asking."""
     found = consoles.use(call.db, check(ConsoleUse, body, "").token)

@@ -31,21 +31,21 @@ def _unless_known(ask: Ask, build: Callable[[Session], dict[str, Any]]) -> Respo
 @router.get("/topology")
 def show_topology(ask: Ask, host: HostName) -> Response:
     """What a host must carry: networks, ports with their rules, sets, routers; 304 while nothing has changed."""
-    ask.enforce("get_topology", ask.project_id)
+    ask.enforce_host("get_topology", host)
     return _unless_known(ask, lambda session: topology.of_host(session, host))
 
 
 @router.get("/filters")
 def show_filters(ask: Ask, host: HostName) -> Response:
     """Ports of a host with their rules, remote groups already turned into addresses."""
-    ask.enforce("get_topology", ask.project_id)
+    ask.enforce_host("get_topology", host)
     return _unless_known(ask, lambda session: {"ports": filters.of_host(session, host)})
 
 
 @router.put("/hosts/{host}", status_code=204)
 def report_host(ask: Ask, host: Annotated[str, Path(max_length=255)], body: HostReport) -> None:
     """A host's report of itself and of the state of its routers, floating addresses and ports."""
-    ask.enforce("report_host", ask.project_id)
+    ask.enforce_host("report_host", host)
     with ask.store.write() as session:
         hosts.report(session, host, body)
         placement.place(session)
