@@ -28,7 +28,7 @@ from infra.host.services.control import ControlClient
 from infra.host.services.volumes import VolumeConnector
 from infra.openstack import service_session
 from infra.settings import Settings
-from infra.temporal import compute_queue, connect
+from infra.temporal import compute_queue, connect, meter
 from workers.collect import activities_of
 from workers.host_loops import Heartbeat, bring_back, loops
 from workers.interceptors import StepInterceptor
@@ -142,7 +142,8 @@ async def _serve(settings: Settings, life: _Life) -> None:
     await asyncio.to_thread(reconcile, host.driver, host.control, life.stopping)
     host.driver.events.start()
     client = await connect(settings, metrics_port=settings.host_metrics_port, patience_s=PATIENCE_S)
-    heartbeat = Heartbeat(settings, host.driver, host.control, life.stopping)
+    unknown = meter(client).create_gauge("kilonova_unknown_guests", "Guests on this host that no record knows")
+    heartbeat = Heartbeat(settings, host.driver, host.control, life.stopping, unknown.set)
     topology = TopologyPoll(settings, host.session, host.hostnet) if host.hostnet else None
     with ThreadPoolExecutor(settings.max_concurrent_builds * HEAVY + 2, "step") as pool:
         async with compute_worker(client, settings, host.activities(), pool):

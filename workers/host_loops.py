@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from infra import logs
 from infra.host.driver import Driver
 from infra.host.network.topology import TopologyPoll
-from infra.host.reconcile import reconcile
+from infra.host.reconcile import look, reconcile
 from infra.host.services.control import ControlClient
 from infra.settings import Settings
 from workers import guests
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from infra.hostnet.plane import DataPlane
 
 TOPOLOGY_S, SYNC_S, VOLUMES_S, LOGS_S = 0.5, 5.0, 3.0, 30.0
+RECOUNT_S = 60.0
+"""How often guests are counted that the control plane does not know."""
+NAMED = 20
 RESTART_TRIES = 30
 AFTERMATH_S = 30.0
 """So long after a silence steps may still end that were begun before it; what they leave is nobody's."""
@@ -27,22 +30,42 @@ log = logs.get(__name__)
 
 class Heartbeat:
     """Reports the inventory. After a silence in which the host may have been given up, it reconciles first: what it
-    then reports as `started_at` tells the control plane that nothing is left of before."""
+    then reports as `started_at` tells the control plane that nothing is left of before.
 
-    def __init__(self, settings: Settings, driver: Driver, control: ControlClient, stopping: threading.Event) -> None:
+    `counted` is told how many guests here nobody knows, whenever they were counted."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        driver: Driver,
+        control: ControlClient,
+        stopping: threading.Event,
+        counted: Callable[[int], None] = lambda _: None,
+    ) -> None:
         self._settings, self._driver, self._control, self._stopping = settings, driver, control, stopping
         self._last = time.monotonic()
         self._aftermath = 0.0  # when it ends
+        self._counted, self._count_at = counted, 0.0
+        self._unknown: list[str] = []
         self.started_at = datetime.now(UTC)
 
-    def __call__(self) -> None:
+    def _look(self) -> None:
         if time.monotonic() - self._last > self._settings.host_down_after_s:
             log.warning("this host was silent for long enough to be given up")
-            reconcile(self._driver, self._control, self._stopping)
+            self._unknown = reconcile(self._driver, self._control, self._stopping).unknown
             self.started_at = datetime.now(UTC)
             self._aftermath = time.monotonic() + AFTERMATH_S
         elif time.monotonic() < self._aftermath:
-            reconcile(self._driver, self._control, self._stopping)
+            self._unknown = reconcile(self._driver, self._control, self._stopping).unknown
+        elif time.monotonic() > self._count_at:
+            self._unknown = look(self._driver, self._control)
+        else:
+            return
+        self._counted(len(self._unknown))
+        self._count_at = time.monotonic() + RECOUNT_S
+
+    def __call__(self) -> None:
+        self._look()
         host = self._driver.inventory()
         running = [instance_id for instance_id, state in self._driver.domains().items() if state == 1]
         self._control.heartbeat(
@@ -51,7 +74,8 @@ class Heartbeat:
                 "host_ip": self._settings.advertise,
                 "zone": self._settings.availability_zone,
                 "started_at": self.started_at.isoformat(),
-                "facts": {**host["facts"], "running": running},
+                "facts": {**host["facts"], "running": running, "unknown": self._unknown[:NAMED]}
+                | {"unknown_count": len(self._unknown)},
             }
         )
         self._last = time.monotonic()

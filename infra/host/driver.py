@@ -126,6 +126,11 @@ class Driver:
         """instance id → power state in Nova's numbers, of this host's instances."""
         return self._domains.all()
 
+    def present(self) -> dict[str, int]:
+        """Ids of all instances that have anything on this host, with the attempt of each guest (0: no guest)."""
+        facts = self.facts()
+        return dict.fromkeys([*facts.instance_dirs, *facts.ports.values()], 0) | self._domains.attempts()
+
     def facts(self) -> HostFacts:
         """What lies on this host, whatever the records say."""
         ports = self._hostnet.ports() if self._hostnet else {}

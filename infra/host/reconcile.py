@@ -1,17 +1,20 @@
-"""What lies on this host without a claim is undone: leftovers of builds that moved on while the host was away."""
+"""What lies on this host and is positively not its own is undone: leftovers of builds that moved on while it was away.
+
+Absence proves nothing: what the control plane does not know is left running, named and counted."""
 
 import threading
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TypeVar
 
 from infra import logs
+from infra.contracts.verdict import GONE, Verdict
 from infra.host.driver import Driver
-from infra.host.services.control import Claim, ControlClient
-
-if TYPE_CHECKING:
-    from infra.hostnet.plane import DataPlane
+from infra.host.services.control import ControlClient
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 10.0
+SECOND_LOOK_S = 1.0
+Out = TypeVar("Out")
 log = logs.get(__name__)
 
 
@@ -21,55 +24,60 @@ class Stopped(Exception):
 
 @dataclass
 class Reconciled:
-    """How many instances were looked at, how many claims there are, which instances were undone or could not be."""
+    """How many instances were looked at, which were undone or could not be, which nobody knows."""
 
     seen: int = 0
-    claims: int = 0
     undone: list[str] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
+    unknown: list[str] = field(default_factory=list)
 
 
 def reconcile(driver: Driver, control: ControlClient, stop: threading.Event | None = None) -> Reconciled:
-    """Undo every domain, directory and plugged port whose instance has no claim on this host.
+    """Undo every domain, directory and plugged port whose instance is, by two looks, deleted, claimed by another host,
+    or given back by its build.
 
-    Nothing is touched before the control plane has answered; it and libvirt are asked until they do, or `stop` is set
-    (then Stopped). Safe while steps run: a claim is older than anything its instance has here, so that what was
-    listed first and is not claimed afterwards belongs to nobody."""
+    Nothing is touched before a control plane of this host's own cloud has answered; it and libvirt are asked until
+    they do, or `stop` is set (then Stopped). Safe while steps run: a claim is older than anything its instance has
+    here, so that what was listed first and is not claimed afterwards is not this host's."""
     stop = stop or threading.Event()
-    present = _until_it_works(driver_inventory, driver, stop)
-    claims: dict[str, Claim] = {
-        claim.instance_id: claim for claim in _until_it_works(ControlClient.claims, control, stop)
-    }
-    result = Reconciled(seen=len(present), claims=len(claims))
-    for instance_id in sorted(present - claims.keys()):
+    present = _until_it_works(driver.present, stop)
+    first = _until_it_works(lambda: control.verdicts(present), stop)
+    result = Reconciled(seen=len(present), unknown=unknown(first))
+    gone = [instance_id for instance_id, verdict in sorted(first.items()) if verdict in GONE]
+    if gone:
+        if stop.wait(SECOND_LOOK_S):
+            raise Stopped
+        again = _until_it_works(lambda: control.verdicts({id: present[id] for id in gone}), stop)
+        _undo(driver, [id for id in gone if again[id] in GONE], result)
+    if result.undone or result.failed or result.unknown:
+        log.warning("reconciled", **asdict(result))
+    return result
+
+
+def unknown(verdicts: dict[str, Verdict]) -> list[str]:
+    return sorted(instance_id for instance_id, verdict in verdicts.items() if verdict == Verdict.UNKNOWN)
+
+
+def look(driver: Driver, control: ControlClient) -> list[str]:
+    """Instances on this host that the control plane does not know. Touches nothing."""
+    return unknown(control.verdicts(driver.present()))
+
+
+def _undo(driver: Driver, gone: list[str], result: Reconciled) -> None:
+    for instance_id in gone:
         try:
             driver.clean_up(instance_id)
             result.undone.append(instance_id)
         except Exception as error:
             log.warning("leftover could not be undone", instance_id=instance_id, error=str(error))
             result.failed.append(instance_id)
-    if result.undone or result.failed:
-        log.warning("reconciled", **asdict(result))
-    return result
 
 
-def driver_inventory(driver: Driver) -> set[str]:
-    """Ids of all instances that have anything on this host."""
-    facts = driver.facts()
-    return {*facts.domains, *facts.instance_dirs, *facts.ports.values()}
-
-
-def inventory_for_leaks(driver: Driver, hostnet: "DataPlane | None") -> dict[str, Any]:
-    """JSON-able facts: {"domains": {id: power state}, "instance_dirs": [id], "ports": {port: id}, "network": {…}}."""
-    facts = driver.facts().model_dump()
-    return facts | {"network": hostnet.describe().model_dump() if hostnet else {}}
-
-
-def _until_it_works(ask: Any, of: Any, stop: threading.Event) -> Any:
+def _until_it_works(ask: Callable[[], Out], stop: threading.Event) -> Out:
     pause = FIRST_PAUSE_S
     while True:
         try:
-            return ask(of)
+            return ask()
         except Exception as error:
             log.warning("waiting before reconciling", error=str(error), again_in_s=pause)
         if stop.wait(pause):

@@ -19,6 +19,13 @@ class Base(SQLModel):
     metadata = metadata
 
 
+class Cloud(Base, table=True):
+    """One row, made with the table: by its id a host knows the control plane that it belongs to."""
+
+    __tablename__ = "cloud"
+    id: str = Field(primary_key=True, max_length=36)
+
+
 class Flavor(Base, table=True):
     """Memory in MiB, disks in GiB, swap in MiB."""
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from infra.tables.compute import Allocation, Service, now
+from infra.tables.compute import Allocation, Instance, Service, now
 from tests.compute.conftest import Api, Cloud
 
 REPORT = {
@@ -182,6 +182,29 @@ def test_claims(cloud: Cloud, service: Api, demo: Api, node: str) -> None:
     assert service.get(path) == {"claim": {"instance_id": server, "attempt": 2}}
     service.refused("GET", path.replace(node, "other"), 404)
     demo.refused("GET", path, 403)
+
+
+def test_what_is_known_of_a_hosts_instances(cloud: Cloud, service: Api, demo: Api, node: str) -> None:
+    """A host undoes only what it is told is gone; what no record says anything about is unknown."""
+    here, there, deleted, released = (cloud.server(demo, claims=2) for _ in range(4))
+    claim(cloud, node, here)
+    claim(cloud, "other", there)
+    with cloud.database.write() as session:
+        session.get_one(Instance, deleted).deleted_at = now()
+        session.get_one(Instance, released).launched_at = None
+    stray = str(uuid.uuid4())
+    path, ids = f"/kilonova/hosts/{node}/instances", (here, there, deleted, released, stray)
+    answer = service.post(path, {"instances": dict.fromkeys(ids, 1)})
+    assert [answer["instances"][id] for id in ids] == ["claimed", "elsewhere", "deleted", "released", "unknown"]
+    newer = service.post(path, {"instances": dict.fromkeys(ids, 3)})["instances"]
+    assert [newer[id] for id in ids] == ["claimed", *["unknown"] * 4], "guests that are newer than their records"
+    report = REPORT | {"cloud_id": answer["cloud_id"]}
+    assert service.put(f"/kilonova/hosts/{node}", {"host": report})["host"]["cloud_id"] == answer["cloud_id"]
+    stranger = {"host": REPORT | {"cloud_id": stray}}
+    assert stray in service.refused("PUT", f"/kilonova/hosts/{node}", 409, json=stranger)
+    service.refused("POST", path, 400, json={"instances": {"x": 1}})
+    service.refused("POST", path, 400, json={"instances": {stray: -1}})
+    demo.refused("POST", path, 403, json={"instances": {}})
 
 
 @pytest.mark.parametrize(

@@ -12,12 +12,8 @@ import pytest
 from temporalio.exceptions import ApplicationError
 
 from infra.contracts.errors import HOPELESS, HOST_CANNOT
-from infra.contracts.image import ImageOnHost
 from infra.host.driver import Driver
-from infra.host.files.images import ImageStore
 from infra.host.libvirt import faults
-from infra.host.reconcile import Stopped, inventory_for_leaks, reconcile
-from infra.openstack import service_session
 from infra.settings import Settings
 from tests.host.cloud import HOST, Cloud, new_id, until
 from tests.host.specs import spec, vif
@@ -181,36 +177,6 @@ def test_one_step_at_a_time_per_instance(cloud: Cloud, driver: Driver) -> None:
     for thread in threads:
         thread.join(20)
     assert most == 1 and driver.domains() == {wanted.instance_id: RUNNING}
-
-
-def test_reconcile_undoes_only_what_nobody_claims(cloud: Cloud, driver: Driver, host: Settings) -> None:
-    store = ImageStore(host, cloud.session)
-    claimed, moved, no_domain = cloud.claim(new_id()), cloud.claim(new_id()), new_id()
-    for instance_id in (claimed, moved):
-        store.fetch(ImageOnHost(instance_id=instance_id, image_id=new_id(), disk_gb=0), quiet)
-        driver.spawn(spec(instance_id), quiet)
-    store.fetch(ImageOnHost(instance_id=no_domain, image_id=new_id(), disk_gb=0), quiet)
-    cloud.claim(moved, attempt=2, host="other")
-    result = reconcile(driver, cloud.control)
-    assert sorted(result.undone) == sorted([moved, no_domain]) and result.failed == []
-    assert driver.domains() == {claimed: RUNNING}
-    assert [entry.name for entry in (host.host_dir / "instances").iterdir()] == [claimed]
-    assert reconcile(driver, cloud.control).undone == []
-    facts = inventory_for_leaks(driver, None)
-    assert facts["domains"] == {claimed: RUNNING} and facts["instance_dirs"] == [claimed] and facts["ports"] == {}
-
-
-def test_nothing_is_touched_while_control_is_away(cloud: Cloud, driver: Driver, host: Settings) -> None:
-    instance_id = cloud.claim(new_id())
-    driver.spawn(spec(instance_id), quiet)
-    cloud.unclaim(instance_id)
-    away = host.model_copy(update={"auth_url": "http://127.0.0.1:9/v3"})
-    control = type(cloud.control)(away, service_session(away))
-    stop = threading.Event()
-    threading.Timer(1.0, stop.set).start()
-    with pytest.raises(Stopped):
-        reconcile(driver, control, stop)
-    assert driver.domains() == {instance_id: RUNNING}
 
 
 def test_guests_that_stop_by_themselves_are_reported(cloud: Cloud, driver: Driver, libvirtd: Any) -> None:

@@ -168,12 +168,12 @@ class Process:
 
 async def test_a_worker_starts_works_and_ends(cloud: Cloud, temporal: Settings) -> None:
     host, instance_id = temporal.host, cloud.claim(new_id(), host=temporal.host)
-    leftover = temporal.host_dir / "instances" / new_id()
+    leftover = temporal.host_dir / "instances" / cloud.claim(new_id(), host="other")
     leftover.mkdir(parents=True)
     worker = Process(temporal)
     try:
         await asyncio.to_thread(until, lambda: worker.logged("ready"))
-        assert not leftover.exists(), "it took work before it had undone what nobody claims"
+        assert not leftover.exists(), "it took work before it had undone what another host has"
         client = await connect(temporal)
         image = ImageOnHost(instance_id=instance_id, image_id=new_id(), disk_gb=0)
         disk: DiskOnHost = await run(client, host, "fetch_to_host", image, DiskOnHost)

@@ -42,7 +42,7 @@ def heartbeat(session: Session, host: str, report: HostReport) -> tuple[str, boo
 
 
 def _write_node(session: Session, host: str, report: HostReport) -> None:
-    values: dict[str, Any] = report.model_dump(exclude={"zone", "started_at"})
+    values: dict[str, Any] = report.model_dump(exclude={"zone", "started_at", "cloud_id"})
     values["started_at"] = _moment(report.started_at)
     changed = session.execute(update(nodes).where(nodes.c.host == host).values(**values))
     if not changed.rowcount:  # type: ignore[attr-defined]

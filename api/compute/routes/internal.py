@@ -5,9 +5,9 @@ from fastapi.responses import JSONResponse
 from sqlalchemy.exc import IntegrityError
 
 from api.compute.call import Body, Call
-from api.compute.errors import bad_request, not_found
-from api.compute.records import consoles, reports
-from api.compute.schemas.services import ConsoleUse, GuestEvents, HostReport
+from api.compute.errors import bad_request, conflict, not_found
+from api.compute.records import consoles, reports, verdicts
+from api.compute.schemas.services import ConsoleUse, GuestEvents, HostInstances, HostReport
 from api.compute.validation import check, parse
 
 
@@ -26,17 +26,30 @@ THAT_HOST, CONSOLE_PROXY = [Depends(_that_host)], [Depends(_console_proxy)]
 
 @router.put("/hosts/{host}", dependencies=THAT_HOST)
 def report_host(call: Call, host: str, body: Body) -> Response:
-    """A host's heartbeat with its inventory."""
+    """A host's heartbeat with its inventory; 409 for a host of another cloud."""
     if not 0 < len(host) <= 255:
         raise bad_request("Invalid input for field/attribute host.")
     report = parse(call, HostReport, body, "host")
+    with call.db.read() as session:
+        cloud = verdicts.cloud_id(session)
+    if report.cloud_id not in ("", cloud):
+        raise conflict(f"Host {host} belongs to cloud {report.cloud_id[:64]}; this is cloud {cloud}.")
     try:
         with call.db.write() as session:
             service_id, disabled = reports.heartbeat(session, host, report)
     except IntegrityError:  # the same new host, reported twice at the same time
         with call.db.write() as session:
             service_id, disabled = reports.heartbeat(session, host, report)
-    return JSONResponse({"host": {"id": service_id, "disabled": disabled}})
+    return JSONResponse({"host": {"id": service_id, "disabled": disabled, "cloud_id": cloud}})
+
+
+@router.post("/hosts/{host}/instances")
+def judge_instances(call: Call, host: str, body: Body) -> Response:
+    """What is positively known of each instance on the host: claimed, elsewhere, deleted, released, or unknown."""
+    wish = check(HostInstances, body, "")
+    with call.db.read() as session:
+        found = verdicts.verdicts(session, host, wish.instances)
+        return JSONResponse({"cloud_id": verdicts.cloud_id(session), "instances": found})
 
 
 @router.get("/hosts/{host}/claims", dependencies=THAT_HOST)

@@ -64,7 +64,14 @@ class HostReport(Strict):
     host_ip: str = ""
     zone: str = "nova"
     started_at: str | None = None
+    cloud_id: str = ""  # of the control plane that the host first spoke to; "" at its first contact
     facts: dict[str, Any] = {}
+
+
+class HostInstances(Strict):
+    """Instances that a host has something of, with the attempt of each guest (0: it has none, or one without)."""
+
+    instances: Annotated[dict[Uuid, Natural], Field(max_length=1000)]
 
 
 class GuestEvent(Strict):

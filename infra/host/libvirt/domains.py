@@ -161,6 +161,10 @@ class Domains:
 
         return self._libvirt.call(work)
 
+    def attempts(self) -> dict[str, int]:
+        """instance id → attempt that made its domain, of every domain in `all`."""
+        return {instance_id: self._attempts[instance_id][1] for instance_id in self.all()}
+
     def waiting_for_disks(self) -> list[str]:
         """This host's instances that QEMU paused because of an I/O error."""
 

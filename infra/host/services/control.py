@@ -5,9 +5,14 @@ from typing import Any
 from keystoneauth1.session import Session
 from pydantic import BaseModel
 
-from infra.host.services.rest import Service
+from infra.contracts.verdict import Verdict
+from infra.host.services.cloud_id import CloudId, ForeignCloud
+from infra.host.services.rest import Service, words
 from infra.openstack import COMPUTE
 from infra.settings import Settings
+
+AT_ONCE = 500
+"""Instances in one question."""
 
 
 class Claim(BaseModel):
@@ -26,16 +31,38 @@ class LifecycleEvent(BaseModel):
 
 
 class ControlClient:
-    """Calls the compute API's internal part, found in the catalog. Every failure is transient and propagates."""
+    """Calls the compute API's internal part, found in the catalog. Failures are sorted as `Service` does."""
 
     def __init__(self, settings: Settings, session: Session) -> None:
         self._api = Service(session, COMPUTE, "/v2.1", settings.region)
         self._host = f"/kilonova/hosts/{settings.host}"
+        self._cloud = CloudId(settings)
 
     def heartbeat(self, facts: dict[str, Any]) -> dict[str, Any]:
-        """Report inventory and that the host lives; answers {"id": service id, "disabled": bool}."""
-        host: dict[str, Any] = self._api.ask("PUT", self._host, json={"host": facts}, connect_retries=0).json()["host"]
+        """Report inventory and that the host lives; answers {"id": service id, "disabled": bool}.
+
+        Raises ForeignCloud when the control plane is not the one that this host belongs to."""
+        body = {"host": {**facts, "cloud_id": self._cloud.known}}
+        answer = self._api.ask("PUT", self._host, 200, 409, json=body, connect_retries=0)
+        if answer.status_code == 409:
+            raise ForeignCloud(words(answer)[1])
+        host: dict[str, Any] = answer.json()["host"]
+        self._cloud.require(host["cloud_id"])
         return host
+
+    def verdicts(self, present: dict[str, int]) -> dict[str, Verdict]:
+        """What the records say of this host's instances, given with the attempt of each guest (0: no guest).
+
+        Raises ForeignCloud as `heartbeat` does: another cloud's records say nothing."""
+        found: dict[str, Verdict] = {}
+        ids = sorted(present)
+        for start in range(0, max(len(ids), 1), AT_ONCE):
+            some = {id: present[id] for id in ids[start : start + AT_ONCE]}
+            path = f"{self._host}/instances"
+            answer = self._api.ask("POST", path, json={"instances": some}, connect_retries=0).json()
+            self._cloud.require(answer["cloud_id"])
+            found |= {id: Verdict(word) for id, word in answer["instances"].items()}
+        return found
 
     def claims(self) -> list[Claim]:
         answer = self._api.ask("GET", f"{self._host}/claims", connect_retries=0).json()
