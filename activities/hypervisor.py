@@ -15,6 +15,7 @@ from infra.contracts.hypervisor import (
     HostFacts,
     HostRef,
     InstanceRef,
+    NicsOnHost,
     Spawned,
 )
 from infra.contracts.power import Power, PowerOff, PowerOn, Reboot
@@ -84,3 +85,14 @@ class Hypervisor:
     def clean_up(self, ref: InstanceRef) -> None:
         """Undo whatever one server left on this host: domain, ports, disk. Absent is success."""
         self._driver.clean_up(ref.instance_id)
+
+    @step(budget=timedelta(minutes=2))
+    def sync_network(self, ref: HostRef) -> None:
+        """Have the host look after its own network now: bridges, DHCP servers and entries, filters. May be repeated."""
+        self._driver.nics.sync()
+
+    @step(resource="domain", budget=timedelta(minutes=5))
+    def mend_nics(self, want: NicsOnHost) -> None:
+        """Give a running guest its interfaces back whose tap is gone: out and in again, by PCI hot-plug. One that has
+        its tap is left alone, so this may be repeated. Raises Hopeless (409) when the guest does not let go."""
+        self._driver.nics.mend(want, activity.heartbeat)

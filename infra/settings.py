@@ -76,6 +76,7 @@ class Settings(BaseSettings):
     park_failed_builds: bool = False
     park_deadline_s: float = 24 * 3600.0
     audit_every_s: float = 300.0
+    audit_repairs: bool = False  # the audit that runs by itself mends what it can prove; else it only tells
     host_down_after_s: float = 60.0  # no heartbeat for so long: the host is down
     reserved_host_memory_mb: int = 512
     cpu_allocation_ratio: float = 4.0

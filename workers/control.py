@@ -11,6 +11,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from keystoneauth1.session import Session
 from sqlmodel import col, func, select
 from temporalio.client import (
     Client,
@@ -22,17 +23,20 @@ from temporalio.client import (
     SchedulePolicy,
     ScheduleSpec,
     ScheduleUpdate,
-    ScheduleUpdateInput,
 )
 from temporalio.worker import Worker
 
 from activities.audit import Audit
 from activities.identity import Identity
 from activities.instance import Instance
+from activities.looking import Looker
 from activities.placement import Placement
 from activities.services import Services
 from infra import logs, tracing
-from infra.audit import Auditor
+from infra.auditing.hosts import AuditedHosts
+from infra.auditing.operations import ServerOperations
+from infra.auditing.records import AuditedRecords
+from infra.auditing.services import AuditedServices
 from infra.codec import KeyRing
 from infra.contracts.audit import AuditRequest
 from infra.database import Database
@@ -55,8 +59,15 @@ from workflows.actions import ACTIONS
 from workflows.boot_instance import BootInstance
 from workflows.delete_instance import DeleteInstance
 from workflows.reconcile_cloud import ReconcileCloud
+from workflows.repair_instance import RepairInstance
 
-WORKFLOWS: list[Any] = [BootInstance, DeleteInstance, ReconcileCloud, *{row.workflow for row in ACTIONS.values()}]
+WORKFLOWS: list[Any] = [
+    BootInstance,
+    DeleteInstance,
+    ReconcileCloud,
+    RepairInstance,
+    *{row.workflow for row in ACTIONS.values()},
+]
 REPORT_EVERY_S = 10.0
 log = logs.get(__name__)
 
@@ -70,8 +81,15 @@ def control_activities(settings: Settings, database: Database, client: Client) -
         Instance(Records(database, KeyRing.load(settings.codec_keys)), Transitions(database)),
         Placement(scheduler),
         Services(Leftovers(settings, session)),
-        Audit(Auditor(client, database, session, settings.region, scheduler.up_hosts)),
+        audit_of(settings, client, database, session, scheduler),
     )
+
+
+def audit_of(settings: Settings, client: Client, database: Database, session: Session, scheduler: Scheduler) -> Audit:
+    """The audit with its connections; `session` is the compute service's own."""
+    records = AuditedRecords(database)
+    looker = Looker(records, AuditedHosts(client, scheduler.up_hosts), AuditedServices(settings, session))
+    return Audit(looker, ServerOperations(client), records)
 
 
 def control_worker(client: Client, activities: list[Any], pool: ThreadPoolExecutor, failpoints: Path | None) -> Worker:
@@ -123,29 +141,21 @@ async def run_control(settings: Settings) -> None:
 
 
 async def schedule_audit(client: Client, settings: Settings) -> None:
-    """Have the cloud audited, and mended where it is safe, every `audit_every_s`. Of a schedule that exists only the
-    input is replaced, which an older version may have sealed for nothing in particular."""
+    """Have the cloud audited every `audit_every_s`, and mended where `audit_repairs` says so. A schedule that exists
+    takes today's settings."""
     action = ScheduleActionStartWorkflow(
         ReconcileCloud.run,
-        AuditRequest(repair=True),
+        AuditRequest(repair=settings.audit_repairs),
         id="reconcile-cloud",
         task_queue=CONTROL_QUEUE,
         static_summary="periodic audit",
     )
     every = ScheduleSpec(intervals=[ScheduleIntervalSpec(every=timedelta(seconds=settings.audit_every_s))])
-
-    def renewed(known: ScheduleUpdateInput) -> ScheduleUpdate:
-        schedule = known.description.schedule
-        schedule.action = action
-        return ScheduleUpdate(schedule=schedule)
-
+    wanted = Schedule(action=action, spec=every, policy=SchedulePolicy(overlap=ScheduleOverlapPolicy.SKIP))
     try:
-        await client.create_schedule(
-            "reconcile-cloud",
-            Schedule(action=action, spec=every, policy=SchedulePolicy(overlap=ScheduleOverlapPolicy.SKIP)),
-        )
+        await client.create_schedule("reconcile-cloud", wanted)
     except ScheduleAlreadyRunningError:
-        await client.get_schedule_handle("reconcile-cloud").update(renewed)
+        await client.get_schedule_handle("reconcile-cloud").update(lambda _: ScheduleUpdate(schedule=wanted))
 
 
 def report(database: Database) -> int:

@@ -17,11 +17,12 @@ class ReconcileCloud:
         report = await workflow.execute_activity_method(
             Audit.audit_cloud,
             want,
-            start_to_close_timeout=timedelta(minutes=15),
+            start_to_close_timeout=timedelta(hours=2),
             heartbeat_timeout=timedelta(seconds=60),
             retry_policy=RetryPolicy(maximum_attempts=3),
             summary="compare records, hosts and services",
         )
+        counts = ", ".join(f"{kind}: {number}" for kind, number in sorted(report.counts.items()))
         lines = [f"- {f.kind} {f.instance_id} {f.host} {f.what}" for f in report.findings]
-        workflow.set_current_details(f"{len(lines)} findings\n" + "\n".join(lines[:200]))
+        workflow.set_current_details(f"{report.total} findings {counts}\n" + "\n".join(lines))
         return report

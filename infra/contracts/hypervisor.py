@@ -80,9 +80,27 @@ class ConsoleTarget(BaseModel):
 
 
 class HostFacts(BaseModel):
-    """What lies on a host, by server id: domains with their power state, directories, plugged ports."""
+    """What lies on a host, by server id: domains with their power state, directories, plugged ports.
+
+    `attempts`: of the claim that made each domain. `plugs`: whether the host plugs ports itself; only then the rest
+    says anything: interface names in `taps` and `filters`, `dhcp`: ids of networks whose DHCP server runs, `answered`:
+    ports that it answers, `served`: network id → ports that it has to answer."""
 
     host: str
     domains: dict[str, int] = {}
+    attempts: dict[str, int] = {}
     instance_dirs: list[str] = []
     ports: dict[str, str] = {}  # port id -> server id
+    plugs: bool = False
+    taps: list[str] = []
+    filters: list[str] = []
+    dhcp: list[str] = []
+    answered: list[str] = []
+    served: dict[str, list[str]] = {}
+
+
+class NicsOnHost(BaseModel):
+    """Interfaces that a running guest is to have."""
+
+    instance_id: str
+    vifs: list[Vif]

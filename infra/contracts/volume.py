@@ -12,7 +12,7 @@ class VolumeRequest(BaseModel):
     """One volume. Ids are chosen beforehand: uuid5(instance_id, "volume/<n>") and uuid5(…, "attachment/<n>")."""
 
     volume_id: str
-    attachment_id: str
+    attachment_id: str  # "": it has none, and is only to be deleted
     create: bool = False  # make the volume first (block device mapping source image, snapshot, volume or blank)
     size_gb: int = 0
     image_id: str | None = None

@@ -25,6 +25,7 @@ from infra.host.libvirt.events import Events
 from infra.host.libvirt.faults import LibvirtDown
 from infra.host.libvirt.inventory import Inventory
 from infra.host.libvirt.virt_type import detect
+from infra.host.network.nics import Nics
 from infra.host.power import PowerSwitch
 from infra.host.services.control import ControlClient, LifecycleEvent
 from infra.host.services.fence import Fence
@@ -55,6 +56,7 @@ class Driver:
         self._domains = Domains(connection, settings.host)
         self.inventory = Inventory(connection, self._paths, self.virt)
         self._turns = Turns()
+        self.nics = Nics(self._domains, hostnet, self._turns, self.virt.virt_type)
         self.power = PowerSwitch(
             self._domains,
             self.files,
@@ -128,14 +130,19 @@ class Driver:
 
     def present(self) -> dict[str, int]:
         """Ids of all instances that have anything on this host, with the attempt of each guest (0: no guest)."""
-        facts = self.facts()
-        return dict.fromkeys([*facts.instance_dirs, *facts.ports.values()], 0) | self._domains.attempts()
+        return (
+            dict.fromkeys([*self._paths.known_instances(), *self.nics.ports().values()], 0) | self._domains.attempts()
+        )
 
     def facts(self) -> HostFacts:
         """What lies on this host, whatever the records say."""
-        ports = self._hostnet.ports() if self._hostnet else {}
-        dirs = sorted(self._paths.known_instances())
-        return HostFacts(host=self._host, domains=self.domains(), instance_dirs=dirs, ports=ports)
+        return HostFacts(
+            host=self._host,
+            domains=self.domains(),
+            attempts=self._domains.attempts(),
+            instance_dirs=sorted(self._paths.known_instances()),
+            **self.nics.facts(),
+        )
 
     def report_all(self) -> None:
         """Tell the control plane every guest's state, after a time in which events may have been missed."""

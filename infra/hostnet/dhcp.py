@@ -74,7 +74,14 @@ class Dnsmasq:
         pid = self.pid()
         if served is None:
             return pid is None
-        return pid is not None and self._applied() == [str(pid), *self._digests(served)]
+        right = pid is not None and self._applied() == [str(pid), *self._digests(served)]
+        return right and self._is_written(served)
+
+    def _is_written(self, served: Listening) -> bool:
+        contents = self._contents(served)
+        with contextlib.suppress(FileNotFoundError):
+            return all((self._dir / name).read_text() == text for name, text in zip(FILES, contents, strict=True))
+        return False
 
     def _applied(self) -> list[str]:
         with contextlib.suppress(FileNotFoundError):
@@ -86,6 +93,7 @@ class Dnsmasq:
         if served is None:
             self.stop()
             return
+        damaged = not self._is_written(served)
         self._write(self._contents(served))
         digests = self._digests(served)
         pid = self.pid()
@@ -93,7 +101,7 @@ class Dnsmasq:
         if pid is None or was[1] != digests[0] or self._stale(served):
             pid = self._restart(pid, served)
             digests = self._digests(served)
-        elif was[:3] != [str(pid), *digests]:
+        elif damaged or was[:3] != [str(pid), *digests]:
             os.kill(pid, signal.SIGHUP)
         write_atomic(self._dir / "applied", " ".join([str(pid), *digests]))
 

@@ -13,14 +13,15 @@ from infra.settings import Settings
 TAP = re.compile(r"tap[0-9A-Za-z-]{11}")
 
 
-def describe(settings: Settings, store: Store, firewall: Firewall) -> HostNetInventory:
-    """Empty but for files and processes without the namespace."""
+def describe(settings: Settings, store: Store, firewall: Firewall, served: dict[str, list[str]]) -> HostNetInventory:
+    """Empty but for files and processes without the namespace. `served`: network id → ports that DHCP answers here."""
     own = {r.port.port_id: r.port.instance_id for r in store.own_ports()}
     others = [r.port for r in store.ports() if r.port.port_id not in own]
     foreign = {p.tap for p in others} | {p.port_id for p in others}
     inventory = HostNetInventory(ports=own, networks=dhcp.processes(store.run))
     servers = [Dnsmasq(store, d.name) for d in sorted(store.run.glob("dhcp/*"))]
     inventory.reservations = [p for server in servers for p in server.reservations() if p not in foreign]
+    inventory.served = {network: [p for p in ports if p not in foreign] for network, ports in served.items()}
     inventory.spaces = _spaces(store)
     if settings.netns and not netns.path(settings.netns).exists():
         return inventory

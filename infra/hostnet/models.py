@@ -167,8 +167,9 @@ class HostNetInventory(BaseModel):
 
     `ports`: plugged port id → instance id, from the port files. `taps` and `filters`: interface names (`tap_name`
     of a port id). `bridges`: those that we made. `networks`: network id → process id of its dnsmasq.
-    `reservations`: port ids that a dnsmasq would answer. `spaces`: namespaces, as 'net/<id>' or
-    'router/<id>'. `tunnels`: VXLAN network identifier → addresses of the hosts that it floods to.
+    `reservations`: port ids that a dnsmasq would answer; `served`: network id → those that it has to. `spaces`:
+    namespaces, as 'net/<id>' or 'router/<id>'. `tunnels`: VXLAN network identifier → addresses of the hosts that it
+    floods to.
     """
 
     ports: dict[str, str] = {}
@@ -176,6 +177,7 @@ class HostNetInventory(BaseModel):
     bridges: list[str] = []
     networks: dict[str, int] = {}
     reservations: list[str] = []
+    served: dict[str, list[str]] = {}
     spaces: dict[str, SpaceFacts] = {}
     tunnels: dict[int, list[str]] = {}
     filters: list[str] = []

@@ -262,7 +262,7 @@ class HostNetwork:
         return {r.port.port_id: r.port.instance_id for r in self._store.own_ports()}
 
     def describe(self) -> HostNetInventory:
-        return inventory.describe(self._settings, self._store, self._firewall)
+        return inventory.describe(self._settings, self._store, self._firewall, self._segments.served())
 
     def teardown(self) -> None:
         """End every dnsmasq and remove taps, bridges, tables and namespaces that we made; port files stay."""

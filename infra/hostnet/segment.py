@@ -125,6 +125,12 @@ class Segments:
         """Networks that have a namespace here: for DHCP, or as the gateway of what is plugged or routed."""
         return {n.id: n for n in want.networks if n.serves_dhcp or (want.bridge and self._leads_out(n))}
 
+    def served(self) -> dict[str, list[str]]:
+        """Network id → ports that DHCP has to answer here."""
+        networks = [network for bridge in self.names() for network in self._want(bridge, {}).networks]
+        wanted = {network.id: self._served(network) for network in networks if network.serves_dhcp}
+        return {network_id: served.answers() for network_id, served in wanted.items() if served}
+
     def converge(self, bridge: str) -> None:
         """Bring one bridge, and what lies on it, in line with the files."""
         found = links.snapshot(self._netns)

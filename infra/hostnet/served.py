@@ -107,6 +107,10 @@ class Served:
                 )
         return "".join(lines)
 
+    def answers(self) -> list[str]:
+        """Ids of the ports that DHCP has an address for."""
+        return [port.id for port in self.network.ports if self._addresses(port)]
+
     def options(self) -> str:
         return "".join(
             f"{line}\n" for s in self._subnets.values() for line in (_four if is_v4(s.cidr) else _six)(self, s)

@@ -5,25 +5,21 @@ import json
 import os
 import subprocess
 import sys
-import time
 import uuid
-from datetime import timedelta
 from pathlib import Path
 
 import httpx
 import pytest
 
-from infra.audit import Auditor
 from infra.contracts.network import PortRequest
 from infra.contracts.requests import BootRequest
-from infra.contracts.volume import GOES_WITH_IT, MADE_FOR
-from infra.openstack import service_session
-from infra.tables.compute import Allocation, ConsoleToken, now
-from tests.resilience.host import NAME, Extra
+from infra.host.services.neutron import MARK
+from infra.records import stable_id
+from tests.resilience.host import Extra
+from tests.resilience.planted import attach, fresh_audit, guest, port, ports, record, things, volume
 from tests.resilience.processes import ROOT
 from tests.workflows.cloud import Cloud
 from tests.workflows.servers import instance_of
-from workers.sign_in import as_service
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 KILONOVA = Path(sys.executable).with_name("kilonova")
@@ -56,54 +52,9 @@ async def test_nothing_is_left_of_good_failed_and_deleted_builds(cloud: Cloud) -
     assert (await command(cloud)).returncode == 0
 
 
-def claim(cloud: Cloud, instance_id: str, host: str) -> Allocation:
-    row = Allocation(
-        consumer_id=instance_id, instance_id=instance_id, host=host, attempt=1, vcpus=1, memory_mb=1, disk_gb=0
-    )
-    with cloud.database.write() as session:
-        session.add(row)
-    return row
-
-
-async def guest(cloud: Cloud, extra: Extra, request: BootRequest) -> None:
-    """A guest on the extra host that nothing accounts for, and its directory."""
-    claim(cloud, request.instance_id, NAME)
-    await asyncio.to_thread(extra.host.driver.spawn, extra.spec(request), lambda *_: None)
-    cloud.scheduler.release(request.instance_id)
-
-
-def things(cloud: Cloud) -> dict[str, str]:
-    """What hangs on servers that do not exist; kind → server's id."""
-    ids = {kind: str(uuid.uuid4()) for kind in ("allocation", "disk", "port", "attachment", "volume", "console_token")}
-    claim(cloud, ids["allocation"], "node1")
-    cloud.hosts["node1"].driver._paths.make_instance(ids["disk"])
-    owned = {"network_id": cloud.network, "device_id": ids["port"], "device_owner": "compute:nova"}
-    cloud.post("network", "/v2.0/ports", {"port": owned})
-    volume = cloud.post("volume", "/v3/volumes", {"volume": {"size": 1, "name": "planted"}})["volume"]
-    marks = {MADE_FOR: ids["volume"], GOES_WITH_IT: "True"}
-    cloud.post("volume", "/v3/volumes", {"volume": {"size": 1, "name": "orphan", "metadata": marks}})
-    attachment = {"instance_uuid": ids["attachment"], "volume_uuid": volume["id"]}
-    asked = {"OpenStack-API-Version": "volume 3.44", "X-Auth-Token": cloud.token}
-    url = cloud.settings.url("volume", "/v3/attachments")
-    for _ in range(50):  # the volume is not available at once
-        answer = httpx.post(url, json={"attachment": attachment}, headers=asked)
-        if answer.status_code == 200:
-            break
-        time.sleep(0.1)
-    assert answer.status_code == 200, answer.text
-    token = ConsoleToken(
-        token_hash=uuid.uuid4().hex,
-        instance_id=ids["console_token"],
-        target="127.0.0.1:1",
-        expires_at=now() + timedelta(hours=1),
-    )
-    with cloud.database.write() as session:
-        session.add(token)
-    return ids
-
-
 async def test_a_planted_leak_of_each_kind_is_found_printed_and_mended(cloud: Cloud, extra: Extra) -> None:
-    """Mechanism: each comparison of infra.audit and its repair. (`host_port` needs a host that plugs taps itself.)"""
+    """Mechanism: each rule of activities.auditing and its step in RepairInstance. (Rules about plugged ports:
+    tests/auditing, tests/host/test_mending.py.)"""
     extra.report(memory_mb=1)  # builds go elsewhere
     stuck = await cloud.boot(hold="plug_ports")
     await cloud.faults.held.wait()
@@ -112,15 +63,16 @@ async def test_a_planted_leak_of_each_kind_is_found_printed_and_mended(cloud: Cl
     await asyncio.sleep(1)
     cloud.faults.arm()
     async with extra.working():
-        stray = cloud.request()
+        stray = record(cloud)
         await guest(cloud, extra, stray)
-        expected = {**await asyncio.to_thread(things, cloud), "domain": stray.instance_id, "stuck": instance_of(stuck)}
+        expected = {**await asyncio.to_thread(things, cloud), "domain": stray, "stuck": instance_of(stuck)}
         shown = await command(cloud)
         report = json.loads((await command(cloud, "--json")).stdout)
         found = {(f["kind"], f["instance_id"]) for f in report["findings"]}
         for kind, instance_id in expected.items():
             assert (kind, instance_id) in found
             assert kind in shown.stdout and instance_id in shown.stdout
+        assert all(f["proof"] for f in report["findings"]), "each says what it established"
         assert shown.returncode == 1
         mended = await command(cloud, "--repair")
         assert mended.returncode == 0, mended.stdout
@@ -128,12 +80,53 @@ async def test_a_planted_leak_of_each_kind_is_found_printed_and_mended(cloud: Cl
         again = await command(cloud)
         assert again.returncode == 0 and again.stdout.startswith("0 leaks"), again.stdout
         assert extra.guests() == set()
-    record = cloud.record(stuck)
-    assert record and (record.vm_state, record.task_state) == ("error", None)
-    assert record.fault and "ended from outside" in record.fault["message"]
-    assert set(expected) | {"lost", "doubled", "host_port"} == set(Auditor.KINDS)
+    kept = cloud.record(stuck)
+    assert kept and (kept.vm_state, kept.task_state) == ("error", None)
+    assert kept.fault and "ended from outside" in kept.fault["message"]
+    (unbound,) = (each for each in ports(cloud) if each["binding:profile"] == {"trunk": 1})
+    assert unbound["device_id"] == "", "a tenant's port is unbound, never deleted"
     await cloud.delete(stuck)
     await cloud.end(stuck)
+
+
+async def test_what_is_not_ours_is_left_alone(cloud: Cloud) -> None:
+    """Mechanism: activities.auditing.marks. A Nova beside us, and tenants, have ports, volumes and attachments too."""
+    foreign, ours = str(uuid.uuid4()), record(cloud)
+
+    def plant() -> tuple[set[str], set[str], set[str]]:
+        kept = {port(cloud, foreign), port(cloud, ours), port(cloud, ours, **{"binding:profile": {MARK: foreign}})}
+        held = {attach(cloud, foreign), attach(cloud, ours)}
+        return kept, held, {volume(cloud, ours), volume(cloud, foreign)}
+
+    kept, held, written = await asyncio.to_thread(plant)
+    report = await cloud.audit.audit(repair=True)
+    assert report.counts == {}, report.findings
+    assert kept <= {each["id"] for each in ports(cloud)}
+    listed = dict(cloud.audit._looker._services.attachments())
+    assert held <= listed.keys()
+    url = cloud.settings.url("volume", "/v3/volumes")
+    headers = {"X-Auth-Token": cloud.token, "OpenStack-API-Version": "volume 3.44"}
+    there = {each["id"] for each in httpx.get(url, headers=headers).json()["volumes"]}
+    assert written <= there
+    for id in held:
+        httpx.delete(cloud.settings.url("volume", f"/v3/attachments/{id}"), headers=headers)
+    for id in kept:
+        httpx.delete(cloud.settings.url("network", f"/v2.0/ports/{id}"), headers=headers)
+    for id in written:
+        httpx.delete(f"{url}/{id}", headers=headers)
+
+
+async def test_what_no_record_knows_is_named_and_left_running(cloud: Cloud, extra: Extra) -> None:
+    """Mechanism: `unknown`. After a restored backup that is every guest that is younger than the backup."""
+    stray = str(uuid.uuid4())
+    async with extra.working():
+        await guest(cloud, extra, stray)
+        report = await cloud.audit.audit(repair=True)
+        assert {(f.kind, f.instance_id, f.repaired) for f in report.findings} == {("unknown", stray, False)}
+        assert extra.guests() == {stray}
+        done = await command(cloud, "--repair")
+        assert done.returncode == 1 and "unknown" in done.stdout
+        extra.host.driver.clean_up(stray)
 
 
 async def test_a_cloud_without_a_volume_service_is_audited_too(cloud: Cloud) -> None:
@@ -142,8 +135,8 @@ async def test_a_cloud_without_a_volume_service_is_audited_too(cloud: Cloud) -> 
     listed = httpx.get(f"{url}/services", headers=asked).json()["services"]
     volumes = [service["id"] for service in listed if service["type"] in ("block-storage", "volumev3")]
     assert len(volumes) == 2
-    owned = {"network_id": cloud.network, "device_id": str(uuid.uuid4()), "device_owner": "compute:nova"}
-    cloud.post("network", "/v2.0/ports", {"port": owned})
+    gone = record(cloud)
+    port(cloud, gone, id=stable_id(gone, "port/0"))
 
     def switch(enabled: bool) -> None:
         for service in volumes:
@@ -152,17 +145,16 @@ async def test_a_cloud_without_a_volume_service_is_audited_too(cloud: Cloud) -> 
 
     switch(False)
     try:
-        fresh = service_session(as_service(cloud.settings, "nova"))
-        auditor = Auditor(cloud.client, cloud.database, fresh, cloud.settings.region, cloud.scheduler.up_hosts)
-        report = await auditor.audit(repair=True, heartbeat=lambda *_: None)
+        report = await fresh_audit(cloud).audit(repair=True)
     finally:
         switch(True)
-    assert [(f.kind, f.instance_id, f.repaired) for f in report.findings] == [("port", owned["device_id"], True)]
+    assert [(f.kind, f.instance_id, f.repaired) for f in report.findings] == [("port", gone, True)]
+    assert report.unreachable == []
     assert await cloud.leaks() == []
 
 
 async def test_lost_and_doubled_guests_are_found_and_only_what_is_safe_is_mended(cloud: Cloud, extra: Extra) -> None:
-    """Mechanism: `lost` and `doubled` of infra.audit. A second guest has no claim and goes; a lost one stays shown."""
+    """Mechanism: `lost` and `doubled` of the audit. A second guest goes: it has no claim. A lost one stays."""
     extra.report(memory_mb=1)
     request = cloud.request(ports=[PortRequest(port_id=str(uuid.uuid4()), network_id=cloud.network)])
     boot = await cloud.boot(request)
@@ -173,7 +165,7 @@ async def test_lost_and_doubled_guests_are_found_and_only_what_is_safe_is_mended
         await second_guest(cloud, extra, request)
         kinds = {f.kind for f in await cloud.leaks()}
         assert {"doubled", "domain"} <= kinds
-        await cloud.auditor.audit(repair=True, heartbeat=lambda *_: None)
+        await cloud.audit.audit(repair=True)
         assert extra.guests() == set() and await cloud.leaks() == []
         await asyncio.to_thread(cloud.hosts[record.host].driver.destroy, record.id)
         done = await command(cloud, "--repair")

@@ -15,7 +15,6 @@ from temporalio.client import Client
 from temporalio.worker import Worker
 
 from infra import credentials
-from infra.audit import Auditor
 from infra.contracts.audit import Finding
 from infra.database import Database
 from infra.nbd import storage_daemon_argv
@@ -27,7 +26,7 @@ from infra.temporal import CONTROL_QUEUE, compute_queue
 from tests.openstack import OpenStack
 from tests.workflows.servers import HOSTS, Servers
 from workers.compute import Host
-from workers.control import WORKFLOWS, control_activities
+from workers.control import WORKFLOWS, audit_of, control_activities
 from workers.interceptors import StepInterceptor
 from workers.processes import SEARCH_ATTRIBUTES, TEMPORAL_TUNING
 from workers.sandbox import runner
@@ -100,7 +99,7 @@ class Cloud(Servers):
         super().__init__(settings, client, Database("compute", state_dir=settings.state_dir))
         session = service_session(as_service(settings, "nova"))
         self.scheduler = Scheduler(self.database, settings)
-        self.auditor = Auditor(client, self.database, session, settings.region, self.scheduler.up_hosts)
+        self.audit = audit_of(settings, client, self.database, session, self.scheduler)
         self.hosts = {}
         for name in HOSTS:
             mine = as_host(settings.model_copy(update={"host": name}))
@@ -169,14 +168,14 @@ class Cloud(Servers):
 
     async def leaks(self) -> list[Finding]:
         """What hosts, services and records disagree about, after a second look."""
-        return (await self.auditor.audit(repair=False, heartbeat=lambda *_: None)).findings
+        return (await self.audit.audit(repair=False)).findings
 
     async def world(self) -> dict[str, int]:
         """How much there is of everything."""
-        world = await self.auditor._look()
+        world = await self.audit._looker.look()
         return {
             "instances": len(world.live),
-            "claims": len(world.claims),
+            "claims": sum(len(server.known.held) for server in world.servers.values()) + len(world.claims),
             "ports": len(world.ports),
             "attachments": len(world.attachments),
             **{f"{h}.{k}": len(getattr(f, k)) for h, f in world.hosts.items() for k in ("domains", "instance_dirs")},

@@ -24,13 +24,14 @@ from temporalio.client import WorkflowContinuedAsNewError, WorkflowFailureError,
 from temporalio.worker import ActivityInboundInterceptor
 
 from infra import logs
-from infra.contracts.audit import AuditRequest
+from infra.contracts.audit import AuditRequest, RepairRequest
 from infra.contracts.operation import ActionRequest
 from infra.contracts.requests import BootRequest, DeleteRequest, Fault
-from infra.tables.compute import Allocation, Instance, Service, now
+from infra.tables.compute import Instance, Service, now
 from infra.temporal import CONTROL_QUEUE, connect, server_workflow_id
 from tests.faults import Faults
 from tests.openstack import OpenStack
+from tests.resilience import planted
 from tests.workflows import histories
 from tests.workflows.cloud import Cloud, Services
 from tests.workflows.histories import HISTORIES
@@ -170,7 +171,7 @@ class Recorder:
             session.execute(update(Service).where(col(Service.host) == host).values(last_seen=seen))
 
 
-BOOT, DELETE, RECONCILE = "boot_instance", "delete_instance", "reconcile_cloud"
+BOOT, DELETE, RECONCILE, REPAIR = "boot_instance", "delete_instance", "reconcile_cloud", "repair_instance"
 
 
 @case
@@ -346,15 +347,38 @@ async def reconciled(r: Recorder) -> None:
         await r.keep(run, RECONCILE, end)
 
 
+@case
+async def repaired(r: Recorder) -> None:
+    """Repairs of what hangs on servers that their records say are gone; without an audit, which would find it too."""
+    for end, faults in {
+        "good": {},
+        "nothing": {},
+        "unmended": {"fail_before": "forget"},
+        "failed": {"fail_before": "inspect_instance"},
+        "cancelled": {"hold": "inspect_instance"},
+        "deleted": {"hold": "inspect_instance"},
+        "abandoned": {},
+    }.items():
+        lost = {"vm_state": "building", "deleted_at": None, "launched_at": None}
+        gone = planted.record(r.cloud, **(lost if end == "abandoned" else {}))
+        if end != "nothing":
+            planted.claim(r.cloud, gone, "node1")
+        handle: Handle = r.cloud.client.get_workflow_handle(server_workflow_id(gone))
+        r.arm(handle, **faults)
+        repair = asyncio.create_task(r.cloud.audit._operations.repair(RepairRequest(instance_id=gone)))
+        run = await r.started(handle.id)
+        if "hold" in faults:
+            held = await r.held(run)
+            await (r.cloud.delete(run) if end == "deleted" else run.cancel())
+            held.release.set()
+        await r.keep(run, REPAIR, end)
+        await repair
+        r.cloud.scheduler.release(gone)
+
+
 async def leaking(r: Recorder) -> None:
-    """A claim that belongs to no server, found and mended. Alone: every other audit would find it too."""
-    with r.cloud.database.write() as session:
-        orphan = "00000000-0000-4000-8000-000000000001"
-        session.add(
-            Allocation(
-                consumer_id=orphan, instance_id=orphan, host="node1", vcpus=1, memory_mb=64, disk_gb=0, attempt=1
-            )
-        )
+    """A claim of a deleted server, found and mended. Alone: every other audit would find it too."""
+    planted.claim(r.cloud, planted.record(r.cloud), "node1")
     await r.cloud.client.start_workflow(
         ReconcileCloud.run, AuditRequest(repair=True), id="reconcile-leak", task_queue=CONTROL_QUEUE
     )

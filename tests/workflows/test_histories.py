@@ -48,6 +48,15 @@ ENDS = {
         "failed": ("FAILED", ""),
         "cancelled": ("CANCELED", ""),
     },
+    "repair_instance": {
+        "good": ("COMPLETED", ""),
+        "nothing": ("COMPLETED", ""),
+        "unmended": ("COMPLETED", ""),
+        "failed": ("FAILED", "injected at inspect_instance"),
+        "cancelled": ("CANCELED", ""),
+        "deleted": ("CONTINUED_AS_NEW", ""),
+        "abandoned": ("CONTINUED_AS_NEW", ""),
+    },
 }
 ENDS |= {
     histories.name_of(row.workflow): {
@@ -70,6 +79,10 @@ TELLING = {  # a word that only this kind of end has in it
     "delete_instance-abandoned": "ended from outside",
     "delete_instance-twice": "WORKFLOW_EXECUTION_SIGNALED",
     "reconcile_cloud-leak-repaired": '"repaired": ?true',
+    "repair_instance-good": '"repaired": ?true',
+    "repair_instance-unmended": "injected at forget",
+    "repair_instance-deleted": "WORKFLOW_EXECUTION_SIGNALED",
+    "repair_instance-abandoned": "ended from outside",
 }
 PRIVATE = re.compile(r"hunter2|aHVudGVy|gAAAA|binary/encrypted|/tmp/|/work/|/home/")
 

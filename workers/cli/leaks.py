@@ -22,19 +22,19 @@ def leaks(repair: bool, as_json: bool) -> int:
         report: AuditReport = asyncio.run(_audit(repair))
     if as_json:
         print(report.model_dump_json())
-        return 1 if report.findings or report.unreachable else 0
-    table = Table("kind", "server", "host", "what", "repaired")
-    for finding in report.findings:
-        table.add_row(
-            finding.kind, finding.instance_id, finding.host, finding.what, "yes" if finding.repaired else "no"
-        )
+        return 1 if report.left or report.unreachable else 0
+    table = Table("kind", "server", "host", "what", "repaired", "proof")
+    for f in report.findings:
+        table.add_row(f.kind, f.instance_id, f.host, f.what, "yes" if f.repaired else "no", f.proof)
     if report.findings:
         console.print(table)
+    if report.total > len(report.findings):
+        counted = ", ".join(f"{number} {kind}" for kind, number in sorted(report.counts.items()))
+        console.print(f"These are the first {len(report.findings)}; the control worker's log has more. All: {counted}")
     for host in report.unreachable:
         console.print(f"[yellow]{host} did not answer: nothing is known about it[/yellow]")
-    left = sum(not finding.repaired for finding in report.findings)
-    console.print(f"{len(report.findings)} leaks, {len(report.findings) - left} repaired, {report.instances} servers")
-    return 1 if left or report.unreachable else 0
+    console.print(f"{report.total} leaks, {report.total - report.left} repaired, {report.instances} servers")
+    return 1 if report.left or report.unreachable else 0
 
 
 async def _audit(repair: bool):  # type: ignore[no-untyped-def]

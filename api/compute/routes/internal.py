@@ -43,7 +43,7 @@ def report_host(call: Call, host: str, body: Body) -> Response:
     return JSONResponse({"host": {"id": service_id, "disabled": disabled, "cloud_id": cloud}})
 
 
-@router.post("/hosts/{host}/instances")
+@router.post("/hosts/{host}/instances", dependencies=THAT_HOST)
 def judge_instances(call: Call, host: str, body: Body) -> Response:
     """What is positively known of each instance on the host: claimed, elsewhere, deleted, released, or unknown."""
     wish = check(HostInstances, body, "")

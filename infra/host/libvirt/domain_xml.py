@@ -46,7 +46,7 @@ def domain_xml(spec: DomainSpec, place: Place) -> str:
         _disks(devices, spec, place)
         _consoles(devices, place)
     for vif in spec.vifs:
-        _interface(devices, vif, place)
+        _interface(devices, vif, place.virt_type)
     return tostring(domain, encoding="unicode")
 
 
@@ -68,6 +68,11 @@ def volume_xml(volume: VolumeConnection) -> str:
     if volume.boot_index is not None and volume.boot_index >= 0:
         SubElement(disk, "boot", order=str(volume.boot_index + 1))
     return tostring(disk, encoding="unicode")
+
+
+def interface_xml(vif: Vif, virt_type: str) -> str:
+    """One of a domain's interfaces, to be attached while it runs."""
+    return tostring(_interface(Element("devices"), vif, virt_type), encoding="unicode")
 
 
 def servers(disks: Iterable[str]) -> set[tuple[str, int]]:
@@ -132,17 +137,17 @@ def _disks(devices: Element, spec: DomainSpec, place: Place) -> None:
     SubElement(devices, "controller", type="usb", model="none")
 
 
-def _interface(devices: Element, vif: Vif, place: Place) -> None:
+def _interface(devices: Element, vif: Vif, virt_type: str) -> Element:
     interface = SubElement(devices, "interface", type="bridge")
     SubElement(interface, "mac", address=vif.mac_address)
     SubElement(interface, "source", bridge=vif.bridge or "none")
     SubElement(interface, "target", dev=vif.tap)
     SubElement(interface, "model", type="virtio")
-    if place.virt_type == "test":
-        return
-    SubElement(interface, "driver", name="qemu")
-    SubElement(interface, "mtu", size=str(vif.mtu))
-    SubElement(interface, "rom", enabled="no")
+    if virt_type != "test":
+        SubElement(interface, "driver", name="qemu")
+        SubElement(interface, "mtu", size=str(vif.mtu))
+        SubElement(interface, "rom", enabled="no")
+    return interface
 
 
 def _consoles(devices: Element, place: Place) -> None:

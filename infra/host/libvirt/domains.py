@@ -1,6 +1,7 @@
 """Domains of this host in libvirt: the few operations that the driver is made of, each safe to repeat."""
 
 import contextlib
+import time
 from typing import Any
 from xml.etree import ElementTree
 
@@ -23,6 +24,7 @@ POWER = {
     libvirt.VIR_DOMAIN_PMSUSPENDED: SUSPENDED,
 }
 START_S = 120.0
+NIC_S = 20.0
 UNDEFINE_ALL = (
     libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE
     | libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA
@@ -113,6 +115,30 @@ class Domains:
         if disks:
             self._libvirt.call(work, START_S)
 
+    def replace_nic(self, instance_id: str, mac: str, xml: str) -> None:
+        """Take the running domain's interface with this MAC address out, and put `xml` in. Raises TimeoutError when
+        the guest does not let go of it: PCI hot-unplug needs its consent. A domain that does not run is left alone."""
+        if not self._unplug_nic(instance_id, mac):
+            return
+        end = time.monotonic() + NIC_S
+        while mac in nics(self.live_xml(instance_id) or ""):
+            if time.monotonic() > end:
+                raise TimeoutError(f"the guest does not let go of its interface {mac}")
+            time.sleep(0.2)
+        self._libvirt.call(lambda c: _live(c, instance_id).attachDeviceFlags(xml, libvirt.VIR_DOMAIN_AFFECT_LIVE))
+
+    def _unplug_nic(self, instance_id: str, mac: str) -> bool:
+        def work(connection: Any) -> bool:
+            domain = _find(connection, instance_id)
+            if domain is None or not domain.isActive():
+                return False
+            if found := nics(domain.XMLDesc(0)).get(mac):
+                with _tolerating(is_wrong_state):  # an unplug that was asked for before is under way
+                    domain.detachDeviceFlags(found, libvirt.VIR_DOMAIN_AFFECT_LIVE)
+            return True
+
+        return self._libvirt.call(work, 60.0)
+
     def destroy(self, instance_id: str) -> None:
         """Stop at once and undefine."""
 
@@ -184,6 +210,22 @@ def devices(xml: str) -> set[str]:
     """Target devices of a domain's disks."""
     targets = ElementTree.fromstring(xml).iterfind("./devices/disk/target")  # noqa: S314 - libvirt wrote it
     return {target.get("dev", "") for target in targets}
+
+
+def nics(xml: str) -> dict[str, str]:
+    """MAC address → XML of a running domain's interfaces."""
+    if not xml:
+        return {}
+    found = ElementTree.fromstring(xml).findall("./devices/interface")  # noqa: S314 - libvirt wrote it
+    named = [(each.find("mac"), each) for each in found]
+    return {mac.get("address", ""): ElementTree.tostring(each, "unicode") for mac, each in named if mac is not None}
+
+
+def _live(connection: Any, instance_id: str) -> Any:
+    domain = _find(connection, instance_id)
+    if domain is None:
+        raise LookupError(f"domain {instance_id} is gone")
+    return domain
 
 
 def _find(connection: Any, instance_id: str) -> Any:

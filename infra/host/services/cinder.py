@@ -99,7 +99,8 @@ class Volumes:
         for known in volume.get("attachments", []):
             if known["attachment_id"] == request.attachment_id and known.get("host_name") not in (None, "", self._host):
                 return False
-        self._api.ask("DELETE", f"/attachments/{request.attachment_id}", 200, 202, 204, 404, headers=VERSION)
+        if request.attachment_id:
+            self._api.ask("DELETE", f"/attachments/{request.attachment_id}", 200, 202, 204, 404, headers=VERSION)
         return True
 
     def delete(self, volume_id: str) -> None:

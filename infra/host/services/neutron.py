@@ -12,6 +12,8 @@ from infra.openstack import NETWORK
 from infra.settings import Settings
 
 Body = dict[str, Any]
+MARK = "kilonova:server"
+"""In the binding profile of a tenant's port that we bound: the server's id."""
 
 
 class Ports:
@@ -63,7 +65,8 @@ class Ports:
             raise hopeless(f"Port {request.port_id} is still in use.", code=409)
         if port["device_id"] == want.instance_id and port.get("binding:host_id") == self._host:
             return port
-        return self._take_over(want, request, port, {"device_id": want.instance_id})
+        marked = {**(port.get("binding:profile") or {}), MARK: want.instance_id}
+        return self._take_over(want, request, port, {"device_id": want.instance_id, "binding:profile": marked})
 
     def activate(self, port_id: str) -> None:
         """Tell the network service that the port is plugged. Neutron learns it from its own agents and refuses."""
@@ -85,7 +88,8 @@ class Ports:
         if request.mine:
             self._api.ask("DELETE", f"/ports/{port['id']}", 204, 404, headers=_as_read(port))
         else:
-            unbound = {"device_id": "", "device_owner": "", "binding:host_id": ""}
+            unbound: Body = {"device_id": "", "device_owner": "", "binding:host_id": ""}
+            unbound["binding:profile"] = {k: v for k, v in (port.get("binding:profile") or {}).items() if k != MARK}
             self._api.ask("PUT", f"/ports/{port['id']}", 200, 404, json={"port": unbound}, headers=_as_read(port))
         return str(port["id"])
 

@@ -1,0 +1,118 @@
+"""Records as an audit reads them: in pages, and only the columns that are compared, never the sealed requests."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from sqlalchemy import Row, delete, select
+from sqlmodel import col
+
+from infra.contracts.audit import Finding, PortHeld, Server
+from infra.contracts.verdict import Known
+from infra.database import Database
+from infra.tables.compute import Allocation, ConsoleToken, Instance, now
+
+instances, allocations = Instance.__table__, Allocation.__table__  # type: ignore[attr-defined]
+COLUMNS = [
+    instances.c[name]
+    for name in (
+        "id", "project_id", "user_id", "request_id", "hostname", "vm_state", "task_state", "host", "claims",
+        "deleted_at", "launched_at", "networks", "volumes",
+    )
+]  # fmt: skip
+PAGE = 500
+
+
+class AuditedRecords:
+    def __init__(self, database: Database) -> None:
+        self._db = database
+
+    def live(self) -> Iterator[Server]:
+        """Every server that is not deleted."""
+        last = ""
+        while True:
+            query = select(*COLUMNS).where(instances.c.deleted_at.is_(None), instances.c.id > last)
+            found = self._servers(query.order_by(instances.c.id).limit(PAGE))
+            if not found:
+                return
+            yield from found
+            last = found[-1].id
+
+    def by_id(self, ids: Iterable[str]) -> Iterator[Server]:
+        """Those of `ids` that have a record, deleted ones too."""
+        for some in _pages(ids):
+            yield from self._servers(select(*COLUMNS).where(instances.c.id.in_(some)))
+
+    def claims_without_record(self) -> dict[str, Known]:
+        """Server id → claims that name it, though no record does."""
+        query = (
+            select(allocations.c.instance_id, allocations.c.host, allocations.c.attempt)
+            .select_from(allocations.outerjoin(instances, instances.c.id == allocations.c.instance_id))
+            .where(instances.c.id.is_(None))
+        )
+        found: dict[str, Known] = {}
+        with self._db.engine.connect() as store:
+            for row in store.execute(query):
+                found.setdefault(row.instance_id, Known(recorded=False)).held[row.host] = row.attempt
+        return found
+
+    def deleted_with_claims(self) -> set[str]:
+        """Ids of deleted servers that still have a claim."""
+        query = select(allocations.c.instance_id).join(instances, instances.c.id == allocations.c.instance_id)
+        with self._db.engine.connect() as store:
+            return set(store.scalars(query.where(instances.c.deleted_at.is_not(None))))
+
+    def with_console(self, only: str = "") -> set[str]:
+        """Ids of the servers that have a console token."""
+        tokens = select(col(ConsoleToken.instance_id)).where(col(ConsoleToken.expires_at) > now()).distinct()
+        with self._db.engine.connect() as store:
+            return set(store.scalars(tokens.where(col(ConsoleToken.instance_id) == only) if only else tokens))
+
+    def forget(self, finding: Finding) -> bool:
+        """Remove the claim or the console tokens of a server that its record says is gone, in one transaction with
+        that look at the record. False when it is not gone (any more)."""
+        mine = instances.c.id == finding.instance_id
+        with self._db.transaction() as store:
+            row = store.execute(select(*COLUMNS).where(mine).with_for_update()).one_or_none()
+            server = _server(row, {}) if row else None
+            if server is None or server.busy or server.keeps:
+                return False
+            if finding.kind == "allocation":
+                held = (allocations.c.instance_id == server.id, allocations.c.host == finding.host)
+                store.execute(delete(allocations).where(*held))
+            else:
+                store.execute(delete(ConsoleToken).where(col(ConsoleToken.instance_id) == server.id))
+        return True
+
+    def _servers(self, query: Any) -> list[Server]:
+        with self._db.engine.connect() as store:
+            rows = store.execute(query).all()
+            held: dict[str, dict[str, int]] = {}
+            claims = select(allocations.c.instance_id, allocations.c.host, allocations.c.attempt)
+            for claim in store.execute(claims.where(allocations.c.instance_id.in_([row.id for row in rows]))):
+                held.setdefault(claim.instance_id, {})[claim.host] = claim.attempt
+        return [_server(row, held.get(row.id, {})) for row in rows]
+
+
+def _pages(ids: Iterable[str]) -> Iterator[list[str]]:
+    wanted = sorted(ids)
+    for start in range(0, len(wanted), PAGE):
+        yield wanted[start : start + PAGE]
+
+
+def _server(row: Row[Any], held: dict[str, int]) -> Server:
+    known = Known(
+        deleted=row.deleted_at is not None, launched=row.launched_at is not None, claims=row.claims, held=held
+    )
+    return Server(
+        id=row.id,
+        project_id=row.project_id,
+        user_id=row.user_id,
+        request_id=row.request_id,
+        hostname=row.hostname,
+        vm_state=row.vm_state,
+        task_state=row.task_state,
+        host=row.host or "",
+        known=known,
+        ports=tuple(PortHeld(n["port_id"], n["network_id"], tuple(n["fixed_ips"])) for n in row.networks),
+        attachments=tuple((v["attachment_id"], v["volume_id"]) for v in row.volumes),
+    )

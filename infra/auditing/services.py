@@ -1,0 +1,106 @@
+"""Ports, attachments and volumes as an audit reads them: page by page, in the few words that are compared."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from keystoneauth1.exceptions import ClientException, EndpointNotFound
+from keystoneauth1.session import Session
+
+from infra.contracts.audit import AttachmentSeen, PortSeen, VolumeSeen
+from infra.contracts.volume import GOES_WITH_IT, MADE_FOR
+from infra.host.services.cinder import VERSION
+from infra.host.services.neutron import MARK
+from infra.host.services.rest import Service
+from infra.openstack import NETWORK, VOLUME, found_as
+from infra.settings import Settings
+
+PAGE = 500
+FIELDS = ("id", "name", "device_id", "device_owner", "binding:host_id", "binding:profile")
+Body = dict[str, Any]
+
+
+class AuditedServices:
+    """Every method raises as `Service` sorts: a service that does not answer has said nothing."""
+
+    def __init__(self, settings: Settings, session: Session) -> None:
+        self._network = Service(session, NETWORK, "/v2.0", settings.region)
+        self._volume = Service(session, VOLUME, "/v3", settings.region)
+        self._session, self._region = session, settings.region
+
+    def has_volumes(self) -> bool:
+        """Whether the catalog has a volume service."""
+        try:
+            return bool(self._session.get_endpoint(**found_as(VOLUME, self._region)))
+        except EndpointNotFound:
+            return False
+        except ClientException as error:
+            raise self._volume.out_of_reach(error) from error
+
+    def ports(self) -> Iterator[tuple[str, PortSeen]]:
+        """Every port of a server, ours or not: (id, port)."""
+        for port in self._pages(self._network, "/ports", "ports", {"fields": list(FIELDS)}):
+            if (port.get("device_owner") or "").startswith("compute:"):
+                yield port["id"], _port(port)
+
+    def ports_of(self, instance_id: str, more: Iterable[str]) -> Iterator[tuple[str, PortSeen]]:
+        """Ports of one server, and those of the ids in `more` that there are."""
+        answer = self._network.ask("GET", "/ports", params={"device_id": instance_id, "fields": list(FIELDS)})
+        for port in answer.json()["ports"]:
+            yield port["id"], _port(port)
+        for id in more:
+            one = self._network.ask("GET", f"/ports/{id}", 200, 404)
+            if one.status_code == 200:
+                yield id, _port(one.json()["port"])
+
+    def attachments(self) -> Iterator[tuple[str, AttachmentSeen]]:
+        for found in self._pages(self._volume, "/attachments", "attachments", {"all_tenants": "1"}):
+            yield found["id"], _attachment(found)
+
+    def attachments_of(self, ids: Iterable[str]) -> Iterator[tuple[str, AttachmentSeen]]:
+        for id in ids:
+            answer = self._volume.ask("GET", f"/attachments/{id}", 200, 404, headers=VERSION)
+            if answer.status_code == 200:
+                yield id, _attachment(answer.json()["attachment"])
+
+    def volumes(self) -> Iterator[tuple[str, VolumeSeen]]:
+        """Those that a build made, as they say, and that nothing uses."""
+        for volume in self._pages(self._volume, "/volumes/detail", "volumes", {"all_tenants": "1"}):
+            yield from _volume(volume)
+
+    def volumes_of(self, ids: Iterable[str]) -> Iterator[tuple[str, VolumeSeen]]:
+        for id in ids:
+            answer = self._volume.ask("GET", f"/volumes/{id}", 200, 404, headers=VERSION)
+            if answer.status_code == 200:
+                yield from _volume(answer.json()["volume"])
+
+    def _pages(self, service: Service, path: str, kind: str, query: Body) -> Iterator[Body]:
+        """Everything of every project. A service that knows no pages gives all at once, again and again."""
+        last = ""
+        headers = VERSION if service is self._volume else {}
+        while True:
+            params = {**query, "limit": PAGE} | ({"marker": last} if last else {})
+            found = service.ask("GET", path, params=params, headers=headers).json()[kind]
+            yield from found
+            if len(found) < PAGE or found[-1]["id"] == last:
+                return
+            last = found[-1]["id"]
+
+
+def _port(port: Body) -> PortSeen:
+    profile = port.get("binding:profile") or {}
+    return PortSeen(
+        device_id=port.get("device_id") or "",
+        host=port.get("binding:host_id") or "",
+        name=port.get("name") or "",
+        mark=str(profile.get(MARK) or ""),
+    )
+
+
+def _attachment(found: Body) -> AttachmentSeen:
+    return AttachmentSeen(found.get("instance") or found.get("instance_uuid") or "", found.get("volume_id") or "")
+
+
+def _volume(volume: Body) -> Iterator[tuple[str, VolumeSeen]]:
+    server = volume["metadata"].get(MADE_FOR)
+    if server and not volume["attachments"] and volume["status"] != "deleting":
+        yield volume["id"], VolumeSeen(server, volume["metadata"].get(GOES_WITH_IT) == "True")

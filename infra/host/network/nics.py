@@ -1,0 +1,54 @@
+"""Interfaces of running guests: what their host has of them, and what was taken from under them given back."""
+
+from typing import TYPE_CHECKING, Any
+
+from infra.contracts.errors import hopeless
+from infra.contracts.hypervisor import NicsOnHost
+from infra.host.heartbeats import Heartbeat, Turns, beating
+from infra.host.libvirt.domain_xml import interface_xml
+from infra.host.libvirt.domains import Domains
+
+if TYPE_CHECKING:
+    from infra.hostnet.plane import DataPlane
+
+
+class Nics:
+    """`hostnet` is None where this host plugs nothing itself."""
+
+    def __init__(self, domains: Domains, hostnet: "DataPlane | None", turns: Turns, virt_type: str) -> None:
+        self._domains, self._hostnet, self._turns, self._virt_type = domains, hostnet, turns, virt_type
+
+    def ports(self) -> dict[str, str]:
+        """Plugged port → instance."""
+        return self._hostnet.ports() if self._hostnet else {}
+
+    def facts(self) -> dict[str, Any]:
+        """Fields of HostFacts about the network; {} where this host plugs nothing."""
+        if self._hostnet is None:
+            return {}
+        network = self._hostnet.describe()
+        found = network.model_dump(include={"ports", "taps", "filters", "served"})
+        return {**found, "plugs": True, "dhcp": sorted(network.networks), "answered": network.reservations}
+
+    def sync(self) -> None:
+        """Bring this host's network in line with what it was told: bridges, DHCP servers and their entries, filters."""
+        if self._hostnet:
+            self._hostnet.sync()
+
+    def mend(self, want: NicsOnHost, heartbeat: Heartbeat) -> None:
+        """See `activities.hypervisor.Hypervisor.mend_nics`."""
+        if self._hostnet is None:
+            return
+        self.sync()
+        there = set(self._hostnet.describe().taps)
+        with beating(heartbeat), self._turns.take(want.instance_id):
+            for vif in want.vifs:
+                if vif.tap not in there:
+                    self._replace(want.instance_id, vif.mac_address, interface_xml(vif, self._virt_type))
+        self.sync()  # some checks can only be tied to a tap that exists
+
+    def _replace(self, instance_id: str, mac: str, xml: str) -> None:
+        try:
+            self._domains.replace_nic(instance_id, mac, xml)
+        except TimeoutError as error:
+            raise hopeless(f"Instance {instance_id}: {error}.", code=409) from None

@@ -1,0 +1,101 @@
+"""All rules together, two looks, counts, and the plan of a repair."""
+
+import dataclasses
+
+from activities.auditing.compare import REPAIRED, RULES, Tally, agreed, compare, keys, repairable
+from activities.auditing.plan import ENDED, plan
+from infra.contracts.audit import AttachmentSeen, Finding, PortSeen, RepairPlan, RepairRequest
+from tests.auditing.worlds import (
+    ATTACHMENT,
+    ID,
+    OTHER,
+    PORT,
+    VOLUME,
+    bare,
+    deleted,
+    facts,
+    server,
+    volume,
+    world,
+)  # fmt: skip
+
+
+def test_a_world_as_it_should_be_has_no_findings() -> None:
+    assert list(compare(world())) == []
+
+
+def test_each_finding_bears_its_rules_name_and_only_proven_ones_may_be_repaired() -> None:
+    worlds = [
+        bare(
+            deleted(held={"here": 1}),
+            hosts={"there": facts("there")},
+            ports={PORT: PortSeen(ID), OTHER: PortSeen(ID, mark=ID)},
+            attachments={ATTACHMENT: AttachmentSeen(ID, VOLUME)},
+            volumes={VOLUME: volume()},
+            consoles={ID},
+        ),
+        bare(servers={}, hosts={"here": facts(), "there": facts("there")}),
+        world(hosts={"here": facts(ports={}, taps=[], filters=[], answered=[], dhcp=[])}),
+        bare(server(), server(OTHER), hosts={"here": facts(domains={})}),
+        bare(server(task_state="deleting")),
+    ]
+    found = [finding for each in worlds for finding in compare(each)]
+    assert {finding.kind for finding in found} == RULES.keys()
+    assert all(finding.proof for finding in found if finding.kind in REPAIRED)
+    assert {finding.kind for finding in found if repairable(finding)} == REPAIRED
+    assert not repairable(Finding(kind="tap", instance_id=ID)) and not repairable(
+        Finding(kind="lost", instance_id=ID, proof="x")
+    )
+
+
+def test_a_look_at_one_server_tells_of_no_other() -> None:
+    both = bare(server(task_state="deleting"), server(OTHER, task_state="deleting"))
+    assert {finding.instance_id for finding in compare(both)} == {ID, OTHER}
+    assert {finding.instance_id for finding in compare(dataclasses.replace(both, only=OTHER))} == {OTHER}
+
+
+def test_only_what_two_looks_find_counts_and_only_so_many_are_kept() -> None:
+    first = [Finding(kind="port", instance_id=ID, what=str(n)) for n in range(10)]
+    tally = Tally(at_most=3)
+    for finding in agreed(keys(first), [*first[2:], Finding(kind="port", instance_id=ID, what="new")]):
+        tally.add(finding)
+    assert tally.counts == {"port": 8} and [finding.what for finding in tally.kept] == ["2", "3", "4"]
+
+
+def test_the_plan_of_a_repair() -> None:
+    def found(kind: str, **more: str) -> Finding:
+        return Finding(kind=kind, instance_id=ID, proof="proof", **more)
+
+    findings = [
+        found("domain", host="b"), found("disk", host="b"), found("host_port", host="a", what=PORT),
+        found("port", what=PORT), found("binding", what=OTHER), found("attachment", what=ATTACHMENT, volume_id=VOLUME),
+        found("volume", what=OTHER), found("allocation", host="here"), found("console_token"),
+        found("tap", host="here", what=PORT), found("filter", host="here", what=PORT), found("dhcp_entry", host="dhcp"),
+    ]  # fmt: skip
+    made = plan(server(claims=4, held={"here": 4}), findings)
+    assert made.findings == findings and made.clean == ["a", "b"] and made.sync == ["dhcp", "here"]
+    assert made.release and made.release.port_ids == {PORT: True, OTHER: False} and made.release.failed
+    ended, goes = made.release.volumes
+    assert (ended.attachment_id, ended.volume_id, ended.create, ended.delete_on_termination) == (
+        ATTACHMENT,
+        VOLUME,
+        False,
+        False,
+    )
+    assert (goes.attachment_id, goes.volume_id, goes.create) == ("", OTHER, True)
+    assert [finding.kind for finding in made.forget] == ["allocation", "console_token"]
+    assert made.plug and made.host == "here" and made.plug.attempt == 4
+    assert [(port.port_id, port.mine) for port in made.plug.ports] == [(PORT, False)]
+    assert plan(server(), []) == RepairPlan(host="here")
+    assert RepairRequest(instance_id=ID, findings=[*findings, found("doubled", host="x,y")]).hosts == {
+        "a", "b", "here", "dhcp", "x", "y",
+    }  # fmt: skip
+
+
+def test_a_lost_operation_is_undone_as_a_whole() -> None:
+    stuck = Finding(kind="stuck", instance_id=ID, proof="proof")
+    made = plan(server(vm_state="building"), [stuck, Finding(kind="tap", instance_id=ID, what=PORT, proof="proof")])
+    assert made.findings == [stuck] and made.abandon and made.abandon.keep_as and made.abandon.keep_as.message == ENDED
+    assert not made.plug and not made.clean
+    lost_delete = plan(server(task_state="deleting"), [stuck])
+    assert lost_delete.abandon and lost_delete.abandon.keep_as is None
