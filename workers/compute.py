@@ -53,6 +53,7 @@ class Host:
     hostnet: "DataPlane | None"
     control: ControlClient
     driver: Driver
+    images: ImageStore
 
     @classmethod
     def connect(cls, settings: Settings) -> "Host":
@@ -66,12 +67,13 @@ class Host:
             own.ensure_namespace()
             hostnet = own
         control = ControlClient(settings, session)
-        return cls(settings, session, hostnet, control, Driver(settings, control, hostnet))
+        driver, images = Driver(settings, control, hostnet), ImageStore(settings, session)
+        return cls(settings, session, hostnet, control, driver, images)
 
     def activities(self) -> list[Any]:
         """Every step that runs on a host, bound to this one."""
         return activities_of(
-            Image(ImageStore(self.settings, self.session)),
+            Image(self.images),
             Network(PortPlugger(self.settings, self.session, self.hostnet, self.control)),
             Volume(VolumeConnector(self.settings, self.session, self.control)),
             Hypervisor(self.driver),
@@ -148,7 +150,7 @@ async def _serve(settings: Settings, life: _Life) -> None:
     with ThreadPoolExecutor(settings.max_concurrent_builds * HEAVY + 2, "step") as pool:
         async with compute_worker(client, settings, host.activities(), pool):
             life.working = True
-            tasks = loops(settings, heartbeat, host.driver, topology, host.hostnet)
+            tasks = loops(settings, heartbeat, host.driver, host.images.cache, topology, host.hostnet)
             back = (settings, host.driver, host.control, life.stopping)
             tasks.append(asyncio.create_task(asyncio.to_thread(bring_back, *back)))
             settle()

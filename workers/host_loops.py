@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from infra import logs
 from infra.host.driver import Driver
+from infra.host.files.cache import ImageCache
 from infra.host.network.topology import TopologyPoll
 from infra.host.reconcile import look, reconcile
 from infra.host.services.control import ControlClient
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from infra.hostnet.plane import DataPlane
 
 TOPOLOGY_S, SYNC_S, VOLUMES_S, LOGS_S = 0.5, 5.0, 3.0, 30.0
+SCRUB_S = 6 * 3600.0
 RECOUNT_S = 60.0
 """How often guests are counted that the control plane does not know."""
 NAMED = 20
@@ -82,13 +84,19 @@ class Heartbeat:
 
 
 def loops(
-    settings: Settings, heartbeat: Heartbeat, driver: Driver, topology: TopologyPoll | None, hostnet: "DataPlane | None"
+    settings: Settings,
+    heartbeat: Heartbeat,
+    driver: Driver,
+    images: ImageCache,
+    topology: TopologyPoll | None,
+    hostnet: "DataPlane | None",
 ) -> list[asyncio.Task[None]]:
     """Tasks that run until they are cancelled; a failure is logged and tried again at the next turn."""
     turns: list[tuple[str, float, Callable[[], object]]] = [
         ("heartbeat", settings.heartbeat_s, heartbeat),
     ]
     if driver.virt.virt_type != "test":
+        turns.append(("image scrub", SCRUB_S, images.scrub))
         turns += [("console logs", LOGS_S, driver.files.trim_logs), ("volumes", VOLUMES_S, driver.resume_waiting)]
     if topology and hostnet:
         turns += [("networks", TOPOLOGY_S, topology), ("network repair", SYNC_S, hostnet.sync)]

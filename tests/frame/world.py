@@ -68,7 +68,7 @@ class Effects:
 
     def fetch_to_host(self, want: Any) -> DiskOnHost:
         self.mine.add(("disk", want.instance_id, ""))
-        return DiskOnHost(path="disk")
+        return DiskOnHost()
 
     def remove_disk(self, want: Any) -> None:
         self.mine.discard(("disk", want.instance_id, ""))

@@ -8,21 +8,23 @@ import os
 import shutil
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from temporalio.exceptions import ApplicationError
 
 from infra import logs
 from infra.contracts.errors import host_cannot
 from infra.credentials import write_private
-from infra.host.files import image_format
+from infra.host.files import image_format, integrity
 from infra.host.files.download import Progress, describe, download, unacceptable
+from infra.host.files.integrity import Stamp
 from infra.host.files.paths import HostPaths, checked
 from infra.host.services.rest import Service
 from infra.interruption import still_wanted
 
+SEEN_FOR_S = 60.0  # an image that was just looked at is not looked at again, unless it changed
 RESERVE = 256 << 20  # bytes that a download leaves free
 FULL = (errno.ENOSPC, errno.EDQUOT)
 log = logs.get(__name__)
@@ -51,13 +53,17 @@ def room_on_disk(*partial: Path) -> Iterator[None]:
 
 
 class ImageCache:
-    """STATE/hosts/<host>/images: `<id>` the image, `<id>.json` its format, `<id>.part` a download, `<id>.lock`.
+    """STATE/hosts/<host>/images: `<id>` the image, `<id>.json` its format, `<id>.sums` the digests of its blocks,
+    `<id>.part` a download, `<id>.lock`.
 
-    The image appears last, by a rename, so that its presence says that it is verified. Readers share the lock,
-    a download or an eviction has it alone; flock holds among threads and processes and dies with its holder."""
+    The image appears last, by a rename, so that its presence says that it was verified. It is looked at again at each
+    use, and replaced by a fresh download when it is not what it was; guests that run go on with what they have opened.
+    Readers share the lock, a download or an eviction has it alone; flock holds among threads and processes and dies
+    with its holder."""
 
     def __init__(self, paths: HostPaths, glance: Service, reserve: int = RESERVE) -> None:
         self._paths, self._glance, self._reserve = paths, glance, reserve
+        self._seen: dict[str, tuple[Stamp, float]] = {}  # image -> what was found sound, and when
 
     @contextlib.contextmanager
     def base(self, image_id: str, progress: Progress) -> Iterator[Base]:
@@ -66,15 +72,54 @@ class ImageCache:
         file = self._paths.images / checked(image_id)
         with file.with_name(f"{image_id}.lock").open("a") as lock:
             _wait_for(lock, fcntl.LOCK_SH)
-            while not file.exists():
+            while not self._sound(file):
                 _wait_for(lock, fcntl.LOCK_EX)
-                if not file.exists():
+                if not self._sound(file):
                     self._fetch(image_id, file, progress)
                 _wait_for(lock, fcntl.LOCK_SH)  # an eviction may come in between
             record = file.with_name(f"{image_id}.json")
             os.utime(record)
             facts = json.loads(record.read_text())
             yield Base(file, facts["format"], facts["virtual_size"])
+
+    def scrub(self) -> list[str]:
+        """Read every cached image whole. One that is not what it was is fetched anew where a guest's disk lies over it,
+        else removed; ids of those."""
+        bad = []
+        for record in sorted(self._paths.images.glob("*.json")):
+            file = record.with_suffix("")
+            with file.with_name(f"{file.name}.lock").open("a") as lock:
+                _wait_for(lock, fcntl.LOCK_SH)
+                if not file.exists() or self._sound(file, every_block=True):
+                    continue
+                _wait_for(lock, fcntl.LOCK_EX)
+                bad.append(file.name)
+                if file.name in self.in_use():
+                    self._fetch(file.name, file, Progress(file.name))
+                else:
+                    self._remove(file)
+        return bad
+
+    def _sound(self, file: Path, *, every_block: bool = False) -> bool:
+        """Whether the image is there and, as far as is looked at, what was downloaded."""
+        sums = file.with_name(f"{file.name}.sums")
+        if not file.exists() or not sums.exists():
+            return False
+        stamp, known = Stamp.of(file), self._seen.get(file.name)
+        if not every_block and known and known[0] == stamp and time.monotonic() - known[1] < SEEN_FOR_S:
+            return True
+        record = file.with_name(f"{file.name}.json")
+        facts = json.loads(record.read_text())
+        unchanged = facts.get("stamp") == asdict(stamp)
+        look = integrity.sample if unchanged and not every_block else integrity.whole
+        if not look(file, bytes.fromhex(sums.read_text())):
+            users = sum(1 for other in self._paths.instances.glob("*/image") if other.read_text() == file.name)
+            log.error("cached image is damaged", image=file.name, disks_over_it=users)
+            return False
+        if not unchanged:
+            write_private(record, json.dumps(facts | {"stamp": asdict(stamp)}))
+        self._seen[file.name] = (stamp, time.monotonic())
+        return True
 
     def _fetch(self, image_id: str, file: Path, progress: Progress) -> None:
         part = file.with_name(f"{image_id}.part")
@@ -89,7 +134,9 @@ class ImageCache:
         except ApplicationError:  # nobody will go on with this download
             part.unlink(missing_ok=True)
             raise
-        record = {"format": facts.format, "virtual_size": facts.virtual_size, "digest": image.digest}
+        record: dict[str, Any] = {"format": facts.format, "virtual_size": facts.virtual_size, "digest": image.digest}
+        record["stamp"] = asdict(Stamp.of(part))
+        write_private(file.with_name(f"{image_id}.sums"), integrity.sums_of(part).hex())
         write_private(file.with_name(f"{image_id}.json"), json.dumps(record))
         part.replace(file)
         log.info("image cached", image=image_id, bytes=image.size, fetched=progress.fetched, format=facts.format)
@@ -133,9 +180,12 @@ class ImageCache:
                 return  # somebody builds on it, or downloads it, right now
             if file.name in self.in_use():
                 return
-            for name in (file.name, f"{file.name}.part", f"{file.name}.json"):
-                file.with_name(name).unlink(missing_ok=True)
+            self._remove(file)
             log.info("image evicted", image=file.name)
+
+    def _remove(self, file: Path) -> None:
+        for suffix in ("", ".part", ".json", ".sums"):
+            file.with_name(file.name + suffix).unlink(missing_ok=True)
 
 
 def _wait_for(lock: IO[str], kind: int) -> None:
