@@ -67,6 +67,11 @@ class Settings(BaseSettings):
     temporal_address: str = ""  # default: the dev server of `kilonova up`
     temporal_namespace: str = "default"
     temporal_ui_url: str = ""
+    temporal_tls_ca: Path | None = None  # who signed the frontend's certificate; set, it means TLS
+    temporal_tls_cert: Path | None = None  # this process's own certificate and key, where the frontend asks for one
+    temporal_tls_key: Path | None = None
+    temporal_tls_name: str = ""  # name in the frontend's certificate; default: the address's
+    temporal_api_key_file: Path | None = None  # a JWT that the frontend knows; read again when it changes
     codec_key_file: Path | None = None  # default: STATE/keys/codec.json
 
     # Builds

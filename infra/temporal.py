@@ -3,6 +3,7 @@
 import asyncio
 import dataclasses
 import time
+from contextlib import suppress
 from functools import lru_cache
 
 from temporalio.client import Client
@@ -10,7 +11,7 @@ from temporalio.common import MetricMeter
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.converter import DataConverter
 from temporalio.runtime import PrometheusConfig, Runtime, TelemetryConfig
-from temporalio.service import RPCError
+from temporalio.service import RPCError, TLSConfig
 
 from infra import tracing
 from infra.codec import KeyRing
@@ -19,6 +20,8 @@ from infra.payloads import EncryptingCodec, Reader
 from infra.settings import Settings
 
 CONTROL_QUEUE = "control"
+API_KEY_EVERY_S = 15.0
+_following: set[asyncio.Task[None]] = set()  # the loop itself keeps no task alive
 STEP_BUCKETS = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800)
 
 
@@ -54,6 +57,40 @@ def runtime_in(place: str, metrics: str = "") -> Runtime:
     return netns.call(place, lambda: Runtime(telemetry=TelemetryConfig(metrics=served)))
 
 
+def _tls(settings: Settings) -> TLSConfig | bool:
+    """By the settings `temporal_tls_*`; plaintext without them. OSError for a file that cannot be read."""
+    if settings.temporal_tls_ca is None:
+        return False
+    certificate, key = settings.temporal_tls_cert, settings.temporal_tls_key
+    return TLSConfig(
+        server_root_ca_cert=settings.temporal_tls_ca.read_bytes(),
+        domain=settings.temporal_tls_name or None,
+        client_cert=certificate.read_bytes() if certificate else None,
+        client_private_key=key.read_bytes() if key else None,
+    )
+
+
+def _api_key(settings: Settings) -> str | None:
+    file = settings.temporal_api_key_file
+    return file.read_text().strip() if file else None
+
+
+def _follow_api_key(client: Client, settings: Settings) -> None:
+    """Tokens live for minutes: the one in the file is taken as soon as it changes."""
+    if settings.temporal_api_key_file is None:
+        return
+
+    async def follow() -> None:
+        while True:
+            await asyncio.sleep(API_KEY_EVERY_S)
+            with suppress(OSError):
+                client.api_key = _api_key(settings)
+
+    task = asyncio.create_task(follow())
+    _following.add(task)
+    task.add_done_callback(_following.discard)
+
+
 async def connect(settings: Settings, *, metrics_port: int | None = None, patience_s: float = 30.0) -> Client:
     """A client, once Temporal answers; ConnectionError after `patience_s`. At most one `metrics_port` a process."""
     place, metrics = settings.temporal_place, f"{settings.listen}:{metrics_port}" if metrics_port else ""
@@ -64,13 +101,17 @@ async def connect(settings: Settings, *, metrics_port: int | None = None, patien
     end = time.monotonic() + patience_s
     while True:
         try:
-            return await Client.connect(
+            client = await Client.connect(
                 settings.temporal,
                 namespace=settings.temporal_namespace,
                 data_converter=data_converter(settings),
                 runtime=runtime,
                 interceptors=tracing.interceptors(),
+                tls=_tls(settings),
+                api_key=_api_key(settings),
             )
+            _follow_api_key(client, settings)
+            return client
         except (RPCError, RuntimeError):
             if time.monotonic() > end:
                 raise ConnectionError(f"Temporal does not answer at {settings.temporal}.") from None
