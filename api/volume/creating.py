@@ -12,7 +12,7 @@ from api.volume.images import metadata
 from api.volume.microversion import Version
 from api.volume.schemas import NewVolume
 from api.volume.service import VolumeService
-from api.volume.types import is_multiattach
+from api.volume.types import is_multiattach, is_uuid
 from infra.tables.volume import Volume, VolumeType
 
 
@@ -59,11 +59,21 @@ def _row(service: VolumeService, caller: Context, wanted: NewVolume, project: st
         availability_zone=wanted.availability_zone or service.settings.availability_zone,
         volume_type="",
         volume_type_id="",
-        image_id=wanted.imageRef or wanted.image_id or None,
+        image_id=_image_id(wanted.imageRef or wanted.image_id or None),
         snapshot_id=wanted.snapshot_id,
         source_volid=wanted.source_volid,
         properties=wanted.metadata or {},
     )
+
+
+def _image_id(reference: str | None) -> str | None:
+    """The id, also at the end of a link, as Cinder takes it; 400 for anything else."""
+    if not reference:
+        return None
+    last = reference.rpartition("/")[2]
+    if not is_uuid(last):
+        raise ServiceError(400, "Invalid image identifier or unable to access requested image.")
+    return last
 
 
 def _sized(size: int) -> int:

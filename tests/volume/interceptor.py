@@ -22,7 +22,7 @@ def version_of(scope: Scope) -> Version:
 def parsed(text: bytes) -> Any:
     try:
         return json.loads(text) if text else None
-    except ValueError:
+    except (ValueError, RecursionError):
         return f"not JSON: {text[:60]!r}"
 
 
