@@ -50,6 +50,10 @@ class UserClient:
         """POST to `path`; the response, whatever its status."""
         return self._request("POST", service_type, path, **kwargs)
 
+    def delete(self, service_type: str, path: str, **kwargs: Any) -> Any:
+        """DELETE `path`; the response, whatever its status."""
+        return self._request("DELETE", service_type, path, **kwargs)
+
     def _request(self, method: str, service_type: str, path: str, **kwargs: Any) -> Any:
         return self._session.request(
             path,

@@ -123,10 +123,11 @@ class Images:
         if answer.status_code not in (200, 204):
             raise Unusable(f"The image service refused the image's data ({answer.status_code}).")
 
-    def delete(self, image_id: str) -> None:
-        """Absent is success; a service that is away keeps a queued image, which its owner may delete."""
+    def delete(self, caller: Context, image_id: str) -> None:
+        """With the owner's token. Absent is success; a service that is away keeps a queued image."""
+        client = UserClient(self._transport, caller.token, caller.facts, self._settings)
         try:
-            self._service().delete(f"/v2/images/{image_id}", raise_exc=False)
+            client.delete(IMAGE, f"/v2/images/{image_id}")
         except ks_errors.ClientException as error:
             log.warning("image not deleted", image_id=image_id, error=type(error).__name__)
 

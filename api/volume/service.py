@@ -1,6 +1,6 @@
 """The volume service's parts, put together once per process, and the types by which routes ask for them."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Annotated
 
@@ -45,8 +45,8 @@ class VolumeService:
         self.exports = Exports(settings, self.db, self.files, self.daemon)
         self.reserve = Reserve(self.files.root)
         building = Building(self.files, self.daemon, self.images, self.reserve)
-        uploads = Uploads(self.files, building, self.images)
-        changing = Changing(self.db, self.files, building, self.exports, Compute(settings), uploads)
+        self.uploads = Uploads(self.files, building, self.images)
+        changing = Changing(self.db, self.files, building, self.exports, Compute(settings), self.uploads)
         self.work = Work(self.db, self.files, building, changing, self.reserve)
         self.jobs = Jobs(self.db, self.work)
 
@@ -86,14 +86,19 @@ def request_version(request: Request) -> microversion.Version:
     return version
 
 
-def since(major: int, minor: int) -> Callable[[Request], None]:
-    """A dependency of routes that exist only from this microversion on: before it they are not found."""
+class Since:
+    """A dependency of routes that exist only from a microversion on: before it they are not found."""
 
-    def gate(request: Request) -> None:
-        if request.state.version < (major, minor):
+    def __init__(self, version: microversion.Version) -> None:
+        self.version = version
+
+    def __call__(self, request: Request) -> None:
+        if request.state.version < self.version:
             raise ServiceError(404, "The resource could not be found.")
 
-    return gate
+
+def since(major: int, minor: int) -> Since:
+    return Since((major, minor))
 
 
 async def volume_caller(request: Request, caller: Caller) -> Context:

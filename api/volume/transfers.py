@@ -6,7 +6,8 @@ import hashlib
 import hmac
 import secrets
 import uuid
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from fastapi import APIRouter, Depends, Request, Response
 from sqlmodel import Session, col, select
@@ -23,11 +24,20 @@ from api.volume.views import links, moment
 from infra.tables.volume import Snapshot, Transfer, Volume, now
 
 router = APIRouter()
-old, new = (
-    APIRouter(prefix="/os-volume-transfer"),
-    APIRouter(prefix="/volume-transfers", dependencies=[Depends(since(3, 55))]),
-)
 SALT_BYTES, KEY_BYTES = 8, 16
+Handler = TypeVar("Handler", bound=Callable[..., Any])
+
+
+def both(method: str, rest: str = "", **options: Any) -> Callable[[Handler], Handler]:
+    """A route under both of the resource's names; the newer one exists since 3.55."""
+
+    def register(handler: Handler) -> Handler:
+        router.add_api_route(f"/os-volume-transfer{rest}", handler, methods=[method], **options)
+        gate = [Depends(since(3, 55))]
+        router.add_api_route(f"/volume-transfers{rest}", handler, methods=[method], dependencies=gate, **options)
+        return handler
+
+    return register
 
 
 def summary(service: VolumeService, row: Transfer) -> dict[str, Any]:
@@ -64,14 +74,12 @@ def found(session: Session, service: VolumeService, caller: Context, transfer_id
     return row
 
 
-@new.get("")
-@old.get("")
+@both("GET")
 def index(request: Request, caller: VolumeCaller, service: Service) -> dict[str, Any]:
     return {"transfers": [summary(service, row) for row in _rows(request, caller, service)]}
 
 
-@new.get("/detail")
-@old.get("/detail")
+@both("GET", "/detail")
 def detail(request: Request, caller: VolumeCaller, service: Service, version: Version) -> dict[str, Any]:
     return {"transfers": [view(service, row, version) for row in _rows(request, caller, service)]}
 
@@ -92,8 +100,7 @@ def _rows(request: Request, caller: Context, service: VolumeService) -> list[Tra
         return list(session.exec(query).all())
 
 
-@new.post("", status_code=202)
-@old.post("", status_code=202)
+@both("POST", status_code=202)
 def create(body: TransferCreate, caller: VolumeCaller, service: Service, version: Version) -> dict[str, Any]:
     """The key is in this answer only."""
     wanted, key, salt = body.transfer, secrets.token_hex(KEY_BYTES // 2), secrets.token_hex(SALT_BYTES)
@@ -121,16 +128,14 @@ def create(body: TransferCreate, caller: VolumeCaller, service: Service, version
     return {"transfer": view(service, row, version) | {"auth_key": key}}
 
 
-@new.get("/{transfer_id}")
-@old.get("/{transfer_id}")
+@both("GET", "/{transfer_id}")
 def show(transfer_id: str, caller: VolumeCaller, service: Service, version: Version) -> dict[str, Any]:
     with service.db.read() as session:
         row = found(session, service, caller, transfer_id, "volume:get_transfer")
     return {"transfer": view(service, row, version)}
 
 
-@new.delete("/{transfer_id}", status_code=202)
-@old.delete("/{transfer_id}", status_code=202)
+@both("DELETE", "/{transfer_id}", status_code=202)
 def delete(transfer_id: str, caller: VolumeCaller, service: Service) -> Response:
     with service.db.write() as session:
         row = found(session, service, caller, transfer_id, "volume:delete_transfer")
@@ -141,8 +146,7 @@ def delete(transfer_id: str, caller: VolumeCaller, service: Service) -> Response
     return Response(status_code=202)
 
 
-@new.post("/{transfer_id}/accept", status_code=202)
-@old.post("/{transfer_id}/accept", status_code=202)
+@both("POST", "/{transfer_id}/accept", status_code=202)
 def accept(transfer_id: str, body: TransferAccept, caller: VolumeCaller, service: Service) -> dict[str, Any]:
     """The volume, and its snapshots unless they were kept back, become the caller's, within the caller's quota."""
     service.policy.enforce(caller, "volume:accept_transfer")
@@ -165,7 +169,3 @@ def accept(transfer_id: str, body: TransferAccept, caller: VolumeCaller, service
         volume.status = "available"
         session.delete(row)
     return {"transfer": summary(service, row)}
-
-
-router.include_router(old)
-router.include_router(new)

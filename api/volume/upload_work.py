@@ -4,6 +4,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from api.common.context import Context
 from api.volume.building import Building, Stop
 from api.volume.files import MADE, Files, Unusable, copy_limit
 from api.volume.images import BrokenTransfer, Images
@@ -16,6 +17,11 @@ SAVING_S = 30.0  # how long the image service may take to notice that an earlier
 class Uploads:
     def __init__(self, files: Files, building: Building, images: Images) -> None:
         self._files, self._building, self._images = files, building, images
+        self._askers: dict[str, Context] = {}
+
+    def begun(self, volume_id: str, asker: Context) -> None:
+        """Remember, in memory only, with whose token the image can be taken back."""
+        self._askers[volume_id] = asker
 
     def do(self, row: Volume, in_use: bool, stop: Stop) -> None:
         """Returns when the image is active. Raises Unusable when it is gone or cannot be filled any more."""
@@ -25,18 +31,20 @@ class Uploads:
         for _ in range(TRIES):
             status = self._settled(image_id, stop)
             if status == "active":
+                self._askers.pop(row.id, None)
                 return
             if status != "queued":
                 raise Unusable(f"The image is {status}.")
             try:
                 source = self._source(row, form, in_use, stop)
                 self._images.send(image_id, source, lambda: stop() or time.monotonic() > late)
+                self._askers.pop(row.id, None)
+                return
             except BrokenTransfer:
                 continue
             finally:
                 self._files.remove_parts(row.id)
-        if self._settled(image_id, stop) != "active":
-            raise Unusable("The image's data could not be sent to the image service.")
+        raise Unusable("The image's data could not be sent to the image service.")
 
     def _settled(self, image_id: str, stop: Stop) -> str:
         """The image's status; `saving` is the end of an upload that was cut, for as long as it takes."""
@@ -66,6 +74,7 @@ class Uploads:
         return target
 
     def forget(self, row: Volume) -> None:
-        """The image that will not be filled does not stay `queued` or `saving` for ever."""
-        if image_id := (row.task or {}).get("image_id"):
-            self._images.delete(str(image_id))
+        """An image that will not be filled does not stay `queued`, as long as its owner's token is at hand."""
+        image_id, asker = (row.task or {}).get("image_id"), self._askers.pop(row.id, None)
+        if image_id and asker:
+            self._images.delete(asker, str(image_id))

@@ -48,6 +48,7 @@ def upload(
                 stored.task = None
                 settle_status(session, stored)
         raise
+    service.uploads.begun(volume_id, caller)
     service.jobs.submit("volume", volume_id, row.project_id)
     return JSONResponse({"os-volume_upload_image": _answer(row, made)}, status_code=202)
 

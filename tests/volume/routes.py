@@ -178,6 +178,7 @@ def types() -> list[Route]:
     return [
         Route("GET", "/types", 200, of_list("volume_types", c.TYPE)),
         Route("POST", "/types", 200, {"volume_type": c.TYPE}, {"volume_type": new}),
+        Route("GET", "/types/default", 200, {"volume_type": c.TYPE}),
         Route("GET", one, 200, {"volume_type": c.TYPE}),
         Route("PUT", one, 200, {"volume_type": c.TYPE_CHANGED}, {"volume_type": changed}),
         Route("DELETE", one, 202, NOTHING),

@@ -15,12 +15,12 @@ from tests.volume.images import ImageServer
 
 
 class Client:
-    def __init__(self, cloud: Cloud) -> None:
-        self.env = cloud.env | environment(cloud.settings, "demo")
+    def __init__(self, cloud: Cloud, user: str = "demo") -> None:
+        self.env = cloud.env | environment(cloud.settings, user)
 
     def __call__(self, *words: str) -> Any:
         argv = [str(Path(sys.executable).with_name("openstack")), *words]
-        if words[1] in ("create", "list", "show") or words[2] in ("create", "list", "show"):
+        if {"create", "list", "show"} & set(words[1:4]):
             argv += ["-f", "json"]
         done = subprocess.run(argv, env=self.env, capture_output=True, text=True, timeout=60)
         assert done.returncode == 0, done.stderr
@@ -47,6 +47,41 @@ def test_walk_with_the_openstack_client(cloud: Cloud, images: ImageServer) -> No
     until(lambda: cloud.call("GET", f"/snapshots/{snapshot['id']}").status_code == 404)
     client("volume", "delete", "cli-v1", "cli-boot")
     until(lambda: cloud.status(made["id"]) == "gone")
+
+
+EMPTY = [
+    ("volume", "backup", "list"),
+    ("volume", "group", "list"),
+    ("volume", "group", "type", "list"),
+    ("consistency", "group", "list"),
+    ("volume", "qos", "list"),
+    ("volume", "transfer", "request", "list"),
+]
+
+
+def test_lists_of_what_is_not_there_are_empty_for_the_client(cloud: Cloud) -> None:
+    admin = Client(cloud, "admin")
+    admin.env["OS_VOLUME_API_VERSION"] = "3.71"
+    assert {words: admin(*words) for words in EMPTY} == {words: [] for words in EMPTY}
+    (service,) = admin("volume", "service", "list")
+    assert (service["Binary"], service["State"]) == ("cinder-volume", "up")
+
+
+def test_types_and_transfers_with_the_client(cloud: Cloud, images: ImageServer) -> None:
+    admin, demo = Client(cloud, "admin"), Client(cloud)
+    kind = admin("volume", "type", "create", "--property", "multiattach=<is> True", "cli-shared")
+    assert kind["name"] == "cli-shared"
+    made = demo("volume", "create", "--size", "1", "--type", "cli-shared", "cli-gift")
+    cloud.settled(made["id"], "available")
+    demo("volume", "set", "--size", "2", "cli-gift")
+    until(lambda: cloud.ok("GET", f"/volumes/{made['id']}")["volume"]["size"] == 2)
+    offered = demo("volume", "transfer", "request", "create", "cli-gift")
+    taken = ("volume", "transfer", "request", "accept", "--auth-key", offered["auth_key"], offered["id"])
+    admin(*taken)
+    assert cloud.call("GET", f"/volumes/{made['id']}").status_code == 404
+    admin("volume", "delete", made["id"])
+    until(lambda: cloud.status(made["id"]) == "gone")
+    admin("volume", "type", "delete", "cli-shared")
 
 
 def test_openstacksdk(cloud: Cloud) -> None:
