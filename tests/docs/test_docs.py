@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
+import api.network.support
 from api.compute import support
 from infra.database import DatabaseSettings
 from infra.settings import Settings
@@ -44,6 +45,12 @@ def test_the_settings_table_is_complete_and_right() -> None:
 def test_the_api_support_table_is_up_to_date() -> None:
     """`python -m api.compute.support > docs/api-support.md` writes it."""
     assert (DOCS / "api-support.md").read_text() == support.table()
+
+
+def test_the_network_apis_support_table_is_up_to_date() -> None:
+    """`python -m api.network.support > docs/api-support-network.md` writes it; every route says what it is for."""
+    assert (DOCS / "api-support-network.md").read_text() == api.network.support.table()
+    assert [path for _, path, what in api.network.support.routes() if not what.endswith(".")] == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

@@ -52,6 +52,11 @@ PORT = {"network_id": UUID, "name": "p", "mac_address": "fa:16:3e:00:00:01", "de
         "binding:profile": {}, "binding:vnic_type": "normal", "admin_state_up": True}  # fmt: skip
 RULE = {"security_group_id": UUID, "direction": "ingress", "ethertype": "IPv4", "protocol": "tcp",
         "port_range_min": 1, "port_range_max": 2, "remote_ip_prefix": "192.0.2.0/24"}  # fmt: skip
+FORWARDING = {"internal_port_id": UUID, "internal_ip_address": "10.0.0.1", "internal_port": 22, "external_port": 22,
+              "protocol": "tcp", "description": "d"}  # fmt: skip
+SUBPORT = {"port_id": UUID, "segmentation_type": "vlan", "segmentation_id": 7}
+POOL = {"name": "p", "prefixes": ["10.0.0.0/8"], "default_prefixlen": 24, "min_prefixlen": 16, "max_prefixlen": 28,
+        "default_quota": 9, "address_scope_id": None}  # fmt: skip
 ROUTER = {"name": "r", "admin_state_up": True, "external_gateway_info": {"network_id": UUID, "enable_snat": True}}
 VOLUME = {"size": 1, "name": "v", "description": "d", "metadata": {"k": "v"}, "imageRef": UUID, "snapshot_id": UUID,
           "availability_zone": "nova", "volume_type": "nbd", "multiattach": False}  # fmt: skip
@@ -98,7 +103,35 @@ BODIES: dict[str, list[tuple[str, str, Any]]] = {
         ("PUT", "/quotas/{project_id}", {"quota": {"network": 5, "port": 7}}),
         ("PUT", "/tags", {"tags": ["a"]}),
         ("POST", "/routers", {"router": ROUTER}),
+        ("PUT", "/routers/{router_id}", {"router": {**ROUTER, "routes": [{"destination": "::/0", "nexthop": "::1"}]}}),
+        ("PUT", "/add_router_interface", {"subnet_id": UUID}),
+        ("PUT", "/remove_router_interface", {"port_id": UUID}),
+        ("PUT", "/add_extraroutes", {"router": {"routes": [{"destination": "10.0.0.0/8", "nexthop": "10.0.0.1"}]}}),
+        ("PUT", "/remove_extraroutes", {"router": {"routes": [{"destination": "10.0.0.0/8", "nexthop": "10.0.0.1"}]}}),
         ("POST", "/floatingips", {"floatingip": {"floating_network_id": UUID, "port_id": UUID}}),
+        ("PUT", "/floatingips/{floatingip_id}", {"floatingip": {"port_id": UUID, "fixed_ip_address": "10.0.0.1"}}),
+        ("POST", "/port_forwardings", {"port_forwarding": FORWARDING}),
+        ("PUT", "/port_forwardings/{forwarding_id}", {"port_forwarding": FORWARDING}),
+        ("POST", "/tags", {"tags": ["a"]}),
+        ("POST", "/trunks", {"trunk": {"port_id": UUID, "sub_ports": [SUBPORT]}}),
+        ("PUT", "/add_subports", {"sub_ports": [SUBPORT]}),
+        ("PUT", "/remove_subports", {"sub_ports": [{"port_id": UUID}]}),
+        ("POST", "/subnetpools", {"subnetpool": POOL}),
+        ("PUT", "/subnetpools/{subnetpool_id}", {"subnetpool": POOL}),
+        ("PUT", "/add_prefixes", {"prefixes": ["10.0.0.0/8"]}),
+        ("PUT", "/remove_prefixes", {"prefixes": ["10.0.0.0/8"]}),
+        ("POST", "/address-scopes", {"address_scope": {"name": "s", "ip_version": 6, "shared": False}}),
+        ("POST", "/address-groups", {"address_group": {"name": "a", "addresses": ["fd00::/64"]}}),
+        ("PUT", "/add_addresses", {"addresses": ["fd00::/64"]}),
+        ("PUT", "/remove_addresses", {"addresses": ["fd00::/64"]}),
+        ("POST", "/rbac-policies", {"rbac_policy": {"object_type": "network", "object_id": UUID,
+                                                    "action": "access_as_shared", "target_tenant": "p"}}),
+        ("POST", "/qos/policies", {"policy": {"name": "q", "shared": False, "is_default": False}}),
+        ("POST", "/bandwidth_limit_rules", {"bandwidth_limit_rule": {"max_kbps": 1, "max_burst_kbps": 1,
+                                                                     "direction": "ingress"}}),
+        ("PUT", "/agents/{agent_id}", {"agent": {"admin_state_up": False, "description": "d"}}),
+        ("PUT", "/hosts/{host}", {"tunnel_ip": "10.0.0.1", "bridge_mappings": {"p": "b"}, "routers": {UUID: "ACTIVE"},
+                                  "floating_ips": {UUID: "ERROR"}, "ports": {UUID: "DOWN"}}),
     ],
     "volume": [
         ("POST", "/volumes", {"volume": VOLUME}),

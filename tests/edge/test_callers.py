@@ -42,12 +42,16 @@ SPECIAL: list[tuple[str, frozenset[str]]] = [
     (r"GET /v2\.0/quotas", ADMIN),
     (r"(PUT|DELETE) /v2\.0/quotas/.*", ADMIN),
     (r"GET /v2\.0/quotas/(project|tenant)", EVERYONE),
-    (r"GET /v2\.0/agents.*", ADMIN),
+    (r"\w+ /v2\.0/agents.*", ADMIN),
+    (r"(POST|PUT|DELETE) /v2\.0/qos/.*", ADMIN),
+    (r"GET /v2\.0/network-ip-availabilities.*", ADMIN),
+    (r"\w+ /v2\.0/auto-allocated-topology/.*", OWN_WRITE),
     (r"(PUT|DELETE|POST) /v3/(os-quota-sets|os-quota-class-sets|types|qos-specs)(/.*)?", ADMIN),
     (r"GET /v3/(os-services|scheduler-stats/get_pools|os-hosts)", ADMIN),
 ]
 OWNED = re.compile(r"\{(server_id|project_id|network_id|subnet_id|port_id|group_id|rule_id|volume_id|object_id|"
-                   r"snapshot_id|attachment_id|resource_id)\}")  # fmt: skip
+                   r"snapshot_id|attachment_id|resource_id|router_id|trunk_id|subnetpool_id|pool_id|address_scope_id|"
+                   r"address_group_id|rbac_policy_id)\}")  # fmt: skip
 
 
 def may(route: malformed.Route) -> frozenset[str]:

@@ -24,6 +24,13 @@ def made_by(cloud: Cloud, owner: Api) -> Ids:
         group = post(http, "network", "/v2.0/security-groups", security_group={"name": "edge"})
         rules = http.get(cloud.settings.url("network", f"/v2.0/security-group-rules?security_group_id={group}"))
         rule = rules.json()["security_group_rules"][0]["id"]
+        router = post(http, "network", "/v2.0/routers", router={"name": "edge"})
+        trunk = post(http, "network", "/v2.0/trunks", trunk={"port_id": port})
+        pool = post(http, "network", "/v2.0/subnetpools", subnetpool={"name": "edge", "prefixes": ["10.9.0.0/16"]})
+        scope = post(http, "network", "/v2.0/address-scopes", address_scope={"name": "edge"})
+        addresses = post(http, "network", "/v2.0/address-groups", address_group={"addresses": ["192.0.2.0/24"]})
+        share = {"object_type": "address_group", "object_id": addresses, "action": "access_as_shared"}
+        policy = post(http, "network", "/v2.0/rbac-policies", rbac_policy=share | {"target_tenant": "somebody"})
         volume = post(http, "volume", "/v3/volumes", volume={"size": 1})
     host = "edge-host"
     with cloud.database.read() as session:
@@ -36,6 +43,8 @@ def made_by(cloud: Cloud, owner: Api) -> Ids:
                     "user_id": owner.user_id},
         "network": {"network_id": network, "subnet_id": subnet, "port_id": port, "group_id": group, "rule_id": rule,
                     "project_id": owner.project_id, "resource": "networks", "collection": "networks",
-                    "resource_id": network, "tag": "blue"},
+                    "resource_id": network, "tag": "blue",
+                    "router_id": router, "trunk_id": trunk, "subnetpool_id": pool, "pool_id": pool,
+                    "address_scope_id": scope, "address_group_id": addresses, "rbac_policy_id": policy},
         "volume": {"volume_id": volume, "object_id": volume, "project_id": owner.project_id, "key": "key"},
     }  # fmt: skip

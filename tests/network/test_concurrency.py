@@ -1,4 +1,4 @@
-"""No address twice: two server processes on one store, all at once, on both databases."""
+"""Nothing twice and no quota overrun: two server processes on one store, all at once, on both databases."""
 
 import os
 import subprocess
@@ -30,15 +30,17 @@ class Race:
         """The same user at the first of the processes."""
         return Api(self.urls[0], api.token, api.project_id)
 
-    def at_once(self, api: Api, bodies: list[dict[str, Any]]) -> list[httpx.Response]:
-        """POSTs every body to /ports, alternating between the processes, 32 at a time."""
+    def at_once(
+        self, api: Api, bodies: list[dict[str, Any]], path: str = "ports", member: str = "port"
+    ) -> list[httpx.Response]:
+        """POSTs every body to the path, alternating between the processes, 32 at a time."""
         limits = httpx.Limits(max_connections=32)
-        urls = [f"{self.urls[number % 2]}/v2.0/ports" for number in range(len(bodies))]
+        urls = [f"{self.urls[number % 2]}/v2.0/{path}" for number in range(len(bodies))]
         with (
             httpx.Client(headers={"X-Auth-Token": api.token}, limits=limits, **HTTP) as client,
             ThreadPoolExecutor(32) as pool,
         ):
-            return list(pool.map(lambda url, body: client.post(url, json={"port": body}), urls, bodies))
+            return list(pool.map(lambda url, body: client.post(url, json={member: body}), urls, bodies))
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
@@ -129,3 +131,47 @@ def test_a_network_does_not_vanish_under_a_new_port(demo: Api, race: Race) -> No
         left = demo.get("/ports", network_id=network["id"])["ports"]
         assert len(left) == created
         assert gone.result().status_code == (409 if created else 204)
+
+
+def made(answers: list[httpx.Response], member: str) -> list[dict[str, Any]]:
+    return [answer.json()[member] for answer in answers if answer.status_code == 201]
+
+
+def test_200_networks_get_as_many_as_the_quota_and_a_segment_each(admin: Api, demo: Api, race: Race) -> None:
+    demo, admin = race.user(demo), race.user(admin)
+    answers = race.at_once(demo, [{"name": str(number)} for number in range(200)], "networks", "network")
+    assert Counter(answer.status_code for answer in answers) == {201: 100, 409: 100}
+    refusals = {answer.json()["NeutronError"]["type"] for answer in answers if answer.status_code == 409}
+    assert refusals == {"OverQuota"}
+    shown = admin.get("/networks", project_id=demo.project_id)["networks"]
+    assert len({network["provider:segmentation_id"] for network in shown}) == len(shown) == 100
+
+
+def test_200_floating_addresses_are_as_many_as_the_quota(admin: Api, demo: Api, race: Race) -> None:
+    admin, demo = race.user(admin), race.user(demo)
+    physical = {"provider:network_type": "flat", "provider:physical_network": f"phys-{uuid.uuid4().hex[:8]}"}
+    outside = admin.network(**{"router:external": True}, **physical)
+    admin.subnet(outside, "203.0.113.0/24")
+    bodies = [{"floating_network_id": outside["id"]}] * 200
+    answers = race.at_once(demo, bodies, "floatingips", "floatingip")
+    assert Counter(answer.status_code for answer in answers) == {201: 50, 409: 150}
+    assert len({one["floating_ip_address"] for one in made(answers, "floatingip")}) == 50
+
+
+def test_a_pools_prefixes_are_given_once(demo: Api, race: Race) -> None:
+    demo = race.user(demo)
+    network = demo.network()
+    pool = {"name": "p", "prefixes": ["10.64.0.0/21"], "default_prefixlen": 26}
+    source = demo.post("/subnetpools", "subnetpool", **pool)
+    body = {"network_id": network["id"], "ip_version": 4, "subnetpool_id": source["id"]}
+    answers = race.at_once(demo, [body] * 60, "subnets", "subnet")
+    assert Counter(answer.status_code for answer in answers) == {201: 32, 409: 28}
+    assert len({one["cidr"] for one in made(answers, "subnet")}) == 32
+
+
+def test_one_default_group_whoever_asks_first(demo: Api, race: Race) -> None:
+    demo = race.user(demo)
+    answers = race.at_once(demo, [{"name": f"g{number}"} for number in range(40)], "security-groups", "security_group")
+    assert Counter(answer.status_code for answer in answers) == {201: 9, 409: 31}
+    names = Counter(group["name"] for group in demo.get("/security-groups")["security_groups"])
+    assert names["default"] == 1 and sum(names.values()) == 10

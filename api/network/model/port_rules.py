@@ -8,12 +8,14 @@ from sqlmodel import Session, col, select
 
 from api.network.model import qos
 from api.network.model.address_groups import addresses_of
-from api.network.model.filters import NAMES, members
+from api.network.model.group_members import members
 from api.network.model.kinds import batches
 from api.network.model.port_view import fixed_ips, memberships
-from api.network.model.traffic import normalized_cidr, protocol_number
+from api.network.model.traffic import PROTOCOLS, normalized_cidr, protocol_number
 from infra.tables.network import Port, SecurityGroup, SecurityGroupRule, SubPort, Trunk
 
+NAMES = {PROTOCOLS[name]: name for name in ("icmp", "tcp", "udp", "sctp", "dccp", "udplite", "ipv6-icmp")}
+"""Protocols that rules name here; all others are given as numbers."""
 Sets = dict[str, list[str]]
 
 

@@ -3,7 +3,11 @@
 from sqlalchemy import delete
 from sqlmodel import Session, col, select
 
+from api.network.errors import bad_request
 from infra.tables.network import Standard, Tag
+
+MOST = 50
+"""Tags of one resource, as in Neutron."""
 
 
 def names(session: Session, row: Standard) -> list[str]:
@@ -16,8 +20,11 @@ def replace(session: Session, row: Standard, wanted: list[str]) -> None:
 
 
 def add(session: Session, row: Standard, wanted: list[str]) -> None:
-    """Tags that the resource has already are left alone."""
+    """Tags that the resource has already are left alone; 400 when it would have too many."""
     known = set(names(session, row)) if wanted else set()
+    if len(known.union(wanted)) > MOST:
+        member = str(row.__tablename__).removesuffix("s")
+        raise bad_request(member, f"The number of tags exceed the per-resource limit of {MOST}")
     session.add_all(Tag(resource_id=row.id, tag=tag) for tag in dict.fromkeys(wanted) if tag not in known)
 
 

@@ -96,11 +96,13 @@ def _shown(alias: str) -> dict[str, Any]:
 
 @router.get("")
 async def list_extensions(_ask: Ask) -> Any:
+    """Every extension that works."""
     return {"extensions": [_shown(alias) for alias in EXTENSIONS]}
 
 
 @router.get("/{alias}")
 async def show_extension(_ask: Ask, alias: str) -> Any:
+    """One extension; 404 when it does not work here."""
     if alias not in EXTENSIONS:
         raise ServiceError(404, f"Extension with alias {alias} does not exist")
     return {"extension": _shown(alias)}

@@ -1,14 +1,12 @@
 """Routes between this service and the hosts that carry its networks: what to carry, and what is carried."""
 
-from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Response
 from fastapi.responses import JSONResponse
-from sqlmodel import Session
 
 from api.network.ask import Ask
-from api.network.model import filters, hosts, placement, topology
+from api.network.model import hosts, placement, topology
 from api.network.schemas.hosts import HostReport
 from api.network.store import topology_revision
 
@@ -16,30 +14,18 @@ router = APIRouter(prefix="/v2.0/kilonova")
 HostName = Annotated[str, Query(min_length=1, max_length=255)]
 
 
-def _unless_known(ask: Ask, build: Callable[[Session], dict[str, Any]]) -> Response:
-    """What `build` makes, with an ETag; `If-None-Match` with it answers 304 without a body.
+@router.get("/topology")
+def show_topology(ask: Ask, host: HostName) -> Response:
+    """What a host must carry: networks, ports with their rules, sets, routers; 304 while nothing has changed.
 
-    The revision is read first: what changes in between is seen by the next poll."""
+    The ETag is the store's revision, read first: what changes in between is seen by the next poll."""
+    ask.enforce_host("get_topology", host)
     known = {tag.strip().removeprefix("W/") for tag in ask.request.headers.get("if-none-match", "").split(",")}
     with ask.store.read() as session:
         etag = f'"{topology_revision(session)}"'
         if etag in known:
             return Response(status_code=304, headers={"ETag": etag})
-        return JSONResponse(build(session), headers={"ETag": etag})
-
-
-@router.get("/topology")
-def show_topology(ask: Ask, host: HostName) -> Response:
-    """What a host must carry: networks, ports with their rules, sets, routers; 304 while nothing has changed."""
-    ask.enforce_host("get_topology", host)
-    return _unless_known(ask, lambda session: topology.of_host(session, host))
-
-
-@router.get("/filters")
-def show_filters(ask: Ask, host: HostName) -> Response:
-    """Ports of a host with their rules, remote groups already turned into addresses."""
-    ask.enforce_host("get_topology", host)
-    return _unless_known(ask, lambda session: {"ports": filters.of_host(session, host)})
+        return JSONResponse(topology.of_host(session, host), headers={"ETag": etag})
 
 
 @router.put("/hosts/{host}", status_code=204)

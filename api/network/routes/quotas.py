@@ -36,6 +36,7 @@ def whose_quota(ask: Ask) -> Any:
 
 @router.get("/{project_id}")
 def show_quota(ask: Ask, project_id: str) -> Any:
+    """A project's limits."""
     ask.enforce("get_quota", project_id)
     with ask.store.read() as session:
         return json({"quota": quotas.limits(session, project_id)})
@@ -43,12 +44,14 @@ def show_quota(ask: Ask, project_id: str) -> Any:
 
 @router.get("/{project_id}/default")
 def show_default_quota(ask: Ask, project_id: str) -> Any:
+    """Limits of a project for which nothing was set."""
     ask.enforce("get_quota", project_id)
     return json({"quota": quotas.DEFAULTS})
 
 
 @router.get("/{project_id}/details")
 def show_quota_details(ask: Ask, project_id: str) -> Any:
+    """A project's limits with what is in use."""
     ask.enforce("get_quota", project_id)
     with ask.store.read() as session:
         return json({"quota": quotas.details(session, project_id)})
@@ -56,6 +59,7 @@ def show_quota_details(ask: Ask, project_id: str) -> Any:
 
 @router.put("/{project_id}")
 def update_quota(ask: Ask, project_id: str, body: JsonBody) -> Any:
+    """Set limits; below what is in use only with `force`."""
     ask.enforce("update_quota", project_id)
     wanted, force = _limits(body)
     with ask.store.write() as session:

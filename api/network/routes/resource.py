@@ -21,7 +21,8 @@ U = TypeVar("U", bound=Attributes)
 @dataclass(frozen=True)
 class Resource(Generic[R, C, U]):
     """A resource of the API below /v2.0/`path`. `create` and `update` get the body and the names of the attributes
-    that differ from their defaults (create) or were given at all (update); `change` None: it cannot be updated."""
+    that differ from their defaults (create) or were given at all (update); `change` None: it cannot be updated.
+    `id_name` is the path parameter's, unless it is the member's name and `_id`."""
 
     path: str
     kind: Kind[R]
@@ -32,10 +33,19 @@ class Resource(Generic[R, C, U]):
     update: Callable[[Session, Asker, R, U, list[str]], None] | None = None
     before_list: Callable[[Asker], None] | None = None
     tagged: bool = True
+    id_name: str = ""
 
     @property
     def words(self) -> str:
         return self.kind.collection.replace("_", " ")
+
+    @property
+    def one(self) -> str:
+        """Path of a single one below the collection."""
+        return f"/{{{self.id_name or f'{self.kind.member}_id'}}}"
+
+    def _asked(self, ask: Asker) -> str:
+        return str(ask.request.path_params[self.id_name or f"{self.kind.member}_id"])
 
     def router(self) -> APIRouter:
         router = APIRouter(prefix=f"/v2.0/{self.path}")
@@ -54,14 +64,14 @@ class Resource(Generic[R, C, U]):
             with ask.store.read() as session:
                 return json(page(session, ask, kind))
 
-        def show_one(ask: Ask, resource_id: str) -> Any:
+        def show_one(ask: Ask) -> Any:
             with ask.store.read() as session:
-                return json(show(session, ask, kind, find(session, ask, kind, resource_id)))
+                return json(show(session, ask, kind, find(session, ask, kind, self._asked(ask))))
 
         list_all.__doc__ = f"All {self.words} that the caller may see, filtered, sorted and paged."
         show_one.__doc__ = f"One of the {self.words}."
         router.add_api_route("", list_all, methods=["GET"])
-        router.add_api_route("/{resource_id}", show_one, methods=["GET"])
+        router.add_api_route(self.one, show_one, methods=["GET"])
 
     def _making(self, router: APIRouter) -> None:
         kind, new, create, remove = self.kind, self.new, self.create, self.remove
@@ -72,30 +82,30 @@ class Resource(Generic[R, C, U]):
                 rows = [create(session, ask, one, given(one, only_changes=True)) for one in wanted]
                 return made(session, ask, kind, rows, many)
 
-        def delete_one(ask: Ask, resource_id: str) -> None:
+        def delete_one(ask: Ask) -> None:
             with ask.store.write() as session:
-                row = find(session, ask, kind, resource_id)
+                row = find(session, ask, kind, self._asked(ask))
                 check_revision(ask, row)
                 remove(session, ask, row)
 
         create_some.__doc__ = f"Create one or several {self.words}, all or none."
         delete_one.__doc__ = f"Delete one of the {self.words}."
         router.add_api_route("", create_some, methods=["POST"], status_code=201)
-        router.add_api_route("/{resource_id}", delete_one, methods=["DELETE"], status_code=204)
+        router.add_api_route(self.one, delete_one, methods=["DELETE"], status_code=204)
 
     def _changing(
         self, router: APIRouter, change: type[U], update: Callable[[Session, Asker, R, U, list[str]], None]
     ) -> None:
         kind = self.kind
 
-        def update_one(ask: Ask, resource_id: str, body: JsonBody) -> Any:
+        def update_one(ask: Ask, body: JsonBody) -> Any:
             wanted = parse_update(kind, change, body)
             with ask.store.write() as session:
-                row = find(session, ask, kind, resource_id)
+                row = find(session, ask, kind, self._asked(ask))
                 check_revision(ask, row)
                 update(session, ask, row, wanted, given(wanted))
                 session.flush()
                 return json(show(session, ask, kind, row))
 
         update_one.__doc__ = f"Change one of the {self.words}."
-        router.add_api_route("/{resource_id}", update_one, methods=["PUT"])
+        router.add_api_route(self.one, update_one, methods=["PUT"])

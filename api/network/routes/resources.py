@@ -75,9 +75,17 @@ RESOURCES: tuple[Resource[Any, Any, Any], ...] = (
         SecurityGroupUpdate,
         groups.update,
         before_list=groups.see,
+        id_name="group_id",
     ),
     Resource(
-        "security-group-rules", RULES, RuleCreate, rules.create, rules.remove, before_list=groups.see, tagged=False
+        "security-group-rules",
+        RULES,
+        RuleCreate,
+        rules.create,
+        rules.remove,
+        before_list=groups.see,
+        tagged=False,
+        id_name="rule_id",
     ),
     Resource(
         "address-groups",

@@ -11,7 +11,7 @@ from api.network.ask import Ask, Asker, JsonBody
 from api.network.errors import bad
 from api.network.model import tags
 from api.network.model.kinds import Kind, find
-from api.network.routes.answers import json
+from api.network.routes.answers import check_revision, json
 from api.network.routes.resources import RESOURCES
 from api.network.schemas.fields import Tags
 from infra.tables.network import Standard
@@ -31,6 +31,7 @@ def _find(session: Session, ask: Asker, collection: str, resource_id: str, *, ch
     row: Standard = find(session, ask, kind, resource_id)
     if change:
         ask.enforce(f"update_{kind.member}", row.project_id)
+        check_revision(ask, row)
         row.touch()
     return row
 
@@ -44,12 +45,14 @@ def _checked(wanted: Any) -> list[str]:
 
 @router.get("")
 def list_tags(ask: Ask, collection: str, resource_id: str) -> Any:
+    """A resource's tags."""
     with ask.store.read() as session:
         return json({"tags": tags.names(session, _find(session, ask, collection, resource_id))})
 
 
 @router.put("")
 def replace_tags(ask: Ask, collection: str, resource_id: str, body: JsonBody) -> Any:
+    """Replace all tags."""
     wanted = _checked(body.get("tags"))
     with ask.store.write() as session:
         row = _find(session, ask, collection, resource_id, change=True)
@@ -58,14 +61,27 @@ def replace_tags(ask: Ask, collection: str, resource_id: str, body: JsonBody) ->
         return json({"tags": tags.names(session, row)})
 
 
+@router.post("", status_code=201)
+def create_tags(ask: Ask, collection: str, resource_id: str, body: JsonBody) -> Any:
+    """Add tags beside those that are there."""
+    wanted = _checked(body.get("tags"))
+    with ask.store.write() as session:
+        row = _find(session, ask, collection, resource_id, change=True)
+        tags.add(session, row, wanted)
+        session.flush()
+        return json({"tags": tags.names(session, row)}, 201)
+
+
 @router.delete("", status_code=204)
 def delete_tags(ask: Ask, collection: str, resource_id: str) -> None:
+    """Remove all tags."""
     with ask.store.write() as session:
         tags.forget(session, _find(session, ask, collection, resource_id, change=True).id)
 
 
 @router.get("/{tag}", status_code=204)
 def show_tag(ask: Ask, collection: str, resource_id: str, tag: str) -> None:
+    """204 when the resource has the tag, else 404."""
     with ask.store.read() as session:
         if tag not in tags.names(session, _find(session, ask, collection, resource_id)):
             raise _no_tag(tag)
@@ -73,6 +89,7 @@ def show_tag(ask: Ask, collection: str, resource_id: str, tag: str) -> None:
 
 @router.put("/{tag}", status_code=201)
 def add_tag(ask: Ask, collection: str, resource_id: str, tag: str) -> None:
+    """Add one tag."""
     wanted = _checked([tag])
     with ask.store.write() as session:
         tags.add(session, _find(session, ask, collection, resource_id, change=True), wanted)
@@ -80,6 +97,7 @@ def add_tag(ask: Ask, collection: str, resource_id: str, tag: str) -> None:
 
 @router.delete("/{tag}", status_code=204)
 def delete_tag(ask: Ask, collection: str, resource_id: str, tag: str) -> None:
+    """Remove one tag."""
     with ask.store.write() as session:
         if not tags.remove(session, _find(session, ask, collection, resource_id, change=True), tag):
             raise _no_tag(tag)

@@ -14,7 +14,7 @@ COLLECTIONS = {resource.kind.member: resource.path for resource in RESOURCES} | 
 
 @router.get("/")
 async def versions(request: Request) -> Any:
-    """Needs no token. Source: Networking API v2.0, GET /."""
+    """The versions that are served; no token needed."""
     link = {"rel": "self", "href": f"{str(request.base_url).rstrip('/')}/v2.0/"}
     return {"versions": [{"id": "v2.0", "status": "CURRENT", "links": [link]}]}
 
@@ -22,7 +22,7 @@ async def versions(request: Request) -> Any:
 @router.get("/v2.0")
 @router.get("/v2.0/")
 async def resources(request: Request, _ask: Ask) -> Any:
-    """Source: Networking API v2.0, GET /v2.0/."""
+    """The collections below this version."""
     base = f"{str(request.base_url).rstrip('/')}/v2.0"
     return {
         "resources": [

@@ -9,6 +9,8 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 def _ip(value: str) -> str:
     try:
+        if "%" in value:
+            raise ValueError
         return str(ipaddress.ip_address(value))
     except ValueError:
         raise ValueError(f"'{value}' is not a valid IP address.") from None
@@ -23,6 +25,8 @@ def _ipv4(value: str) -> str:
 def _cidr(value: str) -> str:
     """`value` as a network: its host bits are dropped, as Neutron drops them."""
     try:
+        if "%" in value:
+            raise ValueError
         network = ipaddress.ip_network(value, strict=False)
     except ValueError:
         raise ValueError(f"'{value}' is not a valid IP subnet.") from None
@@ -55,6 +59,12 @@ def _dns_domain(value: str) -> str:
     return value
 
 
+def _unique(values: list[str]) -> list[str]:
+    if len(set(values)) < len(values):
+        raise ValueError(f"Duplicate items in the list: '{', '.join(values)}'.")
+    return values
+
+
 def _none_to_list(value: Any) -> Any:
     return [] if value is None else value
 
@@ -70,9 +80,9 @@ Mac = Annotated[str, AfterValidator(_mac)]
 DnsLabel = Annotated[str, AfterValidator(_dns_label)]
 DnsDomain = Annotated[str, StringConstraints(max_length=255), AfterValidator(_dns_domain)]
 NoneIsEmpty = BeforeValidator(_none_to_list)
-TagText = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=r"^[^/,]+$")]
+TagText = Annotated[str, StringConstraints(min_length=1, max_length=255)]
 ZoneHints = Annotated[list[Annotated[str, StringConstraints(max_length=255)]], NoneIsEmpty]
-Tags = Annotated[list[TagText], Field(max_length=50)]
+Tags = Annotated[list[TagText], AfterValidator(_unique)]
 
 
 class Attributes(BaseModel):

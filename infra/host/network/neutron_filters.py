@@ -14,7 +14,7 @@ Body = dict[str, Any]
 
 
 def of_host(api: Service, host: str) -> list[Body]:
-    """Every port bound to `host`, shaped as the embedded service's `/kilonova/filters` answers.
+    """Every port bound to `host`, shaped as the ports of the embedded service's topology.
 
     A rule's `remote_ips`: None is anywhere; an empty list matches nothing. Three requests where no rule names a
     remote group or address group."""

@@ -7,7 +7,7 @@ import pytest
 
 from tests.network.conftest import Api
 
-PATH = "/kilonova/filters"
+PATH = "/kilonova/topology"
 
 
 @pytest.fixture
@@ -30,20 +30,21 @@ def test_one_answer_has_all_of_a_host(service: Api, demo: Api, other: Api, host:
     for port, place in ((here, host), (there, "elsewhere"), (bare, host)):
         service.put(f"/ports/{port['id']}", "port", **{"binding:host_id": place})
     other.port(other.network())
-    ports = {port["id"]: port for port in poll(service, host).json()["ports"]}
+    body = poll(service, host).json()
+    ports = {port["id"]: port for port in body["ports"]}
     assert ports.keys() == {here["id"], bare["id"]}
     assert ports[bare["id"]]["port_security_enabled"] is False and ports[bare["id"]]["rules"] == []
     mine = ports[here["id"]]
     assert mine["fixed_ips"] == [{"subnet_id": subnet["id"], "ip_address": here["fixed_ips"][0]["ip_address"]}]
     for name in ("mac_address", "network_id", "device_id", "allowed_address_pairs"):
         assert mine[name] == here[name]
-    member_ips = sorted([*(f"{one['fixed_ips'][0]['ip_address']}/32" for one in (here, there)), "10.77.0.0/24"])
+    members = f"group:{group}"
     anything = {"protocol": None, "port_range_min": None, "port_range_max": None}
     expected: list[dict[str, Any]] = [
-        {"direction": "egress", "ethertype": "IPv4", **anything, "remote_ips": None},
-        {"direction": "egress", "ethertype": "IPv6", **anything, "remote_ips": None},
-        {"direction": "ingress", "ethertype": "IPv4", **anything, "remote_ips": member_ips},
-        {"direction": "ingress", "ethertype": "IPv6", **anything, "remote_ips": []},
+        {"direction": "egress", "ethertype": "IPv4", **anything, "remote_ips": None, "remote_set": None},
+        {"direction": "egress", "ethertype": "IPv6", **anything, "remote_ips": None, "remote_set": None},
+        {"direction": "ingress", "ethertype": "IPv4", **anything, "remote_ips": None, "remote_set": members},
+        {"direction": "ingress", "ethertype": "IPv6", **anything, "remote_ips": None, "remote_set": members},
         {
             "direction": "ingress",
             "ethertype": "IPv4",
@@ -51,8 +52,11 @@ def test_one_answer_has_all_of_a_host(service: Api, demo: Api, other: Api, host:
             "port_range_min": 22,
             "port_range_max": 22,
             "remote_ips": ["10.9.0.0/16"],
+            "remote_set": None,
         },
     ]
+    addresses = [f"{one['fixed_ips'][0]['ip_address']}/32" for one in (here, there)]
+    assert body["sets"] == {members: sorted([*addresses, "10.77.0.0/24"])}
     assert sorted(mine["rules"], key=str) == sorted(expected, key=str)
 
 
@@ -88,7 +92,7 @@ def test_nothing_new_is_304_and_every_change_that_matters_is_not(
         assert answer.status_code == 200, f"change {number} went unseen"
         assert answer.headers["etag"] != etag
         etag = answer.headers["etag"]
-    assert answer.json() == {"ports": []}
+    assert answer.json()["ports"] == []
 
 
 def test_only_services_ask(admin: Api, demo: Api, host: str) -> None:
