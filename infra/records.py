@@ -88,6 +88,8 @@ class Records:
             found.networks, found.volumes = [], _made_for(found.volumes)  # all else was given back
             if failed.addresses and found.sealed_request:
                 found.sealed_request = self._preferring(failed.addresses, found.sealed_request)
+            if failed.refused:
+                found.vm_state, found.deleted_at, found.sealed_request = "deleted", now(), None
             session.add(found)
             steps = [*failed.steps, actions.over("fail_record")]
             actions.finish(session, failed.instance_id, failed.request_id, steps, failed.fault.message)

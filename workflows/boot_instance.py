@@ -23,7 +23,15 @@ with workflow.unsafe.imports_passed_through():
 
 from workflows.attempt import Attempts, nothing
 from workflows.build import Build
-from workflows.inputs import claim_request, domain_spec, first_addresses, leftovers, ports_on_host, volumes_on_host
+from workflows.inputs import (
+    claim_request,
+    domain_spec,
+    first_addresses,
+    leftovers,
+    named,
+    ports_on_host,
+    volumes_on_host,
+)
 from workflows.requests import Accepted, BootRequest, Fault
 from workflows.saga import HERE, control, execute
 
@@ -56,6 +64,13 @@ class BootInstance(Build):
                 undo=None,  # a failed boot stays visible, in ERROR: `fail` ends it
             )
             self.began = True
+            if (theirs := named(req)) and workflow.patched("reserve-before-accepted"):
+                await saga.step(
+                    Services.reserve_named,
+                    theirs,
+                    undo=Services.release_services,
+                    at=control(),
+                )
             self.accept(Accepted(instance_id=id, admin_pass=req.admin_pass))
             async for attempt in Attempts(self, req):
                 async with attempt as on_host:
@@ -135,6 +150,7 @@ class BootInstance(Build):
             fault=fault,
             steps=self.log.report(),
             began=self.began,
+            refused=not self.is_accepted and req.action == "create",
             addresses=self.addresses,
         )
         step = Step(event="fail_record", start_time=workflow.now())

@@ -34,6 +34,15 @@ def leftovers(req: BootRequest) -> DeletePlan:
     )
 
 
+def named(req: BootRequest) -> DeletePlan | None:
+    """Ports and volumes that the tenant named; None when all are made for the server."""
+    ports = {port.port_id: False for port in req.ports if not port.mine}
+    volumes = [volume for volume in req.volumes if not volume.create]
+    if not ports and not volumes:
+        return None
+    return leftovers(req).model_copy(update={"port_ids": ports, "volumes": volumes})
+
+
 def ports_on_host(req: BootRequest, claim: Claimed) -> PortsOnHost:
     return PortsOnHost(
         instance_id=req.instance_id,

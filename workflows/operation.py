@@ -77,6 +77,10 @@ class Operation:
     def accept(self, accepted: Accepted) -> None:
         self._accepted = accepted
 
+    @property
+    def is_accepted(self) -> bool:
+        return self._accepted is not None
+
     def saga(self) -> Saga:
         return Saga(self.log, self.interrupted)
 

@@ -28,6 +28,7 @@ class BuildFailed(BaseModel):
     request_id: str
     fault: Fault
     steps: list[Step]
+    refused: bool = False  # a new server's request was never accepted: there is no server
     began: bool = True  # whether this run wrote the record; else only one that never ran may be its own
     addresses: dict[str, str] = {}  # port id -> the address it had, wanted again when the build runs again
 

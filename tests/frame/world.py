@@ -141,6 +141,10 @@ class Effects:
         self.world.power[want.instance_id] = RUNNING
         return Power(power_state=RUNNING)
 
+    def reserve_named(self, plan: Any) -> None:
+        for volume in plan.volumes:
+            self.world.anywhere.add(("attachment", plan.instance_id, volume.attachment_id))
+
     def release_services(self, plan: Any) -> None:
         """From the control worker's side; `host` is none."""
         gone = {"port", "attachment", "volume"}

@@ -168,7 +168,7 @@ class Process:
 
 async def test_a_worker_starts_works_and_ends(cloud: Cloud, temporal: Settings) -> None:
     host, instance_id = temporal.host, cloud.claim(new_id(), host=temporal.host)
-    leftover = temporal.host_dir / "instances" / cloud.claim(new_id(), host="other")
+    leftover = temporal.host_dir / "instances" / cloud.claim(new_id(), host="elsewhere")
     leftover.mkdir(parents=True)
     worker = Process(temporal)
     try:

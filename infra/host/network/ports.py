@@ -43,6 +43,10 @@ class PortPlugger:
             vifs = at_once(lambda request: self._plug(want, request), want.ports)
         return Plugged(vifs=vifs, parts={"ports": round(time.monotonic() - begun, 3)})
 
+    def reserve(self, want: PortsOnHost) -> None:
+        """Bind the tenant's own ports to the instance, before it has a host."""
+        at_once(lambda request: self._ports.reserve(want, request), want.ports)
+
     def unplug(self, want: PortsOnHost, heartbeat: Heartbeat) -> None:
         """The host's part first: a port that is deleted must not have a tap that still answers for its address."""
         with beating(heartbeat):

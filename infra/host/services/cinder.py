@@ -66,19 +66,7 @@ class Volumes:
 
     def attach(self, want: VolumesOnHost, request: VolumeRequest, device: str) -> Body:
         """Reserve, connect to this host, complete; the connection's facts, whose `export` is a secret."""
-        body: Body = {
-            "id": request.attachment_id,
-            "volume_uuid": request.volume_id,
-            "instance_uuid": want.instance_id,
-            "connector": None,
-        }
-        answer = self._api.request("POST", "/attachments", json={"attachment": body}, headers=VERSION)
-        if answer.status_code in (200, 201, 202):
-            attachment_id = answer.json()["attachment"]["id"]
-        elif (known := self._attachment(request.attachment_id)) and known["instance"] == want.instance_id:
-            attachment_id = request.attachment_id
-        else:
-            raise self._refusal(answer)
+        attachment_id = self.reserve(want, request)
         self._fence.require(want)  # Cinder has no condition to send along: what is asked here holds a moment longer
         path = f"/attachments/{attachment_id}"
         connected = self._api.request(
@@ -89,6 +77,22 @@ class Volumes:
         self._api.ask("POST", f"{path}/action", 200, 202, 204, json={"os-complete": {}}, headers=VERSION)
         info: Body = connected.json()["attachment"]["connection_info"]
         return dict(info) | dict(info.get("data", {})) | {"attachment_id": attachment_id}
+
+    def reserve(self, want: VolumesOnHost, request: VolumeRequest) -> str:
+        """The volume is this instance's from now on, on no host yet; the attachment's id. Hopeless when it is taken."""
+        body: Body = {
+            "id": request.attachment_id,
+            "volume_uuid": request.volume_id,
+            "instance_uuid": want.instance_id,
+            "connector": None,
+        }
+        answer = self._api.request("POST", "/attachments", json={"attachment": body}, headers=VERSION)
+        if answer.status_code in (200, 201, 202):
+            return str(answer.json()["attachment"]["id"])
+        known = self._attachment(request.attachment_id)
+        if known and known["instance"] == want.instance_id:
+            return request.attachment_id
+        raise self._refusal(answer)
 
     def detach(self, want: VolumesOnHost, request: VolumeRequest) -> bool:
         """End the attachment; whether it is gone. (`fenced`) Not when another host, or a later attempt on this one,

@@ -56,6 +56,25 @@ class Ports:
 
     def ensure_bound(self, want: PortsOnHost, request: PortRequest) -> Body:
         """The tenant's own port, bound to this instance and host; Hopeless when it is not the tenant's or in use."""
+        port = self._of_tenant(want, request)
+        if port["device_id"] == want.instance_id and port.get("binding:host_id") == self._host:
+            return port
+        return self._take_over(want, request, port, self._mine(want, port))
+
+    def reserve(self, want: PortsOnHost, request: PortRequest) -> None:
+        """The tenant's own port is this instance's from now on, on no host yet. Hopeless as `ensure_bound`: of two that
+        read it free, the revision lets one through, and the other finds it in use when it tries again."""
+        port = self._of_tenant(want, request)
+        if port["device_id"] != want.instance_id:
+            owner = {"device_owner": f"compute:{want.availability_zone}"}
+            body = {"port": {**self._mine(want, port), **owner}}
+            self._api.ask("PUT", f"/ports/{port['id']}", json=body, headers=_as_read(port))
+
+    def _mine(self, want: PortsOnHost, port: Body) -> Body:
+        marked = {**(port.get("binding:profile") or {}), MARK: want.instance_id}
+        return {"device_id": want.instance_id, "binding:profile": marked}
+
+    def _of_tenant(self, want: PortsOnHost, request: PortRequest) -> Body:
         port = self.get(request.port_id)
         if port is None:
             raise hopeless(f"Port {request.port_id} could not be found.", code=404)
@@ -63,10 +82,7 @@ class Ports:
             raise hopeless(f"Port {request.port_id} not usable for instance {want.instance_id}.", code=400)
         if port["device_id"] not in ("", want.instance_id):
             raise hopeless(f"Port {request.port_id} is still in use.", code=409)
-        if port["device_id"] == want.instance_id and port.get("binding:host_id") == self._host:
-            return port
-        marked = {**(port.get("binding:profile") or {}), MARK: want.instance_id}
-        return self._take_over(want, request, port, {"device_id": want.instance_id, "binding:profile": marked})
+        return port
 
     def activate(self, port_id: str) -> None:
         """Tell the network service that the port is plugged. Neutron learns it from its own agents and refuses."""

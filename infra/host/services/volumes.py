@@ -39,6 +39,10 @@ class VolumeConnector:
             connections = at_once(attach, want.volumes, stop)
         return Attached(volumes=connections, parts={"volumes": round(time.monotonic() - begun, 3)})
 
+    def reserve(self, want: VolumesOnHost) -> None:
+        """Attach the tenant's own volumes to the instance, before it has a host."""
+        at_once(lambda request: self._volumes.reserve(want, request), want.volumes)
+
     def detach(self, want: VolumesOnHost, heartbeat: Heartbeat) -> None:
         """See `activities.volume.Volume.detach_volumes`. A failed build's own volumes go; with `deleting`, those that
         are to be deleted on termination."""
