@@ -89,7 +89,8 @@ def _sign_in_files(settings: Settings, passwords: dict[str, str]) -> None:
 
 def sign_in(settings: Settings, user: str, password: str, project: str) -> dict[str, str]:
     """The environment in which the OpenStack clients sign in as `user`."""
-    return {
+    trusted = {"OS_CACERT": str(settings.trusted)} if settings.trusted else {}
+    return trusted | {
         "OS_AUTH_URL": settings.url("identity", "/v3"),
         "OS_USERNAME": user,
         "OS_PASSWORD": password,
@@ -104,7 +105,7 @@ def sign_in(settings: Settings, user: str, password: str, project: str) -> dict[
 def openrc(settings: Settings, user: str, password: str, project: str) -> str:
     """The same as shell lines, which also forget who else was signed in."""
     values = sign_in(settings, user, password, project)
-    stale = "OS_CLOUD OS_TOKEN OS_AUTH_TYPE OS_PROJECT_ID OS_USER_ID OS_SYSTEM_SCOPE OS_DOMAIN_NAME"
+    stale = "OS_CLOUD OS_TOKEN OS_AUTH_TYPE OS_PROJECT_ID OS_USER_ID OS_SYSTEM_SCOPE OS_DOMAIN_NAME OS_CACERT"
     lines = [f"unset {stale} OS_APPLICATION_CREDENTIAL_ID OS_APPLICATION_CREDENTIAL_SECRET"]
     return "\n".join(lines + [f"export {name}={shlex.quote(value)}" for name, value in values.items()]) + "\n"
 
@@ -123,5 +124,6 @@ def clouds(settings: Settings, passwords: dict[str, str]) -> str:
         }
         text += f"  {cloud}:\n    auth:\n"
         text += "".join(f"      {key}: {json.dumps(value)}\n" for key, value in auth.items())
+        text += f"    cacert: {json.dumps(str(settings.trusted))}\n" if settings.trusted else ""
         text += f"    region_name: {json.dumps(settings.region)}\n    identity_api_version: 3\n"
     return text

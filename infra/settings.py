@@ -3,6 +3,7 @@
 Order of precedence: environment (`KILONOVA_*`), `kilonova.toml` in the state directory, defaults for one machine.
 """
 
+import ipaddress
 import os
 import socket
 from functools import lru_cache
@@ -38,6 +39,13 @@ def default_state_dir() -> Path:
     return Path(os.environ.get("KILONOVA_STATE_DIR", "var")).absolute()
 
 
+def _is_loopback(address: str) -> bool:
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return address == "localhost"
+
+
 class Settings(BaseSettings):
     """What a process must know about its cloud. Units are in the names; addresses are IPv4 or host names."""
 
@@ -46,6 +54,9 @@ class Settings(BaseSettings):
     state_dir: Path = Field(default_factory=default_state_dir)
     listen: str = "127.0.0.1"
     advertise: str = "127.0.0.1"  # host part of the catalog's URLs
+    tls: bool = False  # HTTPS on every service; always where `listen` is not this machine's own loopback
+    tls_dir: Path | None = None  # server-cert.pem, server-key.pem, ca-cert.pem; default: STATE/tls, made by `up`
+    tls_terminated: bool = False  # a proxy in front does TLS, and alone reaches what listens here
     port_offset: int = 0  # moves every port, so that two clouds fit on one machine
     region: str = "RegionOne"
     trusted_proxies: list[str] = []  # addresses or networks whose X-Forwarded-* headers are believed
@@ -134,12 +145,40 @@ class Settings(BaseSettings):
             raise ValueError("nbd_address needs nbd_tls_dir: volumes reach other machines by TLS only")
         return self
 
+    @model_validator(mode="after")
+    def nothing_is_served_in_the_clear(self) -> Self:
+        if not (self.tls or self.tls_terminated or _is_loopback(self.listen)):
+            raise ValueError(
+                f"listen={self.listen} is reached by others: set tls, or tls_terminated where a proxy in front does TLS"
+            )
+        return self
+
     def port(self, service: str) -> int:
         return PORTS[service] + self.port_offset
 
     def url(self, service: str, path: str = "") -> str:
         """Base URL of an embedded service, as the catalog publishes it."""
-        return f"http://{self.advertise}:{self.port(service)}{path}"
+        secure = self.tls or (self.tls_terminated and not _is_loopback(self.advertise))
+        return f"{'https' if secure else 'http'}://{self.advertise}:{self.port(service)}{path}"
+
+    @property
+    def scheme(self) -> str:
+        """What is spoken on `listen`."""
+        return "https" if self.tls else "http"
+
+    @property
+    def tls_place(self) -> Path:
+        return (self.tls_dir or self.state_dir / "tls").absolute()
+
+    @property
+    def tls_files(self) -> tuple[Path, Path] | None:
+        """(certificate, key) of every server of this cloud on this machine; None without TLS."""
+        return (self.tls_place / "server-cert.pem", self.tls_place / "server-key.pem") if self.tls else None
+
+    @property
+    def trusted(self) -> Path | None:
+        """Certificates that the cloud's processes and clients believe, the machine's own included; None without TLS."""
+        return self.state_dir.absolute() / "tls" / "trusted.pem" if self.tls else None
 
     @property
     def identity_url(self) -> str:

@@ -4,6 +4,7 @@ Where the operator has an authority of his own he puts its files there (or anywh
 
 import ipaddress
 import socket
+import ssl
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from infra.credentials import write_private
+from infra.settings import Settings
 
 CA_DAYS, DAYS, RENEW_DAYS = 3650, 397, 30
 """A certificate is made anew when it has fewer days than RENEW_DAYS left, or other names are wanted."""
@@ -81,6 +83,25 @@ class Authority:
         certificate_file, key_file = self.files(name)
         write_private(key_file, _pem(key))
         _write_public(certificate_file, made.sign(signer, hashes.SHA256()))
+
+
+def prepare(settings: Settings) -> None:
+    """What `settings.tls_files` and `settings.trusted` name, made or renewed. With a `tls_dir` of the operator's own
+    nothing is made in it. FileNotFoundError when that lacks the server's files."""
+    if settings.tls_files is None or settings.trusted is None:
+        return
+    authority = Authority(settings.tls_place)
+    if settings.tls_dir is None:
+        local = {"localhost", "127.0.0.1", "::1", socket.gethostname()}
+        authority.ensure("server", local | {settings.listen, settings.advertise})
+    for file in settings.tls_files:
+        if not file.exists():
+            raise FileNotFoundError(f"tls_dir lacks {file.name}")
+    known = ssl.get_default_verify_paths().cafile
+    own = authority.certificate.read_text() if authority.certificate.exists() else ""
+    others = Path(known).read_text() if known and known != str(settings.trusted) else ""
+    write_private(settings.trusted, own + others)
+    settings.trusted.chmod(0o644)
 
 
 def _unsigned(

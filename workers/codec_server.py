@@ -32,7 +32,7 @@ def create(settings: Settings) -> FastAPI:
     There is no /encode: who may read what is sealed must not thereby be able to seal. Source: Temporal's codec server
     protocol."""
     codec = EncryptingCodec(KeyRing.load(settings.codec_keys))
-    ui = f"http://{settings.listen}:{settings.port('temporal_ui')}"
+    ui = f"{settings.scheme}://{settings.listen}:{settings.port('temporal_ui')}"
     origins = {ui, ui.replace("127.0.0.1", "localhost"), settings.temporal_ui_url.rstrip("/")} - {""}
     token = access_token(settings)
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)

@@ -3,6 +3,7 @@
 import os
 import signal
 import socket
+import ssl
 import threading
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -18,7 +19,7 @@ from workers.sign_in import as_service
 
 NOVNC = "/usr/share/novnc"
 UNIX = "unix_socket"
-PING_S = 30
+PING_S, HANDSHAKE_S = 30, 10.0
 log = logs.get(__name__)
 
 
@@ -106,6 +107,14 @@ def _connect(host: str, port: str) -> socket.socket:
     return screen
 
 
+def _context(settings: Settings) -> ssl.SSLContext | None:
+    if settings.tls_files is None:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*settings.tls_files)
+    return context
+
+
 class ConsoleServer(LibProxyServer):  # type: ignore[misc]
     """A thread per connection; files only, never a directory's listing."""
 
@@ -114,6 +123,7 @@ class ConsoleServer(LibProxyServer):  # type: ignore[misc]
 
     def __init__(self, settings: Settings, tokens: ConsoleTokens) -> None:
         self.tokens, self.file_only = tokens, True
+        self._tls = _context(settings)
         super().__init__(
             ConsoleHandler,
             listen_host=settings.listen,
@@ -121,6 +131,20 @@ class ConsoleServer(LibProxyServer):  # type: ignore[misc]
             web=NOVNC if os.path.isdir(NOVNC) else "",  # noqa: PTH112 - as websockify takes it
             heartbeat=PING_S,
         )
+
+    def get_request(self) -> tuple[socket.socket, Any]:
+        """TLS, where it is asked for, is shaken hands on in the connection's own thread."""
+        plain, address = super().get_request()
+        if self._tls is None:
+            return plain, address
+        return self._tls.wrap_socket(plain, server_side=True, do_handshake_on_connect=False), address
+
+    def finish_request(self, request: Any, client_address: Any) -> None:
+        if self._tls is not None:
+            request.settimeout(HANDSHAKE_S)
+            request.do_handshake()
+            request.settimeout(None)
+        super().finish_request(request, client_address)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A browser that went away is no error of ours."""

@@ -1,4 +1,4 @@
-"""Keystone or Glance in this process: python -m workers.embedded keystone|glance FOLDER HOST PORT.
+"""Keystone or Glance in this process: python -m workers.embedded keystone|glance FOLDER HOST PORT [CERTIFICATE KEY].
 
 FOLDER holds the service's configuration (infra.bootstrap). The store is brought up to date before it serves: importing
 either service costs seconds, so that one process does both."""
@@ -31,7 +31,9 @@ class Pools:
 POOLS = {"keystone": Pools(8, 2), "glance": Pools(8, 8)}
 
 
-def main(service: str, folder: str, host: str, port: str) -> None:
+def main(
+    service: str, folder: str, host: str, port: str, certificate: str | None = None, key: str | None = None
+) -> None:
     os.umask(0o077)  # password hashes, images
     raise_open_files()
     app = importlib.import_module(f"infra.embedded.{service}").prepare(Path(folder))
@@ -42,6 +44,8 @@ def main(service: str, folder: str, host: str, port: str) -> None:
         host=host,
         port=int(port),
         http=type("Connection", (Bounded,), {"most": connections_of(1)}),
+        ssl_certfile=certificate,
+        ssl_keyfile=key,
         ws="none",
         loop="uvloop",
         lifespan="off",
@@ -66,4 +70,4 @@ def _traced(app: Any, service: str) -> Any:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:5])
+    main(*sys.argv[1:7])

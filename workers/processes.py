@@ -38,6 +38,9 @@ def build_plan(settings: Settings, layout: Layout) -> Plan:
     env |= {"KILONOVA_STATE_DIR": str(settings.state_dir), "KILONOVA_PORT_OFFSET": str(settings.port_offset)}
     env |= {"KILONOVA_NETNS": layout.netns, "PYTHONUNBUFFERED": "1"}
     env.setdefault("PATH", os.defpath)
+    if settings.trusted:  # for httpx, and for what uses requests: keystoneauth, Glance's own middleware
+        trusted = str(settings.trusted)
+        env |= {"KILONOVA_TLS": "true", "SSL_CERT_FILE": trusted, "REQUESTS_CA_BUNDLE": trusted}
     specs = [*_temporal(settings), *_openstack(settings), *_apis(settings), _control(settings), _console(settings)]
     specs += _network_side(settings, layout)
     for host in layout.hosts:
@@ -84,11 +87,19 @@ def _temporal(settings: Settings) -> list[Spec]:
 def _asks_temporal(settings: Settings, path: str, text: str) -> Probe:
     """Of the server's own UI, behind the door that people come through."""
     place = "" if settings.temporal_address else temporal_netns(settings)
-    return Probe("http", f"{temporal_ui(settings)}{path}", text, place)
+    base = settings.temporal_ui_url.rstrip("/") or temporal_inside(settings)
+    return Probe("http", f"{base}{path}", text, place)
+
+
+def temporal_inside(settings: Settings) -> str:
+    """The dev server's own UI, where only the cloud's user reaches it."""
+    return f"http://{settings.listen}:{settings.port('temporal_ui')}"
 
 
 def temporal_ui(settings: Settings) -> str:
-    return settings.temporal_ui_url.rstrip("/") or f"http://{settings.listen}:{settings.port('temporal_ui')}"
+    return (
+        settings.temporal_ui_url.rstrip("/") or f"{settings.scheme}://{settings.listen}:{settings.port('temporal_ui')}"
+    )
 
 
 def _openstack(settings: Settings) -> list[Spec]:
@@ -108,7 +119,8 @@ def embedded_argv(settings: Settings, service: str) -> list[str]:
     """The command that serves embedded Keystone (`identity`) or Glance (`image`)."""
     name = OPENSTACK[service]
     folder = settings.state_dir.absolute() / name
-    return [sys.executable, "-m", "workers.embedded", name, str(folder), settings.listen, str(settings.port(service))]
+    place = [str(folder), settings.listen, str(settings.port(service))]
+    return [sys.executable, "-m", "workers.embedded", name, *place, *map(str, settings.tls_files or ())]
 
 
 def _apis(settings: Settings) -> list[Spec]:
@@ -127,7 +139,8 @@ def _apis(settings: Settings) -> list[Spec]:
 
 
 def _answers(settings: Settings, service: str) -> Probe:
-    return Probe("http", f"http://{settings.listen}:{settings.port(service)}/")
+    url = f"{settings.scheme}://{settings.listen}:{settings.port(service)}/"
+    return Probe("http", url, trusted=str(settings.trusted or ""))
 
 
 def _polls(settings: Settings, queue: str) -> Probe:

@@ -5,6 +5,7 @@ import contextlib
 import importlib
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -32,7 +33,13 @@ class ServerFailed(Exception):
     """A service did not start; its log says why."""
 
 
-def server(app: ASGIApp, host: str, port: int, connections: int = http_bounds.CONNECTIONS) -> Server:
+def server(
+    app: ASGIApp,
+    host: str,
+    port: int,
+    connections: int = http_bounds.CONNECTIONS,
+    tls: tuple[Path, Path] | None = None,
+) -> Server:
     """A server of `app` with the bounds of `infra.http_bounds`; at most `connections` at a time."""
     protocol = type("Connection", (Bounded,), {"most": connections})
     return Server(
@@ -41,6 +48,8 @@ def server(app: ASGIApp, host: str, port: int, connections: int = http_bounds.CO
             host=host,
             port=port,
             http=protocol,
+            ssl_certfile=tls[0] if tls else None,
+            ssl_keyfile=tls[1] if tls else None,
             ws="none",
             proxy_headers=False,
             access_log=False,
@@ -60,7 +69,7 @@ def create(service: str, settings: Settings, connections: int = http_bounds.CONN
     module = OPERATORS.get(service, f"api.{service}.app")
     app = importlib.import_module(module).create(mine)
     tracing.instrument(app, service)
-    return server(app, settings.listen, settings.port(service), connections)
+    return server(app, settings.listen, settings.port(service), connections, settings.tls_files)
 
 
 async def serve(settings: Settings, services: list[str]) -> None:

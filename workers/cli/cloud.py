@@ -30,6 +30,16 @@ def need_root() -> bool:
     return True
 
 
+def keep_tls() -> None:
+    """Have every later command find TLS switched on: in STATE/kilonova.toml."""
+    settings = Settings()
+    if settings.tls:
+        return
+    settings.state_dir.mkdir(parents=True, exist_ok=True)
+    file = settings.state_dir / "kilonova.toml"
+    file.write_text("tls = true\n" + (file.read_text() if file.exists() else ""))
+
+
 def make_directories(settings: Settings) -> None:
     """The person who typed `sudo` comes through the state directory to his sign-in files, but lists nothing."""
     for directory, mode in ((settings.state_dir, 0o711), (settings.run_dir, 0o700), (settings.log_dir, 0o700)):

@@ -18,7 +18,7 @@ from workers.cli.screen import out
 from workers.cli.steps import Step, StepWatch
 from workers.layout import Layout, checkout
 from workers.probes import http_get
-from workers.processes import temporal_ui
+from workers.processes import temporal_inside, temporal_ui
 
 SERVER = "demo-instance"
 BUILD_S, LOGIN_S = 300.0, 240.0
@@ -119,7 +119,7 @@ def workflow_url(settings: Settings, server_id: str) -> str:
     path = f"/namespaces/{settings.temporal_namespace}/workflows/server-{server_id}"
     ui = temporal_ui(settings)
     try:
-        _, answer = http_get(f"{ui}/api/v1{path}", netns=settings.temporal_place)
+        _, answer = http_get(f"{temporal_inside(settings)}/api/v1{path}", netns=settings.temporal_place)
         info: dict[str, Any] = json.loads(answer.partition("\r\n\r\n")[2])["workflowExecutionInfo"]
         return f"{ui}{path}/{info['execution']['runId']}/history"
     except (OSError, ValueError, KeyError):

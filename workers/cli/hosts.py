@@ -80,4 +80,7 @@ def _users() -> "HostUsers":
         user_domain_name=given("OS_USER_DOMAIN_NAME") or "Default",
         project_domain_name=given("OS_PROJECT_DOMAIN_NAME") or "Default",
     )
-    return HostUsers(settings, session.Session(auth=auth, timeout=60, verify=given("OS_CACERT") or True))
+    return HostUsers(
+        settings,
+        session.Session(auth=auth, timeout=60, verify=given("OS_CACERT") or str(settings.trusted or "") or True),
+    )

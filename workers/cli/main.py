@@ -36,6 +36,7 @@ def up(
     hosts: Annotated[int | None, typer.Option(min=1, max=64, help="Number of compute hosts: node1, node2, …")] = None,
     driver: Annotated[str | None, typer.Option(help="qemu: real guests; test: libvirt's test driver.")] = None,
     image: Annotated[bool, typer.Option(help="Upload a guest image `cirros` if there is none.")] = True,
+    tls: Annotated[bool, typer.Option("--tls", help="HTTPS on every service, from now on.")] = False,
     timeout: Annotated[float, typer.Option(help="Seconds to wait until all is ready.")] = 90.0,
 ) -> None:
     """Start the whole cloud on this machine and wait until it is ready. Does nothing to what runs already."""
@@ -43,6 +44,8 @@ def up(
 
     if driver not in (None, "qemu", "test"):
         raise typer.BadParameter("qemu or test", param_hint="--driver")
+    if tls:
+        cloud.keep_tls()
     chosen: Literal["qemu", "test"] | None = None if driver is None else ("test" if driver == "test" else "qemu")
     raise typer.Exit(cloud.up(hosts=hosts, driver=chosen, image=image, timeout_s=timeout))
 

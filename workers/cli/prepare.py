@@ -21,6 +21,7 @@ def everything(settings: Settings, layout: Layout) -> Plan:
     _check_ports(settings, plan)
     if not settings.temporal_address and not os.access(temporal_binary(), os.X_OK):
         raise Refused("There is no `temporal`: install it, or name a server by KILONOVA_TEMPORAL_ADDRESS.")
+    _certificates(settings)
     layout.save(settings.state_dir)
     _keys_and_users(settings, layout.hosts)
     _temporal_namespace(settings)
@@ -36,6 +37,15 @@ def differs(plan: Plan, settings: Settings, layout: Layout) -> bool:
     """True when the same settings would now give another plan than the one that runs."""
     fresh = build_plan(settings, layout)
     return fresh.specs_as_data() != plan.specs_as_data() or fresh.env != plan.env
+
+
+def _certificates(settings: Settings) -> None:
+    from infra import tls
+
+    try:
+        tls.prepare(settings)
+    except (OSError, ValueError) as error:
+        raise Refused(f"No certificates: {error}.") from error
 
 
 def _keys_and_users(settings: Settings, hosts: list[str]) -> None:
