@@ -18,7 +18,7 @@ from infra.contracts.hypervisor import (
     NicsOnHost,
     Spawned,
 )
-from infra.contracts.power import Power, PowerOff, PowerOn, Reboot
+from infra.contracts.power import Guarded, Power, PowerOff, PowerOn, Reboot
 
 if TYPE_CHECKING:
     from infra.host.driver import Driver
@@ -65,6 +65,32 @@ class Hypervisor:
 
         Safe to repeat: the host notes the request when the guest is off, and a repeat only starts it."""
         return self._driver.power.reboot(want, activity.heartbeat)
+
+    @step(resource="domain", budget=timedelta(minutes=2))
+    def pause(self, want: Guarded) -> Power:
+        """Stop the guest's processors. Paused already is success; HostCannot for a guest that does not run."""
+        return self._driver.power.pause(want, activity.heartbeat)
+
+    @step(resource="domain", budget=timedelta(minutes=2))
+    def unpause(self, want: Guarded) -> Power:
+        """Let the guest's processors go on. Running already is success; HostCannot for a guest that is off."""
+        return self._driver.power.unpause(want, activity.heartbeat)
+
+    @step(resource="domain", budget=timedelta(minutes=30))
+    def suspend(self, want: Guarded) -> Power:
+        """Write the guest's memory to disk, where it outlives libvirtd and the host. Written already is success."""
+        return self._driver.power.suspend(want, activity.heartbeat)
+
+    @step(resource="domain", heavy=True, budget=timedelta(minutes=30))
+    def resume(self, want: Guarded) -> Power:
+        """Start the guest from its written memory. Running already is success."""
+        return self._driver.power.resume(want, activity.heartbeat)
+
+    @step(resource="domain", budget=timedelta(minutes=2))
+    def inject_nmi(self, want: Guarded) -> Power:
+        """Send the guest a non-maskable interrupt. A repeat after a lost answer sends another one: a guest that is
+        dumping does not heed it. Hopeless (409) for a guest that does not run."""
+        return self._driver.power.inject_nmi(want, activity.heartbeat)
 
     @step(budget=timedelta(minutes=1))
     def console_output(self, want: ConsoleOutputRequest) -> ConsoleOutput:

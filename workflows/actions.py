@@ -7,10 +7,15 @@ from typing import Any
 
 from infra.contracts.operation import Transition
 from workflows.body import NEWEST, Body
+from workflows.crash_dump_instance import CrashDumpInstance
+from workflows.pause_instance import PauseInstance
 from workflows.reboot_instance import RebootBody, RebootInstance
+from workflows.resume_instance import ResumeInstance
 from workflows.server_operation import ServerOperation
 from workflows.start_instance import StartInstance
 from workflows.stop_instance import StopInstance
+from workflows.suspend_instance import SuspendInstance
+from workflows.unpause_instance import UnpauseInstance
 
 
 @dataclass(frozen=True)
@@ -68,6 +73,42 @@ ACTIONS: dict[str, Action] = {
                     ),
                 ),
             ),
+        ),
+        Action(
+            "pause",
+            "os-pause-server:pause",
+            PauseInstance,
+            Transition(event="pause", verb="pause", allowed=frozenset(("active",)), doing="pausing"),
+        ),
+        Action(
+            "unpause",
+            "os-pause-server:unpause",
+            UnpauseInstance,
+            Transition(event="unpause", verb="unpause", allowed=frozenset(("paused",)), doing="unpausing"),
+        ),
+        Action(
+            "suspend",
+            "os-suspend-server:suspend",
+            SuspendInstance,
+            Transition(event="suspend", verb="suspend", allowed=frozenset(("active",)), doing="suspending"),
+        ),
+        Action(
+            "resume",
+            "os-suspend-server:resume",
+            ResumeInstance,
+            Transition(event="resume", verb="resume", allowed=frozenset(("suspended",)), doing="resuming"),
+        ),
+        Action(
+            "trigger_crash_dump",
+            "servers:trigger_crash_dump",
+            CrashDumpInstance,
+            Transition(
+                event="trigger_crash_dump",
+                verb="trigger_crash_dump",
+                allowed=frozenset(("active", "paused", "rescued", "resized", "error")),
+                doing="crash-dumping",
+            ),
+            since=17,
         ),
     )
 }

@@ -67,7 +67,7 @@ class Saga:
         do: Callable[[Any, In], Out],
         arg: In,
         *,
-        undo: Callable[[Any, In], None] | None,  # required: say None, and say why
+        undo: Callable[[Any, In], object] | None,  # required: say None, and say why
         at: Place = HERE,
     ) -> Out:
         """Run `do(arg)`; should the workflow fail later, run `undo(arg)`."""
@@ -102,7 +102,7 @@ class Saga:
                 raise result
         return results
 
-    async def _undo(self, undo: Callable[[Any, In], None], arg: In, at: Place) -> None:
+    async def _undo(self, undo: Callable[[Any, In], object], arg: In, at: Place) -> None:
         if at.gone:
             return
         step = self.log.begin(undo.__name__, at.host, undo=True)

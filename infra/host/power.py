@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from infra.contracts.errors import hopeless, host_cannot
 from infra.contracts.power import Guarded, Power, PowerOff, PowerOn, Reboot
 from infra.host.files.guest import GuestFiles
 from infra.host.heartbeats import Heartbeat, Turns, beating
@@ -56,6 +57,53 @@ class PowerSwitch:
                 self._files.note_reboot(want.instance_id, want.request_id)
             self._begin(want.instance_id)
         return Power(power_state=RUNNING)
+
+    def pause(self, want: Guarded, heartbeat: Heartbeat) -> Power:
+        """See `activities.hypervisor.Hypervisor.pause`."""
+        with self._at_work(want, heartbeat):
+            self._domains.pause(want.instance_id)
+            return self._now(want, PAUSED)
+
+    def unpause(self, want: Guarded, heartbeat: Heartbeat) -> Power:
+        """See `activities.hypervisor.Hypervisor.unpause`."""
+        with self._at_work(want, heartbeat):
+            self._domains.resume(want.instance_id)
+            return self._now(want, RUNNING)
+
+    def suspend(self, want: Guarded, heartbeat: Heartbeat) -> Power:
+        """See `activities.hypervisor.Hypervisor.suspend`."""
+        with self._at_work(want, heartbeat):
+            self._files.keep_running(want.instance_id, False)
+            self._domains.save(want.instance_id)
+            self._now(want, SHUTDOWN)
+        return Power(power_state=SHUTDOWN)
+
+    def resume(self, want: Guarded, heartbeat: Heartbeat) -> Power:
+        """See `activities.hypervisor.Hypervisor.resume`. libvirt begins from the written memory where there is one."""
+        with self._at_work(want, heartbeat):
+            if self._domains.saved(want.instance_id):
+                self._files.keep_running(want.instance_id, True)
+                self._domains.start(want.instance_id, paused=False)
+            else:
+                self._begin(want.instance_id)
+            return self._now(want, RUNNING)
+
+    def inject_nmi(self, want: Guarded, heartbeat: Heartbeat) -> Power:
+        """See `activities.hypervisor.Hypervisor.inject_nmi`."""
+        with self._at_work(want, heartbeat):
+            state = self._domains.power_state(want.instance_id)
+            if state not in (RUNNING, PAUSED):
+                raise hopeless(f"Instance {want.instance_id} is not running", code=409)
+            if not self._pretend:
+                self._domains.inject_nmi(want.instance_id)
+            return Power(power_state=state)
+
+    def _now(self, want: Guarded, expected: int) -> Power:
+        """The guest's state, which must be the expected one by now."""
+        state = self._domains.power_state(want.instance_id)
+        if state != expected:
+            raise host_cannot(f"the guest is in power state {state}, not {expected}")
+        return Power(power_state=expected)
 
     @contextmanager
     def _at_work(self, want: Guarded, heartbeat: Heartbeat) -> Iterator[None]:

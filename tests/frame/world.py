@@ -24,7 +24,7 @@ from infra.contracts.network import FixedIp, Plugged, Vif
 from infra.contracts.power import Power
 from infra.contracts.volume import Attached, VolumeConnection
 
-RUNNING, SHUTDOWN = 1, 4
+RUNNING, PAUSED, SHUTDOWN = 1, 3, 4
 Thing = tuple[str, str, str]
 """(kind, instance id, what): `("port", server, port id)`."""
 
@@ -130,16 +130,32 @@ class Effects:
             self.mine.discard(thing)
 
     def power_off(self, want: Any) -> Power:
-        self.world.power[want.instance_id] = SHUTDOWN
-        return Power(power_state=SHUTDOWN)
+        return self._power(want, SHUTDOWN)
 
     def power_on(self, want: Any) -> Power:
-        self.world.power[want.instance_id] = RUNNING
-        return Power(power_state=RUNNING)
+        return self._power(want, RUNNING)
 
     def reboot(self, want: Any) -> Power:
-        self.world.power[want.instance_id] = RUNNING
-        return Power(power_state=RUNNING)
+        return self._power(want, RUNNING)
+
+    def pause(self, want: Any) -> Power:
+        return self._power(want, PAUSED)
+
+    def unpause(self, want: Any) -> Power:
+        return self._power(want, RUNNING)
+
+    def suspend(self, want: Any) -> Power:
+        return self._power(want, SHUTDOWN)
+
+    def resume(self, want: Any) -> Power:
+        return self._power(want, RUNNING)
+
+    def inject_nmi(self, want: Any) -> Power:
+        return Power(power_state=self.world.power.get(want.instance_id, RUNNING))
+
+    def _power(self, want: Any, state: int) -> Power:
+        self.world.power[want.instance_id] = state
+        return Power(power_state=state)
 
     def reserve_named(self, plan: Any) -> None:
         for volume in plan.volumes:

@@ -14,6 +14,11 @@ class Way:
 WAYS = {
     "os-stop": Way(ends="stopped"),
     "os-start": Way(ends="active", before=("os-stop",)),
+    "pause": Way(ends="paused"),
+    "unpause": Way(ends="active", before=("pause",)),
+    "suspend": Way(ends="suspended"),
+    "resume": Way(ends="active", before=("suspend",)),
+    "trigger_crash_dump": Way(ends="active"),
     "reboot": Way(ends="active", body={"type": "HARD"}),
 }
 """A row of workflows/actions.py without a way here fails every test of tests/workflows/test_actions.py."""

@@ -39,10 +39,6 @@ class Lock(Strict):
 NOT_BUILT: dict[str, tuple[int, int]] = {
     **dict.fromkeys(
         (
-            "pause",
-            "unpause",
-            "suspend",
-            "resume",
             "resize",
             "confirmResize",
             "revertResize",
@@ -66,7 +62,6 @@ NOT_BUILT: dict[str, tuple[int, int]] = {
         ),
         (1, 1000),
     ),
-    "trigger_crash_dump": (17, 1000),
     **dict.fromkeys(("addFixedIp", "removeFixedIp", "addFloatingIp", "removeFloatingIp"), (1, 43)),
     **dict.fromkeys(("os-getSPICEConsole", "os-getRDPConsole", "os-getSerialConsole"), (1, 5)),
 }

@@ -25,6 +25,7 @@ POWER = {
 }
 START_S = 120.0
 NIC_S = 20.0
+SAVE_S = 1200.0
 UNDEFINE_ALL = (
     libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE
     | libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA
@@ -95,6 +96,45 @@ class Domains:
                     domain.destroy()
 
         self._libvirt.call(work, 60.0)
+
+    def pause(self, instance_id: str) -> None:
+        """Stop the guest's processors. One that is paused, or off, is left alone."""
+
+        def work(connection: Any) -> None:
+            domain = _find(connection, instance_id)
+            if domain is not None and _power(domain) == RUNNING:
+                with _tolerating(is_wrong_state, is_missing):
+                    domain.suspend()
+
+        self._libvirt.call(work)
+
+    def save(self, instance_id: str) -> None:
+        """Write the guest's memory to disk and end it. One that is off is left alone."""
+
+        def work(connection: Any) -> None:
+            domain = _find(connection, instance_id)
+            if domain is not None and domain.isActive():
+                with _tolerating(is_missing):
+                    domain.managedSave(0)
+
+        self._libvirt.call(work, SAVE_S)
+
+    def saved(self, instance_id: str) -> bool:
+        """Whether the guest's memory lies on disk."""
+
+        def work(connection: Any) -> bool:
+            domain = _find(connection, instance_id)
+            return domain is not None and bool(domain.hasManagedSaveImage(0))
+
+        return self._libvirt.call(work)
+
+    def inject_nmi(self, instance_id: str) -> None:
+        def work(connection: Any) -> None:
+            domain = _find(connection, instance_id)
+            if domain is not None:
+                domain.injectNMI(0)
+
+        self._libvirt.call(work)
 
     def attach(self, instance_id: str, disks: dict[str, str]) -> None:
         """Attach disks (device → XML) that the paused domain lacks; they are gone when it stops.
