@@ -10,22 +10,25 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PYTHON = """#!/bin/sh
-# Stands in for Python: keeps a record of what it is asked, and makes what the launcher looks for.
+# Stands in for Python and for uv: keeps a record of what it is asked, and makes what the launcher looks for.
 echo "$*" >>"$RECORD"
+for last; do :; done
 case "$*" in
   "-c "*) exit 0 ;;
-  "-m venv "*)
-    mkdir -p "$3/bin"
-    cp "$0" "$3/bin/python"
-    : >"$3/bin/pip"
-    chmod +x "$3/bin/pip"
-    echo "VIRTUAL_ENV=$3" >"$3/bin/activate"
+  "-m venv --clear "*)
+    mkdir -p "$last/bin"
+    cp "$0" "$last/bin/python"
+    ;;
+  "-m pip "*uv.txt) cp "$0" "$(dirname "$0")/uv" ;;
+  *" venv --allow-existing "*)
+    mkdir -p "$last/bin"
+    cp "$0" "$last/bin/python"
+    echo "VIRTUAL_ENV=$last" >"$last/bin/activate"
     ;;
   *" -e "*)
     [ -z "${SLOW:-}" ] || sleep "$SLOW"
-    here=$(dirname "$0")
-    printf '#!/bin/sh\\necho "state=$KILONOVA_STATE_DIR" "$@"\\n' >"$here/kilonova"
-    chmod +x "$here/kilonova"
+    printf '#!/bin/sh\\necho "state=$KILONOVA_STATE_DIR" "$@"\\n' >"$VIRTUAL_ENV/bin/kilonova"
+    chmod +x "$VIRTUAL_ENV/bin/kilonova"
     ;;
 esac
 """
@@ -79,10 +82,9 @@ def checkout(tmp_path: Path) -> Checkout:
 def test_makes_the_environment_once_and_is_quick_then(checkout: Checkout) -> None:
     assert checkout.run("status") == f"state={checkout.root}/var status\n"
     record = checkout.record.read_text()
-    assert (
-        record.index("-m venv") < record.index(".builders") < record.index("requirements.lock") < record.index(" -e ")
-    )
-    assert record.count("--require-hashes") == 2
+    asked = ("-m venv --clear", "uv.txt", "venv --allow-existing", ".builders", "pip sync", " -e ")
+    assert sorted(asked, key=record.index) == list(asked)
+    assert record.count("--require-hashes") == 3
     begun = time.monotonic()
     checkout.run("status")
     assert time.monotonic() - begun < 0.5
