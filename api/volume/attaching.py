@@ -14,7 +14,7 @@ from api.volume.errors import attachment_not_found, exists, invalid_input, inval
 from api.volume.records import attachments_of, refresh_status
 from api.volume.schemas import NewAttachment
 from api.volume.service import VolumeService
-from infra import logs
+from infra import credentials, logs
 from infra.nbd import QmpError, QmpUnreachable
 from infra.tables.volume import Attachment, Volume, now
 
@@ -23,6 +23,7 @@ log = logs.get(__name__)
 
 def reserve(service: VolumeService, caller: Context, wanted: NewAttachment) -> Attachment:
     """Take the volume for one server (or host). 400 when another has it; 409 when the chosen id exists already."""
+    _only_to_itself(caller, wanted.connector)
     if wanted.id:
         service.policy.enforce(caller, "volume:create_for_project")
     with service.db.write() as session:
@@ -47,6 +48,20 @@ def reserve(service: VolumeService, caller: Context, wanted: NewAttachment) -> A
     if wanted.connector:
         export(service, row)
     return row
+
+
+def host_of(caller: Context) -> str | None:
+    """The compute host whose credential the caller has; None for everybody else."""
+    if credentials.HOST_ROLE not in caller.roles:
+        return None
+    return caller.facts.user_name.removeprefix(credentials.host_user(""))
+
+
+def _only_to_itself(caller: Context, connector: dict[str, Any] | None) -> None:
+    """403 when a compute host wants a volume connected to another."""
+    host = host_of(caller)
+    if connector and host is not None and connector.get("host") != host:
+        raise ServiceError(403, "A compute host connects volumes to itself only.")
 
 
 def _check_free(session: Session, volume: Volume, instance_id: str | None) -> None:
@@ -112,6 +127,7 @@ def connect(service: VolumeService, caller: Context, attachment_id: str, connect
 
     When another host takes over, the export gets a new name and the old host's connections end: a host that was given
     up cannot write any more, should it wake up."""
+    _only_to_itself(caller, connector)
     stale, connector = "", host_facts(connector)
     with service.db.write() as session:
         row, volume = locked(session, service, caller, attachment_id, "volume:attachment_update")

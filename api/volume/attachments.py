@@ -18,8 +18,11 @@ COLUMNS = {"instance_id": "instance_id", "volume_id": "volume_id", "status": "st
 
 
 def view(service: VolumeService, caller: Context, row: Attachment) -> dict[str, Any]:
-    """The export's name is shown to services, and to the owner when no server is behind the attachment."""
+    """The export's name is shown to services, and to the owner when no server is behind the attachment; a compute host
+    is told its own only."""
     told = row.connector and (row.instance_id is None or service.policy.allows(caller, "volume:attachment_of_server"))
+    host = attaching.host_of(caller)
+    told = told and host in (None, (row.connector or {}).get("host"))
     return views.attachment(row, service.exports.connection(row) if told else {})
 
 

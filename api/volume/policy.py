@@ -1,21 +1,27 @@
 """Default rules of the volume service, under Cinder's names; STATE/policy/volume.yaml overrides them.
 
-`writer` is Cinder's system_admin_or_project_member: who only reads (role `reader`) changes nothing."""
+`writer` is Cinder's system_admin_or_project_member: who only reads (role `reader`) changes nothing.
+A compute host makes, attaches, detaches and deletes volumes, and does nothing else: a stolen host's credential is no
+operator's."""
 
 READ = "rule:admin_service_or_owner"
 WRITE = "rule:writer"
-MEMBER = "rule:admin_or_service or role:member"
-OPERATE = "rule:admin_or_service"
+ATTACH = "rule:attacher"
+MEMBER = "rule:operator or role:member"
+MAKE = "rule:admin_or_service or role:member"
+OPERATE = "rule:operator"
 ADMIN = "rule:admin_required"
 
 RULES = {
-    "writer": "rule:admin_or_service or (role:member and rule:owner)",
-    "volume:create": MEMBER,
+    "operator": "rule:admin_required or (rule:service_role and not role:kilonova-host)",
+    "writer": "rule:operator or (role:member and rule:owner)",
+    "attacher": "rule:admin_or_service or (role:member and rule:owner)",
+    "volume:create": MAKE,
     "volume:get": READ,
     "volume:get_all_projects": OPERATE,
-    "volume:create_for_project": OPERATE,
+    "volume:create_for_project": "rule:admin_or_service",
     "volume:update": WRITE,
-    "volume:delete": WRITE,
+    "volume:delete": ATTACH,
     "volume:force_delete": OPERATE,
     "volume:extend": WRITE,
     "volume:extend_attached_volume": WRITE,
@@ -23,17 +29,17 @@ RULES = {
     "volume:revert_to_snapshot": WRITE,
     "volume:reimage": WRITE,
     "volume:reset_status": OPERATE,
-    "volume:multiattach": MEMBER,
+    "volume:multiattach": MAKE,
     "volume:host_attributes": ADMIN,
     "volume:create_snapshot": WRITE,
     "volume:get_snapshot": READ,
     "volume:update_snapshot": WRITE,
     "volume:delete_snapshot": WRITE,
     "volume:update_metadata": WRITE,
-    "volume:attachment_create": WRITE,
-    "volume:attachment_update": WRITE,
-    "volume:attachment_delete": WRITE,
-    "volume:attachment_of_server": OPERATE,
+    "volume:attachment_create": ATTACH,
+    "volume:attachment_update": ATTACH,
+    "volume:attachment_delete": ATTACH,
+    "volume:attachment_of_server": "rule:admin_or_service",
     "volume:create_transfer": WRITE,
     "volume:get_transfer": READ,
     "volume:delete_transfer": WRITE,

@@ -37,8 +37,8 @@ def prepare(folder: Path) -> Any:
 
 
 def _write_policy(folder: Path) -> None:
-    """FOLDER/policy.yaml: service users see every image, as compute hosts and volumes must, and change none. They may
-    fill one whose owner left it queued: a volume's upload goes on after the volume service died.
+    """FOLDER/policy.yaml: service users see every image, as compute hosts and volumes must, and change none. Those
+    that are no compute hosts may fill one that is still queued: a volume upload goes on after its service died.
 
     Glance has one rule for both, `context_is_admin`. Rules in STATE/policy/image.yaml come on top."""
     import yaml
@@ -50,7 +50,7 @@ def _write_policy(folder: Path) -> None:
             rules[rule.name] = rule.check_str.replace("rule:context_is_admin", "role:admin").replace(
                 "rule:service_api", "role:admin"
             )
-    rules["upload_image"] += " or role:service"
+    rules["upload_image"] += " or (role:service and not role:kilonova-host)"
     own = folder.parent / "policy" / "image.yaml"
     rules |= (yaml.safe_load(own.read_text()) or {}) if own.exists() else {}
     write_private(folder / "policy.yaml", json.dumps(rules, indent=1))

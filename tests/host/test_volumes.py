@@ -10,10 +10,11 @@ from infra.contracts.errors import HOPELESS
 from infra.contracts.volume import VolumeRequest, VolumesOnHost
 from infra.host.services.rest import Service
 from infra.host.services.volumes import VolumeConnector, device_names
-from infra.openstack import VOLUME
+from infra.openstack import VOLUME, service_session
 from infra.settings import Settings
 from tests.host.cloud import Cloud, User, new_id, until
 from tests.host.glance import Glance
+from workers.sign_in import as_host
 
 
 def quiet(*_: Any) -> None:
@@ -29,6 +30,12 @@ def demo(volumes: Cloud) -> Iterator[User]:
 @pytest.fixture
 def connector(volumes: Cloud, host: Settings) -> VolumeConnector:
     return VolumeConnector(host, volumes.session)
+
+
+def connector_of(name: str, cloud: Cloud) -> VolumeConnector:
+    """Another host's, which signs in as itself."""
+    settings = as_host(cloud.settings.model_copy(update={"host": name, "service_username": ""}))
+    return VolumeConnector(settings, service_session(settings))
 
 
 def request(**more: Any) -> VolumeRequest:
@@ -112,7 +119,7 @@ def test_gone_in_use_and_in_error_are_hopeless(demo: User, connector: VolumeConn
 
 def test_a_moved_build_keeps_its_attachment(volumes: Cloud, demo: User, host: Settings) -> None:
     here = VolumeConnector(host, volumes.session)
-    there = VolumeConnector(host.model_copy(update={"host": "other"}), volumes.session)
+    there = connector_of("other", volumes)
     want = wanted(demo, request(create=True, size_gb=1))
     here.attach(want, quiet)
     there.attach(want, quiet)
@@ -125,7 +132,7 @@ def test_a_moved_build_keeps_its_attachment(volumes: Cloud, demo: User, host: Se
 def test_a_zombies_late_step_takes_nothing(volumes: Cloud, demo: User, host: Settings) -> None:
     """Mechanism: Fence, asked before the attachment is connected and after all are."""
     late = VolumeConnector(host, volumes.session, volumes.control)
-    next_host = VolumeConnector(host.model_copy(update={"host": "other"}), volumes.session)
+    next_host = connector_of("other", volumes)
     want = wanted(demo, request(create=True, size_gb=1), attempt=1)
     volume_id = want.volumes[0].volume_id
     volumes.claim(want.instance_id, attempt=2, host="other")

@@ -71,7 +71,7 @@ class Cloud:
         if name == "nbd":
             until(self.daemon_listens)
         else:
-            until(lambda: self.answers(name), 30)
+            until(lambda: self.answers(name), 90)
 
     def daemon_listens(self) -> bool:
         with socket.socket(socket.AF_UNIX) as probe:

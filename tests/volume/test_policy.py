@@ -27,13 +27,46 @@ def test_every_rule_but_those_of_reading_needs_more_than_the_role_reader(tmp_pat
     policy, target = Policy("volume", RULES, tmp_path), {"project_id": "p"}
 
     def allowed(caller: Context) -> set[str]:
-        return {name for name in RULES if policy.allows(caller, name, target)} - {"writer"}
+        return {name for name in RULES if policy.allows(caller, name, target)} - {"operator", "writer", "attacher"}
 
     assert allowed(who("p", "reader")) == set(READS)
     written = allowed(who("p", "member", "reader")) - set(READS)
     assert "volume:delete" in written and "volume:force_delete" not in written
     own = {"volume:create", "volume:multiattach", "volume:accept_transfer", "message:delete"}
     assert allowed(who("q", "member", "reader")) == own, "these act in the caller's own project, whatever the target"
+
+
+def test_a_compute_hosts_credential_is_no_operators(tmp_path: Path) -> None:
+    policy = Policy("volume", RULES, tmp_path)
+    host = who("services", "kilonova-host", "service")
+    allowed = {name for name in RULES if policy.allows(host, name, {"project_id": "p"})} - {"attacher"}
+    assert allowed == {
+        *READS,
+        *("volume:create", "volume:create_for_project", "volume:multiattach", "volume:delete"),
+        *("volume:attachment_create", "volume:attachment_update", "volume:attachment_delete"),
+        "volume:attachment_of_server",
+    }
+
+
+def test_a_compute_host_connects_to_itself_and_learns_no_other_hosts_exports(cloud: Cloud) -> None:
+    mine, others = cloud.volume(), cloud.volume()
+    elsewhere = cloud.attach(others, "node2", instance_uuid=str(uuid.uuid4()))
+    thief = {"user": "host-node1"}
+    told = cloud.ok("GET", f"/attachments/{elsewhere['id']}", **thief)["attachment"]
+    assert told["connection_info"] == {}
+    assert cloud.ok("GET", "/attachments/detail?all_tenants=1", **thief)["attachments"] == []
+    assert cloud.ok("GET", "/volumes/detail?all_tenants=1", **thief)["volumes"] == []
+    body = {"attachment": {"volume_uuid": mine, "instance_uuid": str(uuid.uuid4())}}
+    made = cloud.ok("POST", "/attachments", body, **thief)["attachment"]
+    path = f"/attachments/{made['id']}"
+    for name, status in (("node2", 403), ("node1", 200)):
+        answer = cloud.call("PUT", path, {"attachment": {"connector": {"host": name}}}, **thief)
+        assert answer.status_code == status, answer.text
+    assert answer.json()["attachment"]["connection_info"]["export"]
+    assert cloud.call("POST", f"/volumes/{mine}/action", {"os-force_delete": {}}, **thief).status_code == 403
+    for attachment, volume in ((made, mine), (elsewhere, others)):
+        cloud.ok("DELETE", f"/attachments/{attachment['id']}", user="nova")
+        cloud.delete(volume)
 
 
 @pytest.fixture(scope="module")
