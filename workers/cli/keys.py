@@ -6,7 +6,7 @@ import typer
 
 from workers.cli.screen import out
 
-app = typer.Typer(help="Rotate the keys of tokens and of encrypted payloads.", no_args_is_help=True)
+app = typer.Typer(help="Rotate the keys of tokens and of encrypted payloads; make certificates.", no_args_is_help=True)
 
 
 @app.command("rotate-tokens")
@@ -41,6 +41,19 @@ def rotate_payloads(
         out.print(f"{KeyRing.stage(file)} is in {file} and seals nothing until the next rotate-payloads.")
     else:
         out.print(f"New payloads are sealed by {KeyRing.rotate(file)}. Running processes notice; old keys stay.")
+
+
+@app.command()
+def certificate(
+    name: Annotated[str, typer.Argument(help="Of the files: NAME-cert.pem and NAME-key.pem.")],
+    names: Annotated[list[str], typer.Argument(help="Host names and addresses that the certificate is good for.")],
+) -> None:
+    """Make a certificate by the cloud's own authority, for a server or a client of another machine."""
+    from infra.settings import Settings
+    from infra.tls import Authority
+
+    made, key = Authority(Settings().tls_place).ensure(name, names)
+    out.print(f"{made} and {key}; who shall believe it needs {made.with_name('ca-cert.pem')}.", soft_wrap=True)
 
 
 def _no_keys(where: str) -> None:
