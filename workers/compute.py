@@ -21,6 +21,7 @@ from activities.volume import Volume
 from infra import logs, tracing
 from infra.host.driver import Driver
 from infra.host.files.images import ImageStore
+from infra.host.network.metadata import MetadataServer
 from infra.host.network.ports import PortPlugger
 from infra.host.network.topology import TopologyPoll
 from infra.host.reconcile import reconcile
@@ -151,6 +152,8 @@ async def _serve(settings: Settings, life: _Life) -> None:
         async with compute_worker(client, settings, host.activities(), pool):
             life.working = True
             tasks = loops(settings, heartbeat, host.driver, host.images.cache, topology, host.hostnet)
+            if host.hostnet:
+                tasks.append(asyncio.create_task(MetadataServer(settings, host.session).run()))
             back = (settings, host.driver, host.control, life.stopping)
             tasks.append(asyncio.create_task(asyncio.to_thread(bring_back, *back)))
             settle()

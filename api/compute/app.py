@@ -20,6 +20,7 @@ from api.compute.routes import (
     extensions,
     flavor_parts,
     flavors,
+    guest_metadata,
     hypervisors,
     instance_actions,
     internal,
@@ -39,6 +40,7 @@ from infra.settings import Settings
 
 ROUTERS: tuple[APIRouter, ...] = (
     internal.router,
+    guest_metadata.router,
     servers.router,
     create_server.router,
     server_actions.router,

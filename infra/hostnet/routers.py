@@ -13,7 +13,7 @@ from infra.hostnet.loader import Loader
 from infra.hostnet.models import is_v4
 from infra.hostnet.netns import HostNetworkError
 from infra.hostnet.served import Listening
-from infra.hostnet.spaces import SYSCTLS, Space, Veth
+from infra.hostnet.spaces import METADATA, SYSCTLS, Space, Veth
 from infra.hostnet.store import RouterRecord, Store
 from infra.hostnet.topology import Router, RouterPort
 
@@ -52,7 +52,9 @@ def space_of(record: RouterRecord, name: str, mtus: dict[str, int]) -> Space:
             link, mtu = device(port, outside=outside), mtus.get(port.network_id, 1500)
             bridge = record.bridges[port.network_id]
             veths.append(Veth(bridge, link, link, port.mac_address, mtu, frozenset(addresses)))
-    return Space(name, tuple(veths), frozenset(_routes(router)), dict(FORWARDING), owns=("qr-", "qg-"))
+    return Space(
+        name, tuple(veths), frozenset(_routes(router)), dict(FORWARDING), frozenset({f"{METADATA}/32"}), ("qr-", "qg-")
+    )
 
 
 def _routes(router: Router) -> set[tuple[str, str]]:

@@ -18,6 +18,8 @@ PROTOCOLS = {
 """Neutron's protocol names."""
 ICMP, ICMPV6 = 1, 58
 WITH_PORTS = {6, 17, 33, 132, 136}
+Ports = tuple[int, int]
+ALL: Ports = (0, 65535)
 ANY = {"ipv4": "ether type ip ", "ipv6": "ether type ip6 "}
 
 
@@ -49,20 +51,23 @@ class RuleBook:
 
     def chain(self, direction: str, rules: Iterable[FilterRule]) -> str:
         """Name of the chain that returns for what `rules` allow in `direction` and drops the rest."""
-        lines = sorted({line for rule in rules if rule.direction == direction and (line := self._line(rule))})
-        lines = _without_covered(lines)
+        found: dict[str, set[Ports]] = {}
+        for rule in rules:
+            if rule.direction == direction and (matched := self._match(rule)):
+                found.setdefault(matched[0], set()).add(matched[1])
+        lines = _without_covered(sorted(f"{match}{_ports(ports)}return" for match, ports in found.items()))
         name = f"sg-{_digest(tuple(lines))}"
         self.chains[name] = Chain(tuple(lines))
         return name
 
-    def _line(self, rule: FilterRule) -> str:
-        """One rule; '' when it allows nothing."""
+    def _match(self, rule: FilterRule) -> tuple[str, Ports] | None:
+        """What the rule matches besides ports, and the ports; None when it allows nothing."""
         family = rule.ethertype.lower()
         if family not in ANY:
-            return ""
+            return None
         where = self._remote(rule, 4 if family == "ipv4" else 6)
         what = _traffic(rule, 4 if family == "ipv4" else 6)
-        return "" if where is None or what is None else f"{where}{what}return"
+        return None if where is None or what is None else (where + what[0], what[1])
 
     def _remote(self, rule: FilterRule, version: int) -> str | None:
         """The match for the other side; None when nobody is meant."""
@@ -103,12 +108,26 @@ def _without_covered(lines: list[str]) -> list[str]:
     return [*free, *(line for line in lines if line not in free and not line.startswith(covered)), "drop"]
 
 
-def _traffic(rule: FilterRule, version: int) -> str | None:
-    """Match for protocol and ports; None when the protocol is unknown, which must not allow anything."""
+def _ports(ports: set[Ports]) -> str:
+    """One match for all of them: a packet is looked up once, however many rules there are."""
+    if ALL in ports:
+        return ""
+    merged: list[list[int]] = []
+    for low, high in sorted(ports):
+        if merged and low <= merged[-1][1] + 1:
+            merged[-1][1] = max(merged[-1][1], high)
+        else:
+            merged.append([low, high])
+    listed = [str(low) if low == high else f"{low}-{high}" for low, high in merged]
+    return f"th dport {listed[0]} " if len(listed) == 1 else f"th dport {{ {', '.join(listed)} }} "
+
+
+def _traffic(rule: FilterRule, version: int) -> tuple[str, Ports] | None:
+    """Match for the protocol, and ports; None when the protocol is unknown, which must not allow anything."""
     name = str(rule.protocol).lower() if rule.protocol is not None else "any"
     low, high = rule.port_range_min, rule.port_range_max
     if name in ("any", "0"):
-        return ""
+        return "", ALL
     number = PROTOCOLS.get(name) or (int(name) if name.isdecimal() and int(name) < 256 else None)
     if number is None:
         return None
@@ -118,8 +137,7 @@ def _traffic(rule: FilterRule, version: int) -> str | None:
     if number in (ICMP, ICMPV6) and (number == ICMP) == (version == 4):
         kind = "icmp" if number == ICMP else "icmpv6"
         text += f"{kind} type {low} " if low is not None else ""
-        return text + (f"{kind} code {high} " if high is not None else "")
+        return text + (f"{kind} code {high} " if high is not None else ""), ALL
     if number in WITH_PORTS and (low is not None or high is not None):
-        first, last = low if low is not None else 1, high if high is not None else 65535
-        text += f"th dport {first} " if first == last else f"th dport {first}-{last} "
-    return text
+        return text, (low if low is not None else 1, high if high is not None else 65535)
+    return text, ALL

@@ -43,6 +43,7 @@ class Space:
     veths: tuple[Veth, ...]
     routes: frozenset[tuple[str, str]] = frozenset()
     sysctls: dict[str, str] = field(default_factory=lambda: dict(SYSCTLS), hash=False)
+    local: frozenset[str] = frozenset()  # addresses of the loopback interface
     owns: tuple[str, ...] = (INSIDE,)  # beginnings of the names of interfaces that are ours to delete
 
 
@@ -127,6 +128,7 @@ def plan_outer(space: Space, outside: dict[str, Link], inside: dict[str, Link]) 
 def plan_inner(space: Space, inside: dict[str, Link], routes: set[tuple[str, str]]) -> list[str]:
     """The batch for the namespace itself, when all pairs are there."""
     lines = [] if inside["lo"].up else ["link set dev lo up"]
+    lines += [_add(address, "lo") for address in sorted(space.local - inside["lo"].addresses)]
     wanted = {veth.inner for veth in space.veths}
     lines += [f"link delete dev {name}" for name in inside if name not in wanted and name.startswith(space.owns)]
     for veth in space.veths:

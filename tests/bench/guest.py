@@ -67,9 +67,9 @@ class Bench:
 
     def until_ssh(self) -> "subprocess.Popen[bytes]":
         """A process, where guests can be reached, that ends when the guest's SSH server has spoken."""
-        return subprocess.Popen(
-            [KILONOVA, "exec", "--", sys.executable, "-c", WAIT_FOR_SSH, self.address], env=self.env
-        )
+        inside = [KILONOVA, "exec", "--network", "provider", "--", sys.executable, "-c", WAIT_FOR_SSH, self.address]
+        until = ["sh", "-c", 'until "$@" 2>/dev/null; do sleep 0.1; done', "until-ssh", *inside]  # a network to be in
+        return subprocess.Popen(until, env=self.env)
 
     def boot(self) -> tuple[str, float]:
         """The server's id, and seconds from the request to its SSH server."""

@@ -1,6 +1,7 @@
 """One cloud for all tests of the compute host; each test has a state directory for its own host's files."""
 
 import tempfile
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 from infra.settings import Settings
 from tests.host.cloud import Cloud
 from tests.host.glance import Glance
+from tests.host.place import Place
 from tests.openstack import OpenStack
 from tests.ports import free_port
 
@@ -50,3 +52,15 @@ def host(cloud: Cloud, tmp_path: Path) -> Settings:
     """Settings of a host with an empty directory of its own, on libvirt's test driver, without networking."""
     own = {"state_dir": tmp_path, "virt_type": "test", "libvirt_uri": "test:///default", "host_networking": "none"}
     return cloud.settings.model_copy(update=own)
+
+
+@pytest.fixture
+def place(cloud: Cloud, host: Settings) -> Iterator[Place]:
+    changes = {"netns": f"kp-{uuid.uuid4().hex[:8]}", "host_networking": "kilonova"}
+    with cloud.user("admin") as admin, cloud.user("demo") as tenant:
+        place = Place(cloud, host.model_copy(update=changes), admin, tenant)
+        place.plane.ensure_namespace()
+        try:
+            yield place
+        finally:
+            place.close()

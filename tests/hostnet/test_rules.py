@@ -33,6 +33,12 @@ def test_a_port_range() -> None:
     assert lines(rule) == ["ether type ip meta l4proto 6 th dport 1000-2000 return", "drop"]
 
 
+def test_ports_of_many_rules_are_one_match() -> None:
+    several = [ingress("tcp", n) for n in (22, 80, 81, 443)]
+    assert lines(*several) == ["ether type ip meta l4proto 6 th dport { 22, 80-81, 443 } return", "drop"]
+    assert lines(*several, ingress("tcp")) == ["ether type ip meta l4proto 6 return", "drop"]
+
+
 @pytest.mark.parametrize(
     "rule",
     [

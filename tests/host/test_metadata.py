@@ -1,0 +1,127 @@
+"""What guests read on 169.254.169.254, and that none reads another's."""
+
+import asyncio
+import base64
+import json
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from infra.codec import KeyRing
+from infra.host.network.metadata import MetadataServer
+from infra.hostnet import netns
+from infra.tables.compute import Instance
+from tests.host.cloud import until
+from tests.host.place import Place
+from tests.hostnet.conftest import StandIn, ip
+
+KEY, SCRIPT = "ssh-ed25519 AAAA guest", b"#!/bin/sh\necho hello\n"
+
+
+def recorded(place: Place, guest: StandIn, name: str) -> None:
+    """The record of the guest's server, as the workflow's first step writes it."""
+    asked = {"public_key": KEY, "user_data": base64.b64encode(SCRIPT).decode()}
+    with place.cloud.compute.write() as session:
+        session.add(
+            Instance(
+                id=guest.plug.instance_id,
+                project_id=place.tenant.project_id,
+                user_id="u",
+                name=name,
+                hostname=name,
+                key_name="mykey",
+                server_metadata={"role": name},
+                vm_state="active",
+                sealed_request=KeyRing.load(place.cloud.settings.codec_keys).seal(json.dumps(asked)),
+            )
+        )
+
+
+@contextmanager
+def serving(place: Place) -> Iterator[None]:
+    loop = asyncio.new_event_loop()
+    server = MetadataServer(place.settings, place.cloud.session)
+    task = loop.create_task(server.run())
+    thread = threading.Thread(target=lambda: loop.run_until_complete(asyncio.wait([task])), daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        loop.call_soon_threadsafe(task.cancel)
+        thread.join(10)
+        loop.close()
+
+
+def read(guest: StandIn, path: str, *options: str) -> str:
+    command = ["curl", "-sf", "-m", "5", *options, f"http://169.254.169.254{path}"]
+    done = netns.call(guest.ns, lambda: subprocess.run(command, capture_output=True, text=True, check=False))
+    return done.stdout if done.returncode == 0 else ""
+
+
+def document(guest: StandIn, name: str) -> dict[str, Any]:
+    body: dict[str, Any] = json.loads(read(guest, f"/openstack/latest/{name}") or "{}")
+    return body
+
+
+def network(place: Place, name: str) -> dict[str, Any]:
+    made = place.make("network", name=name)
+    place.make("subnet", network_id=made["id"], cidr="10.6.0.0/24", ip_version=4)
+    return made
+
+
+def test_each_guest_reads_its_own_and_two_tenants_with_one_address_do_too(place: Place) -> None:
+    place.poll()
+    guests = {}
+    for name in ("red", "blue"):
+        guests[name] = place.guest(network(place, name))
+        recorded(place, guests[name], name)
+    place.poll()
+    assert guests["red"].address == guests["blue"].address
+    with serving(place):
+        for name, guest in guests.items():
+            until(lambda guest=guest: read(guest, "/openstack"))
+            told = document(guest, "meta_data.json")
+            assert (told["uuid"], told["name"], told["meta"]) == (guest.plug.instance_id, name, {"role": name})
+            assert told["public_keys"] == {"mykey": KEY} and "admin_pass" not in told
+            links = document(guest, "network_data.json")["links"]
+            assert [link["ethernet_mac_address"] for link in links] == [guest.plug.mac_address]
+            assert read(guest, "/openstack/2018-08-27/user_data") == SCRIPT.decode()
+            assert read(guest, "/2009-04-04/meta-data/public-keys/0/openssh-key") == KEY
+            assert read(guest, "/latest/meta-data/local-ipv4") == guest.address
+            assert read(guest, "/latest/user-data") == SCRIPT.decode()
+            assert read(guest, "/latest/meta-data/nothing") == read(guest, "/openstack/1999-01-01/meta_data.json") == ""
+
+
+def test_no_header_and_no_borrowed_address_shows_another_ones(place: Place) -> None:
+    place.poll()
+    inner = network(place, "inner")
+    one, two = place.guest(inner), place.guest(inner)
+    recorded(place, one, "one")
+    recorded(place, two, "two")
+    place.poll()
+    with serving(place):
+        until(lambda: read(one, "/openstack"))
+        for header in ("X-Forwarded-For", "X-Instance-ID", "X-Kilonova-Network-Id"):
+            shown = read(one, "/openstack/latest/meta_data.json", "-H", f"{header}: {two.address}")
+            assert json.loads(shown)["name"] == "one"
+        ip(one.ns, "address", "add", f"{two.address}/32", "dev", "eth0")
+        assert read(one, "/openstack/latest/meta_data.json", "--interface", two.address) == ""
+        assert read(one, "/openstack", "-X", "POST") == ""
+
+
+def test_by_way_of_the_router_for_a_guest_that_was_told_no_route(place: Place) -> None:
+    place.poll()
+    inner = network(place, "inner")
+    subnet = place.tenant.call("network", "GET", f"/v2.0/subnets?network_id={inner['id']}")["subnets"][0]
+    router = place.make("router", name="r")
+    path = f"/v2.0/routers/{router['id']}/add_router_interface"
+    place.tenant.call("network", "PUT", path, {"subnet_id": subnet["id"]})
+    guest = place.guest(inner)
+    recorded(place, guest, "routed")
+    ip(guest.ns, "route", "delete", "169.254.169.254", "dev", "eth0")
+    place.poll()
+    with serving(place):
+        until(lambda: read(guest, "/openstack"))
+        assert document(guest, "meta_data.json")["name"] == "routed"
