@@ -1,4 +1,4 @@
-"""`make chaos`: boots and deletes from several projects while processes are killed with -9, at random and at each step.
+"""`make chaos`: boots, deletes and power actions while processes are killed with -9, at random and at each step.
 
 Settings (environment): CHAOS_SECONDS (180), CHAOS_HOSTS (3), CHAOS_TENANTS (3), CHAOS_SEED (random, printed),
 CHAOS_DRIVER (test; `qemu` boots real guests on one host), CHAOS_DATABASE (`postgresql`: every store on a server that
@@ -6,7 +6,9 @@ is killed, too), CHAOS_KEEP (copy the state directory there).
 The last line counts; exit status 0 when nothing is stuck, lost, doubled or leaked."""
 
 import asyncio
+import importlib
 import os
+import pkgutil
 import random
 import subprocess
 import sys
@@ -19,17 +21,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import activities
+from activities import step
 from tests.chaos.cloud import Cloud, Tenant
+from tests.frame.world import READS
 from tests.ports import free_offset
 from tests.postgres import Server
 
 ROOT = Path(__file__).resolve().parents[2]
 KILONOVA = ROOT / ".venv" / "bin" / "kilonova"
-STEPS = (
-    "validate_token", "create_record", "claim_host", "fetch_flavor", "fetch_to_host", "plug_ports", "attach_volumes",
-    "spawn", "mark_active", "begin_delete", "destroy", "remove_disk", "unplug_ports", "detach_volumes", "release_host",
-    "finish_delete",
-)  # fmt: skip
+for _module in pkgutil.iter_modules(activities.__path__):
+    importlib.import_module(f"activities.{_module.name}")
+STEPS = tuple(name for name in step.STEPS if name not in READS)
+ACTIONS = ("os-stop", "os-start", "reboot", "pause", "unpause", "suspend", "resume")
+"""Those of the table of actions that need nothing but a server; what its state forbids is refused, which is well."""
+RESTING = ("ACTIVE", "SHUTOFF", "PAUSED", "SUSPENDED")
 SETTLE_S = 240
 DRIVER = os.environ.get("CHAOS_DRIVER", "test")
 DATABASE = os.environ.get("CHAOS_DATABASE", "sqlite")
@@ -51,6 +57,7 @@ class Chaos:
         self.end = time.monotonic() + seconds
         self.wanted: list[Wanted] = []
         self.kills: Counter[str] = Counter()
+        self.actions: Counter[str] = Counter()
         self.operations = 0
         self.doubled = 0
         self.refused = 0
@@ -99,12 +106,23 @@ class Chaos:
         await self.cloud.sure(want.tenant, "POST", "compute", action, json={"kilonova:retry": None})
         self.operations += 1
 
+    async def act(self, want: Wanted) -> None:
+        """One action, asked for with one request id until somebody answers: however often it arrives, it is one."""
+        name = self.dice.choice(ACTIONS)
+        body = {"type": self.dice.choice(("SOFT", "HARD"))} if name == "reboot" else None
+        request = {"X-OpenStack-Request-ID": f"req-{uuid.UUID(int=self.dice.getrandbits(128))}"}
+        action = f"/v2.1/servers/{want.server_id}/action"
+        answer = await self.cloud.sure(want.tenant, "POST", "compute", action, json={name: body}, headers=request)
+        self.actions[name if answer.status_code == 202 else f"{name} refused"] += 1
+        self.operations += 1
+
     async def tenant_life(self, tenant: Tenant) -> None:
         while time.monotonic() < self.end:
             mine = [w for w in self.wanted if w.tenant is tenant and not w.deleted]
             if len(mine) >= self.at_most or (mine and self.dice.random() < 0.45):
                 chosen = self.dice.choice(mine)
-                await (self.retry(chosen) if self.dice.random() < 0.2 else self.delete(chosen))
+                kind = self.dice.random()
+                await (self.retry(chosen) if kind < 0.1 else self.act(chosen) if kind < 0.6 else self.delete(chosen))
             else:
                 await self.boot(tenant)
             await asyncio.sleep(self.dice.random() * 0.8)
@@ -155,7 +173,7 @@ class Chaos:
             return "stuck"
         if server["status"] == "ERROR":
             return "error" if server.get("fault", {}).get("message") else "bare"
-        return "active" if server["status"] in ("ACTIVE", "SHUTOFF") else "stuck"
+        return "active" if server["status"] in RESTING else "stuck"
 
 
 def leaks(env: dict[str, str]) -> tuple[int, int, str]:
@@ -190,6 +208,7 @@ async def chaos(cloud: Cloud, seed: int, seconds: float, env: dict[str, str]) ->
         print(f"{orphans} volumes without a server; {details}")
     doubled += storm.doubled
     stuck = counts["stuck"] + counts["bare"]
+    print(f"actions: {dict(sorted(storm.actions.items()))}")
     print(f"{counts['gone']} deleted, {storm.refused} refused; seed {seed}")
     print(
         f"{storm.operations} operations, {counts['active']} active, {counts['error']} error with fault, "
