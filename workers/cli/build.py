@@ -76,7 +76,7 @@ class Cloud:
 def retry(server: str) -> None:
     """Run a failed build again: same id, name and request; a parked one goes on at its failed step."""
     found = _decide(server, "retry")
-    console.print(f"{found['name']} builds again; `kilonova build watch {found['id']}` shows how.")
+    console.print(f"{found['name']} builds again; `kilonova watch {found['id']}` shows how.")
 
 
 @app.command()
@@ -116,8 +116,8 @@ def _watch(server: str, once: bool) -> None:
                 seen[key] = event["result"]
                 _print_event(event)
         status = cloud.call("GET", f"/servers/{found['id']}")["server"]["status"]
-        if once or action.get("finish_time") or status in ("ACTIVE", "ERROR", "DELETED"):
-            console.print(f"{found['name']} is {status}")
+        if once or action.get("finish_time") or status == "DELETED":
+            console.print(f"{newest['action']}: {found['name']} is {status}")
             return
         time.sleep(0.5)
 

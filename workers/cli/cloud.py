@@ -47,7 +47,7 @@ def make_directories(settings: Settings) -> None:
         directory.chmod(mode)
 
 
-def up(*, hosts: int | None, driver: Driver | None, image: bool, timeout_s: float) -> int:
+def up(*, hosts: int | None, driver: Driver | None, image: bool, timeout_s: float, objects: bool = False) -> int:
     """Exit status: 0 ready, 1 not ready, 2 refused."""
     if not need_root():
         return 2
@@ -68,10 +68,34 @@ def up(*, hosts: int | None, driver: Driver | None, image: bool, timeout_s: floa
 
     status.print_table(plan)
     out.print(f"[green]Ready[/] after {time.monotonic() - begun:.1f} s; state in {settings.state_dir}")
+    found = None
     if image:
         from workers.cli import guest_image
 
-        guest_image.ensure(settings, Layout.load(settings.state_dir) or Layout())
+        found = guest_image.ensure(settings, Layout.load(settings.state_dir) or Layout())
+    return first_objects(settings, objects, int(found.min_ram or 0) if found else 0)
+
+
+def first_objects(settings: Settings, make: bool, min_ram_mb: int) -> int:
+    """Make what a first server needs, or say what there is to do; exit status 1 when it could not be made."""
+    from workers.cli.client import Client, ClientFailed
+    from workers.cli.demo_objects import make_all
+
+    if not make:
+        out.print(
+            "Next: [bold]./kilonova up --demo-objects[/] makes a flavor, a network, a key pair and rules to try with; "
+            "[bold]./kilonova demo[/] boots a server with them. Or source "
+            f"{settings.state_dir}/admin-openrc and make your own: a cloud begins without any.",
+            soft_wrap=True,
+        )
+        return 0
+    try:
+        made = make_all(settings, Client(settings, "admin", out), Client(settings, "demo", out), min_ram_mb)
+    except ClientFailed as error:
+        out.print(f"[red]The objects could not be made:[/] {error}")
+        return 1
+    prepare.hand_over(settings)
+    out.print(f"Flavor {made.flavor}, network {made.network_id}, the demo user's key pair and rules are there.")
     return 0
 
 

@@ -37,6 +37,9 @@ def up(
     driver: Annotated[str | None, typer.Option(help="qemu: real guests; test: libvirt's test driver.")] = None,
     image: Annotated[bool, typer.Option(help="Upload a guest image `cirros` if there is none.")] = True,
     tls: Annotated[bool, typer.Option("--tls", help="HTTPS on every service, from now on.")] = False,
+    demo_objects: Annotated[
+        bool, typer.Option("--demo-objects", help="Also a flavor, a network, a key pair and rules to try with.")
+    ] = False,
     timeout: Annotated[float, typer.Option(help="Seconds to wait until all is ready.")] = 90.0,
 ) -> None:
     """Start the whole cloud on this machine and wait until it is ready. Does nothing to what runs already."""
@@ -47,7 +50,7 @@ def up(
     if tls:
         cloud.keep_tls()
     chosen: Literal["qemu", "test"] | None = None if driver is None else ("test" if driver == "test" else "qemu")
-    raise typer.Exit(cloud.up(hosts=hosts, driver=chosen, image=image, timeout_s=timeout))
+    raise typer.Exit(cloud.up(hosts=hosts, driver=chosen, image=image, timeout_s=timeout, objects=demo_objects))
 
 
 @app.command()
@@ -173,6 +176,16 @@ def leaks(
     from workers.cli.leaks import leaks as count
 
     raise typer.Exit(count(repair, as_json))
+
+
+@app.command()
+def watch(
+    server: str, once: Annotated[bool, typer.Option("--once", help="Print what there is and leave.")] = False
+) -> None:
+    """Show each step of what is being done to a server, as it happens, until that operation ends."""
+    from workers.cli.build import watch as show
+
+    show(server, once)
 
 
 def _build_group() -> typer.Typer:
