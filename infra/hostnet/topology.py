@@ -89,7 +89,8 @@ class FloatingIp(_Known):
 
 
 class PortForwarding(_Known):
-    """`external_port_range` and `internal_port_range` are 'FIRST:LAST' of equal length, used instead of the ports."""
+    """`external_port_range` and `internal_port_range` are 'FIRST:LAST', used instead of the ports: of equal length, or
+    the inner one has a single port, to which all of the outer ones lead."""
 
     id: Identifier
     floating_ip_address: Address
@@ -105,7 +106,7 @@ class PortForwarding(_Known):
         outer = _ports(self.external_port_range, self.external_port)
         inner = _ports(self.internal_port_range, self.internal_port)
         if len(inner) == 1:
-            inner = range(inner[0], inner[0] + 1) if len(outer) == 1 else range(inner[0], inner[0] + len(outer))
+            return [(port, inner[0]) for port in outer]
         return list(zip(outer, inner, strict=True))
 
 

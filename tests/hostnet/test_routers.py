@@ -110,9 +110,12 @@ def test_ports_are_forwarded_singly_and_by_range(lab: Lab) -> None:
     several = forwarding(FLOATING, 0, one, 0).model_copy(
         update={"external_port": None, "external_port_range": "7000:7001", "internal_port_range": "9000:9001"}
     )
-    forwardings = [forwarding(FLOATING, 2201, one, 22), forwarding(FLOATING, 2202, two, 22), several]
+    to_one = forwarding(FLOATING, 0, one, 9000).model_copy(
+        update={"external_port": None, "external_port_range": "7100:7101"}
+    )
+    forwardings = [forwarding(FLOATING, 2201, one, 22), forwarding(FLOATING, 2202, two, 22), several, to_one]
     lab.host.net.ensure_floating(router("r").id, [], forwardings)
-    for port in (2201, 2202, 7000, 7001):
+    for port in (2201, 2202, 7000, 7001, 7100, 7101):
         assert reaches(outside.ns, FLOATING, port), port
     assert not reaches(outside.ns, FLOATING, 22)
     assert reaches(two.ns, FLOATING, 2201), "from inside"

@@ -65,7 +65,7 @@ def race(cloud: Cloud, request: pytest.FixtureRequest, tmp_path_factory: pytest.
 
 
 def _wait(url: str) -> None:
-    end = time.monotonic() + 30
+    end = time.monotonic() + 120
     while True:
         try:
             httpx.get(url, **HTTP)
