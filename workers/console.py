@@ -1,9 +1,11 @@
 """The console proxy: noVNC's pages and, behind one-time tokens, WebSockets to guests' screens (websockify)."""
 
+import errno
 import os
 import signal
 import socket
 import ssl
+import stat
 import threading
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -102,9 +104,21 @@ class ConsoleHandler(ProxyRequestHandler):  # type: ignore[misc]
 def _connect(host: str, port: str) -> socket.socket:
     if host != UNIX:
         return socket.create_connection((host, int(port)), timeout=10)
-    screen = socket.socket(socket.AF_UNIX)
-    screen.connect(port)
-    return screen
+    return _screen_socket(port)
+
+
+def _screen_socket(path: str) -> socket.socket:
+    """Connected to the socket at `path` itself. It lies where QEMU may put what it likes: a link there would lead root
+    to any socket of this machine."""
+    found = os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        if not stat.S_ISSOCK(os.fstat(found).st_mode):
+            raise ConnectionRefusedError(errno.ECONNREFUSED, "not a socket")
+        screen = socket.socket(socket.AF_UNIX)
+        screen.connect(f"/proc/self/fd/{found}")
+        return screen
+    finally:
+        os.close(found)
 
 
 def _context(settings: Settings) -> ssl.SSLContext | None:

@@ -127,3 +127,13 @@ def test_refusals(cloud: Cloud, proxy: Path) -> None:
     assert WebSocket(cloud, f"/?token={token}", origin="http://evil.example").status == 403
     assert WebSocket(cloud, f"/?token={token}").status == 502, "a page from elsewhere used the token up"
     assert "guessed" not in proxy.read_text() and token not in proxy.read_text()
+
+
+def test_a_link_in_the_screens_place_leads_nowhere(cloud: Cloud, proxy: Path, tmp_path: Path) -> None:
+    """Mechanism: O_NOFOLLOW. QEMU's user owns the directory of its screen's socket, and the proxy is root."""
+    with socket.socket(socket.AF_UNIX) as other:
+        other.bind(str(tmp_path / "libvirt-sock"))
+        Screen(other)
+        (tmp_path / "vnc").symlink_to(tmp_path / "libvirt-sock")
+        token = consoles.grant(cloud.compute, new_id(), f"unix_socket:{tmp_path / 'vnc'}")
+        assert WebSocket(cloud, f"/?token={token}").status == 502
