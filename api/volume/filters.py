@@ -31,7 +31,7 @@ RESOURCES: dict[str, tuple[str, ...]] = {
         "consumes_quota",
     ),
     "backup": ("name", "status", "volume_id"),
-    "snapshot": ("name~", "status~", "volume_id", "metadata", "availability_zone", "consumes_quota"),
+    "snapshot": ("name~", "status~", "volume_id", "metadata", "consumes_quota"),
     "group": ("name",),
     "group_snapshot": ("name", "status", "group_id"),
     "attachment": ("volume_id", "status", "instance_id", "attach_status"),

@@ -111,6 +111,29 @@ VERSIONED: dict[str, tuple[Callable[..., Response], Microversion]] = {
 }
 
 
+FIELDS: dict[str, set[str]] = {
+    "os-retype": {"new_type", "migration_policy"},
+    "os-reimage": {"image_id", "reimage_reserved"},
+    "os-set_bootable": {"bootable"},
+    "os-update_readonly_flag": {"readonly"},
+    "os-set_image_metadata": {"metadata"},
+    "os-unset_image_metadata": {"key"},
+    "os-initialize_connection": {"connector"},
+    "os-terminate_connection": {"connector"},
+    "os-attach": {"instance_uuid", "host_name", "mountpoint", "mode"},
+    "os-detach": {"attachment_id"},
+    "os-force_detach": {"attachment_id", "connector"},
+}
+"""What an action may be given, where Cinder's schema names it; the others look at theirs themselves."""
+
+
+def refuse_strange(name: str, given: dict[str, Any]) -> None:
+    """400 for a field that nobody would look at."""
+    if name in FIELDS and (strange := sorted(set(given) - FIELDS[name])):
+        words = f"Additional properties are not allowed ('{strange[0][:64]}' was unexpected)"
+        raise ServiceError(400, f"Invalid input for field/attribute {name}. {words}")
+
+
 def is_object(name: str, given: object) -> bool:
     """An object, or nothing where Cinder takes nothing (os-reserve and its like, os-detach, os-force_detach)."""
     return isinstance(given, dict) or (given is None and name in legacy.TABLE and name != "os-attach")
@@ -134,6 +157,7 @@ def act(volume_id: str, body: dict[str, Any], caller: VolumeCaller, service: Ser
         raise ServiceError(400, f"There is no such action: {name[:64]}")
     if not is_object(name, given):
         raise ServiceError(400, f"Invalid input for field/attribute {name}. An object is expected.")
+    refuse_strange(name, given or {})
     if name in VERSIONED:
         return VERSIONED[name][0](service, caller, volume_id, given, version)
     if name in legacy.TABLE:

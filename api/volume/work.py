@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from sqlmodel import select
+from sqlmodel import col, select
 
 from api.volume.building import Building, Stop
 from api.volume.changing import Changing
@@ -128,8 +128,14 @@ class Work:
                 session.delete(stored)
 
     def tidy(self) -> None:
-        """From time to time: take the reserve again when there is room."""
+        """From time to time: take the reserve again when there is room; free snapshots whose volume is no longer being
+        reverted, since an administrator reset it."""
         self._reserve.refill()
+        with self._db.write() as session:
+            reverting = select(Volume.id).where(Volume.status == "reverting")
+            left = select(Snapshot).where(Snapshot.status == "restoring", col(Snapshot.volume_id).not_in(reverting))
+            for snapshot in session.exec(left).all():
+                snapshot.status, snapshot.updated_at = "available", now()
 
 
 def _odd(error: Exception) -> bool:

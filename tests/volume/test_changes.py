@@ -6,10 +6,17 @@ import subprocess
 import time
 import uuid
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
+from sqlmodel import select
 
+from api.volume.files import Files
+from api.volume.reserve import Reserve
+from api.volume.types import FIRST_ID
+from api.volume.work import Work
+from infra.database import Database
+from infra.tables.volume import Snapshot, Volume
 from tests.volume.cloud import Cloud, io, nbd_url, until
 from tests.volume.events import EventServer
 from tests.volume.images import ImageServer
@@ -223,3 +230,22 @@ def test_every_kind_of_work_cut_by_a_kill_comes_to_rest(cloud: Cloud, images: Im
     for volume in made:
         cloud.delete(volume)
     cloud.call("DELETE", f"/volumes/{source}?cascade=true")
+
+
+def test_a_snapshot_is_not_restoring_for_ever(tmp_path: Path) -> None:
+    """An administrator's reset of a volume that was being reverted leaves its snapshot behind: the sweep frees it."""
+    db = Database("volume", f"sqlite:///{tmp_path / 'volume.sqlite'}")
+    db.migrate()
+    place = {"project_id": "p", "user_id": "u", "size": 1}
+    kind = {"volume_type": "nbd", "volume_type_id": FIRST_ID, "availability_zone": "nova"}
+    for name, status in (("a", "available"), ("b", "reverting")):
+        with db.write() as session:
+            session.add(Volume(id=name, status=status, **place, **kind))
+            session.flush()
+            session.add(Snapshot(id=f"of-{name}", volume_id=name, status="restoring", **place))
+    files = Files(tmp_path / "volumes")
+    Work(db, files, cast(Any, None), cast(Any, None), Reserve(files.root)).tidy()
+    with db.read() as session:
+        found = {row.id: row.status for row in session.exec(select(Snapshot)).all()}
+    assert found == {"of-a": "available", "of-b": "restoring"}
+    db.engine.dispose()

@@ -74,6 +74,8 @@ def test_what_a_connector_lacks_or_has_too_much_of(cloud: Cloud) -> None:
     huge = CONNECTOR | {"notes": "x" * 100000, "deep": {"a": [1]}} | {f"k{n}": "v" for n in range(1000)}
     assert act(cloud, volume, "os-initialize_connection", {"connector": huge}).status_code == 200
     assert act(cloud, volume, "os-terminate_connection", {"connector": None}).status_code == 202
+    strange = act(cloud, volume, "os-detach", {"attachment_id": None, "color": "red"})
+    assert strange.status_code == 400 and "'color' was unexpected" in strange.json()["badRequest"]["message"]
     for bad in (
         {"mountpoint": "/dev/vdb"},
         {"mountpoint": "", "host_name": "x"},
