@@ -4,6 +4,7 @@ import os
 import sqlite3
 import stat
 import subprocess
+import sys
 import threading
 import time
 import uuid
@@ -261,3 +262,22 @@ def test_openrc_is_shell(tmp_path: Path) -> None:
     exported = dict(line.split("=", 1) for line in shown.stdout.decode().split("\0") if line.startswith("OS_"))
     assert exported["OS_REGION_NAME"] == settings.region and "OS_CLOUD" not in exported
     assert exported["OS_PASSWORD"] == credentials.load(tmp_path)["demo"]
+
+
+def kilonova(state_dir: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    env = {**os.environ, "KILONOVA_STATE_DIR": str(state_dir), "KILONOVA_PORT_OFFSET": str(free_offset())}
+    command = [str(Path(sys.executable).with_name("kilonova")), *arguments]
+    return subprocess.run(command, env=env, capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_they_are_served_one_a_process(tmp_path: Path) -> None:
+    done = kilonova(tmp_path, "api", "--service", "identity", "--service", "image")
+    assert done.returncode == 1 and "need a process each" in done.stderr
+
+
+def test_up_refuses_a_former_state_directory_in_words(tmp_path: Path) -> None:
+    (tmp_path / "db").mkdir()
+    (tmp_path / "db" / "image.sqlite").touch()
+    done = kilonova(tmp_path, "up", "--driver", "test", "--no-image")
+    assert done.returncode == 1
+    assert "former image service, which Glance has replaced" in " ".join(done.stdout.split())
