@@ -16,6 +16,8 @@ from api.compute.errors import bad_request
 from workflows.body import Body, out_of_version
 
 Model = TypeVar("Model", bound=BaseModel)
+LABEL = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9-]{0,61}[a-zA-Z0-9]")
+"""A host name before 2.94: one label (RFC 1123)."""
 KEY = re.compile(r"[a-zA-Z0-9\-_:. ]{1,255}")
 
 
@@ -159,6 +161,12 @@ Tags = Annotated[list[Tag], Field(max_length=50)]
 Host = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=r"^[a-zA-Z0-9\-._]*$")]
 Positive = Annotated[int, BeforeValidator(_not_bool), Field(ge=1, le=0x7FFFFFFF)]
 Natural = Annotated[int, BeforeValidator(_not_bool), Field(ge=0, le=0x7FFFFFFF)]
+
+
+def require_hostname(call: ComputeCall, hostname: str | None) -> None:
+    """400 for a name of several labels before 2.94."""
+    if hostname is not None and not call.since(94) and not LABEL.fullmatch(hostname):
+        raise bad_request(f"Invalid input for field/attribute hostname. It does not match '^{LABEL.pattern}$'")
 
 
 def boolean(text: str, name: str) -> bool:

@@ -14,8 +14,8 @@ from typing import Any
 
 import httpx
 import pytest
-from fastapi import FastAPI
 from pydantic import SecretStr
+from starlette.types import ASGIApp
 from temporalio.exceptions import ApplicationError
 
 import api.network.app
@@ -30,6 +30,7 @@ from infra.records import Records
 from infra.settings import PORTS, Settings
 from infra.stores.transitions import Transitions
 from infra.tables.compute import Flavor, Instance, Service, now
+from tests.compute.interceptor import Contract
 from tests.openstack import OpenStack, state_dir_in_environment
 from tests.signed_in import environment
 from workers import servers
@@ -54,7 +55,7 @@ def free_offset() -> int:
 
 
 @contextmanager
-def served(app: FastAPI, port: int, **bounds: int) -> Iterator[None]:
+def served(app: ASGIApp, port: int, **bounds: int) -> Iterator[None]:
     server = servers.server(app, "127.0.0.1", port, **bounds)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
@@ -248,7 +249,7 @@ def cloud(openstack: OpenStack, tmp_path_factory: pytest.TempPathFactory) -> Ite
         apps = {
             "network": api.network.app.create(settings),
             "volume": api.volume.app.create(acting_as(settings, "cinder")),
-            "compute": create_compute(settings, ledger),
+            "compute": Contract(create_compute(settings, ledger)),
         }
         for service, app in apps.items():
             running.enter_context(served(app, settings.port(service)))

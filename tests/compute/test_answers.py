@@ -1,11 +1,15 @@
 """Answers that clients tripped over: each as Nova gives it."""
 
 import base64
+import re
 from typing import Any
 
 import pytest
 
 from api.compute import limits
+from api.compute.records import reports
+from api.compute.schemas.services import HostReport
+from infra.host.libvirt.inventory import uptime
 from tests.compute.conftest import Api, Cloud
 from tests.compute.test_boot import Lab, lab
 
@@ -95,3 +99,58 @@ def test_links_are_quoted(admin: Api, demo: Api, cloud: Cloud) -> None:
     server = cloud.server(demo)
     answer = demo.http.put(f"/servers/{server}/tags/日本 x", headers={"OpenStack-API-Version": "compute 2.96"})
     assert answer.status_code == 201 and answer.headers["Location"].endswith("/tags/%E6%97%A5%E6%9C%AC%20x")
+
+
+def test_the_zone_shown_is_the_hosts(cloud: Cloud, demo: Api) -> None:
+    cloud.host("zoned-host", zone="zone-b")
+    server = cloud.server(demo, host="zoned-host", availability_zone=None)
+    waiting = cloud.server(demo, vm_state="building", availability_zone="zone-c")
+    key = "OS-EXT-AZ:availability_zone"
+    assert demo.get(f"/servers/{server}")["server"][key] == "zone-b"
+    assert demo.get(f"/servers/{waiting}")["server"][key] == "zone-c"
+    listed = {each["id"]: each[key] for each in demo.get("/servers/detail")["servers"]}
+    assert (listed[server], listed[waiting]) == ("zone-b", "zone-c")
+
+
+def test_disk_config_is_one_answer(lab: Lab, demo: Api) -> None:
+    made = demo.post("/servers", lab.server(**{"OS-DCF:diskConfig": "AUTO"}), 202)["server"]
+    shown = demo.get(f"/servers/{made['id']}")["server"]
+    assert made["OS-DCF:diskConfig"] == shown["OS-DCF:diskConfig"] == "MANUAL"
+
+
+def test_a_host_that_tells_no_uptime(cloud: Cloud, admin: Api, service: Api) -> None:
+    report = {"vcpus": 1, "memory_mb": 1, "disk_gb": 1}
+    with cloud.database.write() as session:
+        reports.heartbeat(session, "mute-host", HostReport(**report))
+    number = next(
+        node["id"]
+        for node in admin.get("/os-hypervisors", version="2.52")["hypervisors"]
+        if node["hypervisor_hostname"] == "mute-host"
+    )
+    words = admin.refused("GET", f"/os-hypervisors/{number}/uptime", 501, version="2.52")
+    assert words == "Host mute-host does not report its uptime."
+
+
+def test_uptime_is_what_clients_take_apart() -> None:
+    """The expression is that of the openstack client's `hypervisor show`."""
+    assert re.match(r"\s*(.+)\sup\s+(.+),\s+(.+)\susers?,\s+load average:\s(.+)", uptime())
+
+
+@pytest.mark.parametrize(
+    ("hostname", "version", "status"),
+    [
+        ("web-1", "2.93", 202),
+        ("web.example.org", "2.93", 400),
+        ("web_1", "2.93", 400),
+        ("-web", "2.93", 400),
+        ("w" * 64, "2.93", 400),
+        ("web.example.org", "2.94", 202),
+        ("web example", "2.94", 400),
+        ("web", "2.89", 400),
+    ],
+)
+def test_host_names(lab: Lab, demo: Api, cloud: Cloud, hostname: str, version: str, status: int) -> None:
+    demo.post("/servers", lab.server(hostname=hostname), status, version=version)
+    server = cloud.server(demo)
+    expected = 200 if status == 202 else 400
+    demo.call("PUT", f"/servers/{server}", expected, version, json={"server": {"hostname": hostname}})

@@ -67,7 +67,7 @@ def may(route: malformed.Route) -> frozenset[str]:
 
 
 @pytest.fixture(scope="module")
-def callers(cloud: Cloud, admin: Api, service: Api, demo: Api, other: Api) -> dict[str, str]:
+def callers(cloud: Cloud, admin: Api, demo: Api, other: Api) -> dict[str, str]:
     """Tokens by kind of caller; the reader is of the member's project."""
     base, user = cloud.settings.identity_url, {"name": "edge-reader", "password": "secret", "domain_id": "default"}
     with httpx.Client(headers={"X-Auth-Token": admin.token}, **HTTP) as keystone:
@@ -76,7 +76,7 @@ def callers(cloud: Cloud, admin: Api, service: Api, demo: Api, other: Api) -> di
         keystone.put(f"{base}/projects/{demo.project_id}/users/{user_id}/roles/{role}").raise_for_status()
         project = keystone.get(f"{base}/projects/{demo.project_id}").json()["project"]["name"]
     reader = cloud.login("edge-reader", "secret", project)
-    found = {"reader": reader, "member": demo, "other": other, "admin": admin, "service": service}
+    found = {"reader": reader, "member": demo, "other": other, "admin": admin, "service": cloud.user("nova")}
     return {kind: caller.token for kind, caller in found.items()} | {"nobody": "", "forger": "gAAAAABm" + "A" * 180}
 
 

@@ -15,6 +15,7 @@ from api.compute.call import ComputeCall
 from api.compute.errors import bad_request, forbidden, not_implemented
 from api.compute.records import quotas
 from api.compute.schemas.servers import ServerCreate
+from api.compute.validation import require_hostname
 from infra.contracts.network import PortRequest
 from infra.contracts.volume import VolumeRequest
 from infra.tables.compute import Flavor, KeyPair
@@ -60,6 +61,7 @@ def plan(call: ComputeCall, wish: ServerCreate, body: dict[str, Any]) -> list[Bo
 
 def _require_known(call: ComputeCall, wish: ServerCreate) -> None:
     """What a schema alone cannot say: attributes inside lists that came and went, and what is not built."""
+    require_hostname(call, wish.hostname)
     if wish.networks is None and call.since(37):
         raise bad_request("Invalid input for field/attribute server. 'networks' is a required property")
     if isinstance(wish.networks, str) and not call.since(37):

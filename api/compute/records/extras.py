@@ -19,8 +19,10 @@ EXTENDED = "os_compute_api:os-extended-server-attributes"
 
 @dataclass(frozen=True)
 class Extras:
-    """`host_status` maps hosts to what 2.16 shows of them, None hides it; `user_data` maps server ids to base64."""
+    """`zones` maps hosts to their availability zones, `host_status` to what 2.16 shows of them (None hides it),
+    `user_data` server ids to base64."""
 
+    zones: dict[str, str] = field(default_factory=dict)
     host_status: dict[str, str] | None = None
     user_data: dict[str, str | None] = field(default_factory=dict)
 
@@ -29,7 +31,7 @@ def of(session: Session, call: ComputeCall, rows: Sequence[RowMapping]) -> Extra
     data = {}
     if call.since(3) and rows and call.allows(EXTENDED):
         data = _user_data(session, call.request.app.state.ring, [row["id"] for row in rows])
-    return Extras(hosts.status_for(session, call, rows), data)
+    return Extras(hosts.zones_of(session, rows), hosts.status_for(session, call, rows), data)
 
 
 def _user_data(session: Session, ring: KeyRing, ids: list[str]) -> dict[str, str | None]:

@@ -20,6 +20,15 @@ def is_up(call: ComputeCall, service: Service) -> bool:
     return not service.forced_down and service.last_seen is not None and now() - service.last_seen < limit
 
 
+def zones_of(session: Session, rows: Sequence[RowMapping]) -> dict[str, str]:
+    """Host of a server → the host's availability zone."""
+    names = {row["host"] for row in rows if row["host"]}
+    if not names:
+        return {}
+    query = select(services.c.host, services.c.zone).where(services.c.binary == COMPUTE, services.c.host.in_(names))
+    return {row.host: row.zone for row in session.execute(query)}
+
+
 def status_for(session: Session, call: ComputeCall, rows: Sequence[RowMapping]) -> dict[str, str] | None:
     """Host → UP, DOWN, MAINTENANCE or UNKNOWN as 2.16 shows it; None when the caller may not see it."""
     if not call.since(16) or not call.allows("os_compute_api:servers:show:host_status"):

@@ -9,7 +9,7 @@ from sqlmodel import Session
 
 from api.common.parsers import is_uuid
 from api.compute.call import Call, ComputeCall, versions
-from api.compute.errors import bad_request, not_found
+from api.compute.errors import bad_request, not_found, not_implemented
 from api.compute.paging import MAX_LIMIT, Page
 from api.compute.records import hosts
 from api.compute.validation import boolean, check_query
@@ -125,7 +125,9 @@ def show_uptime(call: Call, hypervisor_id: str) -> Response:
     with call.db.read() as session:
         node = _find(session, call, hypervisor_id)
         shown = _shown(session, call, [node], detail=False, with_servers=False)[0]
-    return JSONResponse({"hypervisor": shown | {"uptime": node.facts.get("uptime")}})
+    if not (uptime := node.facts.get("uptime")):
+        raise not_implemented(f"Host {node.host} does not report its uptime.")
+    return JSONResponse({"hypervisor": shown | {"uptime": uptime}})
 
 
 @router.get("/os-hypervisors/{pattern}/search", dependencies=[versions(1, 52)])

@@ -11,7 +11,7 @@ from api.compute.paging import Page
 from api.compute.records import extras, instances, search
 from api.compute.records.filters import search_of
 from api.compute.schemas.servers import ServerUpdate
-from api.compute.validation import parse
+from api.compute.validation import parse, require_hostname
 from api.compute.views.servers import ServerView, rendered, with_groups
 from workflows.requests import DeleteRequest
 
@@ -63,6 +63,7 @@ def show_server(call: Call, server_id: str) -> Response:
 def update_server(call: Call, server_id: str, body: Body) -> Response:
     """Change name, description, access addresses or hostname."""
     wish = parse(call, ServerUpdate, body, "server")
+    require_hostname(call, wish.hostname)
     row = instances.read(call, server_id, "servers:update")
     values = {name: value for name, value in wish.model_dump(exclude_unset=True).items() if name != "disk_config"}
     if values.get("name", "") is None:

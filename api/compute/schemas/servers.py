@@ -24,6 +24,7 @@ from api.compute.validation import (
 
 FlavorRef = Annotated[str, BeforeValidator(lambda value: str(value) if type(value) is int else value)]
 Hostname = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=r"^[a-zA-Z0-9\-._]*$")]
+"""A fully qualified name, as from 2.94 on; `validation.require_hostname` is stricter before."""
 BootIndex = Annotated[int, Field(ge=-(2**31), le=2**31)]
 Ignored = Any
 ServerIds = Annotated[list[Uuid], BeforeValidator(lambda value: [value] if isinstance(value, str) else value)]

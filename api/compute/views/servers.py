@@ -19,6 +19,8 @@ from api.compute.views.states import (
 
 Json = dict[str, Any]
 PREFIX = "OS-EXT-SRV-ATTR:"
+DISK_CONFIG = "MANUAL"
+"""Whatever was asked: nobody but the guest itself grows a partition here."""
 
 
 class ServerView:
@@ -76,7 +78,7 @@ class ServerView:
             "accessIPv4": row["access_ip_v4"] or "",
             "accessIPv6": row["access_ip_v6"] or "",
             "links": self.links(row["id"]),
-            "OS-DCF:diskConfig": "MANUAL",
+            "OS-DCF:diskConfig": DISK_CONFIG,
         }
         if row["fault"] and shown in WITH_FAULT:
             server["fault"] = self._fault(row["fault"])
@@ -108,7 +110,7 @@ class ServerView:
         return shown
 
     def _add_2_1(self, server: Json, row: Row) -> None:
-        server["OS-EXT-AZ:availability_zone"] = row["availability_zone"] or ""
+        server["OS-EXT-AZ:availability_zone"] = self._extras.zones.get(row["host"]) or row["availability_zone"] or ""
         server["config_drive"] = "True" if row["config_drive"] else ""
         server["key_name"] = row["key_name"]
         server["OS-SRV-USG:launched_at"] = micro(row["launched_at"])

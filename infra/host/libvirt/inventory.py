@@ -1,8 +1,12 @@
 """What a host can offer, as its heartbeat reports it."""
 
 import shutil
+import time
+from datetime import datetime, timedelta
 from typing import Any
 from xml.etree import ElementTree
+
+import psutil
 
 from infra.host.files.paths import HostPaths
 from infra.host.libvirt.connection import Connection
@@ -11,6 +15,16 @@ from infra.host.libvirt.virt_type import VirtType
 GIB = 1 << 30
 PRETENDED = {"vcpus": 1024, "memory_mb": 4 << 20, "disk_gb": 100_000}
 """The test driver's own host has 3 GiB; guests that do not exist need no more room than this pretends."""
+
+
+def uptime() -> str:
+    """What uptime(1) prints, which clients of the hypervisors API take apart."""
+    up = timedelta(seconds=int(time.time() - psutil.boot_time()))
+    hours, minutes = divmod(up.seconds // 60, 60)
+    days = f"{up.days} days, " if up.days else ""
+    load = ", ".join(f"{each:.2f}" for each in psutil.getloadavg())
+    up_for = f"{datetime.now():%H:%M:%S} up {days}{hours:2}:{minutes:02}"
+    return f" {up_for},  {len(psutil.users())} users,  load average: {load}"
 
 
 class Inventory:
@@ -28,7 +42,7 @@ class Inventory:
             return {**self._fixed, **PRETENDED}
         self._paths.root.mkdir(parents=True, exist_ok=True)
         usage = shutil.disk_usage(self._paths.root)
-        facts = {**self._fixed["facts"], "free_disk_gb": usage.free // GIB}
+        facts = {**self._fixed["facts"], "free_disk_gb": usage.free // GIB, "uptime": uptime()}
         return {**self._fixed, "disk_gb": usage.total // GIB, "facts": facts}
 
     def _ask(self, connection: Any) -> dict[str, Any]:
