@@ -3,6 +3,7 @@
 import ipaddress
 import re
 from collections.abc import Sequence
+from contextvars import ContextVar
 from urllib.parse import unquote_to_bytes, urlsplit
 
 from starlette.types import Scope
@@ -11,6 +12,7 @@ from api.common.errors import ServiceError
 from infra.http_bounds import HEAD_BYTES, QUERY_PARAMETERS
 
 Pairs = list[tuple[bytes, bytes]]
+_public: ContextVar[str] = ContextVar("public", default="")
 HOST = re.compile(r"(\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9._-]{1,253})(:[0-9]{1,5})?")
 TOKEN = re.compile(rb"[\x21-\x7e]{1,16384}")
 
@@ -42,7 +44,13 @@ def tidy(scope: Scope, url: str, proxies: Sequence[str]) -> None:
     scheme, host = _address(scope, headers, url, proxies)
     headers[b"host"] = host.encode("ascii")
     scope["scheme"] = scheme
+    _public.set(f"{scheme}://{host}")
     scope["headers"] = list(headers.items())
+
+
+def public_url(path: str) -> str:
+    """Absolute address of `path` (quoted already) as the client of the request that is being answered reaches it."""
+    return _public.get() + path
 
 
 def token(scope: Scope) -> str:

@@ -8,6 +8,7 @@ from fastapi.responses import JSONResponse
 from sqlmodel import col, select
 
 from api.common.errors import ServiceError
+from api.common.request_head import public_url
 from api.volume import filters
 from api.volume.listing import number
 from api.volume.microversion import MAXIMUM, MINIMUM, text
@@ -29,7 +30,7 @@ def versions(settings: Settings) -> dict[str, Any]:
                 "version": text(MAXIMUM),
                 "min_version": text(MINIMUM),
                 "updated": "2023-08-31T00:00:00Z",
-                "links": [{"rel": "self", "href": settings.url("volume", "/v3/")}],
+                "links": [{"rel": "self", "href": public_url("/v3/")}],
                 "media-types": [
                     {"base": "application/json", "type": "application/vnd.openstack.volume+json;version=3"}
                 ],

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from fastapi import Request
 from sqlalchemy import Select, false
@@ -11,6 +11,7 @@ from sqlmodel import Session, col, func, select
 from api.common.context import Context
 from api.common.errors import ServiceError
 from api.common.policy import Policy
+from api.common.request_head import public_url
 from api.volume import filters
 from api.volume.errors import invalid_input
 from api.volume.filters import boolean, number, whole
@@ -127,7 +128,7 @@ class Listing:
         if self._more:
             query = {k: v for k, v in self._query.items() if k not in ("marker", "offset")}
             query["marker"] = views[-1]["id"]
-            href = f"{settings.url('volume', self._request.url.path)}?{urlencode(query)}"
+            href = f"{public_url(quote(self._request.url.path))}?{urlencode(query)}"
             body[f"{key}_links"] = [{"rel": "next", "href": href}]
         counted = self._request.state.version >= (3, 45)
         if counted and boolean(self._query.get("with_count") or "0", "with_count"):

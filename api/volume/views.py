@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from api.common.context import Context
+from api.common.request_head import public_url
 from api.volume.microversion import Version
 from infra.settings import Settings
 from infra.tables.volume import Attachment, Snapshot, Volume
@@ -27,8 +28,8 @@ def moment(value: datetime | None) -> str | None:
 
 def links(settings: Settings, kind: str, object_id: str) -> list[dict[str, str]]:
     return [
-        {"rel": "self", "href": settings.url("volume", f"/v3/{kind}/{object_id}")},
-        {"rel": "bookmark", "href": settings.url("volume", f"/{kind}/{object_id}")},
+        {"rel": "self", "href": public_url(f"/v3/{kind}/{object_id}")},
+        {"rel": "bookmark", "href": public_url(f"/{kind}/{object_id}")},
     ]
 
 

@@ -112,6 +112,18 @@ def test_the_zone_shown_is_the_hosts(cloud: Cloud, demo: Api) -> None:
     assert (listed[server], listed[waiting]) == ("zone-b", "zone-c")
 
 
+def test_a_fault_tells_hosts_to_admins_only(cloud: Cloud, demo: Api, admin: Api) -> None:
+    cloud.host("secret-1")
+    message = "No room (spawn on secret-1); secret-10 was not asked"
+    fault = {"code": 400, "message": message, "details": "secret-1: full", "created": "2026-01-01T00:00:00Z"}
+    server = cloud.server(demo, vm_state="error", fault=fault)
+    shown = demo.get(f"/servers/{server}")["server"]["fault"]
+    assert shown["message"] == "No room (spawn on its host); secret-10 was not asked" and "details" not in shown
+    assert admin.get(f"/servers/{server}")["server"]["fault"] == fault
+    listed = {each["id"]: each.get("fault") for each in demo.get("/servers/detail")["servers"]}
+    assert listed[server] == shown
+
+
 def test_disk_config_is_one_answer(lab: Lab, demo: Api) -> None:
     made = demo.post("/servers", lab.server(**{"OS-DCF:diskConfig": "AUTO"}), 202)["server"]
     shown = demo.get(f"/servers/{made['id']}")["server"]

@@ -51,9 +51,9 @@ def test_a_header_that_comes_twice(cloud: Cloud) -> None:
     assert httpx.get(cloud.settings.url("compute", "/v2.1"), headers=twice, **HTTP).headers[BOTH[1]] == "2.10"
 
 
-@pytest.mark.parametrize("service", ["compute", "network"])
+@pytest.mark.parametrize("service", ["compute", "network", "volume"])
 def test_only_a_named_proxy_says_where_clients_reach_us(
-    cloud: Cloud, service: str, monkeypatch: pytest.MonkeyPatch
+    cloud: Cloud, service: str, request: pytest.FixtureRequest
 ) -> None:
     def links(**headers: str) -> str:
         answer = httpx.get(cloud.settings.url(service, "/"), headers=headers, **HTTP)
@@ -61,7 +61,9 @@ def test_only_a_named_proxy_says_where_clients_reach_us(
 
     forged = {"X-Forwarded-Proto": "https", "X-Forwarded-Host": "evil.example", "Host": "worse.example"}
     assert links(**forged).startswith(cloud.settings.url(service))
-    monkeypatch.setattr(cloud.settings, "trusted_proxies", ["192.0.2.0/24", "127.0.0.0/8"])
+    named = cloud.settings.trusted_proxies  # one list, which every service's copy of the settings has
+    named.extend(["192.0.2.0/24", "127.0.0.0/8"])
+    request.addfinalizer(named.clear)
     assert links(**forged).startswith("https://evil.example/")
     assert links(**forged | {"X-Forwarded-Host": "cloud.example, inner.example:1"}).startswith("https://cloud.example/")
     assert links(Host="worse.example").startswith(cloud.settings.url(service))

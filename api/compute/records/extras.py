@@ -23,6 +23,7 @@ class Extras:
     `user_data` server ids to base64."""
 
     zones: dict[str, str] = field(default_factory=dict)
+    hosts: tuple[str, ...] = ()  # names that faults must not tell this caller
     host_status: dict[str, str] | None = None
     user_data: dict[str, str | None] = field(default_factory=dict)
 
@@ -31,7 +32,9 @@ def of(session: Session, call: ComputeCall, rows: Sequence[RowMapping]) -> Extra
     data = {}
     if call.since(3) and rows and call.allows(EXTENDED):
         data = _user_data(session, call.request.app.state.ring, [row["id"] for row in rows])
-    return Extras(hosts.zones_of(session, rows), hosts.status_for(session, call, rows), data)
+    told = call.context.is_admin or not any(row["fault"] for row in rows)
+    names = () if told else hosts.names(session)
+    return Extras(hosts.zones_of(session, rows), names, hosts.status_for(session, call, rows), data)
 
 
 def _user_data(session: Session, ring: KeyRing, ids: list[str]) -> dict[str, str | None]:

@@ -20,6 +20,12 @@ def is_up(call: ComputeCall, service: Service) -> bool:
     return not service.forced_down and service.last_seen is not None and now() - service.last_seen < limit
 
 
+def names(session: Session) -> tuple[str, ...]:
+    """Of all compute hosts, longer ones first."""
+    found = session.scalars(select(services.c.host).where(services.c.binary == COMPUTE))
+    return tuple(sorted(found, key=len, reverse=True))
+
+
 def zones_of(session: Session, rows: Sequence[RowMapping]) -> dict[str, str]:
     """Host of a server → the host's availability zone."""
     names = {row["host"] for row in rows if row["host"]}

@@ -1,5 +1,6 @@
 """Servers as JSON, right at every microversion: plain dictionaries, made once per row."""
 
+import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -104,8 +105,11 @@ class ServerView:
         return shown
 
     def _fault(self, fault: Json) -> Json:
-        shown = {"code": fault.get("code", 500), "created": fault.get("created"), "message": fault.get("message", "")}
-        if fault.get("details") and (self._admin or shown["code"] != 500):
+        message = str(fault.get("message", ""))
+        for host in self._extras.hosts:
+            message = re.sub(rf"(?<![\w.-]){re.escape(host)}(?![\w-])", "its host", message)
+        shown = {"code": fault.get("code", 500), "created": fault.get("created"), "message": message}
+        if fault.get("details") and self._admin:
             shown["details"] = fault["details"]
         return shown
 
