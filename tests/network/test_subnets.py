@@ -95,3 +95,13 @@ def test_only_a_networks_owner_makes_subnets(admin: Api, demo: Api, other: Api) 
     assert demo.delete(f"/subnets/{subnet['id']}", 403)["type"] == "PolicyNotAuthorized"
     body["network_id"] = demo.network()["id"]
     assert other.post("/subnets", "subnet", 404, **body)["type"] == "NetworkNotFound"
+
+
+def test_subnets_of_external_networks_are_seen(admin: Api, demo: Api) -> None:
+    outside = admin.network(**{"router:external": True})
+    subnet = admin.subnet(outside, "203.0.113.0/24")
+    assert demo.get(f"/subnets/{subnet['id']}")["subnet"]["cidr"] == "203.0.113.0/24"
+    for value, seen in (("true", True), ("false", False)):
+        listed = demo.get("/subnets", network_id=outside["id"], **{"router:external": value})["subnets"]
+        assert bool(listed) is seen
+    assert demo.put(f"/subnets/{subnet['id']}", "subnet", 403, name="x")["type"] == "PolicyNotAuthorized"

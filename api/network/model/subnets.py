@@ -26,7 +26,7 @@ from infra.tables.network import Network, Port, PortAddress, Subnet
 
 
 def _visible(project_id: str) -> ColumnElement[bool]:
-    usable = col(Network.id).in_(shares.usable(project_id))
+    usable = col(Network.id).in_(shares.usable(project_id, shares.SHARED, shares.EXTERNAL))
     networks = select(Network.id).where(or_(col(Network.project_id) == project_id, usable))
     return or_(col(Subnet.project_id) == project_id, col(Subnet.network_id).in_(networks))
 
@@ -61,6 +61,10 @@ def _shared(values: list[str]) -> ColumnElement[bool]:
     return or_(*(everyones if truth("shared", value) else not_(everyones) for value in values))
 
 
+def _external(values: list[str]) -> ColumnElement[bool]:
+    return col(Subnet.network_id).in_(select(Network.id).where(boolean(Network.external)(values)))
+
+
 SUBNETS = Kind(
     member="subnet",
     collection="subnets",
@@ -80,6 +84,7 @@ SUBNETS = Kind(
         "ipv6_address_mode": text(Subnet.ipv6_address_mode),
         "subnetpool_id": text(Subnet.subnetpool_id),
         "shared": _shared,
+        "router:external": _external,
     },
     sortable=standard_sort(Subnet) | {"name": Subnet.name, "cidr": Subnet.cidr, "network_id": Subnet.network_id},
     unfiltered=frozenset({"allocation_pools", "dns_nameservers", "host_routes", "service_types"}),
