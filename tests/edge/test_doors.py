@@ -94,7 +94,7 @@ def test_half_requests_hold_nobody_up(cloud: Cloud, admin: Api) -> None:
             held.enter_context(raw.connect(cloud.settings.port("compute"))).sendall(b"GET / HTTP/1.1\r\n")
         begun = time.monotonic()
         admin.get("/servers")
-        assert time.monotonic() - begun < 2
+        assert time.monotonic() - begun < 5  # a busy machine; held up it would wait for HEAD_S
 
 
 def test_a_full_service_makes_room_for_who_asks() -> None:
