@@ -127,8 +127,8 @@ def test_other_projects_see_nothing(cloud: Cloud) -> None:
 def test_a_service_makes_a_volume_for_a_tenant_once(cloud: Cloud) -> None:
     chosen = str(uuid.uuid4())
     body = {"volume": {"id": chosen, "project_id": cloud.project_ids["demo"], "size": 1}}
-    assert cloud.ok("POST", "/volumes", body, user="compute")["volume"]["id"] == chosen
-    again = cloud.call("POST", "/volumes", body, user="compute")
+    assert cloud.ok("POST", "/volumes", body, user="nova")["volume"]["id"] == chosen
+    again = cloud.call("POST", "/volumes", body, user="nova")
     assert again.status_code == 409 and "conflictingRequest" in again.json()
     cloud.settled(chosen, "available")
     shown = cloud.ok("GET", f"/volumes/{chosen}")["volume"]
