@@ -27,6 +27,13 @@ class Image:
         checksum or unsafe format; HostCannot when the host's disk is full."""
         return self._store.fetch(want, activity.heartbeat, activity.info().heartbeat_details)
 
+    @step(resource="image", budget=timedelta(minutes=30))
+    def cache_image(self, want: ImageOnHost) -> DiskOnHost:
+        """Fetch the image into the host's cache, so that it is there, and fits, before anything else is changed.
+
+        Idempotent, and raises, as `fetch_to_host`."""
+        return self._store.fetch_only(want, activity.heartbeat)
+
     @step(resource="disk", budget=timedelta(minutes=5))
     def remove_disk(self, want: ImageOnHost) -> None:
         """Undo of `fetch_to_host`: the overlay and the instance's directory go, the cached image stays."""

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from activities.step import record_step
-from infra.contracts.hypervisor import FlavorFacts
+from infra.contracts.hypervisor import FlavorFacts, GuestConfig
 from infra.contracts.instance import BuildDone, BuildFailed, Deleted, DeletePlan, InstanceRef, ParkedAt
 from infra.contracts.operation import ActionEnd, ActionRequest, InstanceFacts
 from infra.contracts.requests import BootRequest, DeleteRequest
@@ -29,6 +29,11 @@ class Instance:
     def fetch_flavor(self, ref: InstanceRef) -> FlavorFacts:
         """The flavor as it was when the server was asked for, on behalf of the host. Reads only."""
         return self._records.flavor(ref.instance_id)
+
+    @record_step
+    def fetch_guest(self, ref: InstanceRef) -> GuestConfig:
+        """What the guest is told of itself, secrets included, as asked for last. Reads only."""
+        return self._records.guest(ref.instance_id)
 
     @record_step
     def mark_active(self, done: BuildDone) -> None:

@@ -9,7 +9,7 @@ from sqlmodel import Session, col
 
 from infra.codec import KeyRing
 from infra.contracts.errors import hopeless
-from infra.contracts.hypervisor import FlavorFacts
+from infra.contracts.hypervisor import FlavorFacts, GuestConfig
 from infra.contracts.instance import BuildDone, BuildFailed, Deleted, DeletePlan
 from infra.contracts.network import Vif
 from infra.contracts.requests import BootRequest, DeleteRequest
@@ -18,9 +18,12 @@ from infra.database import Database
 from infra.stores import actions
 from infra.stores.actions import actions as known_actions
 from infra.stores.transitions import fault_of
-from infra.tables.compute import Flavor, Instance, InstanceAction, now
+from infra.tables.compute import Flavor, Instance, InstanceAction, Service, now
 
 instances, flavors = Instance.__table__, Flavor.__table__  # type: ignore[attr-defined]
+services = Service.__table__  # type: ignore[attr-defined]
+ON_HOST = (services.c.host == instances.c.host) & (services.c.binary == "nova-compute")
+GUEST = select(instances, services.c.zone).select_from(instances.outerjoin(services, ON_HOST))
 
 
 class Records:
@@ -49,6 +52,24 @@ class Records:
         if found is None:
             raise hopeless(f"Instance {instance_id} could not be found.", code=404)
         return FlavorFacts.model_validate(found.flavor)
+
+    def guest(self, instance_id: str) -> GuestConfig:
+        with self._db.engine.connect() as store:
+            found = store.execute(GUEST.where(instances.c.id == instance_id)).one_or_none()
+        if found is None or not found.sealed_request:
+            raise hopeless(f"Instance {instance_id} could not be found.", code=404)
+        request = BootRequest.model_validate_json(self._ring.unseal(found.sealed_request))
+        return GuestConfig(
+            hostname=found.hostname,
+            admin_pass=request.admin_pass,
+            user_data=request.user_data,
+            key_name=request.key_name,
+            public_key=request.public_key,
+            metadata=found.server_metadata,
+            availability_zone=found.zone or found.availability_zone or "nova",
+            launch_index=found.launch_index,
+            project_id=found.project_id,
+        )
 
     def activate(self, done: BuildDone) -> None:
         with self._db.transaction() as store:

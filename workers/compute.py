@@ -14,19 +14,23 @@ from keystoneauth1.session import Session
 from temporalio.client import Client
 from temporalio.worker import FixedSizeSlotSupplier, Worker, WorkerTuner
 
+from activities.aside import Kept
 from activities.hypervisor import Hypervisor
 from activities.image import Image
 from activities.network import Network
+from activities.snapshot import Snapshot
 from activities.volume import Volume
 from infra import logs, tracing
 from infra.host.driver import Driver
 from infra.host.files.images import ImageStore
+from infra.host.keeper import Keeper
 from infra.host.network.metadata import MetadataServer
 from infra.host.network.ports import PortPlugger
 from infra.host.network.topology import TopologyPoll
 from infra.host.reconcile import reconcile
 from infra.host.services.control import ControlClient
 from infra.host.services.volumes import VolumeConnector
+from infra.host.snapshots import Snapshots
 from infra.openstack import service_session
 from infra.settings import Settings
 from infra.temporal import compute_queue, connect, meter
@@ -78,6 +82,8 @@ class Host:
             Network(PortPlugger(self.settings, self.session, self.hostnet, self.control)),
             Volume(VolumeConnector(self.settings, self.session, self.control)),
             Hypervisor(self.driver),
+            Kept(Keeper(self.settings, self.driver)),
+            Snapshot(Snapshots(self.settings, self.session, self.driver)),
         )
 
 

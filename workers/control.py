@@ -28,6 +28,7 @@ from temporalio.worker import Worker
 
 from activities.audit import Audit
 from activities.identity import Identity
+from activities.image_record import ImageRecord
 from activities.instance import Instance
 from activities.looking import Looker
 from activities.placement import Placement
@@ -40,6 +41,7 @@ from infra.auditing.services import AuditedServices
 from infra.codec import KeyRing
 from infra.contracts.audit import AuditRequest
 from infra.database import Database
+from infra.host.services.glance import Images
 from infra.identity import TokenValidator
 from infra.leftovers import Leftovers
 from infra.openstack import service_session
@@ -75,12 +77,13 @@ log = logs.get(__name__)
 def control_activities(settings: Settings, database: Database, client: Client) -> list[Any]:
     settings = as_service(settings, "nova")
     session = service_session(settings)
-    scheduler = Scheduler(database, settings)
+    scheduler, ring = Scheduler(database, settings), KeyRing.load(settings.codec_keys)
     return activities_of(
         Identity(TokenValidator(settings)),
-        Instance(Records(database, KeyRing.load(settings.codec_keys)), Transitions(database)),
+        Instance(Records(database, ring), Transitions(database, ring)),
         Placement(scheduler),
         Services(Leftovers(settings, session)),
+        ImageRecord(Images(session, settings.region)),
         audit_of(settings, client, database, session, scheduler),
     )
 

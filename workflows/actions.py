@@ -8,8 +8,11 @@ from typing import Any
 from infra.contracts.operation import Transition
 from workflows.body import NEWEST, Body
 from workflows.crash_dump_instance import CrashDumpInstance
+from workflows.create_backup import CreateBackup
+from workflows.create_image import CreateBackupBody, CreateImage, CreateImageBody
 from workflows.pause_instance import PauseInstance
 from workflows.reboot_instance import RebootBody, RebootInstance
+from workflows.rebuild_instance import RebuildBody, RebuildInstance
 from workflows.resume_instance import ResumeInstance
 from workflows.server_operation import ServerOperation
 from workflows.start_instance import StartInstance
@@ -39,6 +42,9 @@ class Action:
                 return transition
         return self.transition
 
+
+COPIED = frozenset(("active", "stopped", "paused", "suspended"))
+"""vm_states of a server whose disk can be made an image."""
 
 ACTIONS: dict[str, Action] = {
     row.name: row
@@ -109,6 +115,32 @@ ACTIONS: dict[str, Action] = {
                 doing="crash-dumping",
             ),
             since=17,
+        ),
+        Action(
+            "createImage",
+            "servers:create_image",
+            CreateImage,
+            Transition(event="createImage", verb="createImage", allowed=COPIED, doing="image_snapshot"),
+            body=CreateImageBody,
+            deadline=timedelta(hours=2),
+        ),
+        Action(
+            "createBackup",
+            "os-create-backup",
+            CreateBackup,
+            Transition(event="createBackup", verb="createBackup", allowed=COPIED, doing="image_backup"),
+            body=CreateBackupBody,
+            deadline=timedelta(hours=2),
+        ),
+        Action(
+            "rebuild",
+            "servers:rebuild",
+            RebuildInstance,
+            Transition(
+                event="rebuild", verb="rebuild", allowed=frozenset(("active", "stopped", "error")), doing="rebuilding"
+            ),
+            body=RebuildBody,
+            deadline=timedelta(hours=1),
         ),
     )
 }

@@ -6,10 +6,11 @@ with workflow.unsafe.imports_passed_through():
     from infra.contracts.hypervisor import DomainSpec, FlavorFacts, GuestConfig
     from infra.contracts.image import DiskOnHost
     from infra.contracts.instance import DeletePlan
-    from infra.contracts.network import Plugged, PortsOnHost
+    from infra.contracts.network import Plugged, PortRequest, PortsOnHost
+    from infra.contracts.operation import InstanceFacts
     from infra.contracts.placement import Claimed, ClaimRequest
     from infra.contracts.requests import BootRequest
-    from infra.contracts.volume import Attached, VolumesOnHost
+    from infra.contracts.volume import Attached, VolumeRequest, VolumesOnHost
 
 
 def claim_request(req: BootRequest, tried: dict[str, str]) -> ClaimRequest:
@@ -86,6 +87,56 @@ def domain_spec(
         user_id=req.requester.user_id,
         flavor=flavor,
         image_id=req.image_id,
+        disk=disk,
+        vifs=plugged.vifs,
+        volumes=attached.volumes,
+        guest=guest,
+    )
+
+
+def ports_of(server: InstanceFacts) -> PortsOnHost:
+    """The ports that a server has, to be plugged once more on its host."""
+    return PortsOnHost(
+        instance_id=server.instance_id,
+        project_id=server.project_id,
+        hostname=server.hostname,
+        availability_zone=server.zone,
+        ports=[
+            PortRequest(
+                port_id=port["port_id"],
+                network_id=port["network_id"],
+                mine=server.ports.get(port["port_id"], False),
+                tag=port.get("tag"),
+            )
+            for port in server.networks
+        ],
+        attempt=server.attempt,
+    )
+
+
+def volumes_of(server: InstanceFacts) -> VolumesOnHost:
+    """The volumes that a server has: they exist, whoever made them."""
+    return VolumesOnHost(
+        instance_id=server.instance_id,
+        project_id=server.project_id,
+        volumes=[VolumeRequest.model_validate({**volume, "create": False}) for volume in server.volumes],
+        attempt=server.attempt,
+    )
+
+
+def domain_of(
+    server: InstanceFacts, guest: GuestConfig, disk: DiskOnHost | None, plugged: Plugged, attached: Attached
+) -> DomainSpec:
+    """The domain of a server that exists, as its record has it."""
+    assert server.flavor is not None
+    return DomainSpec(
+        instance_id=server.instance_id,
+        attempt=server.attempt,
+        name=server.name,
+        project_id=server.project_id,
+        user_id=server.user_id,
+        flavor=server.flavor,
+        image_id=server.image_id,
         disk=disk,
         vifs=plugged.vifs,
         volumes=attached.volumes,

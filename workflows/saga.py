@@ -60,6 +60,7 @@ class Saga:
     log: StepLog
     interrupted: Callable[[], bool]
     park: Callable[[Step], Awaitable[bool]] | None = None  # True: run the step again
+    committed: bool = False
     _undos: list[tuple[str, Undo]] = field(default_factory=list)
 
     async def step(
@@ -73,6 +74,19 @@ class Saga:
         """Run `do(arg)`; should the workflow fail later, run `undo(arg)`."""
         if undo is not None:
             self._undos.append((undo.__name__, lambda: self._undo(undo, arg, at)))
+        result = await self._run(do, arg, at)
+        self.go_on(at)
+        return result
+
+    async def commit(self, do: Callable[[Any, In], Out], arg: In) -> Out:
+        """The record step that ends an operation: once it has taken effect, nothing before it is undone any more."""
+        result = await self._run(do, arg, HERE)
+        self._undos.clear()
+        self.committed = True
+        self.go_on(HERE)
+        return result
+
+    async def _run(self, do: Callable[[Any, In], Out], arg: In, at: Place) -> Out:
         while True:
             step = self.log.begin(do.__name__, at.host)
             try:
@@ -86,10 +100,12 @@ class Saga:
                     continue
                 raise
             self.log.succeed(step, result)
-            # A step that finishes despite the cancel swallows it, and it is delivered only once.
-            if workflow.cancellation_reason() is not None or self.interrupted() or at.gone:
-                raise asyncio.CancelledError
             return result
+
+    def go_on(self, at: Place) -> None:
+        """A step that finishes despite the cancel swallows it, and it is delivered only once."""
+        if workflow.cancellation_reason() is not None or self.interrupted() or at.gone:
+            raise asyncio.CancelledError
 
     def _may_park(self, at: Place) -> bool:
         return not self.interrupted() and workflow.cancellation_reason() is None and not at.gone

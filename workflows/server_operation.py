@@ -2,18 +2,22 @@
 
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from typing import Any
 
 from temporalio import workflow
+from temporalio.exceptions import FailureError
 
 with workflow.unsafe.imports_passed_through():
     from activities.instance import Instance
+    from infra.contracts import patience
     from infra.contracts.operation import ActionEnd, ActionRequest, InstanceChange, InstanceFacts
     from infra.contracts.search import HOST_NAME
     from infra.contracts.step import Step
 
+from workflows import metrics
 from workflows.operation import Operation
 from workflows.requests import Accepted, Fault
-from workflows.saga import HERE, Place, Saga, execute
+from workflows.saga import HERE, In, Place, Saga, execute, uncancelled
 
 Steps = Callable[[ActionRequest, InstanceFacts, Saga], Awaitable[InstanceChange]]
 
@@ -25,11 +29,13 @@ class ServerOperation(Operation):
     lost, the steps set `lost`, and the server ends in ERROR with a fault."""
 
     counter = "kilonova_actions_total"
+    accepts_late = False  # the steps call `accept` themselves, once what the answer names is there
 
     def __init__(self) -> None:
         super().__init__()
         self.lost = False
         self.server: InstanceFacts | None = None
+        self._leftovers: list[tuple[Callable[[Any, Any], None], Any, Place]] = []
 
     async def act(self, req: ActionRequest, steps: Steps) -> None:
         self.instance_id, self.task_state = req.instance_id, req.transition.doing
@@ -44,17 +50,36 @@ class ServerOperation(Operation):
                 undo=None,  # `put_back` ends it
             )
             self.server = server
-            self.accept(self.answer(req, server))
+            if server.over or not self.accepts_late:
+                self.accept(self.answer(req, server))
             if server.over:
                 return
             change = await steps(req, server, saga)
-            await saga.step(
-                Instance.end_action,
-                self._end(req, change=change),
-                undo=None,  # `put_back` writes the states that were
-            )
+            try:
+                await saga.commit(Instance.end_action, self._end(req, change=change))
+            finally:
+                if saga.committed:
+                    await uncancelled(self._tidy())
+            saga.go_on(HERE)
 
-    def answer(self, req: ActionRequest, server: InstanceFacts) -> Accepted:
+    def afterwards(self, do: Callable[[Any, In], None], arg: In, at: Place) -> None:
+        """Have `do` run once the record says that the operation succeeded: what the way back needed goes only then."""
+        self._leftovers.append((do, arg, at))
+
+    async def _tidy(self) -> None:
+        for do, arg, at in self._leftovers:
+            step = self.log.begin(do.__name__, at.host)
+            try:
+                await execute(do, arg, at, step, within=patience.FOR_AN_UNDO)
+                self.log.succeed(step, None)
+            except FailureError as error:
+                self.log.fail(step, error)
+                metrics.count(
+                    "kilonova_leftovers_total", "Undos that were given up and left to the audit", step=do.__name__
+                )
+
+    @classmethod
+    def answer(cls, req: ActionRequest, server: InstanceFacts) -> Accepted:
         """What the client is told; actions that make something say its id here, which follows from the request's."""
         return Accepted(instance_id=req.instance_id)
 

@@ -1,10 +1,6 @@
 """Checks of bodies and queries: field types that many resources share, and Nova's words for what is wrong."""
 
-import base64
-import binascii
-import ipaddress
 import re
-import unicodedata
 from datetime import datetime
 from typing import Annotated, Any, TypeVar
 
@@ -14,11 +10,17 @@ from api.common import parsers
 from api.compute.call import ComputeCall
 from api.compute.errors import bad_request
 from workflows.body import Body, out_of_version
+from workflows.fields import Address as Address
+from workflows.fields import AddressV4 as AddressV4
+from workflows.fields import AddressV6 as AddressV6
+from workflows.fields import Base64 as Base64
+from workflows.fields import Description as Description
+from workflows.fields import Metadata as Metadata
+from workflows.fields import Name as Name
 
 Model = TypeVar("Model", bound=BaseModel)
 LABEL = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9-]{0,61}[a-zA-Z0-9]")
 """A host name before 2.94: one label (RFC 1123)."""
-KEY = re.compile(r"[a-zA-Z0-9\-_:. ]{1,255}")
 
 
 class Strict(BaseModel):
@@ -90,49 +92,10 @@ def check_query(call: ComputeCall, *known: str, since: int = 75) -> None:
                 )
 
 
-def _printable(text: str) -> str:
-    for char in text:
-        kind = unicodedata.category(char)
-        if kind.startswith("C") or kind in ("Zl", "Zp"):
-            raise ValueError("Only printable characters are allowed.")
-    return text
-
-
-def _name(text: str) -> str:
-    if not text or text != text.strip():
-        raise ValueError("The string is empty, or starts or ends with whitespace.")
-    return _printable(text)
-
-
 def _uuid(text: str) -> str:
     if not parsers.is_uuid(text):
         raise ValueError("It is not a 'uuid'")
     return text
-
-
-def _address(version: int | None) -> Any:
-    def checked(text: str) -> str:
-        parsed = ipaddress.ip_address(text)
-        if version and parsed.version != version:
-            raise ValueError(f"It is not an 'ipv{version}' address")
-        return str(parsed)
-
-    return AfterValidator(checked)
-
-
-def _base64(text: str) -> str:
-    try:
-        base64.b64decode("".join(text.split()), validate=True)
-    except binascii.Error as error:
-        raise ValueError("It is not in 'base64' format") from error
-    return text
-
-
-def _metadata(value: dict[str, str]) -> dict[str, str]:
-    for key in value:
-        if not KEY.fullmatch(key):
-            raise ValueError(f"'{key[:64]}' does not match any of the regexes: '^{KEY.pattern}$'")
-    return value
 
 
 def _tag(text: str) -> str:
@@ -147,15 +110,7 @@ def _not_bool(value: Any) -> Any:
     return value
 
 
-Name = Annotated[str, StringConstraints(max_length=255), AfterValidator(_name)]
-Description = Annotated[str, StringConstraints(max_length=255), AfterValidator(_printable)]
 Uuid = Annotated[str, AfterValidator(_uuid)]
-Address = Annotated[str, _address(None)]
-AddressV4 = Annotated[str, _address(4)]
-AddressV6 = Annotated[str, _address(6)]
-Base64 = Annotated[str, StringConstraints(max_length=65535), AfterValidator(_base64)]
-Value = Annotated[str, StringConstraints(max_length=255)]
-Metadata = Annotated[dict[str, Value], AfterValidator(_metadata)]
 Tag = Annotated[str, StringConstraints(max_length=60), AfterValidator(_tag)]
 Tags = Annotated[list[Tag], Field(max_length=50)]
 Host = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=r"^[a-zA-Z0-9\-._]*$")]

@@ -4,7 +4,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from infra.contracts.hypervisor import FlavorFacts
+from infra.contracts.hypervisor import FlavorFacts, GuestConfig
 from infra.contracts.requests import Fault, Requester
 from infra.contracts.step import Step
 
@@ -53,15 +53,27 @@ class InstanceFacts(BaseModel):
     metadata: dict[str, str] = {}
     networks: list[dict[str, Any]] = []
     volumes: list[dict[str, Any]] = []
+    ports: dict[str, bool] = {}  # port id -> ours to delete
 
 
 class InstanceChange(BaseModel):
-    """What an operation changed of its server; None leaves a field as it is. The names are columns."""
+    """What an operation changed of its server; None leaves a field as it is. The names are columns, but for `cleared`,
+    which names those that become null, and `guest`, which goes into the sealed request."""
 
     vm_state: str | None = None
     power_state: int | None = None
     networks: list[dict[str, Any]] | None = None
     volumes: list[dict[str, Any]] | None = None
+    image_ref: str | None = None
+    name: str | None = None
+    description: str | None = None
+    hostname: str | None = None
+    key_name: str | None = None
+    access_ip_v4: str | None = None
+    access_ip_v6: str | None = None
+    server_metadata: dict[str, str] | None = None
+    cleared: list[str] = []
+    guest: GuestConfig | None = None
 
 
 class ActionEnd(BaseModel):

@@ -13,6 +13,13 @@ from infra.embedded.native import native_threads
 
 TOKENS_S = 60.0
 SERVICE_MAY = ("get_image", "get_images", "download_image", "get_member", "get_members")
+NO_HOST = "(role:service and not role:kilonova-host)"
+UNFINISHED = {
+    "add_image": NO_HOST,
+    "upload_image": f"'queued':%(status)s and ({NO_HOST} or (role:service and 'snapshot':%(image_location)s))",
+    "delete_image": f"{NO_HOST} and ('queued':%(status)s or 'saving':%(status)s)",
+}
+"""What services may do besides, to make images of servers: an image that is active is its owner's alone."""
 
 
 def prepare(folder: Path) -> Any:
@@ -37,8 +44,9 @@ def prepare(folder: Path) -> Any:
 
 
 def _write_policy(folder: Path) -> None:
-    """FOLDER/policy.yaml: service users see every image, as compute hosts and volumes must, and change none. Those
-    that are no compute hosts may fill one that is still queued: a volume upload goes on after its service died.
+    """FOLDER/policy.yaml: service users see every image, as compute hosts and volumes must, and change none that is
+    active. Those that are no compute hosts make images of servers, and may fill one that is still queued: a volume
+    upload goes on after its service died. Hosts fill queued images of servers.
 
     Glance has one rule for both, `context_is_admin`. Rules in STATE/policy/image.yaml come on top."""
     import yaml
@@ -50,7 +58,7 @@ def _write_policy(folder: Path) -> None:
             rules[rule.name] = rule.check_str.replace("rule:context_is_admin", "role:admin").replace(
                 "rule:service_api", "role:admin"
             )
-    rules["upload_image"] += " or (role:service and not role:kilonova-host)"
+    rules |= {name: f"({rules[name]}) or ({unless})" for name, unless in UNFINISHED.items()}
     own = folder.parent / "policy" / "image.yaml"
     rules |= (yaml.safe_load(own.read_text()) or {}) if own.exists() else {}
     write_private(folder / "policy.yaml", json.dumps(rules, indent=1))

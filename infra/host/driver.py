@@ -3,7 +3,8 @@
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,13 +13,16 @@ import libvirt
 from infra import logs
 from infra.contracts.errors import hopeless, host_cannot
 from infra.contracts.hypervisor import DomainSpec, HostFacts, Spawned
+from infra.contracts.power import Guarded
 from infra.host.files import configdrive
 from infra.host.files.cache import room_on_disk
 from infra.host.files.guest import GuestFiles
 from infra.host.files.paths import HostPaths, checked
 from infra.host.heartbeats import Heartbeat, Turns, beating
 from infra.host.libvirt import console, faults
+from infra.host.libvirt.backup import Backups
 from infra.host.libvirt.connection import Connection, run_event_loop
+from infra.host.libvirt.definitions import Definitions
 from infra.host.libvirt.domain_xml import Place, domain_xml, servers, volume_xml
 from infra.host.libvirt.domains import PAUSED, RUNNING, Domains
 from infra.host.libvirt.events import Events
@@ -54,6 +58,7 @@ class Driver:
         self.events = Events(control)
         connection = Connection(settings.libvirt_uri, self._opened)
         self._domains = Domains(connection, settings.host)
+        self.backups, self.definitions = Backups(connection), Definitions(connection)
         self.inventory = Inventory(connection, self._paths, self.virt)
         self._turns = Turns()
         self.nics = Nics(self._domains, hostnet, self._turns, self.virt.virt_type)
@@ -66,6 +71,13 @@ class Driver:
             patience_s=settings.shutdown_timeout_s,
             pretend=self._pretend,
         )
+
+    @contextmanager
+    def at_work(self, want: Guarded) -> Iterator[None]:
+        """The turn on one server, whose events are no news meanwhile. HostCannot when this host has lost its claim."""
+        with self._turns.take(checked(want.instance_id)), self.events.held(want.instance_id):
+            self._fence.require(want)
+            yield
 
     def spawn(self, spec: DomainSpec, heartbeat: Heartbeat) -> Spawned:
         """See `activities.hypervisor.Hypervisor.spawn`."""

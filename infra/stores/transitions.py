@@ -4,10 +4,11 @@ from typing import Any
 
 from sqlalchemy import Row, null, select, update
 
+from infra.codec import KeyRing
 from infra.contracts.errors import hopeless
 from infra.contracts.hypervisor import FlavorFacts
-from infra.contracts.operation import ActionEnd, ActionRequest, InstanceFacts, Transition
-from infra.contracts.requests import Fault
+from infra.contracts.operation import ActionEnd, ActionRequest, InstanceChange, InstanceFacts, Transition
+from infra.contracts.requests import BootRequest, Fault
 from infra.database import Database
 from infra.stores import actions
 from infra.stores.actions import actions as actions_table
@@ -19,8 +20,8 @@ FACTS = select(instances, claims.c.attempt).select_from(HELD)
 
 
 class Transitions:
-    def __init__(self, database: Database) -> None:
-        self._db = database
+    def __init__(self, database: Database, ring: KeyRing) -> None:
+        self._db, self._ring = database, ring
 
     def begin(self, req: ActionRequest) -> InstanceFacts:
         """See `activities.instance.Instance.begin_action`."""
@@ -53,14 +54,25 @@ class Transitions:
                 return  # it never began, or is over: the server's states are another operation's
             values: dict[str, Any] = {"task_state": None, "updated_at": now(), **_columns(end)}
             living = (instances.c.id == end.instance_id, instances.c.deleted_at.is_(None))
+            if end.change.guest and (sealed := store.scalar(select(instances.c.sealed_request).where(*living))):
+                values["sealed_request"] = self._resealed(sealed, end.change)
             if not store.execute(update(instances).where(*living).values(**values)).rowcount:
                 return
             steps = [*end.steps, actions.over(event)]
             actions.finish(store, end.instance_id, end.request_id, steps, end.error)
 
+    def _resealed(self, sealed: str, change: InstanceChange) -> str:
+        """The boot request with what the guest is told now."""
+        request = BootRequest.model_validate_json(self._ring.unseal(sealed))
+        assert change.guest is not None
+        told = change.guest.model_dump(include={"hostname", "admin_pass", "user_data", "key_name", "public_key"})
+        told |= {"metadata": change.guest.metadata, "image_id": change.image_ref or request.image_id}
+        return self._ring.seal(request.model_copy(update=told).model_dump_json())
+
 
 def _columns(end: ActionEnd) -> dict[str, Any]:
-    changed = end.change.model_dump(exclude_none=True)
+    changed = end.change.model_dump(exclude_none=True, exclude={"cleared", "guest"})
+    changed |= {name: null() for name in end.change.cleared}
     if end.fault:
         changed |= {"vm_state": "error", "fault": fault_of(end.fault)}
     elif changed.get("vm_state") not in (None, "error"):
@@ -101,6 +113,7 @@ def facts_of(found: Row[Any], *, over: bool = False) -> InstanceFacts:
         metadata=found.server_metadata,
         networks=found.networks,
         volumes=found.volumes,
+        ports=found.requested_ports,
     )
 
 

@@ -101,13 +101,13 @@ class Ledger:
 
     async def start(self, action: Action, request: ActionRequest) -> Accepted:
         try:
-            Transitions(self.database).begin(request)
+            facts = Transitions(self.database, self.ring).begin(request)
         except ApplicationError as error:
             raise ServiceError(error.details[0]["code"], error.message) from error
         end = ActionEnd(instance_id=request.instance_id, request_id=request.requester.request_id, steps=[])
-        Transitions(self.database).end(end, "end_action")
+        Transitions(self.database, self.ring).end(end, "end_action")
         self.started.append((request.instance_id, action.name))
-        return Accepted(instance_id=request.instance_id, admin_pass="")
+        return action.workflow.answer(request, facts)
 
     async def delete(self, request: DeleteRequest) -> None:
         self.deleted.append(request.instance_id)

@@ -192,3 +192,33 @@ def test_actions_of_a_deleted_server(cloud: Cloud, demo: Api, built: tuple[str, 
     path = f"/servers/{built[0]}/os-instance-actions"
     assert demo.get(path)["instanceActions"]
     demo.refused("GET", path, 404, "2.20")
+
+
+def test_the_answer_names_the_image(cloud: Cloud, demo: Api) -> None:
+    server = cloud.server(demo, host="node1", image_ref=str(uuid.uuid4()))
+    for name, body in (
+        ("createImage", {"name": "copy"}),
+        ("createBackup", {"name": "copy", "backup_type": "daily", "rotation": 1}),
+    ):
+        answer = act(demo, server, name, body)
+        assert isinstance(answer, dict) and uuid.UUID(answer["image_id"])
+        older = demo.http.post(
+            f"/servers/{server}/action", json={name: body}, headers={"OpenStack-API-Version": "compute 2.44"}
+        )
+        assert older.status_code == 202 and not older.content
+        assert uuid.UUID(older.headers["Location"].rsplit("/images/", 1)[1])
+
+
+def test_images_that_cannot_be_made(cloud: Cloud, demo: Api) -> None:
+    server = cloud.server(demo, host="node1", image_ref=str(uuid.uuid4()))
+    of_volume = cloud.server(demo, host="node1")
+    many = {f"key{n}": "x" for n in range(200)}
+    url = f"/servers/{server}/action"
+    words = demo.refused("POST", url, 403, json={"createImage": {"name": "copy", "metadata": many}})
+    assert words.startswith("Maximum number of metadata items exceeds")
+    demo.refused("POST", url, 400, json={"createImage": {"name": ""}})
+    demo.refused("POST", url, 400, json={"createBackup": {"name": "copy", "backup_type": "daily", "rotation": -1}})
+    act(demo, of_volume, "createImage", {"name": "copy"}, 501)
+    backup = {"createBackup": {"name": "copy", "backup_type": "daily", "rotation": 1}}
+    words = demo.refused("POST", f"/servers/{of_volume}/action", 400, json=backup)
+    assert words == "Backup is not supported for volume-backed instances."

@@ -83,7 +83,7 @@ class FrameCloud(Servers):
         ring = KeyRing.load(self.settings.codec_keys)
         steps = activities_of(
             Identity(Tokens(self.token, self.project)),  # type: ignore[arg-type]
-            InstanceSteps(Records(self.database, ring), Transitions(self.database)),
+            InstanceSteps(Records(self.database, ring), Transitions(self.database, ring)),
             Placement(self.scheduler),
         )
         return steps + activities_on(self.things, "", Where.CONTROL)

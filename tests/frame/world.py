@@ -11,10 +11,13 @@ from typing import Any, get_type_hints
 
 from temporalio import activity
 
+import activities.aside
 import activities.hypervisor
 import activities.image
+import activities.image_record
 import activities.network
 import activities.services
+import activities.snapshot
 import activities.volume
 from activities.step import STEPS, Where
 from infra.contracts.errors import host_cannot
@@ -23,6 +26,7 @@ from infra.contracts.image import DiskOnHost
 from infra.contracts.network import FixedIp, Plugged, Vif
 from infra.contracts.power import Power
 from infra.contracts.volume import Attached, VolumeConnection
+from tests.frame.life import LifeEffects
 
 RUNNING, PAUSED, SHUTDOWN = 1, 3, 4
 Thing = tuple[str, str, str]
@@ -59,7 +63,7 @@ class World:
             raise host_cannot(f"{host} no longer holds the claim on this server")
 
 
-class Effects:
+class Effects(LifeEffects):
     """What each step does to the world, on one host. Every one may be repeated."""
 
     def __init__(self, world: World, host: str) -> None:
@@ -173,10 +177,13 @@ READS = frozenset(("console_output", "console_target", "host_facts", "audit_clou
 REPAIRS = frozenset(("inspect_instance", "sync_network", "mend_nics"))
 """Steps of RepairInstance, which needs real hosts and services to compare: tests/resilience/test_repairs.py."""
 CLASSES = (
+    activities.aside.Kept,
     activities.hypervisor.Hypervisor,
     activities.image.Image,
+    activities.image_record.ImageRecord,
     activities.network.Network,
     activities.services.Services,
+    activities.snapshot.Snapshot,
     activities.volume.Volume,
 )
 

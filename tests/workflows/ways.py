@@ -9,6 +9,7 @@ class Way:
     ends: str
     before: tuple[str, ...] = ()  # actions that bring an active server to where this one may begin
     body: dict[str, Any] = field(default_factory=dict)
+    refusing: tuple[str, ...] = ()  # steps before the answer, besides the first
 
 
 WAYS = {
@@ -20,5 +21,20 @@ WAYS = {
     "resume": Way(ends="active", before=("suspend",)),
     "trigger_crash_dump": Way(ends="active"),
     "reboot": Way(ends="active", body={"type": "HARD"}),
+    "createImage": Way(ends="active", body={"name": "copy", "metadata": {"a": "b"}}, refusing=("create_image",)),
+    "createBackup": Way(
+        ends="active",
+        body={"name": "copy", "backup_type": "daily", "rotation": 1},
+        refusing=("create_image",),
+    ),
+    "rebuild": Way(
+        ends="active",
+        body={
+            "image_id": "0b3e3a2e-0000-4000-8000-000000000007",
+            "admin_pass": "hunter2-rebuilt",
+            "columns": {"name": "anew", "server_metadata": {"c": "d"}, "description": None},
+            "told": {"metadata": {"c": "d"}, "user_data": None},
+        },
+    ),
 }
 """A row of workflows/actions.py without a way here fails every test of tests/workflows/test_actions.py."""

@@ -8,6 +8,7 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 from sqlalchemy import RowMapping
 
+from api.compute.acting import ANSWERED, PREPARED
 from api.compute.call import Body, Call, ComputeCall
 from api.compute.errors import bad_request, not_found, not_implemented, not_ready
 from api.compute.records import instances
@@ -54,6 +55,8 @@ async def start_action(call: ComputeCall, server_id: str, action: Action, body: 
     row = await run_in_threadpool(instances.read, call, server_id, action.rule)
     wish = action_body(call, action.body, body, action.name)
     instances.require_unlocked(call, row)
+    if action.name in PREPARED:
+        wish = await run_in_threadpool(PREPARED[action.name], call, row, wish)
     request = ActionRequest(
         requester=call.requester,
         instance_id=row["id"],
@@ -63,6 +66,8 @@ async def start_action(call: ComputeCall, server_id: str, action: Action, body: 
         deadline_s=call.settings.action_deadlines_s.get(action.name, action.deadline.total_seconds()),
     )
     accepted = await call.operations.start(action, request)
+    if action.name in ANSWERED:
+        return await run_in_threadpool(ANSWERED[action.name], call, accepted, wish)
     if accepted.answer:
         return JSONResponse(accepted.answer, status_code=202)
     return Response(status_code=202)

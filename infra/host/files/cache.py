@@ -169,8 +169,8 @@ class ImageCache:
         return [self._paths.images / image_id for _, image_id in sorted(aged)]
 
     def in_use(self) -> set[str]:
-        """Ids of the images that lie under an instance's disk."""
-        return {file.read_text() for file in self._paths.instances.glob("*/image")}
+        """Ids of the images that lie under an instance's disk, or under one that is kept for a way back."""
+        return {file.read_text() for name in ("image", "image.*") for file in self._paths.instances.glob(f"*/{name}")}
 
     def _evict(self, file: Path) -> None:
         with file.with_name(f"{file.name}.lock").open("a") as lock:

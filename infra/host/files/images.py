@@ -50,19 +50,21 @@ class ImageStore:
             parts={"image": round(cached - begun, 3), "overlay": round(time.monotonic() - cached, 3)},
         )
 
+    def fetch_only(self, want: ImageOnHost, heartbeat: Heartbeat) -> DiskOnHost:
+        """See `activities.image.Image.cache_image`."""
+        progress = Progress(checked(want.image_id))
+        if not self._pretend:
+            with beating(heartbeat, progress.details), self.cache.base(want.image_id, progress) as base:
+                _require_room(want, base)
+        return DiskOnHost(downloaded_bytes=progress.fetched)
+
     def remove(self, instance_id: str) -> None:
         """The instance's directory goes; absent is success."""
         with self._turns.take(instance_id):
             remove_tree(self._paths.instance(instance_id))
 
     def _overlay(self, want: ImageOnHost, base: Base) -> None:
-        size = want.disk_gb * GIB
-        if want.disk_gb and size < base.virtual_size:
-            raise hopeless(
-                "Flavor's disk is too small for requested image. "
-                f"Flavor disk is {size} bytes, image is {base.virtual_size} bytes.",
-                code=400,
-            )
+        size = _require_room(want, base)
         disk, names_image = self._paths.disk(want.instance_id), self._paths.image_of(want.instance_id)
         if disk.exists() and names_image.read_text() == want.image_id:
             return  # a guest may be writing to it
@@ -96,3 +98,15 @@ class ImageStore:
         self._paths.make_instance(want.instance_id)
         disk.write_text(want.image_id)
         return DiskOnHost()
+
+
+def _require_room(want: ImageOnHost, base: Base) -> int:
+    """Size of the disk in bytes. Hopeless when the image does not fit into it."""
+    size = want.disk_gb * GIB
+    if want.disk_gb and size < base.virtual_size:
+        raise hopeless(
+            "Flavor's disk is too small for requested image. "
+            f"Flavor disk is {size} bytes, image is {base.virtual_size} bytes.",
+            code=400,
+        )
+    return size

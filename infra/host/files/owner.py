@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-LIMITS = ("prlimit", f"--as={1 << 30}", "--cpu=30", "--")
+SHORT_S = 30
+"""CPU seconds of a command that only looks, or makes something small."""
 
 
 @dataclass(frozen=True)
@@ -32,10 +33,11 @@ class Owner:
         """Root's, and the guests' user may read it: not even a QEMU that was taken over changes an image."""
         self._set(path, 0, 0o440 if self.uid else 0o400)
 
-    def command(self, *argv: str) -> list[str]:
+    def command(self, *argv: str, cpu_s: int = SHORT_S) -> list[str]:
         """`argv` as the guests' user, without privileges to gain, within bounds of memory and time."""
+        limits = ("prlimit", f"--as={1 << 30}", f"--cpu={cpu_s}", "--")
         user = ["setpriv", f"--reuid={self.uid}", f"--regid={self.uid}", "--clear-groups", "--no-new-privs", "--"]
-        return [*(user if self.uid else ()), *LIMITS, *argv]
+        return [*(user if self.uid else ()), *limits, *argv]
 
     def _set(self, path: Path, uid: int, mode: int) -> None:
         if self.uid:

@@ -1,0 +1,38 @@
+"""Images that operations make, as the image service knows them: made, dropped, rotated. Runs on the control worker."""
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from temporalio import activity
+
+from activities.step import Where, step
+from infra.contracts.snapshot import ImageToBe, Rotation
+from infra.host.heartbeats import beating
+
+if TYPE_CHECKING:
+    from infra.host.services.glance import Images
+
+
+class ImageRecord:
+    def __init__(self, images: "Images") -> None:
+        self._images = images
+
+    @step(on=Where.CONTROL, budget=timedelta(minutes=2), tries=0)
+    def create_image(self, want: ImageToBe) -> None:
+        """The image's record, still without data, under its chosen id and in the project's name.
+
+        Idempotent by that id. Raises Hopeless with the image service's words when it refuses (403, 413 over quota)."""
+        with beating(activity.heartbeat):
+            self._images.ensure(want)
+
+    @step(on=Where.CONTROL, budget=timedelta(minutes=2), tries=0)
+    def drop_image(self, want: ImageToBe) -> None:
+        """Undo of `create_image`: the image goes, unless it has become active. Absent is success."""
+        with beating(activity.heartbeat):
+            self._images.drop(want.image_id)
+
+    @step(on=Where.CONTROL, budget=timedelta(minutes=5), tries=0)
+    def rotate_backups(self, want: Rotation) -> None:
+        """Delete the oldest backups of a server beyond those to keep. Safe to repeat."""
+        with beating(activity.heartbeat):
+            self._images.rotate(want)

@@ -1,0 +1,43 @@
+"""createImage and createBackup: what they cannot copy, and how their answer names the image."""
+
+from typing import Any
+
+from fastapi import Response
+from fastapi.responses import JSONResponse
+from sqlalchemy import RowMapping
+
+from api.compute.call import ComputeCall
+from api.compute.errors import bad_request, forbidden, not_implemented
+from api.compute.records import quotas
+from workflows.requests import Accepted
+
+
+def prepare_image(call: ComputeCall, row: RowMapping, wish: dict[str, Any]) -> dict[str, Any]:
+    """403 for more metadata than the quota allows; 501 for a server that boots from a volume."""
+    require_room_for(call, wish.get("metadata", {}))
+    if not row["image_ref"]:
+        raise not_implemented("Images of servers that boot from a volume are not implemented; snapshot the volume.")
+    return wish
+
+
+def require_room_for(call: ComputeCall, metadata: dict[str, str]) -> None:
+    """403 for more metadata than the quota allows."""
+    with call.db.read() as session:
+        most = quotas.limits(session, call.context.project_id)["metadata_items"]
+    if 0 <= most < len(metadata):
+        raise forbidden(f"Maximum number of metadata items exceeds {most}")
+
+
+def prepare_backup(call: ComputeCall, row: RowMapping, wish: dict[str, Any]) -> dict[str, Any]:
+    """400, as Nova has it, for a server that boots from a volume."""
+    if not row["image_ref"]:
+        raise bad_request("Backup is not supported for volume-backed instances.")
+    return prepare_image(call, row, wish)
+
+
+def answer(call: ComputeCall, accepted: Accepted, _wish: dict[str, Any]) -> Response:
+    """2.45: the image's id in the body; before that its address in a header."""
+    image_id = accepted.answer["image_id"]
+    if call.since(45):
+        return JSONResponse({"image_id": image_id}, status_code=202)
+    return Response(status_code=202, headers={"Location": call.settings.url("image", f"/images/{image_id}")})

@@ -1,0 +1,90 @@
+"""rebuild: image, key and metadata looked up with the caller's token; the answer is the server as it will be."""
+
+from typing import Any, cast
+
+from fastapi import Response
+from fastapi.responses import JSONResponse
+from sqlalchemy import RowMapping
+
+from api.compute.acting.images import require_room_for
+from api.compute.boot import names
+from api.compute.boot.images import image, require_fit
+from api.compute.call import ComputeCall
+from api.compute.errors import bad_request, not_implemented
+from api.compute.records import extras, instances
+from api.compute.validation import require_hostname
+from api.compute.views.servers import ServerView, with_groups
+from infra.tables.compute import Flavor, KeyPair
+from workflows.rebuild_instance import Rebuild
+from workflows.requests import Accepted
+
+COLUMNS = {
+    "name": "name",
+    "description": "description",
+    "metadata": "server_metadata",
+    "accessIPv4": "access_ip_v4",
+    "accessIPv6": "access_ip_v6",
+    "key_name": "key_name",
+    "hostname": "hostname",
+}
+"""Attribute of the body → column of the record."""
+
+
+def prepare(call: ComputeCall, row: RowMapping, wish: dict[str, Any]) -> dict[str, Any]:
+    """400 in Nova's words for an image that cannot be used and for a key that is not there; 403 over quota."""
+    _require_built(call, row, wish)
+    require_hostname(call, wish.get("hostname"))
+    if wish.get("metadata"):
+        require_room_for(call, wish["metadata"])
+    needs = image(call, wish["imageRef"], "Cannot find image for rebuild")
+    require_fit(call, Flavor.model_validate(row["flavor"]), needs, local=bool(row["root_gb"]))
+    columns = {column: wish[name] for name, column in COLUMNS.items() if name in wish}
+    told: dict[str, Any] = {name: wish[name] for name in ("user_data", "hostname", "metadata") if name in wish}
+    if "key_name" in wish:
+        told |= _key(call, row, wish["key_name"])
+    return Rebuild(
+        image_id=wish["imageRef"],
+        admin_pass=wish.get("adminPass") or names.password(),
+        columns=columns,
+        told=told,
+    ).model_dump()
+
+
+def answer(call: ComputeCall, accepted: Accepted, wish: dict[str, Any]) -> Response:
+    """The server as it will be, with its new password. Source: Compute API reference, 2.54, 2.57 and 2.75."""
+    with call.db.read() as session:
+        row = instances.find(session, call, accepted.instance_id)
+        beside = extras.of(session, call, [row])
+    new = {**row, **wish["columns"], "image_ref": wish["image_id"]}
+    server = with_groups(call, ServerView(call, beside).updated(cast(RowMapping, new)))
+    server["adminPass"] = accepted.admin_pass
+    if call.since(54):
+        server["key_name"] = new["key_name"]
+    if call.since(57):
+        server["user_data"] = wish["told"].get("user_data", beside.user_data.get(row["id"]))
+    headers = {"Location": call.url(f"/servers/{accepted.instance_id}")}
+    return JSONResponse({"server": server}, status_code=202, headers=headers)
+
+
+def _require_built(call: ComputeCall, row: RowMapping, wish: dict[str, Any]) -> None:
+    if wish.get("preserve_ephemeral"):
+        raise bad_request("The current driver does not support preserving ephemeral partitions.")
+    if wish.get("personality"):
+        raise not_implemented("Injected files (personality) are not implemented; use user_data.")
+    if wish.get("trusted_image_certificates"):
+        raise not_implemented("Trusted image certificates are not implemented.")
+    if not row["image_ref"]:
+        if call.since(93):
+            raise not_implemented("Rebuilding a server that boots from a volume is not implemented.")
+        raise bad_request("Unable to rebuild with a different image for a volume-backed server.")
+
+
+def _key(call: ComputeCall, row: RowMapping, name: str | None) -> dict[str, Any]:
+    """The key of the server's owner."""
+    if name is None:
+        return {"key_name": None, "public_key": None}
+    with call.db.read() as session:
+        key = session.get(KeyPair, (row["user_id"], name))
+    if key is None:
+        raise bad_request("Invalid key_name provided.")
+    return {"key_name": key.name, "public_key": key.public_key}

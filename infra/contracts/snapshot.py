@@ -1,0 +1,41 @@
+"""Inputs and results of the steps that make an image of a server's disk."""
+
+from pydantic import BaseModel
+
+from infra.contracts.power import Guarded
+from infra.contracts.step import Done
+
+
+class ImageToBe(BaseModel):
+    """An image under the id that was chosen for it. Source: Nova's metadata of snapshots; sizes in GiB."""
+
+    image_id: str
+    instance_id: str
+    project_id: str
+    user_id: str
+    name: str
+    image_type: str = "snapshot"  # or backup
+    base_image_id: str = ""  # whose properties it inherits
+    min_disk: int = 0
+    properties: dict[str, str] = {}
+
+
+class SnapshotOnHost(Guarded):
+    """The flat copy of the root disk that becomes image `image_id`."""
+
+    image_id: str
+
+
+class Uploaded(Done):
+    uploaded_bytes: int = 0
+
+
+class Rotation(BaseModel):
+    """Keep the newest `keep` backups of this type that the server has. `token`: of who asked; services delete no image
+    that is active."""
+
+    token: str
+    instance_id: str
+    project_id: str
+    backup_type: str
+    keep: int

@@ -1,0 +1,86 @@
+"""A guest's files as they were before an operation: beside its own, under other names, complete or not at all."""
+
+import contextlib
+import shutil
+import subprocess
+from pathlib import Path
+
+from infra.contracts.aside import Aside
+from infra.contracts.errors import host_cannot
+from infra.credentials import write_private
+from infra.host.files.cache import room_on_disk
+from infra.host.files.paths import HostPaths
+
+COPY_S = 3600.0
+
+
+class KeptFiles:
+    """`<label>.kept` names the request that they are kept for; it is written last and removed last."""
+
+    def __init__(self, paths: HostPaths) -> None:
+        self._paths = paths
+
+    def holds(self, want: Aside) -> bool:
+        marker = self._marker(want)
+        return marker.exists() and marker.read_text() == want.request_id
+
+    def keep(self, want: Aside, xml: str) -> None:
+        """Safe to repeat; what an earlier operation left under this label goes."""
+        if self.holds(want):
+            return
+        directory = self._paths.make_instance(want.instance_id)
+        own, kept = self._disk(want)
+        if own.exists() or want.disk != "moved":  # else it was moved already, by a try that died
+            self.forget(want)
+        for own_file, kept_file in self._small(want):
+            if own_file.exists():
+                shutil.copy2(own_file, kept_file)
+                shutil.chown(kept_file, own_file.stat().st_uid, own_file.stat().st_gid)
+        write_private(directory / f"{want.label}.xml", xml)
+        if own.exists() and want.disk == "moved":
+            own.replace(kept)
+        elif own.exists() and want.disk == "copied":
+            _copy(own, kept)
+        write_private(self._marker(want), want.request_id)
+
+    def xml(self, want: Aside) -> str:
+        """The domain as it was."""
+        return (self._paths.instance(want.instance_id) / f"{want.label}.xml").read_text()
+
+    def give_back(self, want: Aside) -> None:
+        """The kept files take their places again. Safe to repeat; `forget` ends it."""
+        for own, kept in (*self._small(want), self._disk(want)):
+            with contextlib.suppress(FileNotFoundError):
+                kept.replace(own)
+
+    def forget(self, want: Aside) -> None:
+        """Absent is success."""
+        for _, kept in (*self._small(want), self._disk(want)):
+            kept.unlink(missing_ok=True)
+            kept.with_name(f"{kept.name}.part").unlink(missing_ok=True)
+        (self._paths.instance(want.instance_id) / f"{want.label}.xml").unlink(missing_ok=True)
+        self._marker(want).unlink(missing_ok=True)
+
+    def _marker(self, want: Aside) -> Path:
+        return self._paths.instance(want.instance_id) / f"{want.label}.kept"
+
+    def _disk(self, want: Aside) -> tuple[Path, Path]:
+        disk = self._paths.disk(want.instance_id)
+        return disk, disk.with_name(f"disk.{want.label}")
+
+    def _small(self, want: Aside) -> list[tuple[Path, Path]]:
+        directory = self._paths.instance(want.instance_id)
+        names = ("image", "config.iso", "volumes.json")
+        return [(directory / name, directory / f"{name}.{want.label}") for name in names]
+
+
+def _copy(own: Path, kept: Path) -> None:
+    """An overlay holds what its guest wrote; its holes stay holes. The copy names the image below as the original."""
+    partial = kept.with_name(f"{kept.name}.part")
+    with room_on_disk(partial):
+        flags = ["--sparse=always", "--reflink=auto", "--preserve=mode,ownership"]
+        done = subprocess.run(["cp", *flags, str(own), str(partial)], capture_output=True, text=True, timeout=COPY_S)
+        if done.returncode:
+            partial.unlink(missing_ok=True)
+            raise host_cannot(f"the disk could not be copied: {done.stderr.strip()[-200:]}")
+        partial.replace(kept)

@@ -1,0 +1,102 @@
+"""A copy of a running guest's disk as it was at one moment. Source: libvirt's virDomainBackupBegin, push mode."""
+
+import time
+from pathlib import Path
+from typing import Any
+from xml.etree.ElementTree import Element, SubElement, tostring
+
+import libvirt
+
+from infra.contracts.errors import host_cannot
+from infra.host.libvirt.connection import Connection
+from infra.host.libvirt.faults import is_missing
+from infra.interruption import still_wanted
+
+PATIENCE_S = 60.0
+ON_ITS_OWN = libvirt.VIR_DOMAIN_BACKUP_BEGIN_REUSE_EXTERNAL
+
+
+class Backups:
+    """One at a time for each domain. All methods raise LibvirtDown, or libvirtError for what libvirt refuses."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._libvirt = connection
+
+    def is_active(self, instance_id: str) -> bool:
+        return self._libvirt.call(lambda c: _active(c, instance_id) is not None)
+
+    def disk_bytes(self, instance_id: str, device: str) -> int:
+        """Size of the disk as the guest sees it."""
+        return self._libvirt.call(lambda c: int(c.lookupByUUIDString(instance_id).blockInfo(device)[0]))
+
+    def copy(self, instance_id: str, device: str, target: Path, every_s: float) -> None:
+        """Fill `target`, an empty qcow2 of the disk's size, and return when it is complete.
+
+        A job that an earlier try left is ended first. Raises HostCannot when the guest went down meanwhile."""
+        self._abort(instance_id)
+        self._libvirt.call(lambda c: _begin(c, instance_id, device, target), PATIENCE_S)
+        try:
+            while self._runs(instance_id):
+                still_wanted()
+                time.sleep(every_s)
+        except BaseException:
+            self._abort(instance_id)
+            raise
+        if not self._libvirt.call(lambda c: _succeeded(c, instance_id)):
+            raise host_cannot("the copy of the guest's disk was broken off")
+
+    def _abort(self, instance_id: str) -> None:
+        end = time.monotonic() + PATIENCE_S
+        while self._libvirt.call(lambda c: _end(c, instance_id)):
+            if time.monotonic() > end:
+                raise host_cannot("an earlier copy of the guest's disk does not end")
+            time.sleep(0.1)
+
+    def _runs(self, instance_id: str) -> bool:
+        return self._libvirt.call(lambda c: _job(c, instance_id))
+
+
+def _active(connection: Any, instance_id: str) -> Any:
+    try:
+        domain = connection.lookupByUUIDString(instance_id)
+        return domain if domain.isActive() else None
+    except libvirt.libvirtError as error:
+        if is_missing(error):
+            return None
+        raise
+
+
+def _begin(connection: Any, instance_id: str, device: str, target: Path) -> None:
+    backup = Element("domainbackup", mode="push")
+    disk = SubElement(SubElement(backup, "disks"), "disk", name=device, backup="yes", type="file")
+    SubElement(disk, "target", file=str(target))
+    SubElement(disk, "driver", type="qcow2")
+    connection.lookupByUUIDString(instance_id).backupBegin(tostring(backup, encoding="unicode"), None, ON_ITS_OWN)
+
+
+def _job(connection: Any, instance_id: str) -> bool:
+    domain = _active(connection, instance_id)
+    return domain is not None and domain.jobStats().get("type") != libvirt.VIR_DOMAIN_JOB_NONE
+
+
+def _end(connection: Any, instance_id: str) -> bool:
+    """Ask a backup job to end; whether there is one."""
+    domain = _active(connection, instance_id)
+    if domain is None:
+        return False
+    try:
+        domain.backupGetXMLDesc()
+        domain.abortJob()
+    except libvirt.libvirtError as error:
+        if error.get_error_code() not in (libvirt.VIR_ERR_NO_DOMAIN_BACKUP, libvirt.VIR_ERR_OPERATION_INVALID):
+            raise
+        return False
+    return True
+
+
+def _succeeded(connection: Any, instance_id: str) -> bool:
+    domain = _active(connection, instance_id)
+    if domain is None:
+        return False
+    stats = domain.jobStats(libvirt.VIR_DOMAIN_JOB_STATS_COMPLETED)
+    return bool(stats.get("success", stats.get("type") == libvirt.VIR_DOMAIN_JOB_COMPLETED))

@@ -1,0 +1,53 @@
+"""What libvirt keeps of a domain, as text: read, and written back."""
+
+from typing import Any
+
+import libvirt
+
+from infra.host.libvirt.connection import Connection
+from infra.host.libvirt.faults import is_missing, is_wrong_state
+
+STOP_S = 60.0
+
+
+class Definitions:
+    """All methods raise LibvirtDown, or libvirtError for what libvirt refuses."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._libvirt = connection
+
+    def read(self, instance_id: str) -> str | None:
+        """XML of the domain as it will be at its next start; None when there is none."""
+
+        def work(connection: Any) -> str | None:
+            domain = _find(connection, instance_id)
+            return str(domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE)) if domain is not None else None
+
+        return self._libvirt.call(work)
+
+    def write(self, xml: str) -> None:
+        self._libvirt.call(lambda connection: connection.defineXML(xml))
+
+    def stop(self, instance_id: str) -> None:
+        """End the guest at once. One that is off, or absent, is left alone."""
+
+        def work(connection: Any) -> None:
+            domain = _find(connection, instance_id)
+            if domain is None:
+                return
+            try:
+                domain.destroy()
+            except libvirt.libvirtError as error:
+                if not is_wrong_state(error) and not is_missing(error):
+                    raise
+
+        self._libvirt.call(work, STOP_S)
+
+
+def _find(connection: Any, instance_id: str) -> Any:
+    try:
+        return connection.lookupByUUIDString(instance_id)
+    except libvirt.libvirtError as error:
+        if is_missing(error):
+            return None
+        raise

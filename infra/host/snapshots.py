@@ -1,0 +1,73 @@
+"""A server's root disk as one flat file of its own: of a guest that runs by QEMU's backup job, else by qemu-img."""
+
+import json
+import time
+from pathlib import Path
+
+from keystoneauth1.session import Session
+
+from infra.contracts.errors import hopeless
+from infra.contracts.snapshot import SnapshotOnHost, Uploaded
+from infra.host.driver import Driver
+from infra.host.files.cache import room_on_disk
+from infra.host.files.disk_tool import DiskTool
+from infra.host.files.paths import HostPaths, checked, is_test_driver
+from infra.host.heartbeats import Heartbeat, beating
+from infra.host.services.glance import Images
+from infra.settings import Settings
+
+LOOK_S = 0.2
+ROOT = "vda"
+EMPTY = 1 << 20  # bytes; what stands for a disk under the test driver
+
+
+class Snapshots:
+    """Flat copies in the servers' directories, named by their image's id; a server's delete takes them along."""
+
+    def __init__(self, settings: Settings, session: Session, driver: Driver) -> None:
+        self._paths, self._driver = HostPaths(settings), driver
+        self._images = Images(session, settings.region)
+        self._tool = DiskTool(self._paths.owner)
+        self._pretend = is_test_driver(settings)
+
+    def take(self, want: SnapshotOnHost, heartbeat: Heartbeat) -> Uploaded:
+        """See `activities.snapshot.Snapshot.take_snapshot`."""
+        file, begun = self._file(want), time.monotonic()
+        with beating(heartbeat), self._driver.at_work(want):
+            if not file.exists():
+                partial = file.with_suffix(".part")
+                partial.unlink(missing_ok=True)
+                with room_on_disk(partial):
+                    self._copy(want.instance_id, partial)
+                    partial.replace(file)
+        return Uploaded(parts={"copy": round(time.monotonic() - begun, 3)})
+
+    def upload(self, want: SnapshotOnHost, heartbeat: Heartbeat) -> Uploaded:
+        """See `activities.snapshot.Snapshot.upload_snapshot`."""
+        file = self._file(want)
+        with beating(heartbeat):
+            if not file.exists():
+                raise hopeless(f"The copy of instance {want.instance_id}'s disk is gone.")
+            return Uploaded(uploaded_bytes=self._images.upload(want.image_id, file))
+
+    def remove(self, want: SnapshotOnHost) -> None:
+        """Absent is success."""
+        for file in (self._file(want), self._file(want).with_suffix(".part")):
+            file.unlink(missing_ok=True)
+
+    def _file(self, want: SnapshotOnHost) -> Path:
+        return self._paths.instance(want.instance_id) / f"snapshot-{checked(want.image_id)}.qcow2"
+
+    def _copy(self, instance_id: str, partial: Path) -> None:
+        disk, tool = self._paths.disk(instance_id), self._tool
+        if self._pretend:
+            tool.create(partial, EMPTY)
+        elif not disk.exists():
+            raise hopeless(f"Instance {instance_id} has no disk on its host.")
+        elif self._driver.backups.is_active(instance_id):
+            tool.create(partial, self._driver.backups.disk_bytes(instance_id, ROOT))
+            self._driver.backups.copy(instance_id, ROOT, self._paths.as_guest(partial), LOOK_S)
+        else:
+            image = self._paths.images / self._paths.image_of(instance_id).read_text()
+            facts = json.loads(image.with_name(f"{image.name}.json").read_text())
+            tool.flatten(disk, image, facts["format"], partial)

@@ -1,0 +1,71 @@
+"""rebuild: what reaches the workflow, what its answer shows at each microversion, what is refused."""
+
+import uuid
+from typing import Any
+
+import pytest
+
+from tests.compute.conftest import Api, Cloud
+from tests.compute.test_boot import PUBLIC, Lab, lab
+
+__all__ = ["lab"]
+SCRIPT = "IyEvYmluL3NoCg=="
+
+
+def server(cloud: Cloud, demo: Api, **values: Any) -> str:
+    return cloud.server(demo, **{"host": "node1", "image_ref": str(uuid.uuid4()), **values})
+
+
+def rebuild(demo: Api, server_id: str, version: str = "2.96", **wish: Any) -> dict[str, Any]:
+    body = demo.post(f"/servers/{server_id}/action", {"rebuild": wish}, 202, version)
+    shown: dict[str, Any] = body["server"]
+    return shown
+
+
+@pytest.mark.usefixtures("tiny")
+def test_the_answer_is_the_server_as_it_will_be(cloud: Cloud, lab: Lab, demo: Api) -> None:
+    demo.post("/os-keypairs", {"keypair": {"name": "mine", "public_key": PUBLIC, "type": "ssh"}}, 201)
+    id = server(cloud, demo)
+    wish = {"name": "anew", "metadata": {"a": "b"}, "description": "second", "key_name": "mine", "hostname": "anew-1"}
+    shown = rebuild(demo, id, imageRef=lab.image, adminPass="s3cret", user_data=SCRIPT, **wish)
+    assert (shown["id"], shown["image"]["id"], shown["adminPass"]) == (id, lab.image, "s3cret")
+    assert {name: shown[name] for name in ("name", "metadata", "description", "key_name")} == {
+        name: wish[name] for name in ("name", "metadata", "description", "key_name")
+    }
+    assert shown["user_data"] == SCRIPT and shown["server_groups"] == []
+    assert len(rebuild(demo, server(cloud, demo), imageRef=lab.image)["adminPass"]) == 12
+
+
+def test_attributes_come_with_their_microversions(cloud: Cloud, lab: Lab, demo: Api) -> None:
+    id = server(cloud, demo)
+    for name, value, before in (
+        ("description", "x", "2.18"),
+        ("key_name", None, "2.53"),
+        ("user_data", SCRIPT, "2.56"),
+        ("trusted_image_certificates", ["x"], "2.62"),
+        ("hostname", "x", "2.89"),
+    ):
+        body = {"rebuild": {"imageRef": lab.image, name: value}}
+        assert name in demo.refused("POST", f"/servers/{id}/action", 400, before, json=body)
+    assert "key_name" not in rebuild(demo, id, "2.53", imageRef=lab.image)
+    assert "user_data" not in rebuild(demo, id, "2.56", imageRef=lab.image)
+
+
+def test_what_cannot_be_rebuilt(cloud: Cloud, lab: Lab, demo: Api) -> None:
+    id = server(cloud, demo)
+
+    def refused(status: int, server_id: str = id, version: str = "2.96", **wish: Any) -> str:
+        body = {"rebuild": {"imageRef": lab.image, **wish}}
+        return demo.refused("POST", f"/servers/{server_id}/action", status, version, json=body)
+
+    assert refused(400, imageRef=str(uuid.uuid4())) == "Cannot find image for rebuild"
+    assert refused(400, key_name="nobody's") == "Invalid key_name provided."
+    assert "does not support preserving ephemeral" in refused(400, preserve_ephemeral=True)
+    assert refused(400, imageRef=lab.big_image) == "Flavor's memory is too small for requested image."
+    refused(501, trusted_image_certificates=["x"])
+    refused(400, name=None)
+    of_volume = server(cloud, demo, image_ref="")
+    assert "volume-backed" in refused(400, of_volume, "2.92")
+    refused(501, of_volume, "2.93")
+    paused = server(cloud, demo, vm_state="paused")
+    assert refused(409, paused) == f"Cannot 'rebuild' instance {paused} while it is in vm_state paused"

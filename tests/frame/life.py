@@ -1,0 +1,53 @@
+"""Effects of the steps that copy a server's disk, or keep a guest as it was."""
+
+from typing import Any
+
+from infra.contracts.image import DiskOnHost
+from infra.contracts.power import Power
+from infra.contracts.snapshot import Uploaded
+
+RUNNING, SHUTDOWN = 1, 4
+
+
+class LifeEffects:
+    """`mine`: what is on this host; `world.anywhere`: what other services hold. An image that is active belongs to no
+    server any more."""
+
+    world: Any
+    mine: set[tuple[str, str, str]]
+
+    def create_image(self, want: Any) -> None:
+        self.world.anywhere.add(("unfinished image", want.instance_id, want.image_id))
+
+    def drop_image(self, want: Any) -> None:
+        self.world.anywhere.discard(("unfinished image", want.instance_id, want.image_id))
+
+    def rotate_backups(self, want: Any) -> None:
+        pass
+
+    def take_snapshot(self, want: Any) -> Uploaded:
+        self.mine.add(("copy", want.instance_id, want.image_id))
+        return Uploaded()
+
+    def upload_snapshot(self, want: Any) -> Uploaded:
+        assert ("copy", want.instance_id, want.image_id) in self.mine
+        self.world.anywhere.discard(("unfinished image", want.instance_id, want.image_id))
+        return Uploaded(uploaded_bytes=1)
+
+    def remove_snapshot(self, want: Any) -> None:
+        self.mine.discard(("copy", want.instance_id, want.image_id))
+
+    def cache_image(self, want: Any) -> DiskOnHost:
+        return DiskOnHost()
+
+    def set_aside(self, want: Any) -> Power:
+        self.world.power[want.instance_id] = SHUTDOWN
+        self.mine.add((f"kept for {want.label}", want.instance_id, ""))
+        return Power(power_state=SHUTDOWN)
+
+    def bring_back(self, want: Any) -> None:
+        self.mine.discard((f"kept for {want.label}", want.instance_id, ""))
+        self.world.power[want.instance_id] = RUNNING if want.runs else SHUTDOWN
+
+    def forget_aside(self, want: Any) -> None:
+        self.mine.discard((f"kept for {want.label}", want.instance_id, ""))

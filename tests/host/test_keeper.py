@@ -1,0 +1,94 @@
+"""A real guest set aside and brought back: what it had written is there again, and what came between is gone."""
+
+import subprocess
+
+import pytest
+
+from infra.contracts.aside import Aside
+from infra.contracts.image import ImageOnHost
+from infra.contracts.power import PowerOff
+from infra.host.keeper import Keeper
+from infra.host.libvirt.virt_type import boot_sector
+from tests.host.cloud import new_id, until
+from tests.host.glance import Glance, StoredImage
+from tests.host.hypervisor import Hypervisor
+from tests.host.test_guest import MIB, RUNNING, SHUTDOWN, Built, driver, guest, hypervisor, quiet
+
+__all__ = ["driver", "guest", "hypervisor"]
+
+
+@pytest.fixture
+def keeper(hypervisor: Hypervisor, guest: Built) -> Keeper:
+    return Keeper(hypervisor.settings, guest.driver)
+
+
+def aside(guest: Built, disk: str, *, runs: bool = True, request_id: str = "req-1") -> Aside:
+    return Aside.model_validate(
+        {
+            "instance_id": guest.spec.instance_id,
+            "attempt": 1,
+            "label": "rebuild" if disk == "moved" else "resize",
+            "request_id": request_id,
+            "disk": disk,
+            "runs": runs,
+        }
+    )
+
+
+def qemu_io(guest: Built, command: str) -> bool:
+    disk = str(guest.driver._paths.disk(guest.spec.instance_id))
+    done = subprocess.run(["qemu-io", "-f", "qcow2", "-c", command, disk], capture_output=True, text=True, check=True)
+    return "Pattern verification failed" not in done.stdout
+
+
+def written(guest: Built) -> bool:
+    return qemu_io(guest, "read -P 0x5a 512k 64k")
+
+
+@pytest.fixture
+def off(guest: Built) -> Built:
+    """The guest, off, with something on its disk."""
+    guest.spawn()
+    until(guest.booted)
+    guest.driver.power.off(PowerOff(instance_id=guest.spec.instance_id, attempt=1, timeout_s=0), quiet)
+    qemu_io(guest, "write -P 0x5a 512k 64k")
+    return guest
+
+
+def test_another_image_and_back(off: Built, keeper: Keeper, glance: Glance) -> None:
+    want, image_id = aside(off, "moved"), new_id()
+    for _ in range(2):
+        keeper.set_aside(want, quiet)
+    glance.images[image_id] = StoredImage(boot_sector(b"another system\r\n").ljust(MIB, b"\0"), "raw")
+    off.store.fetch(ImageOnHost(instance_id=off.spec.instance_id, image_id=image_id, disk_gb=0), quiet)
+    off.spawn()
+    until(lambda: "another system" in off.log)
+    keeper.set_aside(want, quiet)
+    assert off.driver.domains() == {off.spec.instance_id: RUNNING}, "a repeat set the new guest aside"
+    for _ in range(2):
+        keeper.bring_back(want, quiet)
+    assert off.driver.domains() == {off.spec.instance_id: RUNNING}
+    off.driver.power.off(PowerOff(instance_id=off.spec.instance_id, attempt=1, timeout_s=0), quiet)
+    assert written(off)
+
+
+def test_a_copy_goes_on_alone_once_the_other_is_forgotten(off: Built, keeper: Keeper) -> None:
+    want = aside(off, "copied", runs=False)
+    keeper.set_aside(want, quiet)
+    assert written(off)
+    qemu_io(off, "write -P 0x33 512k 64k")
+    keeper.forget(want, quiet)
+    keeper.bring_back(want, quiet)
+    assert off.driver.domains() == {off.spec.instance_id: SHUTDOWN}
+    assert not written(off) and not list(off.driver._paths.instance(off.spec.instance_id).glob("*resize*"))
+
+
+def test_what_an_earlier_request_left_is_not_brought_back(off: Built, keeper: Keeper) -> None:
+    keeper.set_aside(aside(off, "copied", runs=False), quiet)
+    qemu_io(off, "write -P 0x33 512k 64k")
+    keeper.bring_back(aside(off, "copied", runs=False, request_id="req-2"), quiet)
+    assert not written(off)
+    keeper.set_aside(aside(off, "copied", runs=False, request_id="req-2"), quiet)
+    qemu_io(off, "write -P 0x5a 512k 64k")
+    keeper.bring_back(aside(off, "copied", runs=False, request_id="req-2"), quiet)
+    assert not written(off) and qemu_io(off, "read -P 0x33 512k 64k")

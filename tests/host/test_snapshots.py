@@ -1,0 +1,84 @@
+"""A copy of a real guest's disk: while it runs, while it is off, after a try that broke off."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+from temporalio.exceptions import ApplicationError
+
+from infra.contracts.errors import HOST_CANNOT
+from infra.contracts.power import PowerOff
+from infra.contracts.snapshot import SnapshotOnHost
+from infra.host.libvirt.backup import ON_ITS_OWN
+from infra.host.snapshots import Snapshots
+from tests.host.cloud import Cloud, new_id, until
+from tests.host.hypervisor import Hypervisor
+from tests.host.test_guest import MIB, RUNNING, Built, driver, guest, hypervisor, quiet
+
+__all__ = ["driver", "guest", "hypervisor"]
+
+
+@pytest.fixture
+def snapshots(cloud: Cloud, hypervisor: Hypervisor, guest: Built) -> Snapshots:
+    return Snapshots(hypervisor.settings, cloud.session, guest.driver)
+
+
+def wanted(guest: Built, attempt: int = 1) -> SnapshotOnHost:
+    return SnapshotOnHost(instance_id=guest.spec.instance_id, attempt=attempt, image_id=new_id())
+
+
+def raw_of(file: Path, tmp_path: Path) -> bytes:
+    raw = tmp_path / "raw"
+    subprocess.run(["qemu-img", "convert", "-f", "qcow2", "-O", "raw", str(file), str(raw)], check=True)
+    return raw.read_bytes()
+
+
+def test_of_a_guest_that_runs(guest: Built, snapshots: Snapshots, hypervisor: Hypervisor, tmp_path: Path) -> None:
+    guest.spawn()
+    until(guest.booted)
+    pid, want = hypervisor.qemu(guest.spec.instance_id), wanted(guest)
+    snapshots.take(want, quiet)
+    file = snapshots._file(want)
+    made = file.stat().st_mtime_ns
+    snapshots.take(want, quiet)
+    assert file.stat().st_mtime_ns == made, "a repeat copied again"
+    assert b"the guest runs" in raw_of(file, tmp_path) and len(raw_of(file, tmp_path)) == MIB
+    told = subprocess.run(["qemu-img", "info", str(file)], capture_output=True, text=True, check=True).stdout
+    assert "backing file" not in told
+    assert guest.driver.domains() == {guest.spec.instance_id: RUNNING}
+    assert hypervisor.qemu(guest.spec.instance_id) == pid
+    for _ in range(2):
+        snapshots.remove(want)
+    assert not file.exists()
+
+
+def test_a_job_that_an_earlier_try_left_is_ended_first(guest: Built, snapshots: Snapshots, tmp_path: Path) -> None:
+    guest.spawn()
+    until(guest.booted)
+    id, want, paths = guest.spec.instance_id, wanted(guest), snapshots._paths
+    scratch = paths.instance(id) / "scratch.qcow2"
+    snapshots._tool.create(scratch, MIB)
+    socket = paths.as_guest(paths.vnc_socket(id)).with_name("nbd")
+    text = (
+        f"<domainbackup mode='pull'><server transport='unix' socket='{socket}'/><disks>"
+        f"<disk name='vda' type='file'><scratch file='{paths.as_guest(scratch)}'/></disk></disks></domainbackup>"
+    )
+    guest.driver.backups._libvirt.call(lambda c: c.lookupByUUIDString(id).backupBegin(text, None, ON_ITS_OWN))
+    snapshots.take(want, quiet)
+    assert b"the guest runs" in raw_of(snapshots._file(want), tmp_path)
+
+
+def test_of_a_guest_that_is_off(guest: Built, snapshots: Snapshots, tmp_path: Path) -> None:
+    guest.spawn()
+    guest.driver.power.off(PowerOff(instance_id=guest.spec.instance_id, attempt=1, timeout_s=0), quiet)
+    want = wanted(guest)
+    snapshots._file(want).with_suffix(".part").write_text("of a try that died")
+    snapshots.take(want, quiet)
+    assert b"the guest runs" in raw_of(snapshots._file(want), tmp_path)
+
+
+def test_not_without_the_claim(guest: Built, snapshots: Snapshots) -> None:
+    guest.spawn()
+    with pytest.raises(ApplicationError) as failure:
+        snapshots.take(wanted(guest, attempt=2), quiet)
+    assert failure.value.type == HOST_CANNOT

@@ -1,0 +1,90 @@
+"""Images made of servers, in the real image service: active or gone, in the tenant's name, as Nova describes them."""
+
+import asyncio
+from typing import Any
+
+import httpx
+import pytest
+
+from api.common.errors import ServiceError
+from tests.workflows.acting import Handle, do, request, server
+from tests.workflows.cloud import Cloud
+from workflows.create_image import image_id_of
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+async def drop(cloud: Cloud, handle: Handle) -> None:
+    cloud.faults.arm()
+    await cloud.delete(handle)
+    assert await cloud.end(handle) is None
+
+
+def images(cloud: Cloud, handle: Handle) -> list[dict[str, Any]]:
+    """Those of one server, whatever their status."""
+    id = handle.id.removeprefix("server-")
+    url = cloud.settings.url("image", f"/v2/images?instance_uuid={id}&sort=created_at:desc")
+    found: list[dict[str, Any]] = httpx.get(url, headers={"X-Auth-Token": cloud.token}).json()["images"]
+    return found
+
+
+async def test_an_image_is_active_and_says_whose_it_is(cloud: Cloud) -> None:
+    handle = await server(cloud, "createImage")
+    action, wanted = request(cloud, handle, "createImage")
+    cloud.faults.arm()
+    accepted = await cloud.ops.start(action, wanted)
+    assert accepted.answer == {"image_id": image_id_of(wanted)}
+    assert await cloud.end(handle) is None
+    image = images(cloud, handle)[0]
+    record = cloud.record(handle)
+    assert record is not None
+    assert (image["id"], image["status"], image["visibility"]) == (image_id_of(wanted), "active", "private")
+    assert (image["name"], image["a"], image["image_type"]) == ("copy", "b", "snapshot")
+    assert (image["owner"], image["base_image_ref"]) == (cloud.project, record.image_ref)
+    assert image["size"] > 0
+    await drop(cloud, handle)
+
+
+@pytest.mark.parametrize("step", ["create_image", "take_snapshot", "upload_snapshot", "remove_snapshot"])
+@pytest.mark.parametrize("when", ["fail_before", "fail_after"])
+async def test_it_is_active_or_gone_wherever_it_fails(cloud: Cloud, step: str, when: str) -> None:
+    handle = await server(cloud, "createImage")
+    cloud.faults.arm(**{when: step}, times=1)
+    action, wanted = request(cloud, handle, "createImage")
+    try:
+        await cloud.ops.start(action, wanted)
+    except ServiceError:
+        assert step == "create_image"
+    assert await cloud.end(handle) is not None
+    uploaded = step == "remove_snapshot" or (step, when) == ("upload_snapshot", "fail_after")
+    assert [image["status"] for image in images(cloud, handle)] == (["active"] if uploaded else [])
+    await drop(cloud, handle)
+
+
+async def test_a_delete_meanwhile_takes_the_unfinished_image_along(cloud: Cloud) -> None:
+    handle = await server(cloud, "createImage")
+    cloud.faults.arm(hold="upload_snapshot")
+    await cloud.ops.start(*request(cloud, handle, "createImage"))
+    await asyncio.wait_for(cloud.faults.held.wait(), 20)
+    assert [image["status"] for image in images(cloud, handle)] == ["queued"]
+    await cloud.delete(handle)
+    cloud.faults.fail_before = "upload_snapshot"
+    cloud.faults.release.set()
+    assert await cloud.end(handle) is None
+    assert images(cloud, handle) == []
+    assert await cloud.leaks() == []
+
+
+async def test_backups_are_rotated(cloud: Cloud) -> None:
+    handle = await server(cloud, "createBackup")
+    assert await do(cloud, handle, "createImage") is None
+    made = []
+    for _ in range(2):
+        action, wanted = request(cloud, handle, "createBackup")
+        await cloud.ops.start(action, wanted)
+        assert await cloud.end(handle) is None
+        made.append(image_id_of(wanted))
+    kinds = {image["id"]: (image["image_type"], image.get("backup_type")) for image in images(cloud, handle)}
+    assert kinds.pop(made[1]) == ("backup", "daily")
+    assert list(kinds.values()) == [("snapshot", None)], "the rotation took what is no backup, or kept one too many"
+    await drop(cloud, handle)

@@ -1,0 +1,102 @@
+"""createImage: an image of the server's disk, which becomes active, or is gone again."""
+
+from typing import Annotated
+from uuid import UUID, uuid5
+
+from pydantic import Field, StringConstraints
+from temporalio import workflow
+
+with workflow.unsafe.imports_passed_through():
+    from activities.image_record import ImageRecord
+    from activities.snapshot import Snapshot
+    from infra.contracts.operation import ActionRequest, InstanceChange, InstanceFacts
+    from infra.contracts.snapshot import ImageToBe, SnapshotOnHost
+
+from workflows.body import Body
+from workflows.fields import Metadata, Name
+from workflows.requests import Accepted
+from workflows.saga import Saga, control
+from workflows.server_operation import ServerOperation
+
+
+class CreateImageBody(Body):
+    """Source: Compute API reference, "Create Image"."""
+
+    name: Name
+    metadata: Metadata = {}
+
+
+class CreateBackupBody(Body):
+    """Source: Compute API reference, "Create Server Back Up"."""
+
+    name: Name
+    backup_type: Annotated[str, StringConstraints(min_length=1, max_length=255)]
+    rotation: Annotated[int, Field(ge=0, le=0x7FFFFFFF)]
+    metadata: Metadata = {}
+
+
+def image_id_of(req: ActionRequest) -> str:
+    return str(uuid5(UUID(req.instance_id), f"image/{req.requester.request_id}"))
+
+
+class MakesImage(ServerOperation):
+    """What createImage, createBackup and shelve have in common."""
+
+    accepts_late = True  # clients look for the image as soon as they know its id
+
+    @classmethod
+    def answer(cls, req: ActionRequest, server: InstanceFacts) -> Accepted:
+        return Accepted(instance_id=req.instance_id, answer={"image_id": image_id_of(req)})
+
+    async def make_image(self, image: ImageToBe, req: ActionRequest, server: InstanceFacts, saga: Saga) -> None:
+        await saga.step(
+            ImageRecord.create_image,
+            image,
+            undo=ImageRecord.drop_image,
+            at=control(),
+        )
+        self.accept(self.answer(req, server))
+        copy = SnapshotOnHost(instance_id=server.instance_id, attempt=server.attempt, image_id=image.image_id)
+        host = self.host_of(server)
+        await saga.step(
+            Snapshot.take_snapshot,
+            copy,
+            undo=Snapshot.remove_snapshot,
+            at=host,
+        )
+        await saga.step(
+            Snapshot.upload_snapshot,
+            copy,
+            undo=None,  # an image that is active stays; `drop_image` takes any other
+            at=host,
+        )
+        await saga.step(
+            Snapshot.remove_snapshot,
+            copy,
+            undo=None,  # the copy is in the image
+            at=host,
+        )
+
+    def image_of(self, req: ActionRequest, server: InstanceFacts, properties: dict[str, str]) -> ImageToBe:
+        return ImageToBe(
+            image_id=image_id_of(req),
+            instance_id=server.instance_id,
+            project_id=server.project_id,
+            user_id=req.requester.user_id,
+            name=req.body["name"],
+            base_image_id=server.image_id,
+            min_disk=server.flavor.disk if server.flavor else 0,
+            properties=properties,
+        )
+
+
+@workflow.defn
+class CreateImage(MakesImage):
+    @workflow.run
+    async def run(self, req: ActionRequest) -> None:
+        await self.act(req, self.create_image)
+
+    async def create_image(self, req: ActionRequest, server: InstanceFacts, saga: Saga) -> InstanceChange:
+        image = self.image_of(req, server, req.body.get("metadata", {}))
+        await self.make_image(image, req, server, saga)
+        return InstanceChange()

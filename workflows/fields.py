@@ -1,0 +1,61 @@
+"""Field types that bodies of the API and of actions share."""
+
+import base64
+import binascii
+import ipaddress
+import re
+import unicodedata
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, StringConstraints
+
+KEY = re.compile(r"[a-zA-Z0-9\-_:. ]{1,255}")
+
+
+def _printable(text: str) -> str:
+    for char in text:
+        kind = unicodedata.category(char)
+        if kind.startswith("C") or kind in ("Zl", "Zp"):
+            raise ValueError("Only printable characters are allowed.")
+    return text
+
+
+def _name(text: str) -> str:
+    if not text or text != text.strip():
+        raise ValueError("The string is empty, or starts or ends with whitespace.")
+    return _printable(text)
+
+
+def _address(version: int | None) -> Any:
+    def checked(text: str) -> str:
+        parsed = ipaddress.ip_address(text)
+        if version and parsed.version != version:
+            raise ValueError(f"It is not an 'ipv{version}' address")
+        return str(parsed)
+
+    return AfterValidator(checked)
+
+
+def _base64(text: str) -> str:
+    try:
+        base64.b64decode("".join(text.split()), validate=True)
+    except binascii.Error as error:
+        raise ValueError("It is not in 'base64' format") from error
+    return text
+
+
+def _metadata(value: dict[str, str]) -> dict[str, str]:
+    for key in value:
+        if not KEY.fullmatch(key):
+            raise ValueError(f"'{key[:64]}' does not match any of the regexes: '^{KEY.pattern}$'")
+    return value
+
+
+Name = Annotated[str, StringConstraints(max_length=255), AfterValidator(_name)]
+Description = Annotated[str, StringConstraints(max_length=255), AfterValidator(_printable)]
+Address = Annotated[str, _address(None)]
+AddressV4 = Annotated[str, _address(4)]
+AddressV6 = Annotated[str, _address(6)]
+Base64 = Annotated[str, StringConstraints(max_length=65535), AfterValidator(_base64)]
+Value = Annotated[str, StringConstraints(max_length=255)]
+Metadata = Annotated[dict[str, Value], AfterValidator(_metadata)]

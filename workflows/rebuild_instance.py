@@ -1,0 +1,162 @@
+"""rebuild: the server begins anew from an image; its id, addresses, ports and volumes stay."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, Field, StringConstraints
+from temporalio import workflow
+
+with workflow.unsafe.imports_passed_through():
+    from activities.aside import Kept
+    from activities.hypervisor import Hypervisor
+    from activities.image import Image
+    from activities.instance import Instance
+    from activities.network import Network
+    from activities.volume import Volume
+    from infra.contracts.aside import Aside
+    from infra.contracts.hypervisor import GuestConfig
+    from infra.contracts.image import ImageOnHost
+    from infra.contracts.instance import InstanceRef
+    from infra.contracts.network import Plugged
+    from infra.contracts.operation import ActionRequest, InstanceChange, InstanceFacts
+    from infra.contracts.power import PowerOff
+    from infra.contracts.volume import Attached
+
+from workflows.attempt import nothing
+from workflows.body import Body, Since
+from workflows.fields import AddressV4, AddressV6, Base64, Description, Metadata, Name
+from workflows.inputs import domain_of, ports_of, volumes_of
+from workflows.requests import Accepted
+from workflows.saga import Saga
+from workflows.server_operation import ServerOperation
+
+Hostname = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=r"^[a-zA-Z0-9\-._]*$")]
+ImageRef = Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F]{8}(-?[0-9a-fA-F]{4}){3}-?[0-9a-fA-F]{12}$")]
+
+
+class RebuildBody(Body):
+    """Source: Compute API reference, "Rebuild Server"."""
+
+    imageRef: ImageRef
+    adminPass: str = ""
+    name: Name = ""
+    metadata: Metadata = {}
+    preserve_ephemeral: bool = False
+    disk_config: Literal["AUTO", "MANUAL"] = Field("MANUAL", alias="OS-DCF:diskConfig")
+    personality: Annotated[list[Any], Since(1, 56)] = []
+    accessIPv4: AddressV4 = ""
+    accessIPv6: AddressV6 = ""
+    description: Annotated[Description | None, Since(19)] = None
+    key_name: Annotated[Name | None, Since(54)] = None
+    user_data: Annotated[Base64 | None, Since(57)] = None
+    trusted_image_certificates: Annotated[list[str] | None, Since(63)] = None
+    hostname: Annotated[Hostname, Since(90)] = ""
+
+
+class Rebuild(BaseModel):
+    """A checked rebuild. `columns` are those of the record that change, `told` is what of the guest's own facts does;
+    an explicit null takes a value away."""
+
+    image_id: str
+    admin_pass: str
+    columns: dict[str, Any] = {}
+    told: dict[str, Any] = {}
+
+
+@workflow.defn
+class RebuildInstance(ServerOperation):
+    @workflow.run
+    async def run(self, req: ActionRequest) -> None:
+        await self.act(req, self.rebuild)
+
+    @classmethod
+    def answer(cls, req: ActionRequest, server: InstanceFacts) -> Accepted:
+        wish = Rebuild.model_validate(req.body)
+        return Accepted(instance_id=req.instance_id, admin_pass=wish.admin_pass)
+
+    async def rebuild(self, req: ActionRequest, server: InstanceFacts, saga: Saga) -> InstanceChange:
+        wish, host = Rebuild.model_validate(req.body), self.host_of(server)
+        assert server.flavor is not None
+        disk = ImageOnHost(instance_id=server.instance_id, image_id=wish.image_id, disk_gb=server.flavor.disk)
+        known = await saga.step(
+            Instance.fetch_guest,
+            InstanceRef(instance_id=server.instance_id),
+            undo=None,  # reads only
+        )
+        await saga.step(
+            Image.cache_image,
+            disk,
+            undo=None,  # the host's cache keeps it or not, as it likes
+            at=host,
+        )
+        before = Aside(
+            instance_id=server.instance_id,
+            attempt=server.attempt,
+            label="rebuild",
+            request_id=req.requester.request_id,
+            disk="moved",
+            runs=server.vm_state == "active",
+        )
+        await saga.step(
+            Kept.set_aside,
+            before,
+            undo=Kept.bring_back,
+            at=host,
+        )
+        new_disk, plugged, attached = await saga.together(
+            saga.step(
+                Image.fetch_to_host,
+                disk,
+                undo=None,  # `bring_back` puts the old one in its place
+                at=host,
+            ),
+            saga.step(
+                Network.plug_ports,
+                ports_of(server),
+                undo=None,  # they were plugged before
+                at=host,
+            )
+            if server.networks
+            else nothing(Plugged()),
+            saga.step(
+                Volume.attach_volumes,
+                volumes_of(server),
+                undo=None,  # they were attached before
+                at=host,
+            )
+            if server.volumes
+            else nothing(Attached()),
+        )
+        guest = _told(known, wish)
+        spec = domain_of(server, guest, new_disk, plugged, attached)
+        spawned = await saga.step(
+            Hypervisor.spawn,
+            spec.model_copy(update={"image_id": wish.image_id, "name": wish.columns.get("name", server.name)}),
+            undo=None,  # `bring_back` ends it
+            at=host,
+        )
+        power_state = spawned.power_state
+        if server.vm_state == "stopped":
+            stopped = await saga.step(
+                Hypervisor.power_off,
+                PowerOff(instance_id=server.instance_id, attempt=server.attempt, timeout_s=0),
+                undo=None,  # `bring_back` starts what ran
+                at=host,
+            )
+            power_state = stopped.power_state
+        self.afterwards(Kept.forget_aside, before, host)
+        return _change(wish, server, guest, power_state)
+
+
+def _told(known: GuestConfig, wish: Rebuild) -> GuestConfig:
+    return known.model_copy(update={**wish.told, "admin_pass": wish.admin_pass})
+
+
+def _change(wish: Rebuild, server: InstanceFacts, guest: GuestConfig, power_state: int) -> InstanceChange:
+    return InstanceChange(
+        vm_state="stopped" if server.vm_state == "stopped" else "active",
+        power_state=power_state,
+        image_ref=wish.image_id,
+        guest=guest,
+        cleared=[name for name, value in wish.columns.items() if value is None],
+        **{name: value for name, value in wish.columns.items() if value is not None},
+    )
