@@ -174,9 +174,12 @@ def _network_side(settings: Settings, layout: Layout) -> list[Spec]:
         probe = Probe("unix", str(socket)) if socket else Probe("listen", str(nbd))
         specs.append(Spec("nbd", argv, probe=probe, ports={} if socket else {"nbd": nbd}))
     if layout.netns:
+        from infra.hostnet.store import Store
+
         services = ["compute", "console", *settings.embedded]
         targets = [f"{settings.advertise}:{settings.port(service)}" for service in services]
-        argv = [sys.executable, "-m", "infra.hostnet.forward", "--netns", layout.netns, *targets]
+        argv = [sys.executable, "-m", "infra.hostnet.forward", "--netns", layout.netns]
+        argv += ["--netns", Store(settings.model_copy(update={"netns": layout.netns})).waiting, *targets]
         specs.append(Spec("forward", argv, probe=Probe("running", "0.3")))
     return specs
 

@@ -122,10 +122,10 @@ async def run(namespace: str, targets: list[tuple[str, int]]) -> None:
 
 async def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="infra.hostnet.forward", description=__doc__)
-    parser.add_argument("--netns", required=True)
+    parser.add_argument("--netns", required=True, action="append", help="repeat it for more")
     parser.add_argument("targets", nargs="+", type=parse, metavar="ADDRESS:PORT")
     options = parser.parse_args(arguments)
-    task = asyncio.create_task(run(options.netns, options.targets))
+    task = asyncio.gather(*(run(namespace, options.targets) for namespace in options.netns))
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, task.cancel)

@@ -76,6 +76,8 @@ class HostNetwork:
                 links.apply(self._netns, ["link set dev lo up"])
             if marker.exists():
                 netns.sysctl(self._netns, OWN_NAMESPACE)
+                if netns.create(self._store.waiting):
+                    links.apply(self._store.waiting, ["link set dev lo up"])
 
     def bind(self, port: PortPlug) -> Binding:
         bridge = self._segments.bridge_of(port.network_id, port.physical_network)
@@ -284,6 +286,7 @@ class HostNetwork:
                 links.apply(self._netns, links.plan_removal(name, bridge, found))
             self._firewall.remove()
         if (self._store.run / "namespace").exists():
+            netns.remove(self._store.waiting)
             netns.remove(self._netns)
         self._store.erase()
 

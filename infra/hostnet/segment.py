@@ -156,11 +156,21 @@ class Segments:
             self._store.put_space(network.id, SpaceRecord(name=space.name, bridge=bridge, label=network.name))
             if not netns.path(space.name).exists():
                 self._rules(network.id).forget()
+                self._move_in(network, space.name)
             spaces.converge(space, self._netns, found)
             self._rules(network.id).load([space_rules.table(way_out=self._has_way_out(network))])
             Dnsmasq(self._store, network.id).converge(self._served(network))
             if self._has_way_out(network):
                 self._way_out(network.id).converge()
+
+    def _move_in(self, network: Network, name: str) -> None:
+        """A provider network takes the namespace in which `kilonova exec` may run commands since before it was made."""
+        waiting = self._store.waiting
+        if not waiting or not network.physical_network or not netns.path(waiting).exists():
+            return
+        others = (record.name for record in self._store.spaces().values() if record.name != name)
+        if netns.identity(waiting) not in {netns.identity(other) for other in others}:
+            netns.alias(waiting, name)
 
     def _rules(self, network_id: str) -> Loader:
         return Loader(self._store.space_name("net", network_id), self._store.run / "spaces" / f"{network_id}.loaded")

@@ -232,6 +232,11 @@ class Store:
         """What the names of all our networks' and routers' namespaces begin with."""
         return self.space_name("net", ""), self.space_name("router", "")
 
+    @property
+    def waiting(self) -> str:
+        """Name of the namespace that a provider network gets when it is made: commands wait for it there."""
+        return f"{self.netns}-provider" if self.netns else ""
+
     def space_name(self, kind: str, identifier: str) -> str:
         """Name of the namespace of a network ("net") or router ("router")."""
         return f"{self.netns or f'kilonova-{self.tag}'}-{kind}-{identifier}"

@@ -2,6 +2,7 @@
 
 import pytest
 
+from infra.hostnet import netns
 from tests.hostnet.conftest import Host, filters, ingress, reaches
 from workers.cli.places import NoSuchPlace, find
 from workers.layout import Layout
@@ -27,9 +28,26 @@ def test_a_command_runs_in_the_network_that_is_named(host: Host) -> None:
 def test_a_name_that_two_networks_have_is_refused(host: Host) -> None:
     Layout(hosts=["h1"], netns=host.ns, netns_made=True).save(host.settings.state_dir)
     host.net.plug(host.port(11, network_name="private"))
-    assert find(host.settings).namespace == host.home, "the only network there is"
+    assert find(host.settings, "private").namespace == host.home
     host.net.plug(host.port(11, network_name="private", network_id=OTHER, port_id=OTHER))
-    assert find(host.settings).namespace == host.ns
     for name in ("private", "nowhere"):
         with pytest.raises(NoSuchPlace, match=OTHER):
             find(host.settings, name)
+
+
+def test_a_command_begun_before_the_provider_network_reaches_its_guests(host: Host) -> None:
+    """Mechanism: the provider network moves into the namespace that waits for it; and into it again when made anew."""
+    Layout(hosts=["h1"], netns=host.ns, netns_made=True).save(host.settings.state_dir)
+    host.net.ensure_namespace()
+    before = find(host.settings).namespace
+    for number in (11, 12):
+        port = host.port(number, network_name="provider", physical_network="provider")
+        guest = host.boot(port, bridge="br-provider")
+        host.net.apply_groups([filters(guest.plug, ingress(None))], {})
+        guest.listen(80)
+        assert find(host.settings).namespace != before
+        assert netns.identity(find(host.settings).namespace) == netns.identity(before)
+        assert reaches(before, f"10.9.0.{number}", 80)
+        host.net.unplug(port.port_id)
+        host.net.sync()
+        assert find(host.settings).namespace == before

@@ -20,7 +20,7 @@ class Place:
 
 def find(settings: Settings, network: str = "", *, bridges: bool = False) -> Place:
     """The namespace of `network`, a name or an id. Without one: of the network that leads out of the cloud (a provider
-    network), else of the only network there is, else the one with the bridges."""
+    network), now or when it is made."""
     layout = Layout.load(settings.state_dir)
     if layout is not None:
         settings = host_settings(settings, layout, layout.hosts[0])
@@ -29,6 +29,9 @@ def find(settings: Settings, network: str = "", *, bridges: bool = False) -> Pla
     outer = Place(settings.netns, "bridges and taps")
     if bridges:
         return outer
+    from infra.hostnet import netns
+    from infra.hostnet.store import Store
+
     known = _known(settings)
     if network:
         fitting = [place for names, _, place in known if network in names]
@@ -38,8 +41,12 @@ def find(settings: Settings, network: str = "", *, bridges: bool = False) -> Pla
         problem = "more than one network is named" if fitting else "no network here is named"
         raise NoSuchPlace(f"{problem} {network}; here are: {listed}")
     provider = [place for _, leads_out, place in known if leads_out]
-    only = provider or [place for _, _, place in known]
-    return only[0] if len(only) == 1 or provider else outer
+    if provider:
+        return provider[0]
+    waiting = Store(settings).waiting
+    if netns.path(waiting).exists():
+        return Place(waiting, "of the provider, which has none yet")
+    return known[0][2] if len(known) == 1 else outer
 
 
 def _known(settings: Settings) -> list[tuple[set[str], bool, Place]]:

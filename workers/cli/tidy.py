@@ -79,6 +79,7 @@ def remove_host_state(settings: Settings) -> list[str]:
 def _remove_namespace(settings: Settings, layout: Layout) -> list[str]:
     from infra.hostnet.netns import HostNetworkError
     from infra.hostnet.network import HostNetwork
+    from infra.hostnet.store import Store
 
     namespace = Path("/run/netns") / layout.netns
     _kill(procfs.in_network_namespace(namespace))
@@ -88,7 +89,8 @@ def _remove_namespace(settings: Settings, layout: Layout) -> list[str]:
             HostNetwork(host_settings(settings, layout, host)).teardown()
         except HostNetworkError as error:
             left.append(f"network of {host}: {error}")
-    return [*left, *_delete_namespace(layout.netns)]
+    waiting = Store(host_settings(settings, layout, layout.hosts[0])).waiting
+    return [*left, *_delete_namespace(waiting), *_delete_namespace(layout.netns)]
 
 
 def _delete_namespace(name: str) -> list[str]:
