@@ -9,6 +9,7 @@ from sqlalchemy import Connection, delete, func, insert, select, update
 from temporalio.exceptions import ApplicationError
 
 from infra.contracts.errors import hopeless
+from infra.contracts.hypervisor import FlavorFacts
 from infra.contracts.placement import Claimed, ClaimRequest
 from infra.database import Database
 from infra.records import since
@@ -55,6 +56,15 @@ class Candidate:
         return str(self.facts.host)
 
 
+@dataclass(frozen=True)
+class _Share:
+    """vCPUs, MiB, GiB."""
+
+    vcpus: int
+    memory_mb: int
+    root_gb: int
+
+
 Filter = Callable[[Candidate, ClaimRequest, Any], bool]
 
 
@@ -91,6 +101,14 @@ class Scheduler:
             held = {"consumer_id": want.instance_id, "instance_id": want.instance_id, "host": best.host}
             store.execute(insert(allocations), {**held, "attempt": attempt, **taken})
             return Claimed(host=best.host, zone=best.facts.zone, attempt=attempt)
+
+    def lacking(self, store: Connection, host: str, wanted: FlavorFacts) -> list[str]:
+        """The filters that find no room on the host for one guest of this flavor more."""
+        share = _Share(wanted.vcpus, wanted.ram, wanted.disk)
+        here = [c for c in self._candidates(store) if c.host == host]
+        fits = ("CoreFilter", "RamFilter", "DiskFilter")
+        nothing = ClaimRequest(instance_id="")
+        return [name for name in fits for c in here if not self._filters[name](c, nothing, share)]
 
     def release(self, instance_id: str) -> None:
         with self._db.transaction() as store:

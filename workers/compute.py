@@ -18,6 +18,7 @@ from activities.aside import Kept
 from activities.hypervisor import Hypervisor
 from activities.image import Image
 from activities.network import Network
+from activities.shape import Shape
 from activities.snapshot import Snapshot
 from activities.volume import Volume
 from infra import logs, tracing
@@ -30,6 +31,7 @@ from infra.host.network.topology import TopologyPoll
 from infra.host.reconcile import reconcile
 from infra.host.services.control import ControlClient
 from infra.host.services.volumes import VolumeConnector
+from infra.host.shapes import Shapes
 from infra.host.snapshots import Snapshots
 from infra.openstack import service_session
 from infra.settings import Settings
@@ -83,6 +85,7 @@ class Host:
             Volume(VolumeConnector(self.settings, self.session, self.control)),
             Hypervisor(self.driver),
             Kept(Keeper(self.settings, self.driver)),
+            Shape(Shapes(self.settings, self.driver)),
             Snapshot(Snapshots(self.settings, self.session, self.driver)),
         )
 

@@ -32,6 +32,7 @@ from activities.image_record import ImageRecord
 from activities.instance import Instance
 from activities.looking import Looker
 from activities.placement import Placement
+from activities.resize import Resize
 from activities.services import Services
 from infra import logs, tracing
 from infra.auditing.hosts import AuditedHosts
@@ -48,6 +49,7 @@ from infra.openstack import service_session
 from infra.records import Records
 from infra.scheduler import Scheduler
 from infra.settings import Settings
+from infra.stores.resizes import Resizes
 from infra.stores.transitions import Transitions
 from infra.tables.compute import Instance as InstanceRow
 from infra.tables.compute import Service, now
@@ -82,6 +84,7 @@ def control_activities(settings: Settings, database: Database, client: Client) -
         Identity(TokenValidator(settings)),
         Instance(Records(database, ring), Transitions(database, ring)),
         Placement(scheduler),
+        Resize(Resizes(database, scheduler)),
         Services(Leftovers(settings, session)),
         ImageRecord(Images(session, settings.region)),
         audit_of(settings, client, database, session, scheduler),

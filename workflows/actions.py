@@ -7,13 +7,17 @@ from typing import Any
 
 from infra.contracts.operation import Transition
 from workflows.body import NEWEST, Body
+from workflows.confirm_resize import ConfirmResize
 from workflows.crash_dump_instance import CrashDumpInstance
 from workflows.create_backup import CreateBackup
 from workflows.create_image import CreateBackupBody, CreateImage, CreateImageBody
 from workflows.pause_instance import PauseInstance
 from workflows.reboot_instance import RebootBody, RebootInstance
 from workflows.rebuild_instance import RebuildBody, RebuildInstance
+from workflows.resize_instance import ResizeBody, ResizeInstance
+from workflows.resizing import CONFIRM
 from workflows.resume_instance import ResumeInstance
+from workflows.revert_resize import RevertResize
 from workflows.server_operation import ServerOperation
 from workflows.start_instance import StartInstance
 from workflows.stop_instance import StopInstance
@@ -141,6 +145,23 @@ ACTIONS: dict[str, Action] = {
             ),
             body=RebuildBody,
             deadline=timedelta(hours=1),
+        ),
+        Action(
+            "resize",
+            "servers:resize",
+            ResizeInstance,
+            Transition(event="resize", verb="resize", allowed=frozenset(("active", "stopped")), doing="resize_prep"),
+            body=ResizeBody,
+            deadline=timedelta(hours=1),
+        ),
+        Action("confirmResize", "servers:confirm_resize", ConfirmResize, CONFIRM),
+        Action(
+            "revertResize",
+            "servers:revert_resize",
+            RevertResize,
+            Transition(
+                event="revertResize", verb="revertResize", allowed=frozenset(("resized",)), doing="resize_reverting"
+            ),
         ),
     )
 }

@@ -7,7 +7,7 @@ import re
 import unicodedata
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, StringConstraints
+from pydantic import AfterValidator, BeforeValidator, StringConstraints
 
 KEY = re.compile(r"[a-zA-Z0-9\-_:. ]{1,255}")
 
@@ -59,3 +59,8 @@ AddressV6 = Annotated[str, _address(6)]
 Base64 = Annotated[str, StringConstraints(max_length=65535), AfterValidator(_base64)]
 Value = Annotated[str, StringConstraints(max_length=255)]
 Metadata = Annotated[dict[str, Value], AfterValidator(_metadata)]
+FlavorRef = Annotated[
+    str,
+    BeforeValidator(lambda value: str(value) if type(value) is int else value),
+    StringConstraints(min_length=1, max_length=255),
+]

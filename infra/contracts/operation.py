@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict
 
 from infra.contracts.hypervisor import FlavorFacts, GuestConfig
 from infra.contracts.requests import Fault, Requester
+from infra.contracts.resize import Migration
 from infra.contracts.step import Step
 
 
@@ -54,6 +55,7 @@ class InstanceFacts(BaseModel):
     networks: list[dict[str, Any]] = []
     volumes: list[dict[str, Any]] = []
     ports: dict[str, bool] = {}  # port id -> ours to delete
+    migration: Migration | None = None  # the resize that waits to be confirmed or reverted
 
 
 class InstanceChange(BaseModel):
@@ -72,6 +74,11 @@ class InstanceChange(BaseModel):
     access_ip_v4: str | None = None
     access_ip_v6: str | None = None
     server_metadata: dict[str, str] | None = None
+    flavor: FlavorFacts | None = None
+    flavor_id: str | None = None
+    vcpus: int | None = None
+    memory_mb: int | None = None
+    root_gb: int | None = None
     cleared: list[str] = []
     guest: GuestConfig | None = None
 

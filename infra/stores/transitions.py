@@ -9,8 +9,9 @@ from infra.contracts.errors import hopeless
 from infra.contracts.hypervisor import FlavorFacts
 from infra.contracts.operation import ActionEnd, ActionRequest, InstanceChange, InstanceFacts, Transition
 from infra.contracts.requests import BootRequest, Fault
+from infra.contracts.resize import Migration
 from infra.database import Database
-from infra.stores import actions
+from infra.stores import actions, resizes
 from infra.stores.actions import actions as actions_table
 from infra.tables.compute import Allocation, Instance, now
 
@@ -34,8 +35,9 @@ class Transitions:
                 actions_table.c.request_id == req.requester.request_id,
             )
             known = store.execute(select(actions_table.c.finish_time).where(*this)).one_or_none()
+            migration = resizes.waiting(store, req.instance_id) if found.vm_state == "resized" else None
             if known is not None:
-                return facts_of(found, over=known.finish_time is not None)
+                return facts_of(found, migration, over=known.finish_time is not None)
             require(found, req.transition)
             store.execute(
                 update(instances)
@@ -43,7 +45,7 @@ class Transitions:
                 .values(task_state=req.transition.doing, progress=0, updated_at=now())
             )
             actions.begin(store, req.instance_id, req.requester, req.transition.event)
-            return facts_of(found)
+            return facts_of(found, migration)
 
     def end(self, end: ActionEnd, event: str) -> None:
         """See `activities.instance.Instance.end_action`; `event` names the step that writes it."""
@@ -96,7 +98,7 @@ def require(found: Row[Any], transition: Transition) -> None:
         raise hopeless(f"Instance {found.id} is not ready", code=409)
 
 
-def facts_of(found: Row[Any], *, over: bool = False) -> InstanceFacts:
+def facts_of(found: Row[Any], migration: Migration | None = None, *, over: bool = False) -> InstanceFacts:
     return InstanceFacts(
         instance_id=found.id,
         over=over,
@@ -114,6 +116,7 @@ def facts_of(found: Row[Any], *, over: bool = False) -> InstanceFacts:
         networks=found.networks,
         volumes=found.volumes,
         ports=found.requested_ports,
+        migration=migration,
     )
 
 

@@ -132,6 +132,27 @@ class Allocation(Base, table=True):
     created_at: NaiveDatetime = Field(default_factory=now)
 
 
+class MigrationRecord(Base, table=True):
+    """A resize, from its claim to its end. `status`: finished (waits), confirmed, reverted, error."""
+
+    __tablename__ = "migrations"
+    id: str = Field(primary_key=True, max_length=36)
+    number: int
+    instance_id: str = Field(max_length=36, index=True)
+    request_id: str = Field(max_length=64)
+    migration_type: str = "resize"
+    status: str
+    source_compute: str = Field(max_length=255)
+    dest_compute: str = Field(max_length=255)
+    old_flavor: dict[str, Any] = Field(default_factory=dict, sa_type=JSON)
+    new_flavor: dict[str, Any] = Field(default_factory=dict, sa_type=JSON)
+    old_vm_state: str
+    user_id: str = Field(max_length=64)
+    project_id: str = Field(max_length=64)
+    created_at: NaiveDatetime = Field(default_factory=now)
+    updated_at: NaiveDatetime = Field(default_factory=now)
+
+
 class Service(Base, table=True):
     """A process that reports: nova-compute on each host, nova-scheduler and nova-conductor for the control worker."""
 

@@ -15,6 +15,7 @@ from temporalio.worker import Worker
 from activities.identity import Identity
 from activities.instance import Instance as InstanceSteps
 from activities.placement import Placement
+from activities.resize import Resize
 from activities.step import Where
 from infra.codec import KeyRing
 from infra.contracts.requests import Requester
@@ -23,6 +24,7 @@ from infra.identity import TokenInvalid
 from infra.records import Records
 from infra.scheduler import Scheduler
 from infra.settings import Settings
+from infra.stores.resizes import Resizes
 from infra.stores.transitions import Transitions
 from infra.tables.compute import Allocation, ComputeNode, Flavor, Instance, Service, now
 from infra.temporal import CONTROL_QUEUE, compute_queue
@@ -85,6 +87,7 @@ class FrameCloud(Servers):
             Identity(Tokens(self.token, self.project)),  # type: ignore[arg-type]
             InstanceSteps(Records(self.database, ring), Transitions(self.database, ring)),
             Placement(self.scheduler),
+            Resize(Resizes(self.database, self.scheduler)),
         )
         return steps + activities_on(self.things, "", Where.CONTROL)
 
@@ -150,6 +153,12 @@ class FrameCloud(Servers):
         keeps = {s.id for s in servers if s.vm_state != "error" or s.launched_at}
         found = self.things.leaks(keeps)
         found += [("", "claim", claim.instance_id, claim.host) for claim in claims if claim.instance_id not in keeps]
+        resized = {s.id for s in servers if s.vm_state == "resized"}
+        found += [
+            ("", "migration", c.instance_id, c.host)
+            for c in claims
+            if (c.kind == "migration") > (c.instance_id in resized)
+        ]
         return found + [("", "stuck", s.id, str(s.task_state)) for s in servers if s.task_state]
 
     def requester(self) -> Requester:

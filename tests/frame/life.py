@@ -51,3 +51,9 @@ class LifeEffects:
 
     def forget_aside(self, want: Any) -> None:
         self.mine.discard((f"kept for {want.label}", want.instance_id, ""))
+
+    def reshape(self, want: Any) -> None:
+        pass
+
+    def check_shape(self, want: Any) -> Power:
+        return Power(power_state=self.world.power[want.instance_id])

@@ -17,6 +17,7 @@ import activities.image
 import activities.image_record
 import activities.network
 import activities.services
+import activities.shape
 import activities.snapshot
 import activities.volume
 from activities.step import STEPS, Where
@@ -75,7 +76,10 @@ class Effects(LifeEffects):
         return DiskOnHost()
 
     def remove_disk(self, want: Any) -> None:
-        self.mine.discard(("disk", want.instance_id, ""))
+        """The server's directory: what lies beside its disk goes along."""
+        files = ("disk", "copy", "kept for rebuild", "kept for resize")
+        for thing in [t for t in self.mine if t[0] in files and t[1] == want.instance_id]:
+            self.mine.discard(thing)
 
     def plug_ports(self, want: Any) -> Plugged:
         vifs = []
@@ -182,6 +186,7 @@ CLASSES = (
     activities.image.Image,
     activities.image_record.ImageRecord,
     activities.network.Network,
+    activities.shape.Shape,
     activities.services.Services,
     activities.snapshot.Snapshot,
     activities.volume.Volume,

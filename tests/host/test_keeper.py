@@ -37,8 +37,9 @@ def aside(guest: Built, disk: str, *, runs: bool = True, request_id: str = "req-
 
 def qemu_io(guest: Built, command: str) -> bool:
     disk = str(guest.driver._paths.disk(guest.spec.instance_id))
-    done = subprocess.run(["qemu-io", "-f", "qcow2", "-c", command, disk], capture_output=True, text=True, check=True)
-    return "Pattern verification failed" not in done.stdout
+    done = subprocess.run(["qemu-io", "-f", "qcow2", "-c", command, disk], capture_output=True, text=True, check=False)
+    assert done.returncode == 0 or "Pattern verification failed" in done.stdout, done.stderr
+    return done.returncode == 0
 
 
 def written(guest: Built) -> bool:

@@ -79,7 +79,7 @@ class Recorder:
     def __init__(self, cloud: Cloud, into: Path) -> None:
         self.cloud, self.into = cloud, into
         self.faults = cloud.faults = FaultsByOperation()
-        self.rename = {str(cloud.settings.state_dir): "/var/lib/kilonova", socket.gethostname(): "controller"}
+        self.rename = {str(cloud.settings.state_dir): "/var/lib/kilonova", f"@{socket.gethostname()}": "@controller"}
 
     def arm(self, handle_or_request: Handle | BootRequest, **faults: Any) -> Faults:
         of = handle_or_request

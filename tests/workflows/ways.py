@@ -36,5 +36,12 @@ WAYS = {
             "told": {"metadata": {"c": "d"}, "user_data": None},
         },
     ),
+    "resize": Way(
+        ends="resized",
+        body={"flavor": {"id": "bigger", "name": "bigger", "vcpus": 2, "ram": 128}},
+        refusing=("claim_resize",),
+    ),
+    "confirmResize": Way(ends="active", before=("resize",)),
+    "revertResize": Way(ends="active", before=("resize",)),
 }
 """A row of workflows/actions.py without a way here fails every test of tests/workflows/test_actions.py."""

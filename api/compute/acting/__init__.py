@@ -6,7 +6,7 @@ from typing import Any
 from fastapi import Response
 from sqlalchemy import RowMapping
 
-from api.compute.acting import images, rebuild
+from api.compute.acting import images, rebuild, resize
 from api.compute.call import ComputeCall
 from workflows.requests import Accepted
 
@@ -14,6 +14,7 @@ PREPARED: dict[str, Callable[[ComputeCall, RowMapping, dict[str, Any]], dict[str
     "createImage": images.prepare_image,
     "createBackup": images.prepare_backup,
     "rebuild": rebuild.prepare,
+    "resize": resize.prepare,
 }
 """Action → what makes of its checked body what the workflow gets. Reads only; may wait on other services."""
 

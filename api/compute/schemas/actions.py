@@ -39,9 +39,6 @@ class Lock(Strict):
 NOT_BUILT: dict[str, tuple[int, int]] = {
     **dict.fromkeys(
         (
-            "resize",
-            "confirmResize",
-            "revertResize",
             "rescue",
             "unrescue",
             "shelve",

@@ -1,0 +1,36 @@
+"""Claims of a resize: record steps."""
+
+from typing import TYPE_CHECKING
+
+from activities.step import record_step
+from infra.contracts.resize import ResizeClaim
+
+if TYPE_CHECKING:
+    from infra.stores.resizes import Resizes
+
+
+class Resize:
+    def __init__(self, resizes: "Resizes") -> None:
+        self._resizes = resizes
+
+    @record_step
+    def claim_resize(self, want: ResizeClaim) -> None:
+        """Have the server hold its new flavor on its host, and the migration its old one.
+
+        Idempotent by the migration's id. Raises Hopeless: 403 over quota, 400 when the host has no room for both."""
+        self._resizes.claim(want)
+
+    @record_step
+    def release_resize(self, want: ResizeClaim) -> None:
+        """Undo of `claim_resize`. No claim of the migration is success."""
+        self._resizes.release(want)
+
+    @record_step
+    def confirm_claim(self, want: ResizeClaim) -> None:
+        """The old flavor's share is free. No claim of the migration is success."""
+        self._resizes.confirm(want.instance_id, want.migration)
+
+    @record_step
+    def revert_claim(self, want: ResizeClaim) -> None:
+        """The server holds its old flavor again. No claim of the migration is success."""
+        self._resizes.revert(want.instance_id, want.migration)

@@ -1,0 +1,32 @@
+"""Inputs of the steps that change a server's flavor. Source: Nova's resize; sizes as in FlavorFacts."""
+
+from pydantic import BaseModel
+
+from infra.contracts.hypervisor import FlavorFacts
+from infra.contracts.power import Guarded
+from infra.contracts.requests import Requester
+
+
+class Migration(BaseModel):
+    """A resize that waits to be confirmed or reverted. `request_id`: under which the host keeps the guest as it was."""
+
+    id: str
+    request_id: str
+    old_flavor: FlavorFacts
+    new_flavor: FlavorFacts
+    old_vm_state: str
+
+
+class ResizeClaim(BaseModel):
+    """`quota`: limits in force, cores and ram; -1 is unlimited."""
+
+    instance_id: str
+    requester: Requester
+    migration: Migration
+    quota: dict[str, int] = {}
+
+
+class ShapeOnHost(Guarded):
+    """vCPUs, memory and disk of the guest."""
+
+    flavor: FlavorFacts

@@ -1,0 +1,110 @@
+"""Claims of a resize: while it waits, the server holds its new flavor, and the migration its old one."""
+
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Connection, Row, delete, func, insert, select, text, update
+
+from infra.contracts.errors import hopeless
+from infra.contracts.hypervisor import FlavorFacts
+from infra.contracts.resize import Migration, ResizeClaim
+from infra.database import Database
+from infra.tables.compute import Allocation, ComputeNode, Instance, MigrationRecord, now
+
+if TYPE_CHECKING:
+    from infra.scheduler import Scheduler
+
+instances, claims = Instance.__table__, Allocation.__table__  # type: ignore[attr-defined]
+nodes, migrations = ComputeNode.__table__, MigrationRecord.__table__  # type: ignore[attr-defined]
+WAITING = "finished"
+
+
+class Resizes:
+    """Each method is one transaction and may be repeated."""
+
+    def __init__(self, database: Database, scheduler: "Scheduler") -> None:
+        self._db, self._scheduler = database, scheduler
+
+    def claim(self, want: ResizeClaim) -> None:
+        """See `activities.resize.Resize.claim_resize`."""
+        with self._db.transaction() as store:
+            if store.execute(select(claims.c.host).where(claims.c.consumer_id == want.migration.id)).first():
+                return
+            held = store.execute(select(claims).where(claims.c.consumer_id == want.instance_id)).one_or_none()
+            if held is None:
+                raise hopeless(f"Instance {want.instance_id} is not ready", code=409)
+            if not self._db.sqlite:
+                project = {"p": want.requester.project_id}
+                store.execute(text("SELECT pg_advisory_xact_lock(hashtext(:p))"), project)
+                store.execute(select(nodes.c.host).where(nodes.c.host == held.host).with_for_update()).one()
+            old, new = want.migration.old_flavor, want.migration.new_flavor
+            _require_quota(store, want)
+            if self._scheduler.lacking(store, held.host, new):
+                raise hopeless("No valid host was found. No valid host found for resize", code=400)
+            kept = {"consumer_id": want.migration.id, "kind": "migration", "instance_id": want.instance_id}
+            store.execute(insert(claims), {**kept, "host": held.host, "attempt": held.attempt, **_share(old)})
+            self._hold(store, want.instance_id, new)
+            most = {"vcpus": max(old.vcpus, new.vcpus), "memory_mb": max(old.ram, new.ram)}
+            store.execute(update(instances).where(instances.c.id == want.instance_id).values(**most))
+            store.execute(insert(migrations), _row(store, want, held))
+
+    def release(self, want: ResizeClaim) -> None:
+        """See `activities.resize.Resize.release_resize`."""
+        self._end(want.instance_id, want.migration, want.migration.old_flavor, "error")
+
+    def confirm(self, instance_id: str, migration: Migration) -> None:
+        """See `activities.resize.Resize.confirm_claim`."""
+        self._end(instance_id, migration, migration.new_flavor, "confirmed")
+
+    def revert(self, instance_id: str, migration: Migration) -> None:
+        """See `activities.resize.Resize.revert_claim`."""
+        self._end(instance_id, migration, migration.old_flavor, "reverted")
+
+    def _end(self, instance_id: str, migration: Migration, stays: FlavorFacts, status: str) -> None:
+        with self._db.transaction() as store:
+            gone = store.execute(delete(claims).where(claims.c.consumer_id == migration.id)).rowcount
+            if not gone:
+                return
+            self._hold(store, instance_id, stays)
+            counted = {"vcpus": stays.vcpus, "memory_mb": stays.ram}
+            store.execute(update(instances).where(instances.c.id == instance_id).values(**counted))
+            ended = {"status": status, "updated_at": now()}
+            store.execute(update(migrations).where(migrations.c.id == migration.id).values(**ended))
+
+    def _hold(self, store: Connection, instance_id: str, flavor: FlavorFacts) -> None:
+        store.execute(update(claims).where(claims.c.consumer_id == instance_id).values(**_share(flavor)))
+
+
+def waiting(store: Connection, instance_id: str) -> Migration | None:
+    """The resize of a server that is to be confirmed or reverted."""
+    mine = (migrations.c.instance_id == instance_id, migrations.c.status == WAITING)
+    found = store.execute(select(migrations).where(*mine).order_by(migrations.c.number.desc())).first()
+    return Migration.model_validate(found, from_attributes=True) if found else None
+
+
+def _share(flavor: FlavorFacts) -> dict[str, int]:
+    return {"vcpus": flavor.vcpus, "memory_mb": flavor.ram, "disk_gb": flavor.disk}
+
+
+def _row(store: Connection, want: ResizeClaim, held: Row[Any]) -> dict[str, Any]:
+    number = (store.scalar(select(func.max(migrations.c.number))) or 0) + 1
+    kept = want.migration.model_dump()
+    about = {"instance_id": want.instance_id, "source_compute": held.host, "dest_compute": held.host}
+    asks = {"user_id": want.requester.user_id, "project_id": want.requester.project_id}
+    return {**kept, **about, **asks, "number": number, "status": WAITING, "migration_type": "resize"}
+
+
+def _require_quota(store: Connection, want: ResizeClaim) -> None:
+    """403 in Nova's words when the project would exceed a limit by what the new flavor has more."""
+    old, new = want.migration.old_flavor, want.migration.new_flavor
+    more = {"cores": new.vcpus - old.vcpus, "ram": new.ram - old.ram}
+    living = (instances.c.project_id == want.requester.project_id, instances.c.deleted_at.is_(None))
+    row = store.execute(select(func.sum(instances.c.vcpus), func.sum(instances.c.memory_mb)).where(*living)).one()
+    used = {"cores": int(row[0] or 0), "ram": int(row[1] or 0)}
+    for resource, wanted in more.items():
+        limit = want.quota.get(resource, -1)
+        if wanted > 0 and 0 <= limit < used[resource] + wanted:
+            raise hopeless(
+                f"Quota exceeded for {resource}: Requested {wanted}, but already used {used[resource]} of {limit} "
+                f"{resource}",
+                code=403,
+            )

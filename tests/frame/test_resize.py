@@ -1,0 +1,86 @@
+"""Claims of a resize: both flavors while it waits, one allocation of one flavor afterwards."""
+
+from typing import Any
+
+import pytest
+from sqlmodel import col, select
+
+from api.common.errors import ServiceError
+from infra.contracts.operation import ActionRequest
+from infra.tables.compute import Allocation, Instance, MigrationRecord
+from tests.frame.cloud import FrameCloud
+from tests.frame.test_actions import drop
+from tests.workflows.acting import Handle, do, request, server
+from tests.workflows.servers import instance_of
+from workflows.actions import Action
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+def asking(cloud: FrameCloud, handle: Handle, **more: Any) -> tuple[Action, ActionRequest]:
+    action, wanted = request(cloud, handle, "resize")
+    return action, wanted.model_copy(update={"body": {**wanted.body, **more}})
+
+
+async def resized(cloud: FrameCloud, handle: Handle, **more: Any) -> None:
+    cloud.faults.arm()
+    await cloud.ops.start(*asking(cloud, handle, **more))
+    assert await cloud.end(handle) is None
+
+
+def row(cloud: FrameCloud, handle: Handle) -> Instance:
+    found = cloud.record(handle)
+    assert found is not None
+    return found
+
+
+def held(cloud: FrameCloud, handle: Handle) -> dict[str, tuple[int, int]]:
+    """Kind of consumer → vCPUs and MiB."""
+    with cloud.database.read() as session:
+        found = session.exec(select(Allocation).where(col(Allocation.instance_id) == instance_of(handle))).all()
+        return {claim.kind: (claim.vcpus, claim.memory_mb) for claim in found}
+
+
+def ends(cloud: FrameCloud, handle: Handle) -> list[str]:
+    with cloud.database.read() as session:
+        mine = select(MigrationRecord).where(col(MigrationRecord.instance_id) == instance_of(handle))
+        return [found.status for found in session.exec(mine.order_by(col(MigrationRecord.number))).all()]
+
+
+async def test_both_flavors_are_held_until_one_is_chosen(cloud: FrameCloud) -> None:
+    for choice, left, status in (("confirmResize", (2, 128), "confirmed"), ("revertResize", (1, 64), "reverted")):
+        handle = await server(cloud, "resize")
+        await resized(cloud, handle)
+        assert held(cloud, handle) == {"instance": (2, 128), "migration": (1, 64)}
+        assert row(cloud, handle).flavor["name"] == "bigger"
+        assert await do(cloud, handle, choice) is None
+        assert held(cloud, handle) == {"instance": left}
+        assert (row(cloud, handle).vcpus, row(cloud, handle).memory_mb) == left
+        assert ends(cloud, handle) == [status]
+        await drop(cloud, handle)
+
+
+async def test_a_stopped_server_is_stopped_afterwards(cloud: FrameCloud) -> None:
+    for choice in ("confirmResize", "revertResize"):
+        handle = await server(cloud, "os-start")
+        await resized(cloud, handle)
+        assert await do(cloud, handle, choice) is None
+        assert (row(cloud, handle).vm_state, row(cloud, handle).power_state) == ("stopped", 4)
+        await drop(cloud, handle)
+
+
+async def test_over_quota_and_without_room_it_is_refused(cloud: FrameCloud) -> None:
+    handle = await server(cloud, "resize")
+    huge = {"flavor": {"id": "huge", "name": "huge", "vcpus": 10**6, "ram": 64}}
+    for more, status, words in (
+        ({"quota": {"cores": 0}}, 403, "Quota exceeded for cores: Requested 1, but already used"),
+        (huge, 400, "No valid host found for resize"),
+    ):
+        cloud.faults.arm()
+        with pytest.raises(ServiceError, match=words) as refusal:
+            await cloud.ops.start(*asking(cloud, handle, **more))
+        assert refusal.value.status == status
+        assert await cloud.end(handle) is not None
+        assert held(cloud, handle) == {"instance": (1, 64)}
+        assert (row(cloud, handle).vm_state, row(cloud, handle).task_state) == ("active", None)
+    await drop(cloud, handle)

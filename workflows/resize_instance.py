@@ -1,0 +1,86 @@
+"""resize: the server gets another flavor on its host, and keeps the way back until it is confirmed or reverted."""
+
+from uuid import UUID, uuid5
+
+from pydantic import BaseModel, Field
+from temporalio import workflow
+
+with workflow.unsafe.imports_passed_through():
+    from activities.aside import Kept
+    from activities.hypervisor import Hypervisor
+    from activities.resize import Resize
+    from activities.shape import Shape
+    from infra.contracts.hypervisor import FlavorFacts
+    from infra.contracts.operation import ActionRequest, InstanceChange, InstanceFacts
+    from infra.contracts.power import PowerOn
+    from infra.contracts.resize import Migration, ResizeClaim, ShapeOnHost
+
+from workflows.body import Body
+from workflows.fields import FlavorRef
+from workflows.resizing import aside_of, columns_of
+from workflows.saga import Saga
+from workflows.server_operation import ServerOperation
+
+
+class ResizeBody(Body):
+    """Source: Compute API reference, "Resize Server"."""
+
+    flavorRef: FlavorRef
+    disk_config: str = Field("MANUAL", alias="OS-DCF:diskConfig", pattern="^(AUTO|MANUAL)$")
+
+
+class NewFlavor(BaseModel):
+    """A checked resize."""
+
+    flavor: FlavorFacts
+    quota: dict[str, int] = {}
+
+
+@workflow.defn
+class ResizeInstance(ServerOperation):
+    accepts_late = True  # over quota, or no room: the client is told at once
+
+    @workflow.run
+    async def run(self, req: ActionRequest) -> None:
+        await self.act(req, self.resize)
+
+    async def resize(self, req: ActionRequest, server: InstanceFacts, saga: Saga) -> InstanceChange:
+        wish = NewFlavor.model_validate(req.body)
+        assert server.flavor is not None
+        migration = Migration(
+            id=str(uuid5(UUID(server.instance_id), f"migration/{req.requester.request_id}")),
+            request_id=req.requester.request_id,
+            old_flavor=server.flavor,
+            new_flavor=wish.flavor,
+            old_vm_state=server.vm_state,
+        )
+        await saga.step(
+            Resize.claim_resize,
+            ResizeClaim(instance_id=server.instance_id, requester=req.requester, migration=migration, quota=wish.quota),
+            undo=Resize.release_resize,
+        )
+        self.accept(self.answer(req, server))
+        host, before = self.host_of(server), aside_of(server, migration)
+        power_state = (
+            await saga.step(
+                Kept.set_aside,
+                before,
+                undo=Kept.bring_back,
+                at=host,
+            )
+        ).power_state
+        await saga.step(
+            Shape.reshape,
+            ShapeOnHost(instance_id=server.instance_id, attempt=server.attempt, flavor=wish.flavor),
+            undo=None,  # `bring_back` puts definition and disk back
+            at=host,
+        )
+        if before.runs:
+            started = await saga.step(
+                Hypervisor.power_on,
+                PowerOn(instance_id=server.instance_id, attempt=server.attempt),
+                undo=None,  # `bring_back` ends it
+                at=host,
+            )
+            power_state = started.power_state
+        return InstanceChange(vm_state="resized", power_state=power_state, **columns_of(wish.flavor))
