@@ -19,6 +19,7 @@ from infra.contracts.hypervisor import (
     Spawned,
 )
 from infra.contracts.power import Guarded, Power, PowerOff, PowerOn, Reboot
+from infra.contracts.volume import DiskOnGuest
 
 if TYPE_CHECKING:
     from infra.host.driver import Driver
@@ -91,6 +92,18 @@ class Hypervisor:
         """Send the guest a non-maskable interrupt. A repeat after a lost answer sends another one: a guest that is
         dumping does not heed it. Hopeless (409) for a guest that does not run."""
         return self._driver.power.inject_nmi(want, activity.heartbeat)
+
+    @step(resource="domain", budget=timedelta(minutes=5))
+    def plug_disk(self, want: DiskOnGuest) -> None:
+        """Put an attached volume into the guest, now if it runs, and whenever it starts. There already is success."""
+        self._driver.disks.plug(want, activity.heartbeat)
+
+    @step(resource="domain", budget=timedelta(minutes=5))
+    def unplug_disk(self, want: DiskOnGuest) -> None:
+        """Have the guest give the volume back. Absent is success.
+
+        A running guest is asked again for a minute; Hopeless (409) when it does not heed that."""
+        self._driver.disks.unplug(want, activity.heartbeat)
 
     @step(budget=timedelta(minutes=1))
     def console_output(self, want: ConsoleOutputRequest) -> ConsoleOutput:

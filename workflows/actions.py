@@ -6,11 +6,13 @@ from datetime import timedelta
 from typing import Any
 
 from infra.contracts.operation import Transition
+from workflows.attach_volume import AttachVolume, AttachVolumeBody
 from workflows.body import NEWEST, Body
 from workflows.confirm_resize import ConfirmResize
 from workflows.crash_dump_instance import CrashDumpInstance
 from workflows.create_backup import CreateBackup
 from workflows.create_image import CreateBackupBody, CreateImage, CreateImageBody
+from workflows.detach_volume import DetachVolume, DetachVolumeBody
 from workflows.pause_instance import PauseInstance
 from workflows.reboot_instance import RebootBody, RebootInstance
 from workflows.rebuild_instance import RebuildBody, RebuildInstance
@@ -27,7 +29,9 @@ from workflows.unpause_instance import UnpauseInstance
 
 @dataclass(frozen=True)
 class Action:
-    """`name`: key of the body of POST /servers/{id}/action. `rule`: in the policy, below `os_compute_api:`."""
+    """`name`: key of the body of POST /servers/{id}/action, unless there is a `route`.
+
+    `rule`: in the policy, below `os_compute_api:`."""
 
     name: str
     rule: str
@@ -38,6 +42,7 @@ class Action:
     since: int = 1
     until: int = NEWEST
     deadline: timedelta = timedelta(minutes=30)
+    route: str = ""  # where it is asked for, when not by POST /servers/{id}/action
     by_body: tuple[tuple[str, Any, Transition], ...] = ()  # (field, value, what then applies instead)
 
     def transition_for(self, body: dict[str, Any]) -> Transition:
@@ -162,6 +167,32 @@ ACTIONS: dict[str, Action] = {
             Transition(
                 event="revertResize", verb="revertResize", allowed=frozenset(("resized",)), doing="resize_reverting"
             ),
+        ),
+        Action(
+            "attach_volume",
+            "os-volumes-attachments:create",
+            AttachVolume,
+            Transition(
+                event="attach_volume",
+                verb="attach_volume",
+                allowed=frozenset(("active", "paused", "stopped")),
+                doing="attaching",
+            ),
+            body=AttachVolumeBody,
+            route="POST /servers/{server_id}/os-volume_attachments",
+        ),
+        Action(
+            "detach_volume",
+            "os-volumes-attachments:delete",
+            DetachVolume,
+            Transition(
+                event="detach_volume",
+                verb="detach_volume",
+                allowed=frozenset(("active", "paused", "stopped")),
+                doing="detaching",
+            ),
+            body=DetachVolumeBody,
+            route="DELETE /servers/{server_id}/os-volume_attachments/{volume_id}",
         ),
     )
 }

@@ -111,6 +111,7 @@ class Operation:
             failure = await self._end_badly(error, on_failure)
         finally:
             watch.cancel()
+        await uncancelled(workflow.wait([watch]))  # what it still asks of the server must come before the run's end
         with suppress(asyncio.CancelledError):
             await uncancelled(workflow.wait_condition(workflow.all_handlers_finished))
         if self.deleting is not None:  # looked at last: it may have come while the record was written

@@ -32,6 +32,7 @@ from api.compute.routes import (
     servers,
     services,
     usage,
+    volume_attachments,
     zones,
 )
 from infra.codec import KeyRing
@@ -47,6 +48,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     server_parts.router,
     instance_actions.router,
     attachments.router,
+    volume_attachments.router,
     consoles.router,
     flavors.router,
     flavor_parts.router,

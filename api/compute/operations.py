@@ -1,6 +1,7 @@
 """Operations on servers as workflows: start them, and learn what Temporal says. The API's only door to Temporal."""
 
 import asyncio
+import time
 import uuid
 from datetime import timedelta
 from typing import Any, NoReturn
@@ -34,6 +35,18 @@ from workflows.operation import Operation
 from workflows.requests import Accepted, BootRequest, DeleteRequest, Requester
 
 CREATE = "create"
+QUEUED = ("attaching", "detaching")
+"""What clients ask for several times at once, as Terraform does; Nova refuses none of it. They take their turn."""
+QUEUE_S = 30.0
+
+
+class Busy(ServiceError):
+    """409: another operation runs; `task_state` says which."""
+
+    def __init__(self, verb: str, instance_id: str, task_state: str) -> None:
+        words = f"Cannot '{verb}' instance {instance_id} while it is in task_state {task_state}"
+        super().__init__(409, words, title="conflictingRequest")
+        self.task_state = task_state
 
 
 class Operations:
@@ -59,7 +72,14 @@ class Operations:
     async def start(self, action: Action, request: ActionRequest) -> Accepted:
         """Start an action and return once it is durable. Raises 404, or 409 in Nova's words."""
         key = f"{action.name} {request.requester.request_id}"
-        return await self._start(action.workflow.__name__, request, request.transition.verb, key=key)
+        end = time.monotonic() + QUEUE_S
+        while True:
+            try:
+                return await self._start(action.workflow.__name__, request, request.transition.verb, key=key)
+            except Busy as busy:
+                if not action.route or busy.task_state not in QUEUED or time.monotonic() > end:
+                    raise
+                await asyncio.sleep(0.2)
 
     async def delete(self, request: DeleteRequest) -> None:
         """Durable when it returns. What runs under the server's id gives way: it undoes itself, then deletes."""
@@ -221,8 +241,7 @@ def _refused(error: WorkflowUpdateFailedError, verb: str, instance_id: str) -> N
     """The refusal of the workflow's first steps with the status that the step chose, or of another operation."""
     cause = error.cause
     if isinstance(cause, ApplicationError) and cause.type == BUSY:
-        words = f"Cannot '{verb}' instance {instance_id} while it is in task_state {cause.details[0]['task_state']}"
-        raise ServiceError(409, words, title="conflictingRequest") from error
+        raise Busy(verb, instance_id, cause.details[0]["task_state"]) from error
     if isinstance(cause, ApplicationError):
         _raise_as(cause, error)
     raise ServiceError(500, "The request was refused.") from error

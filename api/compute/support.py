@@ -45,7 +45,7 @@ def routes() -> Iterator[tuple[str, str, str, str]]:
 
 def actions() -> Iterator[tuple[str, str, str]]:
     """(action, microversions, whether it is built) of every server action."""
-    for row in ACTIONS.values():
+    for row in (row for row in ACTIONS.values() if not row.route):
         yield row.name, span(row.since, row.until), f"a workflow, `{row.workflow.__name__}`"
     for name, (_rule, last, _handler) in AT_ONCE.items():
         yield name, span(versions.MINIMUM, last), "built"

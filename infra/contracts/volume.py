@@ -2,6 +2,7 @@
 
 from pydantic import BaseModel
 
+from infra.contracts.power import Guarded
 from infra.contracts.step import Done
 
 MADE_FOR, GOES_WITH_IT = "kilonova:made_for", "kilonova:delete_on_termination"
@@ -50,3 +51,9 @@ class VolumeConnection(BaseModel):
 
 class Attached(Done):
     volumes: list[VolumeConnection] = []
+
+
+class DiskOnGuest(Guarded):
+    """One attached volume, and the guest that is to have it, or not to have it any more."""
+
+    volume: VolumeConnection

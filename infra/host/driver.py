@@ -14,6 +14,7 @@ from infra import logs
 from infra.contracts.errors import hopeless, host_cannot
 from infra.contracts.hypervisor import DomainSpec, HostFacts, Spawned
 from infra.contracts.power import Guarded
+from infra.host.disks import DiskPlugger
 from infra.host.files import configdrive
 from infra.host.files.cache import room_on_disk
 from infra.host.files.guest import GuestFiles
@@ -62,15 +63,10 @@ class Driver:
         self.inventory = Inventory(connection, self._paths, self.virt)
         self._turns = Turns()
         self.nics = Nics(self._domains, hostnet, self._turns, self.virt.virt_type)
-        self.power = PowerSwitch(
-            self._domains,
-            self.files,
-            self._fence,
-            self.events,
-            self._turns,
-            patience_s=settings.shutdown_timeout_s,
-            pretend=self._pretend,
-        )
+        parts = (self._domains, self.files, self._fence, self.events, self._turns)
+        self.power = PowerSwitch(*parts, pretend=self._pretend)
+        self.power.patience_s = settings.shutdown_timeout_s
+        self.disks = DiskPlugger(*parts, pretend=self._pretend)
 
     @contextmanager
     def at_work(self, want: Guarded) -> Iterator[None]:

@@ -1,16 +1,12 @@
 """Switching guests on and off, each under the claim's number: a host that lost a server leaves it alone."""
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 from infra.contracts.errors import hopeless, host_cannot
 from infra.contracts.power import Guarded, Power, PowerOff, PowerOn, Reboot
-from infra.host.files.guest import GuestFiles
-from infra.host.heartbeats import Heartbeat, Turns, beating
-from infra.host.libvirt.domains import PAUSED, RUNNING, SHUTDOWN, Domains
-from infra.host.libvirt.events import Events
-from infra.host.services.fence import Fence
+from infra.host.guest_steps import GuestSteps
+from infra.host.heartbeats import Heartbeat
+from infra.host.libvirt.domains import PAUSED, RUNNING, SHUTDOWN
 from infra.interruption import still_wanted
 
 LOOK_S = 0.25
@@ -18,27 +14,14 @@ ASK_AGAIN_S = 10.0
 """A guest that is still booting does not hear the first request to shut down."""
 
 
-class PowerSwitch:
+class PowerSwitch(GuestSteps):
     """`patience_s`: how long a guest may take to shut itself down (Nova's shutdown_timeout)."""
 
-    def __init__(
-        self,
-        domains: Domains,
-        files: GuestFiles,
-        fence: Fence,
-        events: Events,
-        turns: Turns,
-        *,
-        patience_s: int,
-        pretend: bool,
-    ) -> None:
-        self._domains, self._files, self._fence = domains, files, fence
-        self._events, self._turns, self._patience_s = events, turns, patience_s
-        self._pretend = pretend  # libvirt's test driver, which cannot start a guest paused
+    patience_s = 60
 
     def off(self, want: PowerOff, heartbeat: Heartbeat) -> Power:
         """See `activities.hypervisor.Hypervisor.power_off`."""
-        patience = self._patience_s if want.timeout_s is None else want.timeout_s
+        patience = self.patience_s if want.timeout_s is None else want.timeout_s
         with self._at_work(want, heartbeat):
             politely = self._shut_down(want.instance_id, patience)
         return Power(power_state=SHUTDOWN, parts={"ended by the host": 0.0} if not politely else {})
@@ -53,7 +36,7 @@ class PowerSwitch:
         """See `activities.hypervisor.Hypervisor.reboot`."""
         with self._at_work(want, heartbeat):
             if self._files.last_reboot(want.instance_id) != want.request_id:
-                self._shut_down(want.instance_id, self._patience_s if want.soft else 0)
+                self._shut_down(want.instance_id, self.patience_s if want.soft else 0)
                 self._files.note_reboot(want.instance_id, want.request_id)
             self._begin(want.instance_id)
         return Power(power_state=RUNNING)
@@ -104,14 +87,6 @@ class PowerSwitch:
         if state != expected:
             raise host_cannot(f"the guest is in power state {state}, not {expected}")
         return Power(power_state=expected)
-
-    @contextmanager
-    def _at_work(self, want: Guarded, heartbeat: Heartbeat) -> Iterator[None]:
-        id = want.instance_id
-        with beating(heartbeat), self._turns.take(id), self._events.held(id):
-            if not self._fence.holds(want):
-                raise self._fence.lost()
-            yield
 
     def _begin(self, instance_id: str) -> None:
         """Until it runs; one that runs is left alone. Volumes are attached before the first instruction."""

@@ -130,7 +130,8 @@ class Effects(LifeEffects):
         return Spawned(power_state=RUNNING)
 
     def destroy(self, ref: Any) -> None:
-        self.mine.discard(("domain", ref.instance_id, ""))
+        for thing in [t for t in self.mine if t[0] in ("domain", "plugged") and t[1] == ref.instance_id]:
+            self.mine.discard(thing)
         self.world.power.pop(ref.instance_id, None)
 
     def clean_up(self, ref: Any) -> None:
@@ -157,6 +158,12 @@ class Effects(LifeEffects):
 
     def resume(self, want: Any) -> Power:
         return self._power(want, RUNNING)
+
+    def plug_disk(self, want: Any) -> None:
+        self.mine.add(("plugged", want.instance_id, want.volume.device))
+
+    def unplug_disk(self, want: Any) -> None:
+        self.mine.discard(("plugged", want.instance_id, want.volume.device))
 
     def inject_nmi(self, want: Any) -> Power:
         return Power(power_state=self.world.power.get(want.instance_id, RUNNING))

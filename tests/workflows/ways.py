@@ -12,7 +12,11 @@ class Way:
     refusing: tuple[str, ...] = ()  # steps before the answer, besides the first
 
 
+VOLUME = {"volume_id": "b0000000-0000-4000-8000-000000000001", "attachment_id": "a0000000-0000-4000-8000-000000000001"}
+
 WAYS = {
+    "attach_volume": Way(ends="active", body=VOLUME),
+    "detach_volume": Way(ends="active", before=("attach_volume",), body={"volume_id": VOLUME["volume_id"]}),
     "os-stop": Way(ends="stopped"),
     "os-start": Way(ends="active", before=("os-stop",)),
     "pause": Way(ends="paused"),

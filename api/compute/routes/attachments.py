@@ -60,7 +60,7 @@ def list_volume_attachments(call: Call, server_id: str) -> Response:
     row = instances.read(call, server_id, "os-volumes-attachments:index")
     offset = whole(call.query.get("offset", "0"), "offset")
     volumes = (row["volumes"] or [])[offset:][: Page.of(call).limit]
-    return JSONResponse({"volumeAttachments": [_attachment(call, server_id, volume) for volume in volumes]})
+    return JSONResponse({"volumeAttachments": [attachment(call, server_id, volume) for volume in volumes]})
 
 
 @router.get("/servers/{server_id}/os-volume_attachments/{volume_id}")
@@ -69,11 +69,11 @@ def show_volume_attachment(call: Call, server_id: str, volume_id: str) -> Respon
     row = instances.read(call, server_id, "os-volumes-attachments:show")
     for volume in row["volumes"] or ():
         if volume["volume_id"] == volume_id:
-            return JSONResponse({"volumeAttachment": _attachment(call, server_id, volume)})
+            return JSONResponse({"volumeAttachment": attachment(call, server_id, volume)})
     raise not_found(f"Instance {server_id} is not attached to volume {volume_id[:64]}")
 
 
-def _attachment(call: ComputeCall, server_id: str, volume: dict[str, Any]) -> dict[str, Any]:
+def attachment(call: ComputeCall, server_id: str, volume: dict[str, Any]) -> dict[str, Any]:
     shown: dict[str, Any] = {"volumeId": volume["volume_id"], "serverId": server_id}
     if device := volume.get("device"):
         shown["device"] = device if device.startswith("/") else f"/dev/{device}"

@@ -89,8 +89,7 @@ NOT_BUILT: list[tuple[str, str, int, int | None]] = [
     ("GET", "/servers/{server_id}/os-virtual-interfaces", 1, 43),
     ("POST", "/servers/{server_id}/os-interface", 1, None),
     ("DELETE", "/servers/{server_id}/os-interface/{port_id}", 1, None),
-    ("POST", "/servers/{server_id}/os-volume_attachments", 1, None),
-    ("PUT DELETE", "/servers/{server_id}/os-volume_attachments/{volume_id}", 1, None),
+    ("PUT", "/servers/{server_id}/os-volume_attachments/{volume_id}", 1, None),
     ("GET DELETE", "/servers/{server_id}/migrations/{migration_id}", 23, None),
     ("POST", "/servers/{server_id}/migrations/{migration_id}/action", 22, None),
     # proxies to other services, which Nova dropped at 2.36 and 2.39

@@ -31,7 +31,7 @@ async def run_action(call: Call, server_id: str, body: Body) -> Response:
     if len(body) != 1:
         raise bad_request("Malformed request body")
     name = next(iter(body))
-    if action := ACTIONS.get(name):
+    if (action := ACTIONS.get(name)) and not action.route:
         return await start_action(call, server_id, action, body)
     if name in NOT_BUILT:
         first, last = NOT_BUILT[name]

@@ -9,7 +9,7 @@ import libvirt
 
 from infra.host.libvirt.connection import Connection
 from infra.host.libvirt.domain_xml import METADATA
-from infra.host.libvirt.faults import is_missing, is_wrong_state
+from infra.host.libvirt.faults import is_missing, is_no_device, is_wrong_state
 
 NOSTATE, RUNNING, PAUSED, SHUTDOWN, CRASHED, SUSPENDED = 0, 1, 3, 4, 6, 7
 """Nova's power states."""
@@ -178,6 +178,40 @@ class Domains:
             return True
 
         return self._libvirt.call(work, 60.0)
+
+    def plug(self, instance_id: str, device: str, xml: str) -> None:
+        """Put a disk into a running guest; one that has it is left alone."""
+
+        def work(connection: Any) -> None:
+            domain = _find(connection, instance_id)
+            if domain is not None and domain.isActive() and device not in devices(domain.XMLDesc(0)):
+                domain.attachDeviceFlags(xml, libvirt.VIR_DOMAIN_AFFECT_LIVE)
+
+        self._libvirt.call(work, START_S)
+
+    def unplug(self, instance_id: str, device: str) -> None:
+        """Ask a running guest to give a disk back, which it does when it likes."""
+
+        def work(connection: Any) -> None:
+            domain = _find(connection, instance_id)
+            if domain is None or not domain.isActive():
+                return
+            for disk in ElementTree.fromstring(domain.XMLDesc(0)).iterfind("./devices/disk"):  # noqa: S314 - libvirt's
+                target = disk.find("target")
+                if target is not None and target.get("dev") == device:
+                    with _tolerating(is_wrong_state, is_missing, is_no_device):
+                        domain.detachDeviceFlags(ElementTree.tostring(disk, "unicode"), libvirt.VIR_DOMAIN_AFFECT_LIVE)
+
+        self._libvirt.call(work)
+
+    def has_disk(self, instance_id: str, device: str) -> bool:
+        """Whether the running guest has the disk; one that does not run has none of a volume's."""
+
+        def work(connection: Any) -> bool:
+            domain = _find(connection, instance_id)
+            return domain is not None and bool(domain.isActive()) and device in devices(domain.XMLDesc(0))
+
+        return self._libvirt.call(work)
 
     def destroy(self, instance_id: str) -> None:
         """Stop at once and undefine."""

@@ -39,6 +39,11 @@ def is_wrong_state(error: libvirt.libvirtError) -> bool:
     return bool(error.get_error_code() == libvirt.VIR_ERR_OPERATION_INVALID)
 
 
+def is_no_device(error: libvirt.libvirtError) -> bool:
+    """The device is gone, or on its way: libvirt was asked before."""
+    return error.get_error_code() in (libvirt.VIR_ERR_DEVICE_MISSING, libvirt.VIR_ERR_OPERATION_FAILED)
+
+
 def sort(error: libvirt.libvirtError, host: str, secrets: list[str]) -> Exception:
     """The exception to raise for `error`; the text of libvirt and QEMU without any of `secrets`."""
     text = str(error)

@@ -1,0 +1,63 @@
+"""A volume is attached to a server that exists: reserved and connected, then put into the guest."""
+
+from typing import Any
+
+from temporalio import workflow
+
+with workflow.unsafe.imports_passed_through():
+    from activities.hypervisor import Hypervisor
+    from activities.volume import Volume
+    from infra.contracts.operation import ActionRequest, InstanceChange, InstanceFacts
+    from infra.contracts.volume import DiskOnGuest, VolumeRequest, VolumesOnHost
+
+from workflows.body import Body
+from workflows.requests import Accepted
+from workflows.saga import Saga
+from workflows.server_operation import ServerOperation
+from workflows.volume_device import device_for
+
+
+class AttachVolumeBody(Body):
+    """What the route made of its body; `attachment_id` is chosen there."""
+
+    volume_id: str
+    attachment_id: str
+    device: str | None = None
+    tag: str | None = None
+    delete_on_termination: bool = False
+
+
+@workflow.defn
+class AttachVolume(ServerOperation):
+    @workflow.run
+    async def run(self, req: ActionRequest) -> None:
+        await self.act(req, self.attach)
+
+    @classmethod
+    def answer(cls, req: ActionRequest, server: InstanceFacts) -> Accepted:
+        known = next((v for v in server.volumes if v.get("attachment_id") == req.body["attachment_id"]), None)
+        device = known["device"] if known else device_for(server, req.body["volume_id"], req.body.get("device"))
+        return Accepted(instance_id=req.instance_id, answer={"device": device})
+
+    async def attach(self, req: ActionRequest, server: InstanceFacts, saga: Saga) -> InstanceChange:
+        host = self.host_of(server)
+        wanted = VolumeRequest(
+            **{**req.body, "device": device_for(server, req.body["volume_id"], req.body.get("device"))}
+        )
+        held = VolumesOnHost(
+            instance_id=server.instance_id, project_id=server.project_id, volumes=[wanted], attempt=server.attempt
+        )
+        attached = await saga.step(
+            Volume.attach_volumes,
+            held,
+            undo=Volume.detach_volumes,
+            at=host,
+        )
+        await saga.step(
+            Hypervisor.plug_disk,
+            DiskOnGuest(instance_id=server.instance_id, attempt=server.attempt, volume=attached.volumes[0]),
+            undo=Hypervisor.unplug_disk,
+            at=host,
+        )
+        made: dict[str, Any] = wanted.model_dump()
+        return InstanceChange(volumes=[*server.volumes, made])

@@ -1,0 +1,49 @@
+"""A volume is detached from a server: the guest gives it back, then its attachment ends."""
+
+from temporalio import workflow
+
+with workflow.unsafe.imports_passed_through():
+    from activities.hypervisor import Hypervisor
+    from activities.volume import Volume
+    from infra.contracts.errors import hopeless
+    from infra.contracts.operation import ActionRequest, InstanceChange, InstanceFacts
+    from infra.contracts.volume import DiskOnGuest, VolumeConnection, VolumeRequest, VolumesOnHost
+
+from workflows.body import Body
+from workflows.saga import Saga
+from workflows.server_operation import ServerOperation
+
+
+class DetachVolumeBody(Body):
+    volume_id: str
+
+
+@workflow.defn
+class DetachVolume(ServerOperation):
+    @workflow.run
+    async def run(self, req: ActionRequest) -> None:
+        await self.act(req, self.detach)
+
+    async def detach(self, req: ActionRequest, server: InstanceFacts, saga: Saga) -> InstanceChange:
+        held = next((v for v in server.volumes if v["volume_id"] == req.body["volume_id"]), None)
+        if held is None:
+            raise hopeless(f"volume_id not found: {req.body['volume_id']}", code=404)
+        host, volume = self.host_of(server), VolumeRequest.model_validate(held)
+        device = (volume.device or "").removeprefix("/dev/")
+        out = VolumeConnection(volume_id=volume.volume_id, attachment_id=volume.attachment_id, device=device)
+        await saga.step(
+            Hypervisor.unplug_disk,
+            DiskOnGuest(instance_id=server.instance_id, attempt=server.attempt, volume=out),
+            undo=None,  # what the guest gave back stays out; asked for again, the detach goes on here
+            at=host,
+        )
+        kept = volume.model_copy(update={"create": False, "delete_on_termination": False})
+        await saga.step(
+            Volume.detach_volumes,
+            VolumesOnHost(
+                instance_id=server.instance_id, project_id=server.project_id, volumes=[kept], attempt=server.attempt
+            ),
+            undo=None,  # the guest has it no more
+            at=host,
+        )
+        return InstanceChange(volumes=[v for v in server.volumes if v["volume_id"] != volume.volume_id])
