@@ -1,4 +1,4 @@
-"""What steps on a guest share: one at a time per instance, no echo of their own in the events, the claim asked after."""
+"""What steps on a guest share: one at a time per instance, no echo in the events, the claim asked after first."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -102,12 +102,13 @@ class Ledger:
     async def start(self, action: Action, request: ActionRequest) -> Accepted:
         try:
             facts = Transitions(self.database, self.ring).begin(request)
+            answer = action.workflow.answer(request, facts)
         except ApplicationError as error:
             raise ServiceError(error.details[0]["code"], error.message) from error
         end = ActionEnd(instance_id=request.instance_id, request_id=request.requester.request_id, steps=[])
         Transitions(self.database, self.ring).end(end, "end_action")
         self.started.append((request.instance_id, action.name))
-        return action.workflow.answer(request, facts)
+        return answer
 
     async def delete(self, request: DeleteRequest) -> None:
         self.deleted.append(request.instance_id)
@@ -233,6 +234,16 @@ class Cloud:
             row = Service(id=str(uuid.uuid4()), binary="nova-compute", host=name, last_seen=now(), **values)
             session.add(row)
         return row.id
+
+    def volume(self, owner: Api) -> str:
+        """A volume of the owner's that can be attached."""
+        url, token = self.settings.url("volume", "/v3/volumes"), {"X-Auth-Token": owner.token}
+        made = httpx.post(url, json={"volume": {"size": 1}}, headers=token, **HTTP).json()["volume"]
+        end = time.monotonic() + 30
+        while httpx.get(f"{url}/{made['id']}", headers=token, **HTTP).json()["volume"]["status"] != "available":
+            assert time.monotonic() < end
+            time.sleep(0.05)
+        return str(made["id"])
 
     def row(self, server_id: str) -> Instance:
         with self.database.read() as session:

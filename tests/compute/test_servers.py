@@ -213,3 +213,38 @@ def test_volume_attachments(cloud: Cloud, demo: Api) -> None:
     assert (new["tag"], new["delete_on_termination"]) == ("t", True)
     assert uuid.UUID(new["bdm_uuid"]) and "id" not in new
     demo.refused("GET", f"{path}/{uuid.uuid4()}", 404)
+
+
+def test_a_volume_is_attached_and_detached(cloud: Cloud, demo: Api) -> None:
+    server, free = cloud.server(demo, host="node1", volumes=[VOLUME | {"device": "vdb"}]), cloud.volume(demo)
+    path = f"/servers/{server}/os-volume_attachments"
+    made = demo.post(path, {"volumeAttachment": {"volumeId": free, "tag": "data"}}, 200)["volumeAttachment"]
+    assert (made["volumeId"], made["serverId"], made["device"], made["tag"]) == (free, server, "/dev/vdc", "data")
+    assert cloud.ledger.started[-1] == (server, "attach_volume")
+    demo.call("DELETE", f"{path}/{VOLUME['volume_id']}", 202)
+    assert cloud.ledger.started[-1] == (server, "detach_volume")
+
+
+@pytest.mark.parametrize(
+    ("wish", "status", "version"),
+    [
+        ({"volumeId": "not-an-id"}, 400, "2.96"),
+        ({"volumeId": str(uuid.uuid4())}, 404, "2.96"),
+        ({"volumeId": str(uuid.uuid4()), "tag": "t"}, 400, "2.48"),
+        ({"volumeId": str(uuid.uuid4()), "delete_on_termination": True}, 400, "2.78"),
+        ({}, 400, "2.96"),
+    ],
+)
+def test_an_attachment_is_refused(cloud: Cloud, demo: Api, wish: dict[str, Any], status: int, version: str) -> None:
+    server = cloud.server(demo, host="node1")
+    demo.refused("POST", f"/servers/{server}/os-volume_attachments", status, version, json={"volumeAttachment": wish})
+    assert server not in dict(cloud.ledger.started)
+
+
+def test_a_taken_device_and_a_root_volume_are_refused(cloud: Cloud, demo: Api) -> None:
+    server = cloud.server(demo, host="node1", volumes=[VOLUME | {"device": "vda", "boot_index": 0}])
+    path, free = f"/servers/{server}/os-volume_attachments", cloud.volume(demo)
+    taken = demo.refused("POST", path, 400, json={"volumeAttachment": {"volumeId": free, "device": "/dev/vda"}})
+    assert "/dev/vda" in str(taken)
+    assert "root device volume" in str(demo.refused("DELETE", f"{path}/{VOLUME['volume_id']}", 400))
+    demo.refused("DELETE", f"{path}/{free}", 404)

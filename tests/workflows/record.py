@@ -27,6 +27,7 @@ from infra import logs
 from infra.contracts.audit import AuditRequest, RepairRequest
 from infra.contracts.operation import ActionRequest
 from infra.contracts.requests import BootRequest, DeleteRequest, Fault
+from infra.records import stable_id
 from infra.tables.compute import Instance, Service, now
 from infra.temporal import CONTROL_QUEUE, connect, server_workflow_id
 from tests.faults import Faults
@@ -121,10 +122,24 @@ class Recorder:
         await self.cloud.delete(handle)
         return await self.started(handle.id)
 
-    async def act(self, handle: Handle, name: str, **faults: Any) -> Handle:
+    async def volume(self) -> str:
+        """A volume that can be attached."""
+        volume = {"volume": {"size": 1}}
+        made = await asyncio.to_thread(self.cloud.post, "volume", "/v3/volumes", volume)
+        url = self.cloud.settings.url("volume", f"/v3/volumes/{made['volume']['id']}")
+        for _ in range(100):
+            shown = httpx.get(url, headers={"X-Auth-Token": self.cloud.token}).json()
+            if shown["volume"]["status"] == "available":
+                break
+            await asyncio.sleep(0.1)
+        return str(made["volume"]["id"])
+
+    async def act(self, handle: Handle, name: str, volume: str = "", **faults: Any) -> Handle:
         """Start an action whose steps fail, or are held, as told."""
         self.arm(handle, **faults)
-        action, body = ACTIONS[name], WAYS[name].body
+        action, body = ACTIONS[name], dict(WAYS[name].body)
+        body |= {"volume_id": volume} if "volume_id" in body else {}
+        body |= {"attachment_id": stable_id(volume, "attachment")} if "attachment_id" in body else {}
         request = ActionRequest(
             requester=self.cloud.requester(),
             instance_id=instance_of(handle),
@@ -312,12 +327,13 @@ async def acted(r: Recorder, name: str) -> None:
     file = histories.name_of(ACTIONS[name].workflow)
     for end, faults in histories.ENDS_OF_ACTIONS.items():
         server = await r.active(image_id="", ports=[], volumes=[])
+        volume = await r.volume() if "volume_id" in WAYS[name].body else ""
         for before in WAYS[name].before:
-            await r.act(server, before)
+            await r.act(server, before, volume)
             await r.cloud.end(server)
         if end == "refused":
             r.put_into(server, "shelved" if "shelved" not in ACTIONS[name].transition.allowed else "building")
-        acting = await r.act(server, name, **faults)
+        acting = await r.act(server, name, volume, **faults)
         if "hold" in faults:
             held = await r.held(acting)
             await (r.cloud.delete(acting) if end == "deleted" else r.cloud.cancel(acting))

@@ -1,4 +1,4 @@
-"""KVM or emulation: KVM counts only once guest code was seen running under it on this very boot of the machine."""
+"""KVM or emulation: KVM counts only once guest code ran under it on this very boot of the machine, interrupts too."""
 
 import json
 import shutil
@@ -33,7 +33,7 @@ def detect(settings: Settings) -> VirtType:
     if settings.virt_type != "auto":
         return VirtType(settings.virt_type, "named in the settings")
     file = HostPaths(settings).virt_type
-    key = {"boot_id": Path("/proc/sys/kernel/random/boot_id").read_text().strip(), "qemu": _qemu_version()}
+    key = {"probe": 2, "boot_id": Path("/proc/sys/kernel/random/boot_id").read_text().strip(), "qemu": _qemu_version()}
     if file.exists():
         known = json.loads(file.read_text())
         if all(known.get(name) == value for name, value in key.items()):
@@ -71,14 +71,25 @@ def why_not_kvm(device: Path = Path("/dev/kvm")) -> str:
 
 
 def boot_sector(sign: bytes) -> bytes:
-    """512 bytes that a PC boots: write `sign` to the first serial port, then end QEMU by isa-debug-exit, or halt."""
-    code = b"\xfa\x31\xc0\x8e\xd8"  # cli; xor ax,ax; mov ds,ax
-    code += b"\xbe\x16\x7c"  # mov si, sign
-    code += b"\xba\xf8\x03"  # mov dx, 0x3f8
-    code += b"\xac\x84\xc0\x74\x03\xee\xeb\xf8"  # next: lodsb; test al,al; jz end; out dx,al; jmp next
-    code += b"\xe6\xf4\xf4"  # end: out 0xf4,al; hlt
-    code += sign + b"\x00"
-    return code.ljust(510, b"\x00") + b"\x55\xaa"
+    """512 bytes that a PC boots: enter protected mode, take an interrupt there, write `sign` to the first serial port,
+    then end QEMU by isa-debug-exit, or halt. Boot loaders live on just that, and a half working KVM fails at it, which
+    runs plain code in real mode all the same."""
+    code = bytes.fromhex(
+        "fa31c08ed88ec08ed0bc007c"  # cli; ds = es = ss = 0; sp = 0x7c00
+        "bf8031b8647cabb80800abb8008eab31c0ab"  # gate of interrupt 0x30, at 0x3180: 8:0x7c64
+        "660f0116987c660f011e9e7c"  # lgdt; lidt
+        "0f20c00c010f22c066ea3a7c00000800"  # protected mode; ljmp 8:0x7c3a
+        "66b810008ed88ed0bc0070000066b828000f00d8"  # ds = ss = 0x10; esp = 0x7000; ltr 0x28
+        "cd30"  # int 0x30
+        "bea47c000066baf803ac84c07403eeebf8"  # next: al = *sign++; out 0x3f8, al; until it is 0
+        "e6f4f4"  # out 0xf4, al; hlt
+        "6061cf90"  # the interrupt: pusha; popa; iret
+        "0000000000000000ffff0000009acf00ffff00000092cf00"  # nothing, code and data, both flat
+        "00000000000000000000000000000000"
+        "6700800500890000"  # a task segment
+        "2f00687c0000ff0700300000"  # where the tables are: 0x7c68, 0x3000
+    )
+    return (code + sign + b"\x00").ljust(510, b"\x00") + b"\x55\xaa"
 
 
 def _qemu_version() -> str:
