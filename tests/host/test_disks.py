@@ -1,0 +1,80 @@
+"""A volume put into a real guest and taken out again: while it runs, while it does not, and when it does not listen."""
+
+from collections.abc import Iterator
+
+import pytest
+from temporalio.exceptions import ApplicationError
+
+from infra.contracts.power import PowerOff, PowerOn
+from infra.contracts.volume import DiskOnGuest, VolumeRequest, VolumesOnHost
+from infra.host import disks
+from infra.host.services.volumes import VolumeConnector
+from tests.host.cloud import Cloud, new_id, until
+from tests.host.hypervisor import Hypervisor
+from tests.host.test_guest import Built, driver, guest, hypervisor, quiet
+
+__all__ = ["driver", "guest", "hypervisor"]
+
+
+@pytest.fixture
+def disk(volumes: Cloud, guest: Built, hypervisor: Hypervisor) -> Iterator[DiskOnGuest]:
+    """A volume that is attached to the server in the volume service, and not in the guest yet."""
+    with volumes.user() as demo:
+        made = demo.call("volume", "POST", "/v3/volumes", {"volume": {"size": 1}})["volume"]["id"]
+        until(lambda: demo.call("volume", "GET", f"/v3/volumes/{made}")["volume"]["status"] == "available")
+        want = VolumesOnHost(
+            instance_id=guest.spec.instance_id,
+            project_id=demo.project_id,
+            volumes=[VolumeRequest(volume_id=made, attachment_id=new_id(), device="vdb")],
+            attempt=guest.spec.attempt,
+        )
+        connector = VolumeConnector(hypervisor.settings, volumes.session)
+        (connected,) = connector.attach(want, quiet).volumes
+        yield DiskOnGuest(instance_id=guest.spec.instance_id, attempt=guest.spec.attempt, volume=connected)
+        guest.driver.destroy(guest.spec.instance_id)
+        connector.detach(want, quiet)
+
+
+def has(guest: Built) -> bool:
+    return guest.driver._domains.has_disk(guest.spec.instance_id, "vdb")
+
+
+def test_into_a_running_guest_and_into_it_again_when_it_starts(guest: Built, disk: DiskOnGuest) -> None:
+    guest.spawn()
+    until(guest.booted)
+    for _ in range(2):
+        guest.driver.disks.plug(disk, quiet)
+        assert has(guest)
+    held = {"instance_id": disk.instance_id, "attempt": disk.attempt}
+    guest.driver.power.off(PowerOff(**held, timeout_s=0), quiet)
+    assert not has(guest)
+    guest.driver.power.on(PowerOn(**held), quiet)
+    assert has(guest)
+
+
+def test_a_guest_that_keeps_it_is_told_of_and_one_that_is_off_gives_it_back(
+    guest: Built, disk: DiskOnGuest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A boot sector heeds no request to give a device back. Field scenario 17."""
+    monkeypatch.setattr(disks, "GUEST_PATIENCE_S", 2.0)
+    guest.spawn()
+    until(guest.booted)
+    guest.driver.disks.plug(disk, quiet)
+    with pytest.raises(ApplicationError, match="did not release the device /dev/vdb"):
+        guest.driver.disks.unplug(disk, quiet)
+    assert has(guest) and guest.driver.files.volumes(disk.instance_id)
+    held = {"instance_id": disk.instance_id, "attempt": disk.attempt}
+    guest.driver.power.off(PowerOff(**held, timeout_s=0), quiet)
+    for _ in range(2):
+        guest.driver.disks.unplug(disk, quiet)
+        assert not guest.driver.files.volumes(disk.instance_id)
+    guest.driver.power.on(PowerOn(**held), quiet)
+    assert not has(guest)
+
+
+def test_a_host_that_lost_the_claim_leaves_the_guest_alone(guest: Built, disk: DiskOnGuest, cloud: Cloud) -> None:
+    guest.spawn()
+    cloud.unclaim(guest.spec.instance_id)
+    with pytest.raises(ApplicationError):
+        guest.driver.disks.plug(disk, quiet)
+    assert not has(guest)
