@@ -105,6 +105,7 @@ class Settings(BaseSettings):
     virt_type: Literal["auto", "kvm", "qemu", "test"] = "auto"
     availability_zone: str = "nova"
     max_concurrent_builds: int = 4
+    resume_guests_state_on_host_boot: bool = True  # guests that were active run again after the machine was booted
     shutdown_timeout_s: int = 60  # what a guest may take to shut itself down before it is ended
     heartbeat_s: float = 5.0
     netns: str = ""  # network namespace the guests live in; "" is the host's own

@@ -11,6 +11,7 @@ from pathlib import Path
 from workers.plan import write_atomically
 
 LIST = "guests-taken-down.json"
+BOOT, BOOT_ID = "boot-id", Path("/proc/sys/kernel/random/boot_id")
 POLITE_S = 8.0
 
 
@@ -26,6 +27,17 @@ def taken_down(host_dir: Path) -> list[str]:
 def forget(host_dir: Path) -> None:
     """They run again, or were dealt with otherwise."""
     (host_dir / LIST).unlink(missing_ok=True)
+
+
+def machine_was_booted(host_dir: Path) -> bool:
+    """Whether the machine was booted since `note_boot`; never on a host that was not noted yet."""
+    file = host_dir / BOOT
+    return file.exists() and file.read_text() != BOOT_ID.read_text()
+
+
+def note_boot(host_dir: Path) -> None:
+    """Its guests are what they should be since this boot of the machine."""
+    write_atomically(host_dir / BOOT, BOOT_ID.read_text())
 
 
 def take_down(uri: str, host_dir: Path, polite_s: float = POLITE_S) -> int:

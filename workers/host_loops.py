@@ -118,15 +118,22 @@ async def _every(name: str, seconds: float, work: Callable[[], object]) -> None:
 
 
 def bring_back(settings: Settings, driver: Driver, control: ControlClient, stopping: threading.Event) -> None:
-    """Start the guests that went down with this host, then tell the control plane every guest's state."""
+    """Start the guests that went down with this host, then tell the control plane every guest's state.
+
+    They are those that `kilonova down` took down and, where the machine was booted since the last time, those that the
+    control plane knows as active here (Nova's resume_guests_state_on_host_boot)."""
     waiting = set(guests.taken_down(settings.host_dir))
+    booted = settings.resume_guests_state_on_host_boot and guests.machine_was_booted(settings.host_dir)
     for _ in range(RESTART_TRIES):
         try:
-            if waiting:
-                waiting &= {claim.instance_id for claim in control.claims()}
+            if waiting or booted:
+                claims = {claim.instance_id: claim for claim in control.claims()}
+                active = {id for id, claim in claims.items() if claim.vm_state == "active" and not claim.task_state}
+                waiting = (waiting & claims.keys()) | (active if booted else set())
             for instance_id in sorted(waiting):
                 driver.start(instance_id)
                 waiting.discard(instance_id)
+            booted = False
             driver.report_all()
             break
         except Exception as error:
@@ -134,3 +141,4 @@ def bring_back(settings: Settings, driver: Driver, control: ControlClient, stopp
         if stopping.wait(2.0):
             return
     guests.forget(settings.host_dir)
+    guests.note_boot(settings.host_dir)

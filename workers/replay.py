@@ -54,12 +54,13 @@ async def replay(
 ) -> Replayed:
     """Run `workflows` over `history`. Nothing is done in the world: every result comes from the history."""
     asked = _Asked()
+    ours = all(each.__module__.startswith("workflows.") for each in workflows)
     replayer = Replayer(
         workflows=workflows,
         data_converter=converter,
         interceptors=[asked],
         runtime=_quiet(),
-        workflow_runner=sandbox.runner(),
+        workflow_runner=sandbox.runner(strict=ours),
     )
     result = await replayer.replay_workflow(history, raise_on_replay_failure=False)
     failure = result.replay_failure

@@ -27,7 +27,7 @@ from infra.contracts.image import DiskOnHost, ImageOnHost
 from infra.host.driver import Driver
 from infra.host.files.images import ImageStore
 from infra.settings import Settings
-from infra.tables.compute import ComputeNode
+from infra.tables.compute import ComputeNode, Instance
 from infra.temporal import compute_queue, connect
 from tests.host.cloud import Cloud, new_id, until
 from tests.host.glance import Glance, StoredImage
@@ -212,3 +212,23 @@ def test_guests_taken_down_with_their_host_come_back(cloud: Cloud, host: Setting
     bring_back(host, driver, cloud.control, threading.Event())
     assert driver.domains() == {wanted.instance_id: 1} and not (host.host_dir / LIST).exists()
     driver.destroy(wanted.instance_id)
+
+
+def test_active_guests_come_back_after_the_machine_was_booted(cloud: Cloud, host: Settings) -> None:
+    """Mechanism: guests.machine_was_booted. A stopped server stays off; without a boot, nothing is started."""
+    driver, stop = Driver(host, cloud.control), threading.Event()
+    active, stopped = (spec(cloud.claim(new_id())) for _ in range(2))
+    with cloud.compute.write() as session:
+        for each, state in ((active, "active"), (stopped, "stopped")):
+            session.add(Instance(id=each.instance_id, project_id="p", user_id="u", name="vm", vm_state=state))
+    for each in (active, stopped):
+        driver.spawn(each, lambda *_: None)
+        driver._domains.stop(each.instance_id)
+    (host.host_dir / "boot-id").unlink(missing_ok=True)
+    bring_back(host, driver, cloud.control, stop)
+    assert set(driver.domains().values()) == {4}
+    (host.host_dir / "boot-id").write_text("another boot")
+    bring_back(host, driver, cloud.control, stop)
+    assert driver.domains() == {active.instance_id: 1, stopped.instance_id: 4}
+    for each in (active, stopped):
+        driver.destroy(each.instance_id)
