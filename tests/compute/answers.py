@@ -70,7 +70,10 @@ DETAIL: dict[str, Any] = CORE | EXTENSIONS | {
     "scheduler_hints": At(May(Map(ANY)), 100),
 }  # fmt: skip
 SERVER = DETAIL | {"server_groups": At([STR], 71)}
-UPDATED = By(75, CORE | {"addresses": Map([ADDRESS]), "server_groups": At([STR], 71)}, SERVER)
+OLD_UPDATED = CORE | {"addresses": Map([ADDRESS]), "server_groups": At([STR], 71)}
+UPDATED = By(75, OLD_UPDATED, SERVER)
+TOLD = {"adminPass": May(STR), "user_data": At(maybe(STR), 57)}
+REBUILT = {"server": By(75, OLD_UPDATED | TOLD | {"key_name": At(maybe(STR), 54)}, SERVER | TOLD)}
 CREATED = {
     "id": UUID, "links": LINKS, "OS-DCF:diskConfig": like("AUTO|MANUAL"), "security_groups": May([{"name": STR}]),
     "adminPass": May(STR),

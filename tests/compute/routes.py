@@ -151,5 +151,8 @@ ROUTES = (
 ACTIONS: dict[str, tuple[int, Any]] = {
     "os-getConsoleOutput": (200, {"output": STR}),
     "os-getVNCConsole": (200, {"console": {"type": STR, "url": STR}}),
+    "createImage": (202, By(45, None, {"image_id": UUID})),
+    "createBackup": (202, By(45, None, {"image_id": UUID})),
+    "rebuild": (202, a.REBUILT),
 }
 """Actions with an answer other than 202 and nothing."""

@@ -43,7 +43,6 @@ def deeds(host: str) -> list[tuple[str, str, str, Any]]:
         ("compute", "POST", f"{compute}/events", events),
         ("network", "PUT", f"/v2.0/kilonova/hosts/{host}", {"tunnel_ip": "10.0.0.9"}),
         ("network", "GET", f"/v2.0/kilonova/topology?host={host}", None),
-        ("network", "GET", f"/v2.0/kilonova/filters?host={host}", None),
     ]
 
 
