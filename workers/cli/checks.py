@@ -19,6 +19,7 @@ class Check:
     name: str
     command: list[str]
     within_s: float
+    again: list[str] | None = None  # run where the first failed; only what fails twice counts
 
 
 def checks(arguments: list[str]) -> list[Check]:
@@ -26,12 +27,15 @@ def checks(arguments: list[str]) -> list[Check]:
     pytest = [str(HERE / "python"), "-m", "pytest"]
     if arguments:
         return [Check("pytest", [*pytest, *arguments], 3300)]
+    covered = [*pytest, "--cov"]
     return [
         Check("ruff check", [str(HERE / "ruff"), "check", "."], 120),
         Check("ruff format", [str(HERE / "ruff"), "format", "--check", "."], 120),
         Check("mypy", [str(HERE / "mypy")], 600),
         Check("import contracts", [str(HERE / "lint-imports"), "--no-logo"], 120),
-        Check("pytest", [*pytest, "--cov"], 3300),  # fails below 100 % of the branches of workflows/ and activities/
+        # Fails below 100 % of the branches of workflows/ and activities/. Guests and clouds on a busy machine miss time
+        # limits now and then: what failed is named and run once more by itself, and what fails both times has failed.
+        Check("pytest", covered, 3300, [*covered, "--cov-append", "--lf", "--lfnf=none"]),
     ]
 
 
@@ -43,6 +47,9 @@ def run(root: Path, arguments: list[str]) -> int:
         for check in checks(arguments):
             out.print(f"[bold]== {check.name}[/]")
             results[check.name] = bounded(check, root, Path(state_dir))
+            if results[check.name] == 1 and check.again:
+                out.print(f"[yellow]== {check.name}: what failed, once more by itself[/]")
+                results[check.name] = bounded(Check(check.name, check.again, 900), root, Path(state_dir))
     failed = [name for name, code in results.items() if code]
     summary = f"{len(results) - len(failed)} checks passed, {len(failed)} failed in {time.monotonic() - begun:.0f}s"
     out.print(f"== {summary}{': ' + ', '.join(failed) if failed else ''} ==")
