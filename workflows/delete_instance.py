@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 from temporalio import workflow
-from temporalio.exceptions import FailureError
+from temporalio.exceptions import FailureError, is_cancelled_exception
 
 with workflow.unsafe.imports_passed_through():
     from activities.hypervisor import Hypervisor
@@ -111,7 +111,9 @@ class DeleteInstance(Operation):
         """A step without which the delete goes on: what it leaves behind is found by the audit."""
         try:
             await self.step(do, arg, at, patience.FOR_AN_UNDO)
-        except FailureError:
+        except FailureError as error:
+            if is_cancelled_exception(error):
+                raise asyncio.CancelledError from error  # the host is given up
             metrics.count(
                 "kilonova_leftovers_total", "Undos that were given up and left to the audit", step=do.__name__
             )

@@ -1,6 +1,5 @@
 """Two clouds: one with its workers in this process, where steps can be held, and one of real processes to be killed."""
 
-import dataclasses
 from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -8,13 +7,14 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from infra.contracts import patience
 from tests.chaos.cloud import Cloud as Tenants
 from tests.ports import free_offset
 from tests.resilience.host import Extra
 from tests.resilience.processes import Processes
 from tests.workflows import conftest as beside
 from tests.workflows.cloud import Cloud
-from workflows import delete_instance, operation, saga
+from workflows import saga
 
 cloud, services, tidy = beside.cloud, beside.services, beside.tidy
 
@@ -41,11 +41,10 @@ async def extra(cloud: Cloud, tmp_path: Path) -> AsyncIterator[Extra]:
 @pytest.fixture
 def watchful(monkeypatch: pytest.MonkeyPatch) -> None:
     """Operations look after their host and deadline every 0.3 s; a step that is held counts as dead after 2 s."""
-    monkeypatch.setattr(operation, "WATCH_EVERY", timedelta(seconds=0.3))
-    monkeypatch.setattr(delete_instance, "WATCH_EVERY", timedelta(seconds=0.3))
-    beat = timedelta(seconds=2)
-    monkeypatch.setattr(saga, "ON_HOST", dataclasses.replace(saga.ON_HOST, heartbeat=beat))
-    monkeypatch.setattr(delete_instance, "UNDO", dataclasses.replace(saga.UNDO, heartbeat=beat))
+    soon = timedelta(seconds=0.3)
+    monkeypatch.setattr(patience, "WATCH_EVERY", soon)
+    monkeypatch.setattr(patience, "DELETE_LOOKS_EVERY", soon)
+    monkeypatch.setattr(saga, "HEARTBEAT", timedelta(seconds=2))
 
 
 @pytest.fixture(scope="session")

@@ -25,7 +25,7 @@ def deleted(cloud: Cloud, boot: Any) -> bool:
 async def test_during_a_build_a_second_operation_is_409_and_a_delete_gets_through(
     cloud: Cloud, tenants: Tenants
 ) -> None:
-    """Mechanisms: one workflow id per server (id_conflict_policy FAIL of Operations.boot) and retry's look at the
+    """Mechanisms: one workflow id per server (its operation refuses a key that is not its own) and retry's look at the
     record; the `delete` signal that cancels a running build. Without that the held step is waited for and kept."""
     request = cloud.request()
     boot = await cloud.boot(request, hold="spawn")
@@ -35,7 +35,7 @@ async def test_during_a_build_a_second_operation_is_409_and_a_delete_gets_throug
     assert answer.status_code == 409 and "conflictingRequest" in answer.json()
     other = request.model_copy(update={"requester": cloud.requester()})
     with pytest.raises(ServiceError) as refused:
-        await cloud.ops.boot(other, again=True)
+        await cloud.ops._start("BootInstance", other, "retry", key="another request")
     assert refused.value.status == 409
     await cloud.delete(boot)
     cloud.faults.release.set()
@@ -108,7 +108,7 @@ async def test_a_host_that_is_up_is_waited_for(cloud: Cloud, extra: Extra) -> No
         assert await cloud.end(boot) is None
         cloud.faults.arm(hold="destroy")
         await cloud.delete(boot)
-        while cloud.faults.ran.count("check_host") < 2:
+        while cloud.faults.looks < 2:
             await asyncio.sleep(0.05)
         cloud.faults.release.set()
         assert await cloud.end(boot) is None

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 async def test_a_transient_failure_is_retried_with_a_cap(cloud: Cloud) -> None:
-    """Mechanism: `attempts` and back-off of saga.ON_HOST. Without the cap the build would try for ever."""
+    """Mechanism: `tries` of a step and saga.RETRY. Without the cap the build would try for ever."""
     boot = await cloud.boot(cloud.request(max_hosts=1), fail_before="spawn", kind="Transient")
     error = await cloud.end(boot)
     assert "injected at spawn" in str(error)

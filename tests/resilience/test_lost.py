@@ -55,7 +55,7 @@ async def test_an_api_killed_while_it_answers_makes_no_second_server(real: Proce
 
 
 async def test_workers_killed_in_the_middle_of_steps_lose_nothing(real: Processes) -> None:
-    """Mechanism: a step whose worker died is given to the next one (heartbeat timeout, retries of saga.ON_HOST; local
+    """Mechanism: a step whose worker died is given to the next one (heartbeat timeout, saga.RETRY; local
     activities begin again with the workflow task), and every step finds what the dead one left."""
     points = real.fail_at("claim_host.after", "mark_active.before", "plug_ports.after", "spawn.after")
     servers = [await real.boot(f"killed-{n}") for n in range(3)]
