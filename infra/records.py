@@ -32,7 +32,7 @@ class Records:
 
     def create(self, req: BootRequest) -> None:
         with self._db.transaction() as store:
-            states = (instances.c.deleted_at, instances.c.vm_state, instances.c.launched_at)
+            states = (instances.c.deleted_at, instances.c.vm_state, instances.c.launched_at, instances.c.request_id)
             known = store.execute(select(*states).where(instances.c.id == req.instance_id)).one_or_none()
             if known is not None:
                 _again(store, known, req)
@@ -183,7 +183,7 @@ def _again(store: Connection, known: Row[Any], req: BootRequest) -> None:
     """The same build once more: its action is there, and an ERROR before the first start is over."""
     if known.deleted_at is not None:
         raise hopeless(f"Instance {req.instance_id} is deleted.", code=409)
-    if known.launched_at is not None:
+    if known.launched_at is not None and known.request_id != req.requester.request_id:  # its own: a reset in Temporal
         raise hopeless(f"Instance {req.instance_id} was built already.", code=409)
     this = (known_actions.c.instance_id == req.instance_id, known_actions.c.request_id == req.requester.request_id)
     if store.execute(select(known_actions.c.request_id).where(*this)).first() is None:

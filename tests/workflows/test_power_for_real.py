@@ -1,0 +1,32 @@
+"""Power actions with the real steps on libvirt's test driver: the made-up world of tests/frame has effects of its own."""
+
+import pytest
+
+from infra.contracts.operation import ActionRequest
+from tests.workflows.cloud import Cloud
+from tests.workflows.servers import instance_of
+from tests.workflows.ways import WAYS
+from workflows.actions import ACTIONS
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+WALK = ("os-stop", "os-start", "pause", "unpause", "suspend", "resume", "trigger_crash_dump", "reboot")
+
+
+async def test_every_power_action(cloud: Cloud) -> None:
+    boot = await cloud.boot()
+    assert await cloud.end(boot) is None
+    for name in WALK:
+        action, body = ACTIONS[name], WAYS[name].body
+        request = ActionRequest(
+            requester=cloud.requester(),
+            instance_id=instance_of(boot),
+            action=name,
+            transition=action.transition_for(body),
+            body=body,
+        )
+        await cloud.ops.start(action, request)
+        assert await cloud.end(boot) is None, name
+        record = cloud.record(boot)
+        assert record and (record.vm_state, record.task_state) == (WAYS[name].ends, None), name
+    await cloud.delete(boot)
+    await cloud.end(boot)
