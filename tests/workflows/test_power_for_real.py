@@ -1,4 +1,4 @@
-"""Power actions with the real steps on libvirt's test driver: the made-up world of tests/frame has effects of its own."""
+"""Power actions with the real steps on libvirt's test driver; in tests/frame the steps are made up."""
 
 import pytest
 
