@@ -24,6 +24,5 @@ class GuestSteps:
     def _at_work(self, want: Guarded, heartbeat: Heartbeat) -> Iterator[None]:
         id = want.instance_id
         with beating(heartbeat), self._turns.take(id), self._events.held(id):
-            if not self._fence.holds(want):
-                raise self._fence.lost()
+            self._fence.require(want)
             yield

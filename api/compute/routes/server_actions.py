@@ -57,20 +57,24 @@ async def start_action(call: ComputeCall, server_id: str, action: Action, body: 
     instances.require_unlocked(call, row)
     if action.name in PREPARED:
         wish = await run_in_threadpool(PREPARED[action.name], call, row, wish)
-    request = ActionRequest(
-        requester=call.requester,
-        instance_id=row["id"],
-        action=action.name,
-        transition=action.transition_for(wish),
-        body=wish,
-        deadline_s=call.settings.action_deadlines_s.get(action.name, action.deadline.total_seconds()),
-    )
-    accepted = await call.operations.start(action, request)
+    accepted = await call.operations.start(action, action_request(call, row, action, wish))
     if action.name in ANSWERED:
         return await run_in_threadpool(ANSWERED[action.name], call, accepted, wish)
     if accepted.answer:
         return JSONResponse(accepted.answer, status_code=202)
     return Response(status_code=202)
+
+
+def action_request(call: ComputeCall, row: RowMapping, action: Action, body: dict[str, Any]) -> ActionRequest:
+    """What the workflow of `action` gets: the checked body, the transition that it asks for, the deadline in force."""
+    return ActionRequest(
+        requester=call.requester,
+        instance_id=row["id"],
+        action=action.name,
+        transition=action.transition_for(body),
+        body=body,
+        deadline_s=call.settings.action_deadlines_s.get(action.name, action.deadline.total_seconds()),
+    )
 
 
 async def get_console_output(call: ComputeCall, row: RowMapping, body: dict[str, Any]) -> Response:

@@ -1,7 +1,7 @@
 """Volumes attached to and detached from servers (Compute API reference, "Servers with volume attachments")."""
 
 import uuid
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, ClassVar
 
 from fastapi import APIRouter, Response
 from fastapi.concurrency import run_in_threadpool
@@ -14,8 +14,8 @@ from api.compute.errors import bad_request, not_found
 from api.compute.neighbours import neighbours
 from api.compute.records import instances
 from api.compute.routes.attachments import attachment
+from api.compute.routes.server_actions import action_request
 from api.compute.validation import Strict, Tag, Uuid, parse
-from infra.contracts.operation import ActionRequest
 from infra.openstack import VOLUME
 from workflows.actions import ACTIONS
 
@@ -34,13 +34,14 @@ class NewAttachment(Strict):
 @router.post("/servers/{server_id}/os-volume_attachments")
 async def attach_volume(call: Call, server_id: str, body: Body) -> Response:
     """Attach a volume: answered once it is the server's to have; it is in the guest a moment later."""
-    row = await run_in_threadpool(instances.read, call, server_id, ACTIONS["attach_volume"].rule)
+    action = ACTIONS["attach_volume"]
+    row = await run_in_threadpool(instances.read, call, server_id, action.rule)
     wish = parse(call, NewAttachment, body, "volumeAttachment")
     instances.require_unlocked(call, row)
     await run_in_threadpool(_require_usable, call, row, wish.volume_id)
     attachment_id = str(uuid.uuid5(uuid.UUID(row["id"]), f"{call.requester.request_id}/{wish.volume_id}"))
     wanted = {**wish.model_dump(exclude_unset=True), "attachment_id": attachment_id}
-    accepted = await call.operations.start(ACTIONS["attach_volume"], _request(call, row, "attach_volume", wanted))
+    accepted = await call.operations.start(action, action_request(call, row, action, wanted))
     shown = attachment(call, row["id"], {**wanted, "device": accepted.answer["device"]})
     return JSONResponse({"volumeAttachment": shown})
 
@@ -48,7 +49,8 @@ async def attach_volume(call: Call, server_id: str, body: Body) -> Response:
 @router.delete("/servers/{server_id}/os-volume_attachments/{volume_id}", status_code=202)
 async def detach_volume(call: Call, server_id: str, volume_id: str) -> Response:
     """Detach a volume: accepted; the guest is asked to give it back."""
-    row = await run_in_threadpool(instances.read, call, server_id, ACTIONS["detach_volume"].rule)
+    action = ACTIONS["detach_volume"]
+    row = await run_in_threadpool(instances.read, call, server_id, action.rule)
     held = next((v for v in row["volumes"] or () if v["volume_id"] == volume_id), None)
     if held is None:
         raise not_found(f"Instance {row['id']} is not attached to volume {volume_id[:64]}")
@@ -56,20 +58,8 @@ async def detach_volume(call: Call, server_id: str, volume_id: str) -> Response:
         raise bad_request("Cannot detach a root device volume")
     instances.require_unlocked(call, row)
     wanted = {"volume_id": volume_id}
-    await call.operations.start(ACTIONS["detach_volume"], _request(call, row, "detach_volume", wanted))
+    await call.operations.start(action, action_request(call, row, action, wanted))
     return Response(status_code=202)
-
-
-def _request(call: ComputeCall, row: RowMapping, name: str, body: dict[str, Any]) -> ActionRequest:
-    action = ACTIONS[name]
-    return ActionRequest(
-        requester=call.requester,
-        instance_id=row["id"],
-        action=name,
-        transition=action.transition,
-        body=body,
-        deadline_s=call.settings.action_deadlines_s.get(name, action.deadline.total_seconds()),
-    )
 
 
 def _require_usable(call: ComputeCall, row: RowMapping, volume_id: str) -> None:
