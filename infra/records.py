@@ -15,7 +15,7 @@ from infra.contracts.network import Vif
 from infra.contracts.requests import BootRequest, DeleteRequest
 from infra.contracts.volume import VolumeRequest
 from infra.database import Database
-from infra.stores import actions
+from infra.stores import actions, causes
 from infra.stores.actions import actions as known_actions
 from infra.stores.transitions import fault_of
 from infra.tables.compute import Flavor, Instance, InstanceAction, Service, now
@@ -131,6 +131,8 @@ class Records:
         with self._db.write() as session:
             found = session.get(Instance, req.instance_id)
             if found is None or found.deleted_at is not None:
+                return DeletePlan(instance_id=req.instance_id, found=False)
+            if req.follows and not causes.holds(session, found, req.follows):
                 return DeletePlan(instance_id=req.instance_id, found=False)
             found.task_state, found.updated_at = "deleting", now()
             session.add(found)

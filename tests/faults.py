@@ -1,6 +1,7 @@
 """Injects faults around real steps, the way steno injects them into saga nodes."""
 
 import asyncio
+import inspect
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -66,11 +67,20 @@ class _Inject(ActivityInboundInterceptor):
         else:
             f.maybe_fail(f.fail_before, step)
         if f.run_twice:  # not by failing the first try: a retry costs the dev server a second
-            once = input.fn
-            input.fn = lambda *args: (once(*args), once(*args))[1]
+            input.fn = _twice(input.fn)
         result = await super().execute_activity(input)
         f.maybe_fail(f.fail_after, step)
         return result
+
+
+def _twice(once: Any) -> Any:
+    async def both(*args: Any) -> Any:
+        await once(*args)
+        return await once(*args)
+
+    if inspect.iscoroutinefunction(once):
+        return both
+    return lambda *args: (once(*args), once(*args))[1]
 
 
 def _raising(kind: type[BaseException]) -> Any:

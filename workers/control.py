@@ -30,6 +30,7 @@ from activities.audit import Audit
 from activities.identity import Identity
 from activities.image_record import ImageRecord
 from activities.instance import Instance
+from activities.later import Later
 from activities.looking import Looker
 from activities.placement import Placement
 from activities.resize import Resize
@@ -49,6 +50,8 @@ from infra.openstack import service_session
 from infra.records import Records
 from infra.scheduler import Scheduler
 from infra.settings import Settings
+from infra.starting import Starter
+from infra.stores.causes import Causes
 from infra.stores.resizes import Resizes
 from infra.stores.transitions import Transitions
 from infra.tables.compute import Instance as InstanceRow
@@ -60,12 +63,14 @@ from workers.sandbox import runner
 from workers.settle import settle
 from workers.sign_in import as_service
 from workflows.actions import ACTIONS
+from workflows.begin_later import BeginLater
 from workflows.boot_instance import BootInstance
 from workflows.delete_instance import DeleteInstance
 from workflows.reconcile_cloud import ReconcileCloud
 from workflows.repair_instance import RepairInstance
 
 WORKFLOWS: list[Any] = [
+    BeginLater,
     BootInstance,
     DeleteInstance,
     ReconcileCloud,
@@ -83,6 +88,7 @@ def control_activities(settings: Settings, database: Database, client: Client) -
     return activities_of(
         Identity(TokenValidator(settings)),
         Instance(Records(database, ring), Transitions(database, ring)),
+        Later(Starter(client), Causes(database)),
         Placement(scheduler),
         Resize(Resizes(database, scheduler)),
         Services(Leftovers(settings, session)),

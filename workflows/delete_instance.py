@@ -40,15 +40,16 @@ class DeleteInstance(Operation):
     def __init__(self) -> None:
         super().__init__()
         self.task_state = "deleting"
-        self._keeps = False
+        self._asked: list[DeleteRequest] = []
 
     @workflow.run
     async def run(self, req: DeleteRequest) -> None:
-        self.instance_id, self._keeps = req.instance_id, req.keep_as is not None
+        self.instance_id = req.instance_id
         await uncancelled(self.undo_all(req))
         await workflow.wait_condition(workflow.all_handlers_finished)
-        if self.deleting is not None:
-            self._give_way(self.deleting)
+        others = [each for each in self._asked if each.requester.request_id != req.requester.request_id]
+        if others and (req.keep_as or req.follows):
+            self._give_way(others[0])
 
     async def undo_all(self, req: DeleteRequest) -> None:
         id = req.instance_id
@@ -120,6 +121,6 @@ class DeleteInstance(Operation):
 
     @workflow.signal
     def delete(self, request: DeleteRequest) -> None:
-        """A second delete asks for what is already being done; one that keeps the record is followed by it."""
-        if self._keeps:
-            self.deleting = self.deleting or request
+        """A second delete asks for what is already being done; one that may keep the server is followed by it. Whose
+        request it is, `run` knows: a signal may be handled before it begins."""
+        self._asked.append(request)

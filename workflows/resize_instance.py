@@ -1,5 +1,6 @@
 """resize: the server gets another flavor on its host, and keeps the way back until it is confirmed or reverted."""
 
+from datetime import timedelta
 from uuid import UUID, uuid5
 
 from pydantic import BaseModel, Field
@@ -16,8 +17,10 @@ with workflow.unsafe.imports_passed_through():
     from infra.contracts.resize import Migration, ResizeClaim, ShapeOnHost
 
 from workflows.body import Body
+from workflows.confirm_resize import ConfirmResize
 from workflows.fields import FlavorRef
-from workflows.resizing import aside_of, columns_of
+from workflows.later import due_after
+from workflows.resizing import CONFIRM, aside_of, columns_of
 from workflows.saga import Saga
 from workflows.server_operation import ServerOperation
 
@@ -34,6 +37,7 @@ class NewFlavor(BaseModel):
 
     flavor: FlavorFacts
     quota: dict[str, int] = {}
+    confirm_after_s: float = 0  # it confirms itself after so long; 0: never
 
 
 @workflow.defn
@@ -83,4 +87,10 @@ class ResizeInstance(ServerOperation):
                 at=host,
             )
             power_state = started.power_state
+        if wish.confirm_after_s:
+            confirm = ActionRequest(
+                requester=req.requester, instance_id=server.instance_id, action="confirmResize", transition=CONFIRM
+            )
+            delay = timedelta(seconds=wish.confirm_after_s)
+            self.begin_later(due_after(req, "resized", delay, ConfirmResize, confirm))
         return InstanceChange(vm_state="resized", power_state=power_state, **columns_of(wish.flavor))

@@ -2,14 +2,16 @@
 
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 
 from temporalio import workflow
 from temporalio.exceptions import FailureError
 
 with workflow.unsafe.imports_passed_through():
     from activities.instance import Instance
+    from activities.later import Later
     from infra.contracts import patience
+    from infra.contracts.later import Due
     from infra.contracts.operation import ActionEnd, ActionRequest, InstanceChange, InstanceFacts
     from infra.contracts.search import HOST_NAME
     from infra.contracts.step import Step
@@ -17,7 +19,7 @@ with workflow.unsafe.imports_passed_through():
 from workflows import metrics
 from workflows.operation import Operation
 from workflows.requests import Accepted, Fault
-from workflows.saga import HERE, In, Place, Saga, execute, uncancelled
+from workflows.saga import HERE, In, Place, Saga, control, execute, uncancelled
 
 Steps = Callable[[ActionRequest, InstanceFacts, Saga], Awaitable[InstanceChange]]
 
@@ -65,6 +67,11 @@ class ServerOperation(Operation):
     def afterwards(self, do: Callable[[Any, In], None], arg: In, at: Place) -> None:
         """Have `do` run once the record says that the operation succeeded: what the way back needed goes only then."""
         self._leftovers.append((do, arg, at))
+
+    def begin_later(self, due: Due) -> None:
+        """Once the record says that the operation succeeded, a timer has `due` begin: see workflows/later.py."""
+        set_timer = cast(Callable[[Any, Due], None], Later.set_timer)  # a coroutine there
+        self.afterwards(set_timer, due, control())
 
     async def _tidy(self) -> None:
         for do, arg, at in self._leftovers:

@@ -9,8 +9,6 @@ from typing import Any, NoReturn
 from temporalio.client import ActivityFailureError, Client, WithStartWorkflowOperation, WorkflowUpdateFailedError
 from temporalio.common import (
     RetryPolicy,
-    SearchAttributePair,
-    TypedSearchAttributes,
     WorkflowIDConflictPolicy,
     WorkflowIDReusePolicy,
 )
@@ -22,7 +20,7 @@ from infra.codec import KeyRing
 from infra.contracts.errors import BUSY
 from infra.contracts.hypervisor import ConsoleOutput, ConsoleOutputRequest, ConsoleTarget, InstanceRef
 from infra.contracts.operation import ActionRequest
-from infra.contracts.search import PROJECT_ID, REQUEST_ID, REQUEST_KEY, SERVER_ID
+from infra.contracts.search import REQUEST_KEY, attributes_of
 from infra.database import Database
 from infra.settings import Settings
 from infra.tables.compute import Instance
@@ -93,7 +91,7 @@ class Operations:
                 start_signal="delete",
                 start_signal_args=[request],
                 static_summary=f"delete {request.instance_id}",
-                search_attributes=_search(request.instance_id, request.requester),
+                search_attributes=attributes_of(request.instance_id, request.requester),
             )
         except RPCError as error:
             _unavailable(error)
@@ -131,7 +129,7 @@ class Operations:
             id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
             static_summary=f"{verb} {name or id}",
             static_details=f"server {name} ({id}), request {asks.request_id}",
-            search_attributes=_search(id, asks),
+            search_attributes=attributes_of(id, asks),
             memo={REQUEST_KEY: key},
         )
         try:
@@ -225,16 +223,6 @@ class Operations:
         if found is None or found.deleted_at is not None:
             raise ServiceError(404, f"Instance {instance_id} could not be found.", title="itemNotFound")
         return found
-
-
-def _search(instance_id: str, requester: Requester) -> TypedSearchAttributes:
-    return TypedSearchAttributes(
-        [
-            SearchAttributePair(SERVER_ID, instance_id),
-            SearchAttributePair(PROJECT_ID, requester.project_id),
-            SearchAttributePair(REQUEST_ID, requester.request_id),
-        ]
-    )
 
 
 def _refused(error: WorkflowUpdateFailedError, verb: str, instance_id: str) -> NoReturn:

@@ -5,7 +5,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from infra.contracts.hypervisor import FlavorFacts, GuestConfig
-from infra.contracts.requests import Fault, Requester
+from infra.contracts.requests import Cause, Fault, Requester
 from infra.contracts.resize import Migration
 from infra.contracts.step import Step
 
@@ -33,6 +33,7 @@ class ActionRequest(BaseModel):
     transition: Transition
     body: dict[str, Any] = {}
     deadline_s: float = 3600.0
+    follows: Cause | None = None  # refused (409) when it does not hold any more
 
 
 class InstanceFacts(BaseModel):

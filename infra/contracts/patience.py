@@ -7,6 +7,8 @@ WATCH_EVERY = timedelta(seconds=20)
 DELETE_LOOKS_EVERY = timedelta(seconds=15)
 HOST_PATIENCE = timedelta(minutes=15)
 """A host that is up but does not get a delete done in so long is left to its own reconciliation."""
+LATER_LOOKS_EVERY = timedelta(minutes=1)
+"""So long after it began a later request, or found the server busy, its timer looks whether that was enough."""
 FOR_RECORDS = timedelta(minutes=5)
 """So long a record step is tried; then the store counts as gone, and what was done is undone."""
 FOR_AN_UNDO = timedelta(minutes=10)

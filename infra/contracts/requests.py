@@ -18,6 +18,15 @@ class Requester(BaseModel):
     request_id: str  # req-<uuid>, the action's id in `server event list`
 
 
+class Cause(BaseModel):
+    """What a later request follows from: it begins only while the server is in `vm_state`, and this request was the
+    last of its kind (`event`, as `server event list` names it) on the server."""
+
+    event: str
+    request_id: str
+    vm_state: str
+
+
 class BootRequest(BaseModel):
     """POST /servers, checked and resolved: ids instead of names, every id chosen before its thing exists."""
 
@@ -84,3 +93,4 @@ class DeleteRequest(BaseModel):
     instance_id: str
     keep_as: Fault | None = None  # undo everything, but keep the record, in ERROR (a build whose workflow was lost)
     cut_off: CutOff | None = None
+    follows: Cause | None = None  # nothing is deleted when it does not hold any more

@@ -11,7 +11,7 @@ from infra.contracts.operation import ActionEnd, ActionRequest, InstanceChange, 
 from infra.contracts.requests import BootRequest, Fault
 from infra.contracts.resize import Migration
 from infra.database import Database
-from infra.stores import actions, resizes
+from infra.stores import actions, causes, resizes
 from infra.stores.actions import actions as actions_table
 from infra.tables.compute import Allocation, Instance, now
 
@@ -39,6 +39,8 @@ class Transitions:
             if known is not None:
                 return facts_of(found, migration, over=known.finish_time is not None)
             require(found, req.transition)
+            if req.follows and not causes.holds(store, found, req.follows):
+                raise hopeless(f"Instance {found.id} is not what request {req.follows.request_id} made it", code=409)
             store.execute(
                 update(instances)
                 .where(instances.c.id == req.instance_id)

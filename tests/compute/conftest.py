@@ -83,6 +83,7 @@ class Ledger:
     deleted: list[str] = field(default_factory=list)
     decisions: list[tuple[str, str]] = field(default_factory=list)
     started: list[tuple[str, str]] = field(default_factory=list)  # server, action
+    bodies: list[Json] = field(default_factory=list)  # of what was started
     steps: list[Json] = field(default_factory=list)
     refuse: set[str] = field(default_factory=set)  # names of servers that are to be refused
 
@@ -108,6 +109,7 @@ class Ledger:
         end = ActionEnd(instance_id=request.instance_id, request_id=request.requester.request_id, steps=[])
         Transitions(self.database, self.ring).end(end, "end_action")
         self.started.append((request.instance_id, action.name))
+        self.bodies.append(request.body)
         return answer
 
     async def delete(self, request: DeleteRequest) -> None:

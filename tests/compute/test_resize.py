@@ -57,6 +57,14 @@ def test_a_server_that_boots_from_a_volume_may_have_any_disk(cloud: Cloud, demo:
 
 
 @pytest.mark.usefixtures("flavors")
+def test_the_window_in_force_goes_along(cloud: Cloud, demo: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    for window in (0, 600):
+        monkeypatch.setattr(cloud.settings, "resize_confirm_window", window)
+        demo.post(f"/servers/{server(cloud, demo)}/action", {"resize": {"flavorRef": "big"}}, 202)
+        assert cloud.ledger.bodies[-1]["confirm_after_s"] == window
+
+
+@pytest.mark.usefixtures("flavors")
 def test_states(cloud: Cloud, demo: Api) -> None:
     paused = server(cloud, demo, vm_state="paused")
     words = demo.refused("POST", f"/servers/{paused}/action", 409, json={"resize": {"flavorRef": "big"}})

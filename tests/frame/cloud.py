@@ -14,6 +14,7 @@ from temporalio.worker import Worker
 
 from activities.identity import Identity
 from activities.instance import Instance as InstanceSteps
+from activities.later import Later
 from activities.placement import Placement
 from activities.resize import Resize
 from activities.step import Where
@@ -24,6 +25,8 @@ from infra.identity import TokenInvalid
 from infra.records import Records
 from infra.scheduler import Scheduler
 from infra.settings import Settings
+from infra.starting import Starter
+from infra.stores.causes import Causes
 from infra.stores.resizes import Resizes
 from infra.stores.transitions import Transitions
 from infra.tables.compute import Allocation, ComputeNode, Flavor, Instance, Service, now
@@ -86,6 +89,7 @@ class FrameCloud(Servers):
         steps = activities_of(
             Identity(Tokens(self.token, self.project)),  # type: ignore[arg-type]
             InstanceSteps(Records(self.database, ring), Transitions(self.database, ring)),
+            Later(Starter(self.client), Causes(self.database)),
             Placement(self.scheduler),
             Resize(Resizes(self.database, self.scheduler)),
         )

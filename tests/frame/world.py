@@ -187,6 +187,8 @@ READS = frozenset(("console_output", "console_target", "host_facts", "audit_clou
 """Steps that no workflow of a server's runs."""
 REPAIRS = frozenset(("inspect_instance", "sync_network", "mend_nics"))
 """Steps of RepairInstance, which needs real hosts and services to compare: tests/resilience/test_repairs.py."""
+TIMERS = frozenset(("set_timer", "begin_due"))
+"""Steps that ask Temporal alone, and do so here as well."""
 CLASSES = (
     activities.aside.Kept,
     activities.hypervisor.Hypervisor,
@@ -204,7 +206,7 @@ def activities_on(world: World, host: str, where: Where) -> list[Callable[..., A
     """The steps of `where` as activities that change the world; AssertionError names one that has no effect here."""
     effects, found = Effects(world, host), []
     for name, facts in STEPS.items():
-        if facts.where is not where or name in READS | REPAIRS:
+        if facts.where is not where or name in READS | REPAIRS | TIMERS:
             continue
         effect = getattr(effects, name, None)
         assert effect is not None, f"the step {name} has no effect in tests/frame/world.py"

@@ -1,14 +1,17 @@
 """Actions on servers, as a test asks for them: the row of the table, with the body of its way."""
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from temporalio.client import WorkflowHandle
 
+from infra.contracts.later import Due
 from infra.contracts.operation import ActionRequest
-from infra.contracts.requests import Requester
+from infra.contracts.requests import Cause, DeleteRequest, Requester
 from tests.workflows.servers import Servers, instance_of
 from tests.workflows.ways import WAYS
 from workflows.actions import ACTIONS, Action
+from workflows.later import numbered
 
 Handle = WorkflowHandle[Any, Any]
 
@@ -37,3 +40,30 @@ async def server(cloud: Servers, name: str) -> Handle:
     for before in WAYS[name].before:
         assert await do(cloud, handle, before) is None
     return handle
+
+
+def stop_due(cloud: Servers, handle: Handle, cause: str = "", after_s: float = 0) -> Due:
+    """A stop that follows from the server's build, or from request `cause`."""
+    action, wanted = request(cloud, handle, "os-stop")
+    return due_of(cloud, handle, action.workflow.__name__, wanted, cause, after_s)
+
+
+def due_of(
+    cloud: Servers,
+    handle: Handle,
+    begins: str,
+    wanted: ActionRequest | DeleteRequest,
+    cause: str = "",
+    after_s: float = 0,
+) -> Due:
+    record = cloud.record(handle)
+    assert record is not None
+    follows = Cause(event="create", request_id=cause or record.request_id, vm_state="active")
+    due = Due(
+        instance_id=record.id,
+        at=datetime.now(UTC) + timedelta(seconds=after_s),
+        cause=follows,
+        workflow=begins,
+        request=wanted.model_copy(update={"follows": follows}),
+    )
+    return numbered(due, 0)

@@ -28,12 +28,14 @@ from infra.contracts.audit import AuditRequest, RepairRequest
 from infra.contracts.operation import ActionRequest
 from infra.contracts.requests import BootRequest, DeleteRequest, Fault
 from infra.records import stable_id
+from infra.starting import Starter, timer_id
 from infra.tables.compute import Instance, Service, now
 from infra.temporal import CONTROL_QUEUE, connect, server_workflow_id
 from tests.faults import Faults
 from tests.openstack import OpenStack
 from tests.resilience import planted
 from tests.workflows import histories
+from tests.workflows.acting import stop_due
 from tests.workflows.cloud import Cloud, Services
 from tests.workflows.histories import HISTORIES
 from tests.workflows.servers import instance_of
@@ -341,6 +343,22 @@ async def acted(r: Recorder, name: str) -> None:
         await r.keep(acting, file, end)
         if end != "deleted":
             await r.cloud.delete(server)
+
+
+@case
+async def by_a_timer(r: Recorder) -> None:
+    """A stop that begins by itself, one whose cause does not hold, one whose timer is cancelled."""
+    server = await r.active(image_id="", ports=[], volumes=[])
+    starter = Starter(r.cloud.client)
+    for end, of in {"begun": "", "over": "another", "cancelled": "a third"}.items():
+        due = stop_due(r.cloud, server, of, after_s=3600 if end == "cancelled" else 0)
+        await starter.set_timer(due)
+        timer = await r.started(timer_id(due))
+        if end == "cancelled":
+            await timer.cancel()
+        await r.keep(timer, "begin_later", end)
+    await r.cloud.client.get_workflow_handle(timer_id(stop_due(r.cloud, server))).cancel()
+    await r.cloud.delete(server)
 
 
 @case

@@ -33,6 +33,11 @@ ENDS = {
         "cancelled": ("CANCELED", ""),
         "deleted": ("CONTINUED_AS_NEW", ""),
     },
+    "begin_later": {
+        "begun": ("CONTINUED_AS_NEW", ""),
+        "over": ("COMPLETED", ""),
+        "cancelled": ("CANCELED", ""),
+    },
     "delete_instance": {
         "good": ("COMPLETED", ""),
         "bare": ("COMPLETED", ""),
@@ -78,6 +83,7 @@ TELLING = {  # a word that only this kind of end has in it
     "delete_instance-of-a-build": "CONTINUE_AS_NEW|continuedExecutionRunId",
     "delete_instance-abandoned": "ended from outside",
     "delete_instance-twice": "WORKFLOW_EXECUTION_SIGNALED",
+    "begin_later-begun": "begin_due",
     "reconcile_cloud-leak-repaired": '"repaired": ?true',
     "repair_instance-good": '"repaired": ?true',
     "repair_instance-unmended": "injected at forget",

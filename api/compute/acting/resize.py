@@ -24,6 +24,7 @@ def prepare(call: ComputeCall, row: RowMapping, wish: dict[str, Any]) -> dict[st
     return NewFlavor(
         flavor=chosen,
         quota={resource: limits[resource] for resource in ("cores", "ram")},
+        confirm_after_s=call.settings.resize_confirm_window,
     ).model_dump()
 
 
