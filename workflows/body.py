@@ -20,11 +20,14 @@ class Since:
 class Body(BaseModel):
     """An action's object: unknown attributes are refused, and so are those of other microversions."""
 
-    model_config = ConfigDict(extra="forbid", populate_by_name=True)
+    model_config = ConfigDict(extra="forbid")
 
 
-def out_of_version(model: type[BaseModel], value: Any, version: int, place: str = "") -> Iterator[tuple[str, str]]:
-    """(place, name) of each attribute in `value` that `model` does not have at 2.`version`, nested ones included."""
+def out_of_version(
+    model: type[BaseModel], value: Any, version: int, place: str = ""
+) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """(place, name, the object that has it) of each attribute in `value` that `model` does not have at 2.`version`,
+    nested ones included."""
     if not isinstance(value, dict):
         return
     for name, info in model.model_fields.items():
@@ -33,9 +36,10 @@ def out_of_version(model: type[BaseModel], value: Any, version: int, place: str 
             continue
         spans = [mark for mark in info.metadata if isinstance(mark, Since)]
         if spans and not any(span.first <= version <= span.last for span in spans):
-            yield place, wire
+            yield place, wire, value
+            continue
+        below = f"{place}/{wire}".strip("/")
         for inner in _models(info.annotation):
-            below = f"{place}/{wire}".strip("/")
             for each in value[wire] if isinstance(value[wire], list) else [value[wire]]:
                 yield from out_of_version(inner, each, version, below)
 

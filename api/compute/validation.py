@@ -24,27 +24,24 @@ LABEL = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9-]{0,61}[a-zA-Z0-9]")
 
 
 class Strict(BaseModel):
-    """A body's object: unknown attributes are refused, and those younger than the call's microversion are unknown.
+    """A body's object: unknown attributes are refused, and so are those of other microversions, which `Since` on the
+    field tells (workflows/body.py)."""
 
-    `SINCE` gives the first microversion of an attribute (by its name on the wire), `UNTIL` its last."""
-
-    model_config = ConfigDict(extra="forbid", populate_by_name=True, protected_namespaces=())
+    model_config = ConfigDict(extra="forbid", protected_namespaces=())
 
 
 def parse(call: ComputeCall, model: type[Model], body: dict[str, Any], key: str) -> Model:
     """`body[key]` as a `model`; 400 with the place and kind of the first problem, never with the value."""
     if not isinstance(body.get(key), dict):
         raise bad_request(f"Invalid input for field/attribute {key}. '{key}' is a required property and an object")
-    if call.legacy:
-        return check(model, body[key], key, lenient=True)
-    if extra := sorted(set(body) - {key} - set(getattr(model, "BESIDE", ()))):
+    value = body[key]
+    if not call.legacy and (extra := sorted(set(body) - {key} - set(getattr(model, "BESIDE", ())))):
         raise unexpected(extra[0])
-    known: dict[str, int] = getattr(model, "SINCE", {})
-    gone: dict[str, int] = getattr(model, "UNTIL", {})
-    for name in body[key]:
-        if call.version < known.get(name, 0) or call.version > gone.get(name, 1000):
-            raise unexpected(name, key)
-    return check(model, body[key], key)
+    for place, name, holder in list(out_of_version(model, value, call.version, key)):
+        if not call.legacy:
+            raise unexpected(name, place)
+        del holder[name]  # version 2.0 passes over what it does not know
+    return check(model, value, key, lenient=call.legacy)
 
 
 def action_body(call: ComputeCall, model: type[Body] | None, body: dict[str, Any], key: str) -> dict[str, Any]:
@@ -54,7 +51,7 @@ def action_body(call: ComputeCall, model: type[Body] | None, body: dict[str, Any
         return {}  # Nova's schema for these lets anything pass
     if not isinstance(value, dict):
         raise bad_request(f"Invalid input for field/attribute {key}. {value!r:.64} is not of type 'object'")
-    for place, name in out_of_version(model, value, call.version, key):
+    for place, name, _ in out_of_version(model, value, call.version, key):
         raise unexpected(name, place)
     return check(model, value, key).model_dump(mode="json", exclude_unset=True, by_alias=True)
 

@@ -165,6 +165,8 @@ def test_what_the_newest_client_sends(lab: Lab, demo: Api) -> None:
         ({"block_device_mapping": [{"volume_id": "x"}]}, 400, "block_device_mapping_v2"),
         ({"more": 1}, 400, "Additional properties are not allowed ('more' was unexpected)"),
         ({"personality": []}, 400, "'personality' was unexpected"),
+        ({"flavorRef": ..., "flavor_ref": "tiny"}, 400, "'flavorRef' is a required property"),
+        ({"access_ip_v4": "192.0.2.1"}, 400, "'access_ip_v4' was unexpected"),
     ],
 )  # fmt: skip
 def test_refused(lab: Lab, demo: Api, about: dict[str, Any], status: int, words: str) -> None:
@@ -179,6 +181,8 @@ def test_refused(lab: Lab, demo: Api, about: dict[str, Any], status: int, words:
         ({"networks": [{"uuid": "b5d5dbb1-7bf5-4f9e-8b9a-5a5ad0b5bb6b", "tag": "x"}]}, "2.31"),
         ({"networks": [{"uuid": "b5d5dbb1-7bf5-4f9e-8b9a-5a5ad0b5bb6b", "tag": "x"}]}, "2.41"),
         ({"tags": ["x"]}, "2.51"),
+        ({"block_device_mapping_v2": [{"source_type": "blank", "tag": "x"}]}, "2.41"),
+        ({"block_device_mapping_v2": [{"source_type": "blank", "volume_type": "x"}]}, "2.66"),
         ({"host": "x"}, "2.73"),
         ({"hostname": "x"}, "2.89"),
     ],

@@ -37,7 +37,7 @@ def test_root_lists_the_version(cloud: Cloud) -> None:
 
 def test_version_2_0_passes_over_what_it_does_not_know(cloud: Cloud, admin: Api) -> None:
     headers = {"X-Auth-Token": admin.token, "OpenStack-API-Version": "compute 2.96"}
-    body = {"flavor": {"name": "old", "ram": 1, "vcpus": 1, "disk": 1, "nobody knows": 1}, "nor": 1}
+    body = {"flavor": {"name": "old", "ram": 1, "vcpus": 1, "disk": 1, "nobody knows": 1, "description": 5}, "nor": 1}
     answer = httpx.post(
         cloud.settings.url("compute", f"/v2/{admin.project_id}/flavors"), json=body, headers=headers, **HTTP
     )

@@ -60,20 +60,12 @@ def plan(call: ComputeCall, wish: ServerCreate, body: dict[str, Any]) -> list[Bo
 
 
 def _require_known(call: ComputeCall, wish: ServerCreate) -> None:
-    """What a schema alone cannot say: attributes inside lists that came and went, and what is not built."""
+    """What a schema alone cannot say, and what is not built."""
     require_hostname(call, wish.hostname)
     if wish.networks is None and call.since(37):
         raise bad_request("Invalid input for field/attribute server. 'networks' is a required property")
     if isinstance(wish.networks, str) and not call.since(37):
         raise bad_request("Invalid input for field/attribute networks. It is not of type 'array'")
-    tags_of_nics = 32 <= call.version <= 36 or call.since(42)
-    if isinstance(wish.networks, list) and any(nic.tag for nic in wish.networks) and not tags_of_nics:
-        raise bad_request("Additional properties are not allowed ('tag' was unexpected)")
-    for disk in wish.block_device_mapping_v2:
-        if disk.tag and not (call.version == 32 or call.since(42)):
-            raise bad_request("Additional properties are not allowed ('tag' was unexpected)")
-        if disk.volume_type and not call.since(67):
-            raise bad_request("Additional properties are not allowed ('volume_type' was unexpected)")
     if wish.personality:
         raise not_implemented("Injected files (personality) are not implemented; use user_data.")
     if wish.trusted_image_certificates:

@@ -1,7 +1,7 @@
 """Volumes attached to and detached from servers (Compute API reference, "Servers with volume attachments")."""
 
 import uuid
-from typing import Annotated, ClassVar
+from typing import Annotated
 
 from fastapi import APIRouter, Response
 from fastapi.concurrency import run_in_threadpool
@@ -18,17 +18,16 @@ from api.compute.routes.server_actions import action_request
 from api.compute.validation import Strict, Tag, Uuid, parse
 from infra.openstack import VOLUME
 from workflows.actions import ACTIONS
+from workflows.body import Since
 
 router = APIRouter()
 
 
 class NewAttachment(Strict):
-    SINCE: ClassVar = {"tag": 49, "delete_on_termination": 79}
-
     volume_id: Annotated[Uuid, Field(alias="volumeId")]
     device: Annotated[str, StringConstraints(max_length=255, pattern=r"^(/dev/)?[a-z]+[0-9]*$")] | None = None
-    tag: Tag | None = None
-    delete_on_termination: bool = False
+    tag: Annotated[Tag | None, Since(49)] = None
+    delete_on_termination: Annotated[bool, Since(79)] = False
 
 
 @router.post("/servers/{server_id}/os-volume_attachments")

@@ -1,10 +1,11 @@
 """Bodies of the actions that are built, and the names of all that Nova knows."""
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, StringConstraints
 
 from api.compute.validation import Strict
+from workflows.body import Since
 
 Length = Annotated[
     int, BeforeValidator(lambda value: int(value) if isinstance(value, str) and value.lstrip("-").isdigit() else value)
@@ -20,8 +21,6 @@ class VncConsole(Strict):
 
 
 class RemoteConsole(Strict):
-    SINCE: ClassVar[dict[str, int]] = {}
-
     protocol: Literal["vnc", "spice", "serial", "mks", "rdp"]
     type: Literal["novnc", "xvpvnc", "spice-html5", "serial", "webmks", "rdp-html5"]
 
@@ -31,9 +30,7 @@ class ResetState(Strict):
 
 
 class Lock(Strict):
-    SINCE: ClassVar = {"locked_reason": 73}
-
-    locked_reason: Annotated[str, StringConstraints(min_length=1, max_length=255)] | None = None
+    locked_reason: Annotated[Annotated[str, StringConstraints(min_length=1, max_length=255)] | None, Since(73)] = None
 
 
 NOT_BUILT: dict[str, tuple[int, int]] = {

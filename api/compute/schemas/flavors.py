@@ -1,10 +1,11 @@
 """Bodies about flavors (Compute API reference, "Flavors"). Memory and swap in MiB, disks in GiB."""
 
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
 
 from api.compute.validation import Metadata, Name, Natural, Positive, Strict
+from workflows.body import Since
 
 
 def _id(value: Any) -> Any:
@@ -35,8 +36,6 @@ Long = Annotated[str, StringConstraints(max_length=65535)]
 
 
 class FlavorCreate(Strict):
-    SINCE: ClassVar = {"description": 55}
-
     name: Name
     id: FlavorId | None = None
     ram: Positive
@@ -46,7 +45,7 @@ class FlavorCreate(Strict):
     swap: Natural = 0
     rxtx_factor: Annotated[float, Field(gt=0, le=3.40282e38, allow_inf_nan=False)] = 1.0
     is_public: bool = Field(True, alias="os-flavor-access:is_public")
-    description: Long | None = None
+    description: Annotated[Long | None, Since(55)] = None
 
 
 class FlavorUpdate(Strict):

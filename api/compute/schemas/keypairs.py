@@ -1,17 +1,16 @@
 """Bodies about key pairs (Compute API reference, "Keypairs")."""
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Literal
 
 from pydantic import StringConstraints
 
 from api.compute import limits
 from api.compute.validation import Name, Strict
+from workflows.body import Since
 
 
 class KeypairCreate(Strict):
-    SINCE: ClassVar = {"type": 2, "user_id": 10}
-
     name: Name
     public_key: Annotated[str, StringConstraints(max_length=limits.PUBLIC_KEY)] | None = None
-    type: Literal["ssh", "x509"] = "ssh"
-    user_id: str | None = None
+    type: Annotated[Literal["ssh", "x509"], Since(2)] = "ssh"
+    user_id: Annotated[str | None, Since(10)] = None

@@ -21,6 +21,7 @@ from api.compute.validation import (
     Tags,
     Uuid,
 )
+from workflows.body import Since
 
 FlavorRef = Annotated[str, BeforeValidator(lambda value: str(value) if type(value) is int else value)]
 Hostname = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=r"^[a-zA-Z0-9\-._]*$")]
@@ -34,7 +35,7 @@ class NetworkWish(Strict):
     uuid: str | None = None
     port: Uuid | None = None
     fixed_ip: Address | None = None
-    tag: Tag | None = None
+    tag: Annotated[Tag | None, Since(32, 36), Since(42)] = None
 
 
 class GroupWish(Strict):
@@ -49,14 +50,14 @@ class Disk(Strict):
     uuid: Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=r"^[a-zA-Z0-9._-]*$")] | None = None
     boot_index: BootIndex | None = None
     volume_size: Natural | Literal[""] | None = None
-    volume_type: Annotated[str, StringConstraints(max_length=255)] | None = None
+    volume_type: Annotated[Annotated[str, StringConstraints(max_length=255)] | None, Since(67)] = None
     delete_on_termination: bool = False
     device_name: Annotated[str, StringConstraints(max_length=255, pattern=r"^[a-zA-Z0-9._\-r/]*$")] | None = None
     guest_format: str | None = None
     device_type: str | None = None
     disk_bus: str | None = None
     no_device: Ignored = None
-    tag: Tag | None = None
+    tag: Annotated[Tag | None, Since(32, 32), Since(42)] = None
     # other ways of Nova to say what `uuid` says, and what only its older syntax used
     image_id: Uuid | None = None
     volume_id: Uuid | None = None
@@ -79,15 +80,6 @@ class Hints(BaseModel):
 
 
 class ServerCreate(Strict):
-    SINCE: ClassVar = {
-        "description": 19,
-        "tags": 52,
-        "trusted_image_certificates": 63,
-        "host": 74,
-        "hypervisor_hostname": 74,
-        "hostname": 90,
-    }
-    UNTIL: ClassVar = {"personality": 56}
     BESIDE: ClassVar = ("os:scheduler_hints", "OS-SCH-HNT:scheduler_hints")
 
     name: Name
@@ -99,7 +91,7 @@ class ServerCreate(Strict):
     disk_config: Literal["AUTO", "MANUAL"] | None = Field(None, alias="OS-DCF:diskConfig")
     access_ip_v4: AddressV4 | Literal[""] | None = Field(None, alias="accessIPv4")
     access_ip_v6: AddressV6 | Literal[""] | None = Field(None, alias="accessIPv6")
-    personality: list[Any] = []
+    personality: Annotated[list[Any], Since(1, 56)] = []
     availability_zone: Name | None = None
     block_device_mapping: list[Any] = []
     block_device_mapping_v2: list[Disk] = []
@@ -110,23 +102,21 @@ class ServerCreate(Strict):
     return_reservation_id: bool = False
     security_groups: Annotated[list[GroupWish], Field(max_length=limits.SECURITY_GROUPS)] | None = None
     user_data: Base64 | None = None
-    description: Description | None = None
-    tags: Tags = []
-    trusted_image_certificates: list[str] | None = None
-    host: Host | None = None
-    hypervisor_hostname: Host | None = None
-    hostname: Hostname | None = None
+    description: Annotated[Description | None, Since(19)] = None
+    tags: Annotated[Tags, Since(52)] = []
+    trusted_image_certificates: Annotated[list[str] | None, Since(63)] = None
+    host: Annotated[Host | None, Since(74)] = None
+    hypervisor_hostname: Annotated[Host | None, Since(74)] = None
+    hostname: Annotated[Hostname | None, Since(90)] = None
 
 
 class ServerUpdate(Strict):
-    SINCE: ClassVar = {"description": 19, "hostname": 90}
-
     name: Name | None = None
     disk_config: Literal["AUTO", "MANUAL"] | None = Field(None, alias="OS-DCF:diskConfig")
     access_ip_v4: AddressV4 | Literal[""] | None = Field(None, alias="accessIPv4")
     access_ip_v6: AddressV6 | Literal[""] | None = Field(None, alias="accessIPv6")
-    description: Description | None = None
-    hostname: Hostname | None = None
+    description: Annotated[Description | None, Since(19)] = None
+    hostname: Annotated[Hostname | None, Since(90)] = None
 
 
 class MetadataBody(Strict):

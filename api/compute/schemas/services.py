@@ -1,10 +1,11 @@
 """Bodies about services, quotas and hosts."""
 
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, StringConstraints
 
 from api.compute.validation import Host, Natural, Strict, Uuid
+from workflows.body import Since
 
 Reason = Annotated[str, StringConstraints(min_length=1, max_length=255)]
 Limit = Annotated[
@@ -30,11 +31,6 @@ class ServiceAction(Strict):
 
 
 class QuotaUpdate(Strict):
-    UNTIL: ClassVar = {
-        **dict.fromkeys(("fixed_ips", "floating_ips", "security_groups", "security_group_rules", "networks"), 35),
-        **dict.fromkeys(("injected_files", "injected_file_content_bytes", "injected_file_path_bytes"), 56),
-    }
-
     force: bool = False
     instances: Limit | None = None
     cores: Limit | None = None
@@ -43,14 +39,14 @@ class QuotaUpdate(Strict):
     key_pairs: Limit | None = None
     server_groups: Limit | None = None
     server_group_members: Limit | None = None
-    fixed_ips: Limit | None = None
-    floating_ips: Limit | None = None
-    security_groups: Limit | None = None
-    security_group_rules: Limit | None = None
-    injected_files: Limit | None = None
-    injected_file_content_bytes: Limit | None = None
-    injected_file_path_bytes: Limit | None = None
-    networks: Limit | None = None
+    fixed_ips: Annotated[Limit | None, Since(1, 35)] = None
+    floating_ips: Annotated[Limit | None, Since(1, 35)] = None
+    security_groups: Annotated[Limit | None, Since(1, 35)] = None
+    security_group_rules: Annotated[Limit | None, Since(1, 35)] = None
+    injected_files: Annotated[Limit | None, Since(1, 56)] = None
+    injected_file_content_bytes: Annotated[Limit | None, Since(1, 56)] = None
+    injected_file_path_bytes: Annotated[Limit | None, Since(1, 56)] = None
+    networks: Annotated[Limit | None, Since(1, 35)] = None
 
 
 class HostReport(Strict):
