@@ -25,6 +25,7 @@ from api.compute.routes import (
     instance_actions,
     internal,
     keypairs,
+    migrations,
     not_built,
     quotas,
     server_actions,
@@ -59,6 +60,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     quotas.router,
     usage.router,
     extensions.router,
+    migrations.router,
     not_built.router,
 )
 

@@ -72,6 +72,8 @@ RULES: dict[str, str] = {
         "os-availability-zone:detail",
         "os-simple-tenant-usage:list",
         "os-migrations:index",
+        "servers:migrations:index",
+        "servers:migrations:show",
         "os-aggregates:index",
         "os-aggregates:show",
         "limits:other_project",

@@ -138,6 +138,12 @@ ATTACHMENT = {
     "volumeId": UUID, "serverId": UUID, "device": May(maybe(STR)), "id": At(UUID, 1, 88), "tag": At(maybe(STR), 70),
     "delete_on_termination": At(BOOL, 79), "attachment_id": At(maybe(STR), 89), "bdm_uuid": At(UUID, 89),
 }  # fmt: skip
+MIGRATION = {
+    **dict.fromkeys(("status", "source_compute", "source_node", "dest_compute", "dest_node"), STR),
+    **dict.fromkeys(("id", "old_instance_type_id", "new_instance_type_id"), INT),
+    "dest_host": maybe(STR), "instance_uuid": UUID, "created_at": MICRO, "updated_at": maybe(MICRO),
+    "migration_type": At(STR, 23), "uuid": At(UUID, 59), "user_id": At(STR, 80), "project_id": At(STR, 80),
+}  # fmt: skip
 INTERFACE = {
     "net_id": UUID, "port_id": UUID, "mac_addr": STR, "port_state": STR,
     "fixed_ips": [{"ip_address": IP, "subnet_id": UUID}], "tag": At(maybe(STR), 70),

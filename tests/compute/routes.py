@@ -142,7 +142,7 @@ ROUTES = (
     Route("GET", "/os-hosts/{host}", 200, {"host": [{"resource": {
         "host": STR, "project": STR, "cpu": INT, "memory_mb": INT, "disk_gb": INT}}]}),
     Route("GET", "/os-server-groups", 200, {"server_groups": [ANY]}),
-    Route("GET", "/os-migrations", 200, {"migrations": [ANY]}),
+    Route("GET", "/os-migrations", 200, {"migrations": [a.MIGRATION], "migrations_links": At(a.NEXT, 59)}),
     Route("GET", "/os-aggregates", 200, {"aggregates": [ANY]}),
     Route("GET", "/extensions", 200, {"extensions": [a.EXTENSION]}),
     Route("GET", "/extensions/{alias}", 200, {"extension": a.EXTENSION}),

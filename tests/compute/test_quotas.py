@@ -74,7 +74,6 @@ def test_tenant_usage(cloud: Cloud, admin: Api, fresh: Api) -> None:
 def test_relics(admin: Api, demo: Api) -> None:
     assert admin.get("/os-aggregates") == {"aggregates": []}
     assert demo.get("/os-server-groups") == {"server_groups": []}
-    assert admin.get("/os-migrations") == {"migrations": []}
     admin.refused("GET", "/os-aggregates/x", 404)
     demo.refused("GET", "/os-server-groups/x", 404)
     assert demo.get("/extensions/os-keypairs")["extension"]["name"] == "Keypairs"

@@ -40,20 +40,6 @@ def show_server_group(call: Call, group_id: str) -> Response:
     raise not_found(f"Instance group {group_id[:64]} could not be found.")
 
 
-@router.get("/os-migrations")
-def list_migrations(call: Call) -> Response:
-    """Migrations: none."""
-    call.enforce("os_compute_api:os-migrations:index")
-    return JSONResponse({"migrations": []})
-
-
-@router.get("/servers/{server_id}/migrations", dependencies=[versions(23)])
-def list_server_migrations(call: Call, server_id: str) -> Response:
-    """Migrations of a server: none."""
-    instances.read(call, server_id, "servers:show")
-    return JSONResponse({"migrations": []})
-
-
 @router.get("/servers/{server_id}/os-server-password")
 def show_server_password(call: Call, server_id: str) -> Response:
     """The password that the guest itself set: none."""
@@ -90,7 +76,7 @@ NOT_BUILT: list[tuple[str, str, int, int | None]] = [
     ("POST", "/servers/{server_id}/os-interface", 1, None),
     ("DELETE", "/servers/{server_id}/os-interface/{port_id}", 1, None),
     ("PUT", "/servers/{server_id}/os-volume_attachments/{volume_id}", 1, None),
-    ("GET DELETE", "/servers/{server_id}/migrations/{migration_id}", 23, None),
+    ("DELETE", "/servers/{server_id}/migrations/{migration_id}", 24, None),
     ("POST", "/servers/{server_id}/migrations/{migration_id}/action", 22, None),
     # proxies to other services, which Nova dropped at 2.36 and 2.39
     ("GET", "/images", 1, 35),
