@@ -247,6 +247,7 @@ def _new_instance(req: BootRequest, flavor: Row[Any], ring: KeyRing) -> dict[str
         "description": req.description,
         "hostname": req.hostname,
         "image_ref": req.image_id,
+        "image_properties": req.image_properties,
         "flavor_id": flavor.id,
         "flavor": facts.model_dump(),
         "vcpus": flavor.vcpus,

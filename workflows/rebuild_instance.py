@@ -57,6 +57,7 @@ class Rebuild(BaseModel):
     an explicit null takes a value away."""
 
     image_id: str
+    image_properties: dict[str, str] = {}
     admin_pass: str
     columns: dict[str, Any] = {}
     told: dict[str, Any] = {}
@@ -127,10 +128,16 @@ class RebuildInstance(ServerOperation):
             else nothing(Attached()),
         )
         guest = _told(known, wish)
-        spec = domain_of(server, guest, new_disk, plugged, attached)
+        spec = domain_of(server, guest, new_disk, plugged, attached).model_copy(
+            update={
+                "image_id": wish.image_id,
+                "image_properties": wish.image_properties,
+                "name": wish.columns.get("name", server.name),
+            }
+        )
         spawned = await saga.step(
             Hypervisor.spawn,
-            spec.model_copy(update={"image_id": wish.image_id, "name": wish.columns.get("name", server.name)}),
+            spec,
             undo=None,  # `bring_back` ends it
             at=host,
         )
@@ -156,6 +163,7 @@ def _change(wish: Rebuild, server: InstanceFacts, guest: GuestConfig, power_stat
         vm_state="stopped" if server.vm_state == "stopped" else "active",
         power_state=power_state,
         image_ref=wish.image_id,
+        image_properties=wish.image_properties,
         guest=guest,
         cleared=[name for name, value in wish.columns.items() if value is None],
         **{name: value for name, value in wish.columns.items() if value is not None},

@@ -47,6 +47,7 @@ class DomainSpec(DomainRef):
     user_id: str
     flavor: FlavorFacts
     image_id: str = ""
+    image_properties: dict[str, str] = {}
     disk: DiskOnHost | None = None  # None: boots from a volume
     vifs: list[Vif] = []
     volumes: list[VolumeConnection] = []

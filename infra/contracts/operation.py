@@ -49,6 +49,7 @@ class InstanceFacts(BaseModel):
     attempt: int = 0  # the claim's number
     zone: str = "nova"
     image_id: str = ""
+    image_properties: dict[str, str] = {}
     flavor: FlavorFacts | None = None
     vm_state: str = ""
     power_state: int = 0
@@ -68,6 +69,7 @@ class InstanceChange(BaseModel):
     networks: list[dict[str, Any]] | None = None
     volumes: list[dict[str, Any]] | None = None
     image_ref: str | None = None
+    image_properties: dict[str, str] | None = None
     name: str | None = None
     description: str | None = None
     hostname: str | None = None

@@ -111,6 +111,7 @@ def facts_of(found: Row[Any], migration: Migration | None = None, *, over: bool 
         host=found.host or "",
         attempt=found.attempt or 0,
         image_id=found.image_ref,
+        image_properties=found.image_properties,
         flavor=FlavorFacts.model_validate(found.flavor),
         vm_state=found.vm_state,
         power_state=found.power_state,

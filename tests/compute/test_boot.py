@@ -10,7 +10,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
-from infra.tables.compute import Flavor
+from infra.tables.compute import Flavor, Instance
 from tests.compute.conftest import HTTP, Api, Cloud
 from workflows.requests import BootRequest
 
@@ -206,6 +206,14 @@ def test_image_that_is_not_active(lab: Lab, admin: Api, demo: Api) -> None:
     kind = {"disk_format": "raw", "container_format": "bare", "visibility": "public"}
     queued = lab.ask(admin, "image", "POST", "/v2/images", {"name": "q", **kind})["id"]
     assert lab.refused(demo, 400, imageRef=queued) == f"Image {queued} is not active."
+
+
+def test_properties_that_a_guest_is_made_by(cloud: Cloud, lab: Lab, admin: Api, demo: Api) -> None:
+    image = lab.make_image(admin, hw_qemu_guest_agent="yes", os_admin_user="cirros", other="x")
+    kept = {"hw_qemu_guest_agent": "yes", "os_admin_user": "cirros"}
+    got = lab.boot(demo, imageRef=image)
+    with cloud.database.read() as session:
+        assert (got.image_properties, session.get_one(Instance, got.instance_id).image_properties) == (kept, kept)
 
 
 def test_private_flavor(lab: Lab, admin: Api, demo: Api) -> None:

@@ -36,6 +36,11 @@ def test_the_answer_is_the_server_as_it_will_be(cloud: Cloud, lab: Lab, demo: Ap
     assert len(rebuild(demo, server(cloud, demo), imageRef=lab.image)["adminPass"]) == 12
 
 
+def test_the_new_images_properties_go_along(cloud: Cloud, lab: Lab, admin: Api, demo: Api) -> None:
+    rebuild(demo, server(cloud, demo), imageRef=lab.make_image(admin, hw_qemu_guest_agent="yes", other="x"))
+    assert cloud.ledger.bodies[-1]["image_properties"] == {"hw_qemu_guest_agent": "yes"}
+
+
 def test_attributes_come_with_their_microversions(cloud: Cloud, lab: Lab, demo: Api) -> None:
     id = server(cloud, demo)
     for name, value, before in (

@@ -44,6 +44,7 @@ def prepare(call: ComputeCall, row: RowMapping, wish: dict[str, Any]) -> dict[st
         told |= _key(call, row, wish["key_name"])
     return Rebuild(
         image_id=wish["imageRef"],
+        image_properties=needs.properties,
         admin_pass=wish.get("adminPass") or names.password(),
         columns=columns,
         told=told,

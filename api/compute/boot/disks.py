@@ -5,7 +5,7 @@ from typing import Any
 
 from api.common.parsers import is_uuid
 from api.compute import limits
-from api.compute.boot.images import Needs, image
+from api.compute.boot.images import Needs, image, properties_of
 from api.compute.call import ComputeCall
 from api.compute.errors import bad_request, forbidden, not_implemented
 from api.compute.neighbours import neighbours
@@ -160,4 +160,4 @@ def _volume(call: ComputeCall, volume_id: str, *, root: bool) -> Needs:
     if root and str(volume.get("bootable", "true")).lower() != "true":
         raise bad_request(f"Block Device {volume_id} is not bootable.")
     known = volume.get("volume_image_metadata") or {}
-    return Needs(int(known.get("min_ram") or 0), 0, 0)
+    return Needs(int(known.get("min_ram") or 0), properties=properties_of(known))

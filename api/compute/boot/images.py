@@ -1,6 +1,6 @@
 """The image and the flavor of a server to be: there, active, and fitting each other."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from sqlmodel import Session
@@ -18,16 +18,24 @@ GIB = 1 << 30
 
 @dataclass(frozen=True)
 class Needs:
-    """What an image (or a bootable volume's image) demands: MiB of memory, GiB of disk, its own size in bytes."""
+    """What an image (or a bootable volume's image) demands: MiB of memory, GiB of disk, its own size in bytes, and the
+    properties that a guest is made by."""
 
     min_ram: int = 0
     min_disk: int = 0
     size: int = 0
+    properties: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, facts: dict[str, Any]) -> "Needs":
         size = max(int(facts.get("size") or 0), int(facts.get("virtual_size") or 0))
-        return cls(int(facts.get("min_ram") or 0), int(facts.get("min_disk") or 0), size)
+        return cls(int(facts.get("min_ram") or 0), int(facts.get("min_disk") or 0), size, properties_of(facts))
+
+
+def properties_of(facts: dict[str, Any]) -> dict[str, str]:
+    """Properties that say how a guest is made, of an image's body or a volume's `volume_image_metadata`."""
+    found = {name: value for name, value in facts.items() if name.startswith(("hw_", "os_", "img_"))}
+    return {name: value for name, value in found.items() if isinstance(value, str) and not name.startswith("os_hash_")}
 
 
 def image(call: ComputeCall, image_id: str, missing: str = "Can not find requested image") -> Needs:

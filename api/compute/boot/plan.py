@@ -117,6 +117,7 @@ def _shared(call: ComputeCall, wish: ServerCreate, stored: Stored, chosen: Disks
         "requester": call.requester,
         "description": wish.description if call.since(19) else wish.name,
         "image_id": chosen.image_id,
+        "image_properties": chosen.needs.properties,
         "flavor_id": stored.flavor.id,
         "availability_zone": stored.place.zone,
         "forced_host": stored.place.forced_host,
