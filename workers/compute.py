@@ -18,6 +18,7 @@ from activities.aside import Kept
 from activities.hypervisor import Hypervisor
 from activities.image import Image
 from activities.network import Network
+from activities.rescue import Rescue
 from activities.shape import Shape
 from activities.snapshot import Snapshot
 from activities.volume import Volume
@@ -29,6 +30,7 @@ from infra.host.network.metadata import MetadataServer
 from infra.host.network.ports import PortPlugger
 from infra.host.network.topology import TopologyPoll
 from infra.host.reconcile import reconcile
+from infra.host.rescues import Rescues
 from infra.host.services.control import ControlClient
 from infra.host.services.volumes import VolumeConnector
 from infra.host.shapes import Shapes
@@ -85,6 +87,7 @@ class Host:
             Volume(VolumeConnector(self.settings, self.session, self.control)),
             Hypervisor(self.driver),
             Kept(Keeper(self.settings, self.driver)),
+            Rescue(Rescues(self.settings, self.driver, self.images)),
             Shape(Shapes(self.settings, self.driver)),
             Snapshot(Snapshots(self.settings, self.session, self.driver)),
         )

@@ -128,7 +128,8 @@ def bring_back(settings: Settings, driver: Driver, control: ControlClient, stopp
         try:
             if waiting or booted:
                 claims = {claim.instance_id: claim for claim in control.claims()}
-                active = {id for id, claim in claims.items() if claim.vm_state == "active" and not claim.task_state}
+                ran = ("active", "rescued")
+                active = {id for id, claim in claims.items() if claim.vm_state in ran and not claim.task_state}
                 waiting = (waiting & claims.keys()) | (active if booted else set())
             for instance_id in sorted(waiting):
                 driver.start(instance_id)

@@ -16,6 +16,7 @@ from workflows.detach_volume import DetachVolume, DetachVolumeBody
 from workflows.pause_instance import PauseInstance
 from workflows.reboot_instance import RebootBody, RebootInstance
 from workflows.rebuild_instance import RebuildBody, RebuildInstance
+from workflows.rescue_instance import RescueBody, RescueInstance
 from workflows.resize_instance import ResizeBody, ResizeInstance
 from workflows.resizing import CONFIRM
 from workflows.resume_instance import ResumeInstance
@@ -25,6 +26,7 @@ from workflows.start_instance import StartInstance
 from workflows.stop_instance import StopInstance
 from workflows.suspend_instance import SuspendInstance
 from workflows.unpause_instance import UnpauseInstance
+from workflows.unrescue_instance import UnrescueInstance
 
 
 @dataclass(frozen=True)
@@ -150,6 +152,22 @@ ACTIONS: dict[str, Action] = {
             ),
             body=RebuildBody,
             deadline=timedelta(hours=1),
+        ),
+        Action(
+            "rescue",
+            "os-rescue",
+            RescueInstance,
+            Transition(
+                event="rescue", verb="rescue", allowed=frozenset(("active", "stopped", "error")), doing="rescuing"
+            ),
+            body=RescueBody,
+            deadline=timedelta(hours=1),
+        ),
+        Action(
+            "unrescue",
+            "os-unrescue",
+            UnrescueInstance,
+            Transition(event="unrescue", verb="unrescue", allowed=frozenset(("rescued",)), doing="unrescuing"),
         ),
         Action(
             "resize",

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import Any, ClassVar, get_args
 
 from pydantic import BaseModel, ConfigDict
 
@@ -21,6 +21,7 @@ class Body(BaseModel):
     """An action's object: unknown attributes are refused, and so are those of other microversions."""
 
     model_config = ConfigDict(extra="forbid")
+    may_be_null: ClassVar[bool] = False  # null stands for an empty object
 
 
 def out_of_version(

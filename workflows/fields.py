@@ -64,3 +64,4 @@ FlavorRef = Annotated[
     BeforeValidator(lambda value: str(value) if type(value) is int else value),
     StringConstraints(min_length=1, max_length=255),
 ]
+ImageRef = Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F]{8}(-?[0-9a-fA-F]{4}){3}-?[0-9a-fA-F]{12}$")]

@@ -23,14 +23,13 @@ with workflow.unsafe.imports_passed_through():
 
 from workflows.attempt import nothing
 from workflows.body import Body, Since
-from workflows.fields import AddressV4, AddressV6, Base64, Description, Metadata, Name
+from workflows.fields import AddressV4, AddressV6, Base64, Description, ImageRef, Metadata, Name
 from workflows.inputs import domain_of, ports_of, volumes_of
 from workflows.requests import Accepted
 from workflows.saga import Saga
 from workflows.server_operation import ServerOperation
 
 Hostname = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=r"^[a-zA-Z0-9\-._]*$")]
-ImageRef = Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F]{8}(-?[0-9a-fA-F]{4}){3}-?[0-9a-fA-F]{12}$")]
 
 
 class RebuildBody(Body):

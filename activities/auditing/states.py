@@ -18,7 +18,12 @@ def lost(world: World) -> Iterator[Finding]:
     """Its host answered, and has no such guest. A person decides."""
     for server in world.live.values():
         facts = world.hosts.get(server.host)
-        if not server.busy and server.vm_state in ("active", "paused") and facts and server.id not in facts.domains:
+        if (
+            not server.busy
+            and server.vm_state in ("active", "paused", "rescued")
+            and facts
+            and server.id not in facts.domains
+        ):
             yield Finding(kind="lost", instance_id=server.id, host=server.host)
 
 

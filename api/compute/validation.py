@@ -49,6 +49,8 @@ def action_body(call: ComputeCall, model: type[Body] | None, body: dict[str, Any
     value = body[key]
     if model is None:
         return {}  # Nova's schema for these lets anything pass
+    if value is None and model.may_be_null:
+        value = {}
     if not isinstance(value, dict):
         raise bad_request(f"Invalid input for field/attribute {key}. {value!r:.64} is not of type 'object'")
     for place, name, _ in out_of_version(model, value, call.version, key):

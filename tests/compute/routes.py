@@ -154,5 +154,6 @@ ACTIONS: dict[str, tuple[int, Any]] = {
     "createImage": (202, By(45, None, {"image_id": UUID})),
     "createBackup": (202, By(45, None, {"image_id": UUID})),
     "rebuild": (202, a.REBUILT),
+    "rescue": (200, {"adminPass": STR}),
 }
 """Actions with an answer other than 202 and nothing."""

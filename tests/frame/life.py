@@ -52,6 +52,18 @@ class LifeEffects:
     def forget_aside(self, want: Any) -> None:
         self.mine.discard((f"kept for {want.label}", want.instance_id, ""))
 
+    def fetch_rescue_disk(self, want: Any) -> DiskOnHost:
+        self.mine.add(("rescue disk", want.instance_id, ""))
+        return DiskOnHost()
+
+    def remove_rescue_disk(self, want: Any) -> None:
+        self.mine.discard(("rescue disk", want.instance_id, ""))
+
+    def boot_rescue(self, want: Any) -> Power:
+        assert {kind for kind, id, _ in self.mine if id == want.instance_id} >= {"rescue disk", "kept for rescue"}
+        self.world.power[want.instance_id] = RUNNING
+        return Power(power_state=RUNNING)
+
     def reshape(self, want: Any) -> None:
         pass
 

@@ -16,6 +16,7 @@ import activities.hypervisor
 import activities.image
 import activities.image_record
 import activities.network
+import activities.rescue
 import activities.services
 import activities.shape
 import activities.snapshot
@@ -77,7 +78,7 @@ class Effects(LifeEffects):
 
     def remove_disk(self, want: Any) -> None:
         """The server's directory: what lies beside its disk goes along."""
-        files = ("disk", "copy", "kept for rebuild", "kept for resize")
+        files = ("disk", "copy", "kept for rebuild", "kept for resize", "kept for rescue", "rescue disk")
         for thing in [t for t in self.mine if t[0] in files and t[1] == want.instance_id]:
             self.mine.discard(thing)
 
@@ -195,6 +196,7 @@ CLASSES = (
     activities.image.Image,
     activities.image_record.ImageRecord,
     activities.network.Network,
+    activities.rescue.Rescue,
     activities.shape.Shape,
     activities.services.Services,
     activities.snapshot.Snapshot,

@@ -40,6 +40,11 @@ WAYS = {
             "told": {"metadata": {"c": "d"}, "user_data": None},
         },
     ),
+    "rescue": Way(
+        ends="rescued",
+        body={"image_id": "0b3e3a2e-0000-4000-8000-000000000008", "admin_pass": "hunter2-rescue"},
+    ),
+    "unrescue": Way(ends="active", before=("rescue",)),
     "resize": Way(
         ends="resized",
         body={"flavor": {"id": "bigger", "name": "bigger", "vcpus": 2, "ram": 128}},

@@ -6,7 +6,7 @@ from typing import Any
 from fastapi import Response
 from sqlalchemy import RowMapping
 
-from api.compute.acting import images, rebuild, resize
+from api.compute.acting import images, rebuild, rescue, resize
 from api.compute.call import ComputeCall
 from workflows.requests import Accepted
 
@@ -14,6 +14,7 @@ PREPARED: dict[str, Callable[[ComputeCall, RowMapping, dict[str, Any]], dict[str
     "createImage": images.prepare_image,
     "createBackup": images.prepare_backup,
     "rebuild": rebuild.prepare,
+    "rescue": rescue.prepare,
     "resize": resize.prepare,
 }
 """Action → what makes of its checked body what the workflow gets. Reads only; may wait on other services."""
@@ -22,5 +23,6 @@ ANSWERED: dict[str, Callable[[ComputeCall, Accepted, dict[str, Any]], Response]]
     "createImage": images.answer,
     "createBackup": images.answer,
     "rebuild": rebuild.answer,
+    "rescue": rescue.answer,
 }
-"""Action → its 202, where that is more than the workflow's own answer; the body is the prepared one."""
+"""Action → its answer, where that is more than the workflow's own answer; the body is the prepared one."""

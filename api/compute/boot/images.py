@@ -40,6 +40,11 @@ def properties_of(facts: dict[str, Any]) -> dict[str, str]:
 
 def image(call: ComputeCall, image_id: str, missing: str = "Can not find requested image") -> Needs:
     """400 for an image that the caller cannot see or that is not active."""
+    return Needs.of(properties(call, image_id, missing))
+
+
+def properties(call: ComputeCall, image_id: str, missing: str) -> dict[str, Any]:
+    """The image as its service shows it. 400 as `image`."""
     found = neighbours(call).get(
         call, IMAGE, f"/v2/images/{image_id}", good=lambda body: body.get("status") == "active"
     )
@@ -47,7 +52,7 @@ def image(call: ComputeCall, image_id: str, missing: str = "Can not find request
         raise bad_request(missing)
     if found.get("status") != "active":
         raise bad_request(f"Image {image_id} is not active.")
-    return Needs.of(found)
+    return found
 
 
 def flavor(session: Session, call: ComputeCall, wanted: str) -> Flavor:

@@ -36,8 +36,6 @@ class Lock(Strict):
 NOT_BUILT: dict[str, tuple[int, int]] = {
     **dict.fromkeys(
         (
-            "rescue",
-            "unrescue",
             "shelve",
             "unshelve",
             "shelveOffload",

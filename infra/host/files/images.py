@@ -36,7 +36,7 @@ class ImageStore:
         """See `activities.image.Image.fetch_to_host`. Where a download goes on is read from the partial file itself,
         which is never behind `heartbeat_details`; those only start the count that the next heartbeats show."""
         if self._pretend:
-            return self._placeholder(want)
+            return self._placeholder(want, self._paths.disk(want.instance_id))
         progress = Progress(checked(want.image_id))
         if heartbeat_details and isinstance(heartbeat_details[0], dict):
             progress.bytes = int(heartbeat_details[0].get("bytes", 0))
@@ -44,7 +44,8 @@ class ImageStore:
         with beating(heartbeat, progress.details), self.cache.base(want.image_id, progress) as base:
             cached = time.monotonic()
             with self._turns.take(want.instance_id):
-                self._overlay(want, base)
+                id = want.instance_id
+                self._overlay(want, base, self._paths.disk(id), self._paths.image_of(id))
         return DiskOnHost(
             downloaded_bytes=progress.fetched,
             parts={"image": round(cached - begun, 3), "overlay": round(time.monotonic() - cached, 3)},
@@ -58,17 +59,32 @@ class ImageStore:
                 _require_room(want, base)
         return DiskOnHost(downloaded_bytes=progress.fetched)
 
+    def fetch_beside(self, want: ImageOnHost, heartbeat: Heartbeat) -> DiskOnHost:
+        """See `activities.rescue.Rescue.fetch_rescue_disk`."""
+        id, progress = want.instance_id, Progress(checked(want.image_id))
+        if self._pretend:
+            return self._placeholder(want, self._paths.rescue_disk(id))
+        cached = self.cache.base(want.image_id, progress)
+        with beating(heartbeat, progress.details), cached as base, self._turns.take(id):
+            self._overlay(want, base, self._paths.rescue_disk(id), self._paths.image_of_rescue(id))
+        return DiskOnHost(downloaded_bytes=progress.fetched)
+
+    def remove_beside(self, instance_id: str) -> None:
+        """The rescue disk goes; absent is success."""
+        with self._turns.take(instance_id):
+            self._paths.rescue_disk(instance_id).unlink(missing_ok=True)
+            self._paths.image_of_rescue(instance_id).unlink(missing_ok=True)
+
     def remove(self, instance_id: str) -> None:
         """The instance's directory goes; absent is success."""
         with self._turns.take(instance_id):
             remove_tree(self._paths.instance(instance_id))
 
-    def _overlay(self, want: ImageOnHost, base: Base) -> None:
+    def _overlay(self, want: ImageOnHost, base: Base, disk: Path, names_image: Path) -> None:
         size = _require_room(want, base)
-        disk, names_image = self._paths.disk(want.instance_id), self._paths.image_of(want.instance_id)
         if disk.exists() and names_image.read_text() == want.image_id:
             return  # a guest may be writing to it
-        partial = disk.with_name("disk.part")
+        partial = disk.with_name(f"{disk.name}.part")
         with room_on_disk(partial):
             self._paths.make_instance(want.instance_id)
             names_image.write_text(want.image_id)  # first: from now on the image is in use
@@ -92,9 +108,8 @@ class ImageStore:
             target.unlink(missing_ok=True)
             raise host_cannot(f"qemu-img could not make the disk: {done.stderr.strip()[:300]}")
 
-    def _placeholder(self, want: ImageOnHost) -> DiskOnHost:
+    def _placeholder(self, want: ImageOnHost, disk: Path) -> DiskOnHost:
         """Under the test driver there is no guest: a few bytes stand for the disk, so that a leak can be counted."""
-        disk = self._paths.disk(want.instance_id)
         self._paths.make_instance(want.instance_id)
         disk.write_text(want.image_id)
         return DiskOnHost()

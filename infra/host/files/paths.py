@@ -68,9 +68,17 @@ class HostPaths:
     def disk(self, instance_id: str) -> Path:
         return self.instance(instance_id) / "disk"
 
+    def rescue_disk(self, instance_id: str) -> Path:
+        """Lies beside the server's own disk while it is rescued."""
+        return self.instance(instance_id) / "rescue-disk"
+
     def image_of(self, instance_id: str) -> Path:
         """File that names the cached image under the instance's overlay."""
         return self.instance(instance_id) / "image"
+
+    def image_of_rescue(self, instance_id: str) -> Path:
+        """The same of its rescue disk; not the name under which `image_of` is kept."""
+        return self.instance(instance_id) / "image.rescue-disk"
 
     def config_drive(self, instance_id: str) -> Path:
         return self.instance(instance_id) / "config.iso"
