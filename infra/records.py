@@ -15,7 +15,7 @@ from infra.contracts.network import Vif
 from infra.contracts.requests import BootRequest, DeleteRequest
 from infra.contracts.volume import VolumeRequest
 from infra.database import Database
-from infra.stores import actions, causes
+from infra.stores import actions, causes, server_groups
 from infra.stores.actions import actions as known_actions
 from infra.stores.transitions import fault_of
 from infra.tables.compute import Flavor, Instance, InstanceAction, Service, now
@@ -43,6 +43,7 @@ class Records:
             if not self._db.sqlite:
                 store.execute(text("SELECT pg_advisory_xact_lock(hashtext(:p))"), {"p": req.requester.project_id})
             _within_quota(store, req, flavor)
+            server_groups.require_room(store, self._db, req)
             store.execute(insert(instances), _new_instance(req, flavor, self._ring))
             actions.begin(store, req.instance_id, req.requester, req.action)
 
@@ -256,6 +257,8 @@ def _new_instance(req: BootRequest, flavor: Row[Any], ring: KeyRing) -> dict[str
         "key_name": req.key_name,
         "availability_zone": req.availability_zone,
         "pinned_zone": req.availability_zone,
+        "server_group_id": req.server_group,
+        "scheduler_hints": req.shown_hints,
         "config_drive": req.config_drive,
         "access_ip_v4": req.access_ip_v4,
         "access_ip_v6": req.access_ip_v6,

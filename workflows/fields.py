@@ -44,7 +44,8 @@ def _base64(text: str) -> str:
     return text
 
 
-def _metadata(value: dict[str, str]) -> dict[str, str]:
+def checked_keys(value: dict[str, Any]) -> dict[str, Any]:
+    """Metadata whose keys are as Nova allows them; ValueError for others."""
     for key in value:
         if not KEY.fullmatch(key):
             raise ValueError(f"'{key[:64]}' does not match any of the regexes: '^{KEY.pattern}$'")
@@ -58,7 +59,7 @@ AddressV4 = Annotated[str, _address(4)]
 AddressV6 = Annotated[str, _address(6)]
 Base64 = Annotated[str, StringConstraints(max_length=65535), AfterValidator(_base64)]
 Value = Annotated[str, StringConstraints(max_length=255)]
-Metadata = Annotated[dict[str, Value], AfterValidator(_metadata)]
+Metadata = Annotated[dict[str, Value], AfterValidator(checked_keys)]
 FlavorRef = Annotated[
     str,
     BeforeValidator(lambda value: str(value) if type(value) is int else value),

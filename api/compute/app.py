@@ -14,6 +14,7 @@ from api.compute.errors import render
 from api.compute.neighbours import Neighbours
 from api.compute.policy import RULES
 from api.compute.routes import (
+    aggregates,
     attachments,
     consoles,
     create_server,
@@ -29,6 +30,7 @@ from api.compute.routes import (
     not_built,
     quotas,
     server_actions,
+    server_groups,
     server_parts,
     servers,
     services,
@@ -57,6 +59,8 @@ ROUTERS: tuple[APIRouter, ...] = (
     hypervisors.router,
     services.router,
     zones.router,
+    server_groups.router,
+    aggregates.router,
     quotas.router,
     usage.router,
     extensions.router,

@@ -41,6 +41,8 @@ RULES: dict[str, str] = {
         *(row.rule for row in ACTIONS.values() if not row.admin),
         *(f"server-metadata:{name}" for name in ("create", "update", "update_all", "delete")),
         *(f"os-server-tags:{name}" for name in ("update", "update_all", "delete", "delete_all")),
+        "os-server-groups:create",
+        "os-server-groups:delete",
         "os-console-output",
         "os-remote-consoles",
         "os-lock-server:lock",
@@ -74,8 +76,11 @@ RULES: dict[str, str] = {
         "os-migrations:index",
         "servers:migrations:index",
         "servers:migrations:show",
-        "os-aggregates:index",
-        "os-aggregates:show",
+        "os-server-groups:index:all_projects",
+        *(
+            f"os-aggregates:{name}"
+            for name in ("index", "show", "create", "update", "delete", "add_host", "remove_host", "set_metadata")
+        ),
         "limits:other_project",
     ),
     **_all(SELF, *(f"os-keypairs:{name}" for name in ("index", "show", "create", "delete"))),
@@ -90,6 +95,7 @@ RULES: dict[str, str] = {
         "os-quota-sets:defaults",
     ),
     "compute:servers:create:requested_destination": ADMIN,
+    "compute:aggregates:images": ADMIN,
     "network:attach_external_network": ADMIN,
     "kilonova:host": "rule:admin_required or rule:this_host",
     "kilonova:console": "rule:admin_required or rule:control_plane",

@@ -8,6 +8,8 @@ class ClaimRequest(BaseModel):
     zone: str | None = None
     forced_host: str | None = None  # skips the filters
     requested_host: str | None = None
+    same_host: list[str] = []  # servers, as in BootRequest
+    different_host: list[str] = []
     tried: dict[str, str] = {}  # hosts that could not, and why
 
 

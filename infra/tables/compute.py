@@ -86,6 +86,9 @@ class Instance(Base, table=True):
     key_name: str | None = None
     availability_zone: str | None = None
     pinned_zone: str | None = None
+    server_group_id: str | None = Field(default=None, max_length=36, index=True)
+    # as the server's body shows them: name -> values
+    scheduler_hints: dict[str, list[Any]] = Field(default_factory=dict, sa_type=JSON)
     config_drive: bool = False
     host: str | None = Field(default=None, index=True)
     claims: int = 0  # claims made so far; numbers the attempts
@@ -163,7 +166,8 @@ class Service(Base, table=True):
     number: int = Field(default=0)  # the integer id that microversions before 2.53 show
     binary: str
     host: str
-    zone: str = "nova"
+    zone: str = "nova"  # of the aggregate that gives one, else `own_zone`
+    own_zone: str = "nova"  # as the host reports it
     disabled: bool = False
     disabled_reason: str | None = None
     forced_down: bool = False

@@ -156,6 +156,16 @@ USAGE = {
         "local_gb": INT, "vcpus": INT, "started_at": MICRO, "ended_at": maybe(MICRO), "state": STR, "uptime": INT,
     }]),
 }  # fmt: skip
+GROUP_SHAPE = {
+    "id": UUID, "name": STR, "members": [UUID], "project_id": At(STR, 13), "user_id": At(STR, 13),
+    "policies": At([like("(soft-)?(anti-)?affinity")], 1, 63), "metadata": At({}, 1, 63),
+    "policy": At(like("(soft-)?(anti-)?affinity"), 64), "rules": At({"max_server_per_host": May(INT)}, 64),
+}  # fmt: skip
+NEW_AGGREGATE = {
+    "id": INT, "name": STR, "availability_zone": maybe(STR), "created_at": MICRO, "updated_at": maybe(MICRO),
+    "deleted": BOOL, "deleted_at": NULL, "uuid": At(UUID, 41),
+}  # fmt: skip
+AGGREGATE = NEW_AGGREGATE | {"hosts": [STR], "metadata": Map(STR)}
 ZONE = {"zoneName": STR, "zoneState": {"available": BOOL}}
 ACCESS = {"flavor_access": [{"flavor_id": STR, "tenant_id": STR}]}
 EXTENSION = {"alias": STR, "name": STR, "description": STR, "links": [ANY], "namespace": STR, "updated": STR}

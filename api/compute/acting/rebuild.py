@@ -57,7 +57,7 @@ def answer(call: ComputeCall, accepted: Accepted, wish: dict[str, Any]) -> Respo
         row = instances.find(session, call, accepted.instance_id)
         beside = extras.of(session, call, [row])
     new = {**row, **wish["columns"], "image_ref": wish["image_id"]}
-    server = with_groups(call, ServerView(call, beside).updated(cast(RowMapping, new)))
+    server = with_groups(call, ServerView(call, beside).updated(cast(RowMapping, new)), row)
     server["adminPass"] = accepted.admin_pass
     if call.since(54):
         server["key_name"] = new["key_name"]

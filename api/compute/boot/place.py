@@ -14,7 +14,7 @@ from api.compute.validation import check
 
 ON_FAILURE = "kilonova:on_failure"
 UNBUILT_HINTS = (
-    "same_host", "different_host", "query", "build_near_host_ip", "cidr", "target_cell", "different_cell",
+    "group", "same_host", "different_host", "query", "build_near_host_ip", "cidr", "target_cell", "different_cell",
 )  # fmt: skip
 """Hints of Nova that no filter here obeys: accepted and ignored, they would promise a place that is not kept."""
 
@@ -24,6 +24,17 @@ class Place:
     zone: str | None = None
     forced_host: str | None = None
     requested_host: str | None = None
+
+
+@dataclass(frozen=True)
+class Hinted:
+    """What the scheduler's hints ask for: servers to be near to and far from, a server group, and how to fail."""
+
+    group: str | None
+    same_host: list[str]
+    different_host: list[str]
+    kept: dict[str, str]
+    shown: dict[str, list[Any]]
 
 
 def place(session: Session, call: ComputeCall, wish: ServerCreate) -> Place:
@@ -54,19 +65,18 @@ def place(session: Session, call: ComputeCall, wish: ServerCreate) -> Place:
     return Place(zone or None, forced or None, requested)
 
 
-def hints(call: ComputeCall, body: dict[str, Any]) -> dict[str, str]:
-    """Scheduler hints as text; what is no text is kept as JSON. Without `kilonova:on_failure` the operator's setting
-    decides."""
+def hints(call: ComputeCall, body: dict[str, Any]) -> Hinted:
+    """Scheduler hints; `kept` has them as text, or as JSON. Without `kilonova:on_failure` the operator's setting
+    decides. 501 for those that no filter obeys."""
     given = body.get("os:scheduler_hints", body.get("OS-SCH-HNT:scheduler_hints")) or {}
     if not isinstance(given, dict):
         raise bad_request("Invalid input for field/attribute os:scheduler_hints. It is not of type 'object'")
     known = check(Hints, given, "os:scheduler_hints")
-    if known.group is not None:
-        raise bad_request(f"Instance group {known.group} could not be found.")
     for name in UNBUILT_HINTS:
         if given.get(name) is not None:
             raise not_implemented(f"The scheduler hint {name} is not implemented.")
     kept = {str(name): value if isinstance(value, str) else json.dumps(value) for name, value in given.items()}
     if kept.setdefault(ON_FAILURE, "park" if call.settings.park_failed_builds else "unwind") not in ("park", "unwind"):
         raise bad_request(f"Invalid input for field/attribute {ON_FAILURE}. It is not one of 'park', 'unwind'")
-    return kept
+    shown = {str(name): value if isinstance(value, list) else [value] for name, value in given.items()}
+    return Hinted(known.group, known.same_host or [], known.different_host or [], kept, shown)

@@ -10,10 +10,10 @@ from api.compute.boot import names
 from api.compute.boot.disks import DiskPlan, Disks, disks
 from api.compute.boot.images import flavor, require_fit
 from api.compute.boot.nics import Nic, groups, nics
-from api.compute.boot.place import Place, hints, place
+from api.compute.boot.place import Hinted, Place, hints, place
 from api.compute.call import ComputeCall
 from api.compute.errors import bad_request, forbidden, not_implemented
-from api.compute.records import quotas
+from api.compute.records import quotas, server_groups
 from api.compute.schemas.servers import ServerCreate
 from api.compute.validation import require_hostname
 from infra.contracts.network import PortRequest
@@ -33,6 +33,7 @@ class Stored:
     place: Place
     limits: dict[str, int]
     count: int
+    group: str | None
 
 
 def plan(call: ComputeCall, wish: ServerCreate, body: dict[str, Any]) -> list[BootRequest]:
@@ -42,13 +43,16 @@ def plan(call: ComputeCall, wish: ServerCreate, body: dict[str, Any]) -> list[Bo
     _require_known(call, wish)
     chosen_hints = hints(call, body)
     with call.db.read() as session:
-        stored = _stored(session, call, wish)
+        stored = _stored(session, call, wish, chosen_hints)
     chosen_disks = disks(call, wish)
     require_fit(call, stored.flavor, chosen_disks.needs, local=bool(chosen_disks.image_id))
     cards = nics(call, wish.networks, stored.count)
     group_ids, group_names = groups(call, wish.security_groups)
     shared = _shared(call, wish, stored, chosen_disks) | {
-        "hints": chosen_hints,
+        "hints": chosen_hints.kept,
+        "shown_hints": chosen_hints.shown,
+        "same_host": chosen_hints.same_host,
+        "different_host": chosen_hints.different_host,
         "security_groups": group_ids,
         "security_group_names": group_names if cards else [],
         "digest": names.digest(body),
@@ -72,7 +76,7 @@ def _require_known(call: ComputeCall, wish: ServerCreate) -> None:
         raise not_implemented("Trusted image certificates are not implemented.")
 
 
-def _stored(session: Session, call: ComputeCall, wish: ServerCreate) -> Stored:
+def _stored(session: Session, call: ComputeCall, wish: ServerCreate, hinted: Hinted) -> Stored:
     chosen = flavor(session, call, wish.flavor_ref)
     key = None
     if wish.key_name:
@@ -83,7 +87,8 @@ def _stored(session: Session, call: ComputeCall, wish: ServerCreate) -> Stored:
     if 0 <= limits["metadata_items"] < len(wish.metadata):
         raise forbidden(f"Maximum number of metadata items exceeds {limits['metadata_items']}")
     count = _count(session, call, wish, chosen, limits)
-    return Stored(chosen, key, place(session, call, wish), limits, count)
+    group = server_groups.for_boot(session, call, hinted.group)
+    return Stored(chosen, key, place(session, call, wish), limits, count, group)
 
 
 def _count(session: Session, call: ComputeCall, wish: ServerCreate, chosen: Flavor, limits: dict[str, int]) -> int:
@@ -122,6 +127,8 @@ def _shared(call: ComputeCall, wish: ServerCreate, stored: Stored, chosen: Disks
         "availability_zone": stored.place.zone,
         "forced_host": stored.place.forced_host,
         "requested_host": stored.place.requested_host,
+        "server_group": stored.group,
+        "group_members": stored.limits["server_group_members"],
         "key_name": stored.key.name if stored.key else None,
         "public_key": stored.key.public_key if stored.key else None,
         "admin_pass": wish.admin_pass or names.password(),

@@ -12,6 +12,7 @@ from api.common import parsers
 from api.compute.errors import bad_request
 from api.compute.records.hosts import COMPUTE, nodes, services
 from api.compute.schemas.services import GuestEvent, HostReport
+from infra.stores import zones
 from infra.tables.compute import Allocation, Instance, now
 
 held, servers = Allocation.__table__, Instance.__table__  # type: ignore[attr-defined]
@@ -20,10 +21,11 @@ RUNNING, SHUTDOWN, CRASHED = 1, 4, 6
 
 def heartbeat(session: Session, host: str, report: HostReport) -> tuple[str, bool]:
     """Write the report; (the service's id, whether it is disabled). Three statements, more for a new host."""
+    zone = func.coalesce(zones.given(host), report.zone)
     known = session.execute(
         update(services)
         .where(services.c.binary == COMPUTE, services.c.host == host)
-        .values(last_seen=now(), zone=report.zone)
+        .values(last_seen=now(), own_zone=report.zone, zone=zone)
         .returning(services.c.id, services.c.disabled)
     ).one_or_none()
     if known is None:
@@ -31,8 +33,8 @@ def heartbeat(session: Session, host: str, report: HostReport) -> tuple[str, boo
         number = (session.scalar(select(func.max(services.c.number))) or 0) + 1
         session.execute(
             insert(services).values(
-                id=service_id, number=number, binary=COMPUTE, host=host, zone=report.zone, disabled=False,
-                forced_down=False, last_seen=now(), updated_at=now(),
+                id=service_id, number=number, binary=COMPUTE, host=host, zone=zone, disabled=False,
+                forced_down=False, last_seen=now(), updated_at=now(), own_zone=report.zone,
             )
         )  # fmt: skip
         _write_node(session, host, report)

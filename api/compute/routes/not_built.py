@@ -6,38 +6,10 @@ from fastapi import APIRouter, Response
 from fastapi.responses import JSONResponse
 
 from api.compute.call import Call, versions
-from api.compute.errors import not_found, not_implemented
+from api.compute.errors import not_implemented
 from api.compute.records import instances
 
 router = APIRouter()
-
-
-@router.get("/os-aggregates")
-def list_aggregates(call: Call) -> Response:
-    """Host aggregates: none."""
-    call.enforce("os_compute_api:os-aggregates:index")
-    return JSONResponse({"aggregates": []})
-
-
-@router.get("/os-aggregates/{aggregate_id}")
-def show_aggregate(call: Call, aggregate_id: str) -> Response:
-    """404: there are no aggregates."""
-    call.enforce("os_compute_api:os-aggregates:show")
-    raise not_found(f"Aggregate {aggregate_id[:64]} could not be found.")
-
-
-@router.get("/os-server-groups")
-def list_server_groups(call: Call) -> Response:
-    """Server groups: none."""
-    call.enforce("os_compute_api:os-server-groups:index")
-    return JSONResponse({"server_groups": []})
-
-
-@router.get("/os-server-groups/{group_id}")
-def show_server_group(call: Call, group_id: str) -> Response:
-    """404: there are no server groups."""
-    call.enforce("os_compute_api:os-server-groups:show")
-    raise not_found(f"Instance group {group_id[:64]} could not be found.")
 
 
 @router.get("/servers/{server_id}/os-server-password")
@@ -54,12 +26,6 @@ async def not_built(call: Call) -> Response:
 
 
 NOT_BUILT: list[tuple[str, str, int, int | None]] = [
-    ("POST", "/os-aggregates", 1, None),
-    ("PUT DELETE", "/os-aggregates/{aggregate_id}", 1, None),
-    ("POST", "/os-aggregates/{aggregate_id}/action", 1, None),
-    ("POST", "/os-aggregates/{aggregate_id}/images", 81, None),
-    ("POST", "/os-server-groups", 1, None),
-    ("DELETE", "/os-server-groups/{group_id}", 1, None),
     ("POST", "/os-server-external-events", 1, None),
     ("GET", "/os-console-auth-tokens/{token}", 1, None),
     ("GET", "/os-instance_usage_audit_log", 1, None),

@@ -56,7 +56,7 @@ def show_server(call: Call, server_id: str) -> Response:
         row = instances.find(session, call, server_id)
         more = extras.of(session, call, [row])
     call.enforce("os_compute_api:servers:show", project_id=row["project_id"])
-    return JSONResponse({"server": with_groups(call, ServerView(call, more).detail(row))})
+    return JSONResponse({"server": with_groups(call, ServerView(call, more).detail(row), row)})
 
 
 @router.put("/servers/{server_id}")
@@ -74,7 +74,7 @@ def update_server(call: Call, server_id: str, body: Body) -> Response:
     with call.db.write() as session:
         row = instances.change(session, server_id, **values)
         more = extras.of(session, call, [row])
-    return JSONResponse({"server": with_groups(call, ServerView(call, more).updated(row))})
+    return JSONResponse({"server": with_groups(call, ServerView(call, more).updated(row), row)})
 
 
 @router.delete("/servers/{server_id}", status_code=204)

@@ -11,7 +11,7 @@ from api.common import parsers
 from api.common.parsers import is_uuid
 from api.compute.call import Body, Call, ComputeCall
 from api.compute.errors import bad_request, conflict, not_found
-from api.compute.records import hosts
+from api.compute.records import aggregates, hosts
 from api.compute.schemas.services import ServiceAction, ServiceUpdate
 from api.compute.validation import check, check_query
 from api.compute.views.hosts import service_view
@@ -87,6 +87,7 @@ def delete_service(call: Call, service_id: str) -> Response:
             _require_empty(session, service.host)
             node = ComputeNode.__table__  # type: ignore[attr-defined]
             session.execute(delete(node).where(node.c.host == service.host))
+            aggregates.forget_host(session, service.host)
         session.delete(service)
     return Response(status_code=204)
 

@@ -167,10 +167,10 @@ class ServerView:
             server["pinned_availability_zone"] = row["pinned_zone"]
 
 
-def with_groups(call: ComputeCall, server: Json) -> Json:
-    """2.71: a single server names its server groups."""
+def with_groups(call: ComputeCall, server: Json, row: Row) -> Json:
+    """2.71: a single server names its server group, in a list."""
     if call.since(71):
-        server["server_groups"] = []
+        server["server_groups"] = [row["server_group_id"]] if row["server_group_id"] else []
     return server
 
 
