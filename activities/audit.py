@@ -18,7 +18,7 @@ from infra.contracts.audit import AuditReport, AuditRequest, Finding, RepairPlan
 
 if TYPE_CHECKING:
     from infra.auditing.operations import ServerOperations
-    from infra.auditing.records import AuditedRecords
+    from infra.stores.audited import AuditedRecords
 
 SECOND_LOOK_S = 2.0
 SHOWN = 100

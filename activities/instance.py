@@ -2,14 +2,16 @@
 
 from typing import TYPE_CHECKING
 
+from activities.quota import require_room
 from activities.step import record_step
+from activities.transition import require
 from infra.contracts.hypervisor import FlavorFacts, GuestConfig
 from infra.contracts.instance import BuildDone, BuildFailed, Deleted, DeletePlan, InstanceRef, ParkedAt
 from infra.contracts.operation import ActionEnd, ActionRequest, InstanceFacts
 from infra.contracts.requests import BootRequest, DeleteRequest
 
 if TYPE_CHECKING:
-    from infra.records import Records
+    from infra.stores.instances import Records
     from infra.stores.transitions import Transitions
 
 
@@ -23,7 +25,7 @@ class Instance:
 
         Idempotent by instance id: a record in `building` or further is left as it is, one in ERROR goes back to
         `building` (the same build runs again). Raises Hopeless: 403 over quota, 409 when the server is deleted."""
-        self._records.create(req)
+        self._records.create(req, require_room)
 
     @record_step
     def fetch_flavor(self, ref: InstanceRef) -> FlavorFacts:
@@ -51,7 +53,7 @@ class Instance:
 
         Idempotent by the request's id: an action that ended before says so (`over`). Raises Hopeless: 404, or 409 in
         Nova's words."""
-        return self._transitions.begin(req)
+        return self._transitions.begin(req, require)
 
     @record_step
     def end_action(self, end: ActionEnd) -> None:

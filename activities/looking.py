@@ -12,8 +12,8 @@ from infra.contracts.hypervisor import HostFacts
 
 if TYPE_CHECKING:
     from infra.auditing.hosts import AuditedHosts
-    from infra.auditing.records import AuditedRecords
     from infra.auditing.services import AuditedServices
+    from infra.stores.audited import AuditedRecords
 
 AT_ONCE = 500
 In = TypeVar("In")

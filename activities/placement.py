@@ -6,12 +6,12 @@ from activities.step import record_step
 from infra.contracts.placement import Claimed, ClaimRequest, HostRef
 
 if TYPE_CHECKING:
-    from infra.scheduler import Scheduler
+    from infra.stores.claims import Claims
 
 
 class Placement:
-    def __init__(self, scheduler: "Scheduler") -> None:
-        self._scheduler = scheduler
+    def __init__(self, claims: "Claims") -> None:
+        self._claims = claims
 
     @record_step
     def claim_host(self, want: ClaimRequest) -> Claimed:
@@ -19,14 +19,14 @@ class Placement:
 
         Idempotent: a claim on a host that was not tried yet is returned as it is. Raises Hopeless `NoValidHost`,
         whose message counts the hosts left after each filter and whose details name host and filter (admins)."""
-        return self._scheduler.claim(want)
+        return self._claims.claim(want)
 
     @record_step
     def release_host(self, want: ClaimRequest) -> None:
         """Undo of `claim_host`. No claim is success."""
-        self._scheduler.release(want.instance_id)
+        self._claims.release(want.instance_id)
 
     @record_step
     def check_host(self, ref: HostRef) -> bool:
         """Whether the host has reported lately. Reads only."""
-        return self._scheduler.is_up(ref.host)
+        return self._claims.is_up(ref.host)

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from activities.quota import require_room
 from activities.step import record_step
 from infra.contracts.resize import ResizeClaim
 
@@ -18,7 +19,7 @@ class Resize:
         """Have the server hold its new flavor on its host, and the migration its old one.
 
         Idempotent by the migration's id. Raises Hopeless: 403 over quota, 400 when the host has no room for both."""
-        self._resizes.claim(want)
+        self._resizes.claim(want, require_room)
 
     @record_step
     def release_resize(self, want: ResizeClaim) -> None:

@@ -9,17 +9,22 @@ from temporalio import activity
 from activities.step import Where, step
 from infra.contracts.errors import NeighbourAway, hopeless
 from infra.contracts.instance import DeletePlan
+from infra.contracts.network import PortRequest, PortsOnHost
+from infra.contracts.volume import VolumesOnHost
 from infra.host.heartbeats import beating
 
 if TYPE_CHECKING:
-    from infra.leftovers import Leftovers
+    from infra.host.network.ports import PortPlugger
+    from infra.host.services.volumes import VolumeConnector
 
 RESERVE_TRIES = 6
 
 
 class Services:
-    def __init__(self, leftovers: "Leftovers") -> None:
-        self._leftovers = leftovers
+    """`ports` and `volumes` act by the compute service's own user, on no host."""
+
+    def __init__(self, ports: "PortPlugger", volumes: "VolumeConnector") -> None:
+        self._ports, self._volumes = ports, volumes
 
     @step(on=Where.CONTROL, budget=timedelta(minutes=1), tries=0)
     def reserve_named(self, plan: DeletePlan) -> None:
@@ -30,7 +35,10 @@ class Services:
         `release_services`, which gives back only what is the instance's."""
         try:
             with beating(activity.heartbeat):
-                self._leftovers.reserve(plan)
+                if plan.port_ids:
+                    self._ports.reserve(_ports(plan))
+                if plan.volumes:
+                    self._volumes.reserve(_volumes(plan))
         except NeighbourAway as error:
             if activity.info().attempt < RESERVE_TRIES:
                 raise
@@ -40,4 +48,18 @@ class Services:
     def release_services(self, plan: DeletePlan) -> None:
         """Delete or unbind the instance's ports, end its volume attachments. Absent is success."""
         with beating(activity.heartbeat):
-            self._leftovers.release(plan)
+            if plan.port_ids:
+                self._ports.unplug(_ports(plan), activity.heartbeat)
+            if plan.volumes:
+                self._volumes.detach(_volumes(plan), activity.heartbeat)
+
+
+def _ports(plan: DeletePlan) -> PortsOnHost:
+    ports = [PortRequest(port_id=port, mine=mine) for port, mine in plan.port_ids.items()]
+    return PortsOnHost(instance_id=plan.instance_id, project_id=plan.project_id, hostname=plan.name, ports=ports)
+
+
+def _volumes(plan: DeletePlan) -> VolumesOnHost:
+    return VolumesOnHost(
+        instance_id=plan.instance_id, project_id=plan.project_id, volumes=plan.volumes, deleting=not plan.failed
+    )

@@ -34,24 +34,26 @@ from activities.later import Later
 from activities.looking import Looker
 from activities.placement import Placement
 from activities.resize import Resize
+from activities.scheduling.scheduler import Scheduler
 from activities.services import Services
 from infra import logs, tracing
 from infra.auditing.hosts import AuditedHosts
 from infra.auditing.operations import ServerOperations
-from infra.auditing.records import AuditedRecords
 from infra.auditing.services import AuditedServices
 from infra.codec import KeyRing
 from infra.contracts.audit import AuditRequest
 from infra.database import Database
+from infra.host.network.ports import PortPlugger
 from infra.host.services.glance import Images
+from infra.host.services.volumes import VolumeConnector
 from infra.identity import TokenValidator
-from infra.leftovers import Leftovers
 from infra.openstack import service_session
-from infra.records import Records
-from infra.scheduler import Scheduler
 from infra.settings import Settings
 from infra.starting import Starter
+from infra.stores.audited import AuditedRecords
 from infra.stores.causes import Causes
+from infra.stores.claims import Claims
+from infra.stores.instances import Records
 from infra.stores.resizes import Resizes
 from infra.stores.transitions import Transitions
 from infra.tables.compute import Instance as InstanceRow
@@ -84,23 +86,23 @@ log = logs.get(__name__)
 def control_activities(settings: Settings, database: Database, client: Client) -> list[Any]:
     settings = as_service(settings, "nova")
     session = service_session(settings)
-    scheduler, ring = Scheduler(database, settings), KeyRing.load(settings.codec_keys)
+    claims, ring = Claims(database, Scheduler(settings)), KeyRing.load(settings.codec_keys)
     return activities_of(
         Identity(TokenValidator(settings)),
         Instance(Records(database, ring), Transitions(database, ring)),
         Later(Starter(client), Causes(database)),
-        Placement(scheduler),
-        Resize(Resizes(database, scheduler)),
-        Services(Leftovers(settings, session)),
+        Placement(claims),
+        Resize(Resizes(database, claims)),
+        Services(PortPlugger(settings, session, None, fenced=False), VolumeConnector(settings, session, fenced=False)),
         ImageRecord(Images(session, settings.region)),
-        audit_of(settings, client, database, session, scheduler),
+        audit_of(settings, client, database, session, claims),
     )
 
 
-def audit_of(settings: Settings, client: Client, database: Database, session: Session, scheduler: Scheduler) -> Audit:
+def audit_of(settings: Settings, client: Client, database: Database, session: Session, claims: Claims) -> Audit:
     """The audit with its connections; `session` is the compute service's own."""
     records = AuditedRecords(database)
-    looker = Looker(records, AuditedHosts(client, scheduler.up_hosts), AuditedServices(settings, session))
+    looker = Looker(records, AuditedHosts(client, claims.up_hosts), AuditedServices(settings, session))
     return Audit(looker, ServerOperations(client), records)
 
 

@@ -1,6 +1,7 @@
 """Inputs and results of the record steps with which every action on a server begins and ends."""
 
-from typing import Any
+from datetime import datetime
+from typing import Any, Protocol
 
 from pydantic import BaseModel, ConfigDict
 
@@ -22,6 +23,21 @@ class Transition(BaseModel):
     doing: str  # task_state while it runs
     during: frozenset[str] = frozenset()  # task_states in which it may begin, besides none
     without_host: bool = False  # whether a server that is on no host will do
+
+
+class Stands(Protocol):
+    """Where a server's record stands."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def vm_state(self) -> str: ...
+    @property
+    def task_state(self) -> str | None: ...
+    @property
+    def launched_at(self) -> datetime | None: ...
+    @property
+    def host(self) -> str | None: ...
 
 
 class ActionRequest(BaseModel):

@@ -1,4 +1,8 @@
-"""Inputs and results of the scheduling steps."""
+"""Inputs and results of the scheduling steps, and what the scheduler sees of hosts."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
 
 from pydantic import BaseModel
 
@@ -21,3 +25,35 @@ class Claimed(BaseModel):
 
 class HostRef(BaseModel):
     host: str
+
+
+class Reported(Protocol):
+    """A service's record, as far as it tells whether its host is up."""
+
+    @property
+    def forced_down(self) -> bool: ...
+    @property
+    def last_seen(self) -> datetime | None: ...
+
+
+@dataclass(frozen=True)
+class Share:
+    """What one guest takes, or a host has."""
+
+    vcpus: int
+    memory_mb: int  # MiB
+    disk_gb: int  # GiB
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A compute host with what is claimed on it."""
+
+    host: str
+    zone: str
+    disabled: bool
+    forced_down: bool
+    last_seen: datetime | None
+    has: Share
+    used: Share
+    instances: int = 0

@@ -1,6 +1,6 @@
 """Claims of a resize: while it waits, the server holds its new flavor, and the migration its old one."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sqlalchemy import Connection, Row, delete, func, insert, select, text, update
 
@@ -8,10 +8,10 @@ from infra.contracts.errors import hopeless
 from infra.contracts.hypervisor import FlavorFacts
 from infra.contracts.resize import Migration, ResizeClaim
 from infra.database import Database
+from infra.stores import usage
+from infra.stores.claims import Claims
+from infra.stores.usage import RequireRoom
 from infra.tables.compute import Allocation, ComputeNode, Instance, MigrationRecord, now
-
-if TYPE_CHECKING:
-    from infra.scheduler import Scheduler
 
 instances, claims = Instance.__table__, Allocation.__table__  # type: ignore[attr-defined]
 nodes, migrations = ComputeNode.__table__, MigrationRecord.__table__  # type: ignore[attr-defined]
@@ -21,10 +21,10 @@ WAITING = "finished"
 class Resizes:
     """Each method is one transaction and may be repeated."""
 
-    def __init__(self, database: Database, scheduler: "Scheduler") -> None:
-        self._db, self._scheduler = database, scheduler
+    def __init__(self, database: Database, claims: Claims) -> None:
+        self._db, self._claims = database, claims
 
-    def claim(self, want: ResizeClaim) -> None:
+    def claim(self, want: ResizeClaim, require_room: RequireRoom) -> None:
         """See `activities.resize.Resize.claim_resize`."""
         with self._db.transaction() as store:
             if store.execute(select(claims.c.host).where(claims.c.consumer_id == want.migration.id)).first():
@@ -37,8 +37,9 @@ class Resizes:
                 store.execute(text("SELECT pg_advisory_xact_lock(hashtext(:p))"), project)
                 store.execute(select(nodes.c.host).where(nodes.c.host == held.host).with_for_update()).one()
             old, new = want.migration.old_flavor, want.migration.new_flavor
-            _require_quota(store, want)
-            if self._scheduler.lacking(store, held.host, new):
+            more = {"cores": new.vcpus - old.vcpus, "ram": new.ram - old.ram}
+            require_room(want.quota, usage.used(store, want.requester.project_id), more)
+            if self._claims.lacking(store, held.host, new):
                 raise hopeless("No valid host was found. No valid host found for resize", code=400)
             kept = {"consumer_id": want.migration.id, "kind": "migration", "instance_id": want.instance_id}
             store.execute(insert(claims), {**kept, "host": held.host, "attempt": held.attempt, **_share(old)})
@@ -91,20 +92,3 @@ def _row(store: Connection, want: ResizeClaim, held: Row[Any]) -> dict[str, Any]
     about = {"instance_id": want.instance_id, "source_compute": held.host, "dest_compute": held.host}
     asks = {"user_id": want.requester.user_id, "project_id": want.requester.project_id}
     return {**kept, **about, **asks, "number": number, "status": WAITING, "migration_type": "resize"}
-
-
-def _require_quota(store: Connection, want: ResizeClaim) -> None:
-    """403 in Nova's words when the project would exceed a limit by what the new flavor has more."""
-    old, new = want.migration.old_flavor, want.migration.new_flavor
-    more = {"cores": new.vcpus - old.vcpus, "ram": new.ram - old.ram}
-    living = (instances.c.project_id == want.requester.project_id, instances.c.deleted_at.is_(None))
-    row = store.execute(select(func.sum(instances.c.vcpus), func.sum(instances.c.memory_mb)).where(*living)).one()
-    used = {"cores": int(row[0] or 0), "ram": int(row[1] or 0)}
-    for resource, wanted in more.items():
-        limit = want.quota.get(resource, -1)
-        if wanted > 0 and 0 <= limit < used[resource] + wanted:
-            raise hopeless(
-                f"Quota exceeded for {resource}: Requested {wanted}, but already used {used[resource]} of {limit} "
-                f"{resource}",
-                code=403,
-            )

@@ -1,5 +1,6 @@
 """The guarded transitions of servers: an action begins only from the states of its row, and ends in one statement."""
 
+from collections.abc import Callable
 from typing import Any
 
 from sqlalchemy import Row, null, select, update
@@ -7,7 +8,7 @@ from sqlalchemy import Row, null, select, update
 from infra.codec import KeyRing
 from infra.contracts.errors import hopeless
 from infra.contracts.hypervisor import FlavorFacts
-from infra.contracts.operation import ActionEnd, ActionRequest, InstanceChange, InstanceFacts, Transition
+from infra.contracts.operation import ActionEnd, ActionRequest, InstanceChange, InstanceFacts, Stands, Transition
 from infra.contracts.requests import BootRequest, Fault
 from infra.contracts.resize import Migration
 from infra.database import Database
@@ -24,8 +25,8 @@ class Transitions:
     def __init__(self, database: Database, ring: KeyRing) -> None:
         self._db, self._ring = database, ring
 
-    def begin(self, req: ActionRequest) -> InstanceFacts:
-        """See `activities.instance.Instance.begin_action`."""
+    def begin(self, req: ActionRequest, require: Callable[[Stands, Transition], None]) -> InstanceFacts:
+        """See `activities.instance.Instance.begin_action`; `require` raises where the action may not begin."""
         with self._db.transaction() as store:
             found = store.execute(FACTS.where(instances.c.id == req.instance_id)).one_or_none()
             if found is None or found.deleted_at is not None:
@@ -82,22 +83,6 @@ def _columns(end: ActionEnd) -> dict[str, Any]:
     elif changed.get("vm_state") not in (None, "error"):
         changed["fault"] = null()  # what it was in ERROR for is over
     return changed
-
-
-def require(found: Row[Any], transition: Transition) -> None:
-    """409 in Nova's words unless the server is in a state that the action may begin from."""
-    for attribute, state, good in (
-        ("vm_state", found.vm_state, found.vm_state in transition.allowed),
-        ("task_state", found.task_state, found.task_state in (None, *transition.during)),
-    ):
-        if not good:
-            raise hopeless(
-                f"Cannot '{transition.verb}' instance {found.id} while it is in {attribute} {state}", code=409
-            )
-    if found.launched_at is None:
-        raise hopeless(f"Instance {found.id} is in an invalid state for '{transition.verb}'", code=409)
-    if not found.host and not transition.without_host:
-        raise hopeless(f"Instance {found.id} is not ready", code=409)
 
 
 def facts_of(found: Row[Any], migration: Migration | None = None, *, over: bool = False) -> InstanceFacts:

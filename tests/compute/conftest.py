@@ -20,14 +20,16 @@ from temporalio.exceptions import ApplicationError
 
 import api.network.app
 import api.volume.app
+from activities.quota import require_room
+from activities.transition import require
 from api.common.errors import ServiceError
 from api.compute.app import create_compute
 from infra import credentials
 from infra.codec import KeyRing
 from infra.contracts.operation import ActionEnd, ActionRequest
 from infra.database import Database
-from infra.records import Records
 from infra.settings import PORTS, Settings
+from infra.stores.instances import Records
 from infra.stores.transitions import Transitions
 from infra.tables.compute import Flavor, Instance, Service, now
 from tests.compute.interceptor import Contract
@@ -94,7 +96,7 @@ class Ledger:
         if known:
             return Accepted(instance_id=request.instance_id, admin_pass=known[0].admin_pass)
         try:
-            Records(self.database, self.ring).create(request)
+            Records(self.database, self.ring).create(request, require_room)
         except ApplicationError as error:
             raise ServiceError(error.details[0]["code"], error.message) from error
         self.booted.append(request)
@@ -102,7 +104,7 @@ class Ledger:
 
     async def start(self, action: Action, request: ActionRequest) -> Accepted:
         try:
-            facts = Transitions(self.database, self.ring).begin(request)
+            facts = Transitions(self.database, self.ring).begin(request, require)
             answer = action.workflow.answer(request, facts)
         except ApplicationError as error:
             raise ServiceError(error.details[0]["code"], error.message) from error

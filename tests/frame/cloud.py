@@ -17,16 +17,17 @@ from activities.instance import Instance as InstanceSteps
 from activities.later import Later
 from activities.placement import Placement
 from activities.resize import Resize
+from activities.scheduling.scheduler import Scheduler
 from activities.step import Where
 from infra.codec import KeyRing
 from infra.contracts.requests import Requester
 from infra.database import Database
 from infra.identity import TokenInvalid
-from infra.records import Records
-from infra.scheduler import Scheduler
 from infra.settings import Settings
 from infra.starting import Starter
 from infra.stores.causes import Causes
+from infra.stores.claims import Claims
+from infra.stores.instances import Records
 from infra.stores.resizes import Resizes
 from infra.stores.transitions import Transitions
 from infra.tables.compute import Allocation, ComputeNode, Flavor, Instance, Service, now
@@ -73,7 +74,7 @@ class FrameCloud(Servers):
         self.token, self.user, self.project = "good", "user", uuid.uuid4().hex
         self.network = str(uuid.uuid4())
         self.things = World(self._claim)
-        self.scheduler = Scheduler(self.database, settings)
+        self.claims = Claims(self.database, Scheduler(settings))
 
     def prepare(self) -> None:
         with self.database.write() as session:
@@ -90,8 +91,8 @@ class FrameCloud(Servers):
             Identity(Tokens(self.token, self.project)),  # type: ignore[arg-type]
             InstanceSteps(Records(self.database, ring), Transitions(self.database, ring)),
             Later(Starter(self.client), Causes(self.database)),
-            Placement(self.scheduler),
-            Resize(Resizes(self.database, self.scheduler)),
+            Placement(self.claims),
+            Resize(Resizes(self.database, self.claims)),
         )
         return steps + activities_on(self.things, "", Where.CONTROL)
 

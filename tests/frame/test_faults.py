@@ -153,7 +153,7 @@ class Patient:
 async def run_alone(cloud: FrameCloud, kind: type, queue: str, *args: Any, **options: Any) -> BaseException | None:
     """How a workflow of the test's own ends, on a worker of its own."""
     options = {"workflow_runner": runner(), "interceptors": [cloud.faults], **options}
-    steps = [Placement(cloud.scheduler).check_host]
+    steps = [Placement(cloud.claims).check_host]
     with ThreadPoolExecutor(2) as pool:
         async with Worker(
             cloud.client, task_queue=queue, workflows=[kind], activities=steps, activity_executor=pool, **options

@@ -40,7 +40,7 @@ from workers.sign_in import as_host
 ROOT = Path(__file__).parents[2]
 NO_DATABASE = """
 import sys, workers.compute, infra.hostnet.network
-bad = ("sqlalchemy", "sqlmodel", "alembic", "psycopg", "sqlite3", "infra.database", "infra.tables", "infra.records")
+bad = ("sqlalchemy", "sqlmodel", "alembic", "psycopg", "sqlite3", "infra.database", "infra.tables", "infra.stores")
 print([name for name in sys.modules if name.startswith(bad)])
 """
 

@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 import pytest
 
+from activities.auditing.network_host import Difference, compare
 from infra.hostnet import netns
-from infra.hostnet.audit import Difference, compare
 from infra.hostnet.dhcp import Dnsmasq
 from infra.hostnet.models import HostNetInventory
 from infra.hostnet.topology import Topology

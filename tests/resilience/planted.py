@@ -12,8 +12,8 @@ from activities.audit import Audit
 from infra.contracts.volume import GOES_WITH_IT, MADE_FOR
 from infra.host.services.neutron import MARK
 from infra.openstack import service_session
-from infra.records import stable_id
 from infra.tables.compute import Allocation, ConsoleToken, Instance, now
+from tests.ids import stable_id
 from tests.resilience.host import NAME, Extra
 from tests.workflows.cloud import Cloud
 from workers.control import audit_of
@@ -43,7 +43,7 @@ async def guest(cloud: Cloud, extra: Extra, instance_id: str) -> None:
     claim(cloud, instance_id, NAME)
     spec = extra.spec(cloud.request(instance_id=instance_id))
     await asyncio.to_thread(extra.host.driver.spawn, spec, lambda *_: None)
-    cloud.scheduler.release(instance_id)
+    cloud.claims.release(instance_id)
 
 
 def attach(cloud: Cloud, instance_id: str, attachment_id: str | None = None) -> str:
@@ -106,4 +106,4 @@ def ports(cloud: Cloud) -> list[dict[str, Any]]:
 def fresh_audit(cloud: Cloud) -> Audit:
     """With a catalog of its own, as it is now."""
     session = service_session(as_service(cloud.settings, "nova"))
-    return audit_of(cloud.settings, cloud.client, cloud.database, session, cloud.scheduler)
+    return audit_of(cloud.settings, cloud.client, cloud.database, session, cloud.claims)

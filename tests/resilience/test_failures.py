@@ -50,7 +50,7 @@ async def test_a_host_that_cannot_is_left_and_both_hosts_are_shown(cloud: Cloud,
 
 
 async def test_no_valid_host_counts_per_filter_and_names_hosts_to_admins_only(cloud: Cloud, tenants: Tenants) -> None:
-    """Mechanism: the counts in scheduler._choose, and the split of the fault into message and details."""
+    """Mechanism: the counts in Scheduler.choose, and the split of the fault into message and details."""
     cloud.faults.arm()
     flavor = {"flavor": {"id": "vast", "name": "vast", "ram": 10**9, "vcpus": 1, "disk": 1}}
     await tenants.sure(tenants.admin, "POST", "compute", "/v2.1/flavors", json=flavor)

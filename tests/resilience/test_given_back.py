@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from infra.contracts.volume import VolumeRequest
-from infra.records import stable_id
+from tests.ids import stable_id
 from tests.workflows.cloud import Cloud
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -62,7 +62,7 @@ async def test_a_failed_servers_delete_leaves_the_volume_it_gave_back(cloud: Clo
 
 
 async def test_a_build_that_runs_again_has_its_volumes_again(cloud: Cloud) -> None:
-    """Mechanism: `_again` of infra.records. What the ERROR record forgot is what the request says."""
+    """Mechanism: `_again` of infra.stores.instances. What the ERROR record forgot is what the request says."""
     volume = await volume_of(cloud)
     request = cloud.request(**with_volume(cloud, volume, goes=True))
     failed = await cloud.boot(request, fail_after="spawn")

@@ -14,7 +14,7 @@ import pytest
 from infra.contracts.network import PortRequest
 from infra.contracts.requests import BootRequest
 from infra.host.services.neutron import MARK
-from infra.records import stable_id
+from tests.ids import stable_id
 from tests.resilience.host import Extra
 from tests.resilience.planted import attach, fresh_audit, guest, port, ports, record, things, volume
 from tests.resilience.processes import ROOT

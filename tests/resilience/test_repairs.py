@@ -14,9 +14,9 @@ from api.common.errors import ServiceError
 from infra.codec import KeyRing
 from infra.contracts.audit import Finding, RepairReport, RepairRequest
 from infra.payloads import EncryptingCodec
-from infra.records import stable_id
 from infra.settings import Settings
 from infra.tables.compute import Allocation, Instance
+from tests.ids import stable_id
 from tests.resilience.planted import fresh_audit
 from tests.workflows.cloud import Cloud
 from tests.workflows.servers import instance_of

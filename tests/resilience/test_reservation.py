@@ -11,8 +11,8 @@ from api.common.errors import ServiceError
 from infra.contracts.network import PortRequest
 from infra.contracts.requests import Accepted, BootRequest
 from infra.contracts.volume import VolumeRequest
-from infra.records import stable_id
 from infra.tables.compute import Instance
+from tests.ids import stable_id
 from tests.resilience.planted import fresh_audit, ports
 from tests.resilience.test_given_back import status, until, volume_of
 from tests.workflows.cloud import Cloud

@@ -14,13 +14,14 @@ import httpx
 from temporalio.client import Client
 from temporalio.worker import Worker
 
+from activities.scheduling.scheduler import Scheduler
 from infra import credentials
 from infra.contracts.audit import Finding
 from infra.database import Database
 from infra.nbd import storage_daemon_argv
 from infra.openstack import service_session
-from infra.scheduler import Scheduler
 from infra.settings import Settings
+from infra.stores.claims import Claims
 from infra.tables.compute import Flavor
 from infra.temporal import CONTROL_QUEUE, compute_queue
 from tests.openstack import OpenStack
@@ -98,8 +99,8 @@ class Cloud(Servers):
     def __init__(self, settings: Settings, client: Client) -> None:
         super().__init__(settings, client, Database("compute", state_dir=settings.state_dir))
         session = service_session(as_service(settings, "nova"))
-        self.scheduler = Scheduler(self.database, settings)
-        self.audit = audit_of(settings, client, self.database, session, self.scheduler)
+        self.claims = Claims(self.database, Scheduler(settings))
+        self.audit = audit_of(settings, client, self.database, session, self.claims)
         self.hosts = {}
         for name in HOSTS:
             mine = as_host(settings.model_copy(update={"host": name}))

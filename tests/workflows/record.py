@@ -27,11 +27,11 @@ from infra import logs
 from infra.contracts.audit import AuditRequest, RepairRequest
 from infra.contracts.operation import ActionRequest
 from infra.contracts.requests import BootRequest, DeleteRequest, Fault
-from infra.records import stable_id
 from infra.starting import Starter, timer_id
 from infra.tables.compute import Instance, Service, now
 from infra.temporal import CONTROL_QUEUE, connect, server_workflow_id
 from tests.faults import Faults
+from tests.ids import stable_id
 from tests.openstack import OpenStack
 from tests.resilience import planted
 from tests.workflows import histories
@@ -407,7 +407,7 @@ async def repaired(r: Recorder) -> None:
             held.release.set()
         await r.keep(run, REPAIR, end)
         await repair
-        r.cloud.scheduler.release(gone)
+        r.cloud.claims.release(gone)
 
 
 async def leaking(r: Recorder) -> None:

@@ -14,11 +14,11 @@ from infra.contracts.network import PortRequest
 from infra.contracts.requests import BootRequest, DeleteRequest, Requester
 from infra.contracts.volume import VolumeRequest
 from infra.database import Database
-from infra.records import stable_id
 from infra.settings import Settings
 from infra.tables.compute import Allocation, Instance
 from infra.temporal import server_workflow_id
 from tests.faults import Faults
+from tests.ids import stable_id
 
 HOSTS = ("node1", "node2")
 

@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from infra.codec import KeyRing
-from infra.records import Records
+from infra.stores.instances import Records
 from tests.workflows.beside import beside
 from tests.workflows.cloud import Cloud
 from tests.workflows.servers import instance_of

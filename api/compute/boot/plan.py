@@ -18,6 +18,7 @@ from api.compute.schemas.servers import ServerCreate
 from api.compute.validation import require_hostname
 from infra.contracts.network import PortRequest
 from infra.contracts.volume import VolumeRequest
+from infra.stores import usage
 from infra.tables.compute import Flavor, KeyPair
 from workflows.requests import BootRequest
 
@@ -100,7 +101,7 @@ def _count(session: Session, call: ComputeCall, wish: ServerCreate, chosen: Flav
         return 1
     if wish.hostname:
         raise bad_request("Unable to allocate a single hostname to multiple instances")
-    used = quotas.used(session, call.context.project_id)
+    used = usage.used(session, call.context.project_id)
     for resource, each in zip(COUNTED, (1, chosen.vcpus, chosen.ram), strict=True):
         limit = limits[resource]
         if limit < 0:

@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import RowMapping, func, select
 from sqlmodel import Session
 
+from activities.scheduling import liveness
 from api.compute.call import ComputeCall
 from infra.tables.compute import Allocation, ComputeNode, Instance, Service, now
 
@@ -16,8 +17,7 @@ COMPUTE = "nova-compute"
 
 def is_up(call: ComputeCall, service: Service) -> bool:
     """Reported within the configured time, and not forced down."""
-    limit = timedelta(seconds=call.settings.host_down_after_s)
-    return not service.forced_down and service.last_seen is not None and now() - service.last_seen < limit
+    return liveness.is_up(service, now(), timedelta(seconds=call.settings.host_down_after_s))
 
 
 def names(session: Session) -> tuple[str, ...]:

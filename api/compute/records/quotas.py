@@ -1,10 +1,9 @@
 """Limits of projects, and what counts against them."""
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import delete, select
 from sqlmodel import Session
 
-from infra.tables.compute import Instance, Quota
-from infra.tables.grouping import ServerGroup
+from infra.tables.compute import Quota
 
 DEFAULTS = {
     "instances": 10,
@@ -31,18 +30,6 @@ quotas = Quota.__table__  # type: ignore[attr-defined]
 def limits(session: Session, project_id: str) -> dict[str, int]:
     query = select(quotas.c.resource, quotas.c.hard_limit).where(quotas.c.project_id == project_id)
     return DEFAULTS | {row.resource: row.hard_limit for row in session.execute(query)}
-
-
-def used(session: Session, project_id: str) -> dict[str, int]:
-    """Instances, cores and ram of the project's servers, those in ERROR included, and its server groups."""
-    c = Instance.__table__.c  # type: ignore[attr-defined]
-    query = select(func.count(), func.sum(c.vcpus), func.sum(c.memory_mb)).where(
-        c.project_id == project_id, c.deleted_at.is_(None)
-    )
-    count, cores, ram = session.execute(query).one()
-    mine = ServerGroup.__table__.c.project_id == project_id  # type: ignore[attr-defined]
-    groups = session.scalar(select(func.count()).select_from(ServerGroup).where(mine)) or 0
-    return {"instances": count, "cores": int(cores or 0), "ram": int(ram or 0), "server_groups": groups}
 
 
 def shown(minor: int) -> list[str]:

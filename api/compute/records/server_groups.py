@@ -6,6 +6,7 @@ from sqlmodel import Session
 from api.compute.call import ComputeCall
 from api.compute.errors import bad_request, forbidden, not_found
 from api.compute.records import quotas
+from infra.stores import usage
 from infra.stores.server_groups import groups, instances, missing
 from infra.tables.grouping import ServerGroup
 
@@ -37,7 +38,7 @@ def for_boot(session: Session, call: ComputeCall, group_id: str | None) -> str |
 def create(session: Session, group: ServerGroup) -> None:
     """403 in Nova's words when the project has as many as it may."""
     limit = quotas.limits(session, group.project_id)["server_groups"]
-    if 0 <= limit <= quotas.used(session, group.project_id)["server_groups"]:
+    if 0 <= limit <= usage.used(session, group.project_id)["server_groups"]:
         raise forbidden("Quota exceeded, too many server groups.")
     session.add(group)
 

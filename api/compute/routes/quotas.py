@@ -12,6 +12,7 @@ from api.compute.neighbours import neighbours
 from api.compute.records import quotas
 from api.compute.schemas.services import QuotaUpdate
 from api.compute.validation import check_query, parse
+from infra.stores import usage
 
 router = APIRouter()
 RULE = "os_compute_api:os-quota-sets:"
@@ -70,7 +71,7 @@ def show_quotas_detail(call: Call, project_id: str) -> Response:
     call.enforce(RULE + "detail", project_id=project_id)
     _require_project(call, project_id)
     with call.db.read() as session:
-        limits, used = quotas.limits(session, project_id), quotas.used(session, project_id)
+        limits, used = quotas.limits(session, project_id), usage.used(session, project_id)
     values = {name: {"limit": limit, "in_use": used.get(name, 0), "reserved": 0} for name, limit in limits.items()}
     return _set(call, values, project_id)
 
@@ -93,7 +94,7 @@ def update_quotas(call: Call, project_id: str, body: Body) -> Response:
     _require_project(call, project_id)
     values = {name: limit for name, limit in wish.model_dump(exclude={"force"}).items() if limit is not None}
     with call.db.write() as session:
-        used = quotas.used(session, project_id)
+        used = usage.used(session, project_id)
         for name, limit in values.items():
             if 0 <= limit < used.get(name, 0) and not wish.force:
                 raise bad_request(
@@ -124,7 +125,7 @@ def show_limits(call: Call) -> Response:
     if project_id != call.context.project_id:
         call.enforce("os_compute_api:limits:other_project")
     with call.db.read() as session:
-        limits, used = quotas.limits(session, project_id), quotas.used(session, project_id)
+        limits, used = quotas.limits(session, project_id), usage.used(session, project_id)
     shown = quotas.shown(call.version)
     absolute = {
         name: limits[resource]

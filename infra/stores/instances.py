@@ -1,8 +1,6 @@
-"""The compute database as the build's steps see it: each method one transaction, each safe to run twice."""
+"""Servers as the steps of builds and deletes see them: each method one transaction, each safe to run twice."""
 
-from datetime import datetime, timedelta
 from typing import Any
-from uuid import UUID, uuid5
 
 from sqlalchemy import Connection, Row, func, insert, null, select, text, update
 from sqlmodel import Session, col
@@ -15,9 +13,10 @@ from infra.contracts.network import Vif
 from infra.contracts.requests import BootRequest, DeleteRequest
 from infra.contracts.volume import VolumeRequest
 from infra.database import Database
-from infra.stores import actions, causes, server_groups
+from infra.stores import actions, causes, server_groups, usage
 from infra.stores.actions import actions as known_actions
 from infra.stores.transitions import fault_of
+from infra.stores.usage import RequireRoom
 from infra.tables.compute import Flavor, Instance, InstanceAction, Service, now
 
 instances, flavors = Instance.__table__, Flavor.__table__  # type: ignore[attr-defined]
@@ -30,7 +29,8 @@ class Records:
     def __init__(self, database: Database, ring: KeyRing) -> None:
         self._db, self._ring = database, ring
 
-    def create(self, req: BootRequest) -> None:
+    def create(self, req: BootRequest, require_room: RequireRoom) -> None:
+        """See `activities.instance.Instance.create_record`."""
         with self._db.transaction() as store:
             states = (instances.c.deleted_at, instances.c.vm_state, instances.c.launched_at, instances.c.request_id)
             known = store.execute(select(*states).where(instances.c.id == req.instance_id)).one_or_none()
@@ -42,7 +42,9 @@ class Records:
                 raise hopeless(f"Flavor {req.flavor_id} could not be found.", code=400)
             if not self._db.sqlite:
                 store.execute(text("SELECT pg_advisory_xact_lock(hashtext(:p))"), {"p": req.requester.project_id})
-            _within_quota(store, req, flavor)
+            more = {"instances": 1, "cores": flavor.vcpus, "ram": flavor.ram}
+            if any(limit >= 0 for limit in req.quota.values()):
+                require_room(req.quota, usage.used(store, req.requester.project_id), more)
             server_groups.require_room(store, self._db, req)
             store.execute(insert(instances), _new_instance(req, flavor, self._ring))
             actions.begin(store, req.instance_id, req.requester, req.action)
@@ -213,26 +215,6 @@ def _network(vif: Vif) -> dict[str, Any]:
     }
 
 
-def _within_quota(store: Connection, req: BootRequest, flavor: Row[Any]) -> None:
-    """403 in Nova's words when the project would exceed a limit."""
-    if not any(limit >= 0 for limit in req.quota.values()):
-        return
-    row = store.execute(
-        select(func.count(), func.sum(instances.c.vcpus), func.sum(instances.c.memory_mb)).where(
-            instances.c.project_id == req.requester.project_id, instances.c.deleted_at.is_(None)
-        )
-    ).one()
-    used = {"instances": row[0], "cores": int(row[1] or 0), "ram": int(row[2] or 0)}
-    wanted = {"instances": 1, "cores": flavor.vcpus, "ram": flavor.ram}
-    for resource, limit in req.quota.items():
-        if limit >= 0 and used[resource] + wanted[resource] > limit:
-            raise hopeless(
-                f"Quota exceeded for {resource}: Requested {wanted[resource]}, but already used "
-                f"{used[resource]} of {limit} {resource}",
-                code=403,
-            )
-
-
 def _new_instance(req: BootRequest, flavor: Row[Any], ring: KeyRing) -> dict[str, Any]:
     """The row; what it does not name has the column's default."""
     facts = FlavorFacts.model_validate(flavor, from_attributes=True)
@@ -271,12 +253,3 @@ def _new_instance(req: BootRequest, flavor: Row[Any], ring: KeyRing) -> dict[str
         "request_digest": req.digest,
         "sealed_request": ring.seal(keep.model_dump_json()),
     }
-
-
-def stable_id(instance_id: str, what: str) -> str:
-    """Id of a thing that belongs to an instance, chosen before it exists."""
-    return str(uuid5(UUID(instance_id), what))
-
-
-def since(seconds: float) -> datetime:
-    return now() - timedelta(seconds=seconds)

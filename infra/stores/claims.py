@@ -1,0 +1,125 @@
+"""Claims of servers on hosts: each is made in one transaction with the look at what is free (table allocations)."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Protocol
+
+from sqlalchemy import Connection, Row, delete, func, insert, select, update
+
+from infra.contracts.errors import hopeless
+from infra.contracts.hypervisor import FlavorFacts
+from infra.contracts.placement import Candidate, Claimed, ClaimRequest, Reported, Share
+from infra.database import Database
+from infra.tables.compute import Allocation, ComputeNode, Instance, Service, now
+
+instances, allocations = Instance.__table__, Allocation.__table__  # type: ignore[attr-defined]
+services, nodes = Service.__table__, ComputeNode.__table__  # type: ignore[attr-defined]
+HOSTS = select(
+    services.c.host, services.c.zone, services.c.disabled, services.c.forced_down, services.c.last_seen
+).where(services.c.binary == "nova-compute")
+INVENTORY = HOSTS.add_columns(nodes.c.vcpus, nodes.c.memory_mb, nodes.c.disk_gb).where(services.c.host == nodes.c.host)
+USED = select(
+    allocations.c.host,
+    func.sum(allocations.c.vcpus),
+    func.sum(allocations.c.memory_mb),
+    func.sum(allocations.c.disk_gb),
+    func.count(),
+).group_by(allocations.c.host)
+WANTED = select(
+    instances.c.deleted_at,
+    instances.c.claims,
+    instances.c.vcpus,
+    instances.c.memory_mb,
+    instances.c.root_gb,
+    allocations.c.host.label("held_host"),
+    allocations.c.attempt,
+).select_from(instances.outerjoin(allocations, allocations.c.consumer_id == instances.c.id))
+
+
+class Decides(Protocol):
+    """What the store is told by the scheduler, which is pure: see `activities.scheduling`."""
+
+    def choose(
+        self, want: ClaimRequest, share: Share, candidates: Sequence[Candidate], at: datetime
+    ) -> list[Candidate]: ...
+    def lacking(self, share: Share, host: Candidate, at: datetime) -> list[str]: ...
+    def up(self, service: Reported, at: datetime) -> bool: ...
+
+
+class Claims:
+    def __init__(self, database: Database, scheduler: Decides) -> None:
+        self._db, self._scheduler = database, scheduler
+
+    def claim(self, want: ClaimRequest) -> Claimed:
+        """See `activities.placement.Placement.claim_host`."""
+        with self._db.transaction() as store:
+            instance = store.execute(WANTED.where(instances.c.id == want.instance_id)).one_or_none()
+            if instance is None or instance.deleted_at is not None:
+                raise hopeless(f"Instance {want.instance_id} is gone.", code=404)
+            if instance.held_host is not None:
+                if instance.held_host not in want.tried:
+                    return self._claimed(store, instance.held_host, instance.attempt)
+                store.execute(delete(allocations).where(allocations.c.consumer_id == want.instance_id))
+            share = Share(instance.vcpus, instance.memory_mb, instance.root_gb)
+            best = self._best(store, want, share)
+            attempt = instance.claims + 1
+            changed = {"claims": attempt, "host": best.host, "task_state": "spawning"}
+            store.execute(update(instances).where(instances.c.id == want.instance_id).values(**changed))
+            taken = {"vcpus": share.vcpus, "memory_mb": share.memory_mb, "disk_gb": share.disk_gb}
+            held = {"consumer_id": want.instance_id, "instance_id": want.instance_id, "host": best.host}
+            store.execute(insert(allocations), {**held, "attempt": attempt, **taken})
+            return Claimed(host=best.host, zone=best.zone, attempt=attempt)
+
+    def lacking(self, store: Connection, host: str, wanted: FlavorFacts) -> list[str]:
+        """The filters that find no room on the host for one guest of this flavor more."""
+        share = Share(wanted.vcpus, wanted.ram, wanted.disk)
+        here = [c for c in _candidates(store) if c.host == host]
+        return [name for c in here for name in self._scheduler.lacking(share, c, now())]
+
+    def release(self, instance_id: str) -> None:
+        with self._db.transaction() as store:
+            store.execute(delete(allocations).where(allocations.c.instance_id == instance_id))
+
+    def is_up(self, host: str) -> bool:
+        with self._db.engine.connect() as store:
+            found = store.execute(HOSTS.where(services.c.host == host)).first()
+        return found is not None and self._scheduler.up(found, now())
+
+    def up_hosts(self) -> list[str]:
+        with self._db.engine.connect() as store:
+            found = store.execute(HOSTS).all()
+        return sorted(service.host for service in found if self._scheduler.up(service, now()))
+
+    def _claimed(self, store: Connection, host: str, attempt: int) -> Claimed:
+        found = store.execute(HOSTS.where(services.c.host == host)).first()
+        return Claimed(host=host, zone=found.zone if found else "nova", attempt=attempt)
+
+    def _best(self, store: Connection, want: ClaimRequest, share: Share) -> Candidate:
+        fitting = self._scheduler.choose(want, share, _candidates(store), now())
+        if self._db.sqlite:
+            return fitting[0]
+        for candidate in fitting:  # another control worker may be claiming: take the node's lock, look again
+            store.execute(select(nodes.c.host).where(nodes.c.host == candidate.host).with_for_update()).one()
+            again = self._scheduler.choose(want, share, _candidates(store), now())
+            if any(c.host == candidate.host for c in again):
+                return candidate
+        return self._scheduler.choose(want, share, [], now())[0]  # raises: all were taken meanwhile
+
+
+def _candidates(store: Connection) -> list[Candidate]:
+    used = {row[0]: row[1:] for row in store.execute(USED)}
+    return [_candidate(row, [int(n) for n in used.get(row.host, (0, 0, 0, 0))]) for row in store.execute(INVENTORY)]
+
+
+def _candidate(row: Row[Any], used: list[int]) -> Candidate:
+    vcpus, memory_mb, disk_gb, count = used
+    return Candidate(
+        host=row.host,
+        zone=row.zone,
+        disabled=row.disabled,
+        forced_down=row.forced_down,
+        last_seen=row.last_seen,
+        has=Share(row.vcpus, row.memory_mb, row.disk_gb),
+        used=Share(vcpus, memory_mb, disk_gb),
+        instances=count,
+    )

@@ -1,0 +1,24 @@
+"""What the servers of a project use, counted in the transaction that adds to it."""
+
+from collections.abc import Callable, Mapping
+
+from sqlalchemy import Connection, func, select
+from sqlmodel import Session
+
+from infra.tables.compute import Instance
+from infra.tables.grouping import ServerGroup
+
+instances = Instance.__table__  # type: ignore[attr-defined]
+RequireRoom = Callable[[Mapping[str, int], Mapping[str, int], Mapping[str, int]], None]
+"""(limits, used, more), see `activities.quota.require_room`."""
+
+
+def used(store: Connection | Session, project_id: str) -> dict[str, int]:
+    """Instances, cores and ram (MiB) of the project's servers, those in ERROR included, and its server groups."""
+    query = select(func.count(), func.sum(instances.c.vcpus), func.sum(instances.c.memory_mb)).where(
+        instances.c.project_id == project_id, instances.c.deleted_at.is_(None)
+    )
+    mine = ServerGroup.__table__.c.project_id == project_id  # type: ignore[attr-defined]
+    count, cores, ram = store.execute(query).one()
+    groups = store.scalar(select(func.count()).select_from(ServerGroup).where(mine)) or 0
+    return {"instances": count, "cores": int(cores or 0), "ram": int(ram or 0), "server_groups": groups}
