@@ -36,6 +36,7 @@ class NewFlavor(BaseModel):
     """A checked resize."""
 
     flavor: FlavorFacts
+    disk_config: str | None = None
     quota: dict[str, int] = {}
     confirm_after_s: float = 0  # it confirms itself after so long; 0: never
 
@@ -93,4 +94,5 @@ class ResizeInstance(ServerOperation):
             )
             delay = timedelta(seconds=wish.confirm_after_s)
             self.begin_later(due_after(req, "resized", delay, ConfirmResize, confirm))
-        return InstanceChange(vm_state="resized", power_state=power_state, **columns_of(wish.flavor))
+        kept = {"disk_config": wish.disk_config, **columns_of(wish.flavor)}
+        return InstanceChange(vm_state="resized", power_state=power_state, **kept)

@@ -1,4 +1,4 @@
-"""The compute service's application (Nova API v2.1, microversions 2.1 to 2.96)."""
+"""The compute service's application (Nova API v2.1, microversions 2.1 to 2.104)."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -34,6 +34,7 @@ from api.compute.routes import (
     server_parts,
     servers,
     services,
+    shares,
     usage,
     volume_attachments,
     zones,
@@ -60,6 +61,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     services.router,
     zones.router,
     server_groups.router,
+    shares.router,
     aggregates.router,
     quotas.router,
     usage.router,

@@ -12,7 +12,7 @@ from api.common import parsers
 from api.common.errors import ServiceError
 from api.compute.errors import render
 
-MINIMUM, MAXIMUM = 1, 96
+MINIMUM, MAXIMUM = 1, 104
 STANDARD, LEGACY = "OpenStack-API-Version", "X-OpenStack-Nova-API-Version"
 PROJECT = re.compile(r"^/v2\.1/([0-9a-f]{32}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})(?=/|$)")
 LEGACY_PATH = re.compile(r"/v2(?=/|$)")

@@ -86,6 +86,7 @@ class InstanceChange(BaseModel):
     volumes: list[dict[str, Any]] | None = None
     image_ref: str | None = None
     image_properties: dict[str, str] | None = None
+    disk_config: str | None = None
     name: str | None = None
     description: str | None = None
     hostname: str | None = None

@@ -53,6 +53,7 @@ class BootRequest(BaseModel):
     public_key: str | None = None
     admin_pass: str
     user_data: str | None = None  # base64
+    disk_config: str = "MANUAL"  # or AUTO: recorded and shown; the guest grows its partition itself
     config_drive: bool = False  # what the tenant asked; the guest gets one in any case
     access_ip_v4: str | None = None
     access_ip_v6: str | None = None

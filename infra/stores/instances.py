@@ -242,6 +242,7 @@ def _new_instance(req: BootRequest, flavor: Row[Any], ring: KeyRing) -> dict[str
         "server_group_id": req.server_group,
         "scheduler_hints": req.shown_hints,
         "config_drive": req.config_drive,
+        "disk_config": req.disk_config,
         "access_ip_v4": req.access_ip_v4,
         "access_ip_v6": req.access_ip_v6,
         "task_state": "scheduling",

@@ -90,6 +90,7 @@ class Instance(Base, table=True):
     # as the server's body shows them: name -> values
     scheduler_hints: dict[str, list[Any]] = Field(default_factory=dict, sa_type=JSON)
     config_drive: bool = False
+    disk_config: str = Field(default="MANUAL", max_length=6)  # or AUTO
     host: str | None = Field(default=None, index=True)
     claims: int = 0  # claims made so far; numbers the attempts
     vm_state: str = "building"

@@ -30,7 +30,7 @@ NEXT = May([{"rel": like("next"), "href": STR}])
 ADDRESS = {"addr": IP, "version": INT}
 ADDRESS_EXTENDED = ADDRESS | {"OS-EXT-IPS:type": like("fixed|floating"), "OS-EXT-IPS-MAC:mac_addr": STR}
 IMAGE_PROPERTIES = Map(maybe(STR))
-IMAGE = Either((like(""), {"id": STR, "links": LINKS, "properties": At(May(IMAGE_PROPERTIES), 98)}))
+IMAGE = Either((like(""), {"id": STR, "links": LINKS, "properties": At(IMAGE_PROPERTIES, 98)}))
 FLAVOR_INSIDE = {
     "vcpus": INT, "ram": INT, "disk": INT, "ephemeral": INT, "swap": INT, "original_name": STR,
     "extra_specs": May(Map(STR)),
@@ -67,7 +67,7 @@ DETAIL: dict[str, Any] = CORE | EXTENSIONS | {
     PREFIX + "hostname": By(90, May(STR), STR),
     "host_status": At(May(like("UP|DOWN|UNKNOWN|MAINTENANCE|")), 16),
     "pinned_availability_zone": At(maybe(STR), 96),
-    "scheduler_hints": At(May(Map(ANY)), 100),
+    "scheduler_hints": At(Map([ANY]), 100),
 }  # fmt: skip
 SERVER = DETAIL | {"server_groups": At([STR], 71)}
 OLD_UPDATED = CORE | {"addresses": Map([ADDRESS]), "server_groups": At([STR], 71)}
@@ -144,6 +144,14 @@ MIGRATION = {
     "dest_host": maybe(STR), "instance_uuid": UUID, "created_at": MICRO, "updated_at": maybe(MICRO),
     "migration_type": At(STR, 23), "uuid": At(UUID, 59), "user_id": At(STR, 80), "project_id": At(STR, 80),
 }  # fmt: skip
+ATTACHED = {
+    "id": UUID,
+    "volumeId": UUID,
+    "serverId": UUID,
+    "device": STR,
+    "tag": At(maybe(STR), 70),
+    "delete_on_termination": At(BOOL, 79),
+}
 INTERFACE = {
     "net_id": UUID, "port_id": UUID, "mac_addr": STR, "port_state": STR,
     "fixed_ips": [{"ip_address": IP, "subnet_id": UUID}], "tag": At(maybe(STR), 70),

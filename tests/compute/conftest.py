@@ -144,26 +144,26 @@ class Api:
         self.http = httpx.Client(base_url=f"{url}/v2.1", headers={"X-Auth-Token": token}, **HTTP)
         self.token, self.project_id, self.user_id = token, body["project"]["id"], body["user"]["id"]
 
-    def call(self, method: str, path: str, status: int = 200, version: str = "2.96", **more: Any) -> Any:
+    def call(self, method: str, path: str, status: int = 200, version: str = "2.104", **more: Any) -> Any:
         """The body of an answer that has to have `status`; `text` of one without JSON."""
         headers = {"OpenStack-API-Version": f"compute {version}", **more.pop("headers", {})}
         answer = self.http.request(method, path, headers=headers, **more)
         assert answer.status_code == status, f"{method} {path}: {answer.status_code} {answer.text}"
         return answer.json() if answer.content else None
 
-    def get(self, path: str, status: int = 200, /, *, version: str = "2.96", **params: Any) -> Any:
+    def get(self, path: str, status: int = 200, /, *, version: str = "2.104", **params: Any) -> Any:
         return self.call("GET", path, status, version, params=params or None)
 
-    def post(self, path: str, body: Json, status: int = 200, version: str = "2.96", **headers: str) -> Any:
+    def post(self, path: str, body: Json, status: int = 200, version: str = "2.104", **headers: str) -> Any:
         return self.call("POST", path, status, version, json=body, headers=headers)
 
-    def put(self, path: str, body: Json | None, status: int = 200, version: str = "2.96") -> Any:
+    def put(self, path: str, body: Json | None, status: int = 200, version: str = "2.104") -> Any:
         return self.call("PUT", path, status, version, json=body)
 
-    def delete(self, path: str, status: int = 204, version: str = "2.96") -> Any:
+    def delete(self, path: str, status: int = 204, version: str = "2.104") -> Any:
         return self.call("DELETE", path, status, version)
 
-    def refused(self, method: str, path: str, status: int, version: str = "2.96", **more: Any) -> str:
+    def refused(self, method: str, path: str, status: int, version: str = "2.104", **more: Any) -> str:
         """The message of a refusal in Nova's format."""
         body = self.call(method, path, status, version, **more)
         (error,) = body.values()

@@ -52,6 +52,10 @@ CREATE_FLAVOR = {
                     "os-flavor-access:is_public", rxtx_factor=(1, 101), description=55)
 }  # fmt: skip
 CREATE_KEYPAIR = {"keypair": names("name", "public_key", type=2, user_id=10)}
+ATTACH = {
+    "volumeAttachment": {"volumeId": STR, "device": May(STR), "tag": At(May(STR), 49),
+                         "delete_on_termination": At(May(BOOL), 79)}
+}  # fmt: skip
 QUOTA_ANSWER = {"quota_set": a.QUOTAS}
 SPECS = {"extra_specs": Map(STR)}
 META = {"metadata": Map(STR)}
@@ -85,9 +89,9 @@ ROUTES = (
     Route("GET", "/servers/{id}/os-interface/{port}", 200, {"interfaceAttachment": a.INTERFACE}),
     Route("GET", "/servers/{id}/os-volume_attachments", 200, {"volumeAttachments": [a.ATTACHMENT]}),
     Route("GET", "/servers/{id}/os-volume_attachments/{volume}", 200, {"volumeAttachment": a.ATTACHMENT}),
-    Route("POST", "/servers/{id}/os-volume_attachments", 200, {"volumeAttachment": a.ATTACHMENT},
-          {"volumeAttachment": {"volumeId": STR, "device": May(STR), "tag": At(May(STR), 49),
-                                "delete_on_termination": At(May(BOOL), 79)}}),
+    Route("POST", "/servers/{id}/os-volume_attachments", 200, {"volumeAttachment": a.ATTACHED}, ATTACH),
+    Route("POST", "/servers/{id}/os-volume_attachments", 202, EMPTY, ATTACH),
+    Route("GET", "/servers/{id}/shares", 200, {"shares": [ANY]}),
     Route("DELETE", "/servers/{id}/os-volume_attachments/{volume}", 202, EMPTY),
     Route("GET", "/servers/{id}/os-security-groups", 200, {"security_groups": [a.SECURITY_GROUP]}),
     Route("GET", "/servers/{id}/migrations", 200, {"migrations": [ANY]}),

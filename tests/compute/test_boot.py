@@ -53,12 +53,12 @@ class Lab:
         base = {"name": "vm", "flavorRef": "tiny", "imageRef": self.image, "networks": "none"}
         return {"server": {k: v for k, v in {**base, **about}.items() if v is not ...}}
 
-    def boot(self, user: Api, version: str = "2.96", /, **about: Any) -> BootRequest:
+    def boot(self, user: Api, version: str = "2.104", /, **about: Any) -> BootRequest:
         """The request that reached the workflows."""
         made = user.post("/servers", self.server(**about), 202, version)["server"]
         return next(each for each in self.cloud.ledger.booted if each.instance_id == made["id"])
 
-    def refused(self, user: Api, status: int, version: str = "2.96", /, **about: Any) -> str:
+    def refused(self, user: Api, status: int, version: str = "2.104", /, **about: Any) -> str:
         before = len(self.cloud.ledger.booted)
         message = user.refused("POST", "/servers", status, version, json=self.server(**about))
         assert len(self.cloud.ledger.booted) == before
@@ -78,7 +78,7 @@ def lab(cloud: Cloud, admin: Api, demo: Api, tiny: Flavor) -> Lab:
 
 def test_answer(cloud: Cloud, lab: Lab, demo: Api) -> None:
     body = lab.server(adminPass="secret", security_groups=[{"name": "default"}])
-    answer = demo.http.post("/servers", json=body, headers={"OpenStack-API-Version": "compute 2.96"})
+    answer = demo.http.post("/servers", json=body, headers={"OpenStack-API-Version": "compute 2.104"})
     assert answer.status_code == 202
     server = answer.json()["server"]
     assert set(server) == {"id", "links", "OS-DCF:diskConfig", "security_groups", "adminPass"}
@@ -232,7 +232,7 @@ def test_the_only_network(lab: Lab, fresh: Api) -> None:
 def test_the_only_network_is_taken(lab: Lab, cloud: Cloud, admin: Api) -> None:
     tenant = cloud.tenant(admin)
     network = lab.make_network(tenant)
-    for version, networks in (("2.1", ...), ("2.96", "auto"), ("2.36", [])):
+    for version, networks in (("2.1", ...), ("2.104", "auto"), ("2.36", [])):
         assert [port.network_id for port in lab.boot(tenant, version, networks=networks).ports] == [network]
 
 

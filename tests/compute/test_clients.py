@@ -102,7 +102,7 @@ def test_servers(cloud: Cloud, client: Run) -> None:
     assert client("demo", "server list --name cli-vm") == []
 
 
-@pytest.mark.parametrize("version", ["2.1", "2.52", "2.96"])
+@pytest.mark.parametrize("version", ["2.1", "2.52", "2.104"])
 def test_novaclient(cloud: Cloud, service: Api, version: str) -> None:
     node = f"nova-{uuid.uuid4().hex[:6]}"
     service.put(f"/kilonova/hosts/{node}", {"host": REPORT})
@@ -119,5 +119,5 @@ def test_novaclient(cloud: Cloud, service: Api, version: str) -> None:
     assert nova.servers.find(name=server.name).id == server.id
     assert node in {each.host for each in nova.services.list()}
     assert node in {each.hypervisor_hostname for each in nova.hypervisors.list()}
-    assert nova.versions.get_current().version == "2.96"
+    assert nova.versions.get_current().version == "2.104"
     nova.servers.delete(server)

@@ -23,7 +23,8 @@ def test_create_show_delete(admin: Api, demo: Api) -> None:
     made = admin.post("/flavors", wish)["flavor"]
     assert made == demo.get("/flavors/0")["flavor"]
     assert (made["id"], made["description"], made["extra_specs"]) == ("0", "small", {})
-    assert (made["swap"], made["OS-FLV-EXT-DATA:ephemeral"], made["rxtx_factor"]) == (5, 2, 1.0)
+    assert (made["swap"], made["OS-FLV-EXT-DATA:ephemeral"]) == (5, 2)
+    assert admin.get("/flavors/0", version="2.101")["flavor"]["rxtx_factor"] == 1.0
     assert admin.refused("POST", "/flavors", 409, json=wish) == "Flavor with ID 0 already exists."
     same = new(name=wish["flavor"]["name"])
     message = admin.refused("POST", "/flavors", 409, json=same)
@@ -42,6 +43,19 @@ def test_versions(admin: Api) -> None:
     admin.refused("PUT", f"/flavors/{flavor}", 404, "2.54", json={"flavor": {"description": "x"}})
     assert admin.put(f"/flavors/{flavor}", {"flavor": {"description": "x"}})["flavor"]["description"] == "x"
     admin.refused("POST", "/flavors", 400, "2.54", json=new(description="x"))
+    assert admin.post("/flavors", new(rxtx_factor=2), version="2.101")["flavor"]["rxtx_factor"] == 2
+    admin.refused("POST", "/flavors", 400, "2.102", json=new(rxtx_factor=2))
+
+
+def test_by_name_from_2_102(admin: Api) -> None:
+    flavor = admin.post("/flavors", new())["flavor"]
+    for pattern in (flavor["name"], f"^{flavor['name'][:-1]}.$"):
+        assert [each["id"] for each in admin.get("/flavors", name=pattern)["flavors"]] == [flavor["id"]]
+    assert admin.get("/flavors", name="no such name")["flavors"] == []
+    admin.refused("GET", "/flavors", 400, "2.101", params={"name": "x"})
+    admin.refused("GET", "/flavors", 400, params={"name": "("})
+    admin.refused("GET", "/flavors", 400, params={"sort_key": "rxtx_factor"})
+    assert admin.get("/flavors", version="2.101", sort_key="rxtx_factor")["flavors"]
 
 
 @pytest.mark.parametrize(

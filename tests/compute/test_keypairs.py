@@ -62,15 +62,15 @@ def test_base_version(demo: Api, key: tuple[str, str]) -> None:
 @pytest.mark.parametrize(
     ("about", "version"),
     [
-        ({"name": "k", "public_key": "ssh-rsa nonsense"}, "2.96"),
-        ({"name": "k", "public_key": ""}, "2.96"),
-        ({"name": "k", "public_key": "x\u0000"}, "2.96"),
-        ({"name": "k", "public_key": "x", "type": "x509"}, "2.96"),
-        ({"name": "k", "public_key": "x", "type": "gpg"}, "2.96"),
+        ({"name": "k", "public_key": "ssh-rsa nonsense"}, "2.104"),
+        ({"name": "k", "public_key": ""}, "2.104"),
+        ({"name": "k", "public_key": "x\u0000"}, "2.104"),
+        ({"name": "k", "public_key": "x", "type": "x509"}, "2.104"),
+        ({"name": "k", "public_key": "x", "type": "gpg"}, "2.104"),
         ({"name": "a/b"}, "2.91"),
         ({"name": "a.b"}, "2.91"),
         ({"name": "k", "user_id": "x"}, "2.9"),
-        ({"public_key": "x"}, "2.96"),
+        ({"public_key": "x"}, "2.104"),
     ],
 )
 def test_bad_keypairs(demo: Api, about: dict[str, str], version: str) -> None:

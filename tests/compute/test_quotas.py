@@ -71,13 +71,9 @@ def test_tenant_usage(cloud: Cloud, admin: Api, fresh: Api) -> None:
     assert fresh.get(path, start="2020-01-01", end="2020-01-02")["tenant_usage"] == {}
 
 
-def test_relics(admin: Api, demo: Api) -> None:
-    assert admin.get("/os-aggregates") == {"aggregates": []}
-    assert demo.get("/os-server-groups") == {"server_groups": []}
-    admin.refused("GET", "/os-aggregates/x", 404)
-    demo.refused("GET", "/os-server-groups/x", 404)
+def test_relics(demo: Api) -> None:
     assert demo.get("/extensions/os-keypairs")["extension"]["name"] == "Keypairs"
-    assert demo.post("/os-server-groups", {}, 501)["notImplemented"]["code"] == 501
+    assert demo.post("/os-assisted-volume-snapshots", {}, 501)["notImplemented"]["code"] == 501
     demo.refused("GET", "/images", 501, "2.35")
     demo.refused("GET", "/images", 404, "2.36")
     demo.refused("GET", "/os-networks", 404, "2.36")

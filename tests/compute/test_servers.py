@@ -26,6 +26,7 @@ FIRST = {
     "locked_reason": 73,
     "OS-EXT-SRV-ATTR:hostname": 90,
     "pinned_availability_zone": 96,
+    "scheduler_hints": 100,
 }
 """Attribute of a tenant's own server → the microversion that brought it."""
 
@@ -185,15 +186,15 @@ def test_update(cloud: Cloud, demo: Api) -> None:
 @pytest.mark.parametrize(
     ("wish", "version"),
     [
-        ({"name": ""}, "2.96"),
-        ({"name": " x"}, "2.96"),
-        ({"name": "x" * 256}, "2.96"),
-        ({"name": "a\u0000b"}, "2.96"),
+        ({"name": ""}, "2.104"),
+        ({"name": " x"}, "2.104"),
+        ({"name": "x" * 256}, "2.104"),
+        ({"name": "a\u0000b"}, "2.104"),
         ({"description": "x"}, "2.18"),
         ({"hostname": "x"}, "2.89"),
-        ({"accessIPv4": "fd00::1"}, "2.96"),
-        ({"accessIPv6": "10.0.0.1"}, "2.96"),
-        ({"status": "ACTIVE"}, "2.96"),
+        ({"accessIPv4": "fd00::1"}, "2.104"),
+        ({"accessIPv6": "10.0.0.1"}, "2.104"),
+        ({"status": "ACTIVE"}, "2.104"),
     ],
 )
 def test_update_refuses(cloud: Cloud, demo: Api, wish: dict[str, Any], version: str) -> None:
@@ -218,9 +219,10 @@ def test_volume_attachments(cloud: Cloud, demo: Api) -> None:
 def test_a_volume_is_attached_and_detached(cloud: Cloud, demo: Api) -> None:
     server, free = cloud.server(demo, host="node1", volumes=[VOLUME | {"device": "vdb"}]), cloud.volume(demo)
     path = f"/servers/{server}/os-volume_attachments"
-    made = demo.post(path, {"volumeAttachment": {"volumeId": free, "tag": "data"}}, 200)["volumeAttachment"]
+    made = demo.post(path, {"volumeAttachment": {"volumeId": free, "tag": "data"}}, 200, "2.100")["volumeAttachment"]
     assert (made["volumeId"], made["serverId"], made["device"], made["tag"]) == (free, server, "/dev/vdc", "data")
     assert cloud.ledger.started[-1] == (server, "attach_volume")
+    assert demo.post(path, {"volumeAttachment": {"volumeId": cloud.volume(demo)}}, 202) is None
     demo.call("DELETE", f"{path}/{VOLUME['volume_id']}", 202)
     assert cloud.ledger.started[-1] == (server, "detach_volume")
 
@@ -228,11 +230,11 @@ def test_a_volume_is_attached_and_detached(cloud: Cloud, demo: Api) -> None:
 @pytest.mark.parametrize(
     ("wish", "status", "version"),
     [
-        ({"volumeId": "not-an-id"}, 400, "2.96"),
-        ({"volumeId": str(uuid.uuid4())}, 404, "2.96"),
+        ({"volumeId": "not-an-id"}, 400, "2.104"),
+        ({"volumeId": str(uuid.uuid4())}, 404, "2.104"),
         ({"volumeId": str(uuid.uuid4()), "tag": "t"}, 400, "2.48"),
         ({"volumeId": str(uuid.uuid4()), "delete_on_termination": True}, 400, "2.78"),
-        ({}, 400, "2.96"),
+        ({}, 400, "2.104"),
     ],
 )
 def test_an_attachment_is_refused(cloud: Cloud, demo: Api, wish: dict[str, Any], status: int, version: str) -> None:

@@ -17,7 +17,7 @@ def ask(cloud: Cloud, path: str, **headers: str) -> httpx.Response:
 @pytest.mark.parametrize("path", ["/v2.1", "/v2.1/"])
 def test_document_needs_no_token(cloud: Cloud, path: str) -> None:
     version = ask(cloud, path).json()["version"]
-    assert (version["min_version"], version["version"], version["status"]) == ("2.1", "2.96", "CURRENT")
+    assert (version["min_version"], version["version"], version["status"]) == ("2.1", "2.104", "CURRENT")
     assert version["links"][0]["href"] == cloud.settings.url("compute", "/v2.1/")
 
 
@@ -26,7 +26,7 @@ def test_root_lists_the_version(cloud: Cloud) -> None:
     assert answer.status_code == 200
     old, new = answer.json()["versions"]
     assert (old["id"], old["status"], old["version"], old["min_version"]) == ("v2.0", "SUPPORTED", "", "")
-    assert (new["id"], new["status"], new["version"], new["min_version"]) == ("v2.1", "CURRENT", "2.96", "2.1")
+    assert (new["id"], new["status"], new["version"], new["min_version"]) == ("v2.1", "CURRENT", "2.104", "2.1")
     for version in (old, new):
         (link,) = version["links"]
         assert (
@@ -36,7 +36,7 @@ def test_root_lists_the_version(cloud: Cloud) -> None:
 
 
 def test_version_2_0_passes_over_what_it_does_not_know(cloud: Cloud, admin: Api) -> None:
-    headers = {"X-Auth-Token": admin.token, "OpenStack-API-Version": "compute 2.96"}
+    headers = {"X-Auth-Token": admin.token, "OpenStack-API-Version": "compute 2.104"}
     body = {"flavor": {"name": "old", "ram": 1, "vcpus": 1, "disk": 1, "nobody knows": 1, "description": 5}, "nor": 1}
     answer = httpx.post(
         cloud.settings.url("compute", f"/v2/{admin.project_id}/flavors"), json=body, headers=headers, **HTTP
@@ -79,7 +79,7 @@ def test_only_a_named_proxy_says_where_clients_reach_us(
         ({"OpenStack-API-Version": "identity 3.2, compute 2.10"}, "2.10"),
         ({"OpenStack-API-Version": "volume 3.10"}, "2.1"),
         ({"X-OpenStack-Nova-API-Version": "2.26"}, "2.26"),
-        ({"X-OpenStack-Nova-API-Version": "latest"}, "2.96"),
+        ({"X-OpenStack-Nova-API-Version": "latest"}, "2.104"),
         ({"OpenStack-API-Version": "compute 2.90", "X-OpenStack-Nova-API-Version": "2.2"}, "2.90"),
     ],
 )
@@ -93,7 +93,7 @@ def test_negotiated_version_is_echoed(cloud: Cloud, headers: dict[str, str], exp
 @pytest.mark.parametrize(
     ("number", "status", "title"),
     [
-        ("2.97", 406, "computeFault"),
+        ("2.105", 406, "computeFault"),
         ("2.0", 406, "computeFault"),
         ("3.1", 406, "computeFault"),
         ("2", 400, "badRequest"),
@@ -108,7 +108,7 @@ def test_unacceptable_versions(cloud: Cloud, admin: Api, number: str, status: in
     error = answer.json()[title]
     assert error["code"] == status
     if status == 406:
-        wanted = f"Version {number} is not supported by the API. Minimum is 2.1 and maximum is 2.96."
+        wanted = f"Version {number} is not supported by the API. Minimum is 2.1 and maximum is 2.104."
         assert error["message"] == wanted
     assert set(BOTH) <= {name.strip() for name in answer.headers["Vary"].split(",")}
     assert answer.headers["x-openstack-request-id"].startswith("req-")

@@ -42,7 +42,7 @@ def lab(cloud: Cloud) -> Iterator[Lab]:
     small = cloud.admin("flavor", "create", "--vcpus", "1", "--ram", "1", "--disk", "1", "small")["id"]
     alien = cloud.admin("server", "create", "--flavor", "0", "--image", "cirros", "--nic", "none", "of-admin")["id"]
     cloud.built(alien)
-    headers = {"X-Auth-Token": cloud.demo.sdk.auth_token, "OpenStack-API-Version": "compute 2.96"}
+    headers = {"X-Auth-Token": cloud.demo.sdk.auth_token, "OpenStack-API-Version": "compute 2.104"}
     with httpx.Client(base_url=cloud.settings.url("compute", "/v2.1"), headers=headers, timeout=30) as http:
         yield Lab(cloud, http, good, alien, small)
     cloud.admin("server", "delete", "--wait", alien)

@@ -23,7 +23,7 @@ SETTINGS = {
     "KILONOVA_HOST_DOWN_AFTER_S": "6",
     "KILONOVA_AUDIT_EVERY_S": "3600",
 }
-NEWEST = {"OpenStack-API-Version": "compute 2.96"}
+NEWEST = {"OpenStack-API-Version": "compute 2.104"}
 
 
 class Processes:

@@ -8,7 +8,7 @@ import httpx
 from infra import credentials
 from infra.settings import Settings
 
-NEWEST = {"compute": {"OpenStack-API-Version": "compute 2.96"}}
+NEWEST = {"compute": {"OpenStack-API-Version": "compute 2.104"}}
 
 
 class Tenant:
@@ -57,7 +57,7 @@ class Tenant:
         wanted = {"name": "vm", "imageRef": image, "flavorRef": flavor, "networks": [{"uuid": network}], **more}
         return str(self.call("POST", "compute", "/v2.1/servers", {"server": wanted})["server"]["id"])
 
-    def events(self, server: str, version: str = "2.96") -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    def events(self, server: str, version: str = "2.104") -> tuple[dict[str, Any], list[dict[str, Any]]]:
         """The server's newest action, and its steps."""
         path = f"/v2.1/servers/{server}/os-instance-actions"
         newest = self.call("GET", "compute", path)["instanceActions"][0]

@@ -135,7 +135,7 @@ async def test_the_openstack_client_shows_them(cloud: Cloud, made: Made) -> None
     assert await asyncio.to_thread(made.admin.until, server, "ACTIVE", "ERROR") == "ACTIVE"
     action, _ = await asyncio.to_thread(made.admin.events, server)
     env = {k: v for k, v in os.environ.items() if not k.startswith("OS_")}
-    env |= environment(cloud.settings, "admin") | {"OS_COMPUTE_API_VERSION": "2.96"}
+    env |= environment(cloud.settings, "admin") | {"OS_COMPUTE_API_VERSION": "2.104"}
     argv = [str(BIN / "openstack"), "server", "event", "show", "-f", "json", server, action["request_id"]]
     done = await asyncio.to_thread(subprocess.run, argv, env=env, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr

@@ -9,6 +9,7 @@ from sqlalchemy import RowMapping
 from api.compute.acting.images import require_room_for
 from api.compute.boot import names
 from api.compute.boot.images import image, require_fit
+from api.compute.boot.properties import disk_config
 from api.compute.call import ComputeCall
 from api.compute.errors import bad_request, not_implemented
 from api.compute.records import extras, instances
@@ -39,6 +40,7 @@ def prepare(call: ComputeCall, row: RowMapping, wish: dict[str, Any]) -> dict[st
     needs = image(call, wish["imageRef"], "Cannot find image for rebuild")
     require_fit(call, Flavor.model_validate(row["flavor"]), needs, local=bool(row["root_gb"]))
     columns = {column: wish[name] for name, column in COLUMNS.items() if name in wish}
+    columns["disk_config"] = disk_config(wish.get("OS-DCF:diskConfig"), needs.properties, wish["imageRef"])
     told: dict[str, Any] = {name: wish[name] for name in ("user_data", "hostname", "metadata") if name in wish}
     if "key_name" in wish:
         told |= _key(call, row, wish["key_name"])
@@ -56,7 +58,7 @@ def answer(call: ComputeCall, accepted: Accepted, wish: dict[str, Any]) -> Respo
     with call.db.read() as session:
         row = instances.find(session, call, accepted.instance_id)
         beside = extras.of(session, call, [row])
-    new = {**row, **wish["columns"], "image_ref": wish["image_id"]}
+    new = {**row, **wish["columns"], "image_ref": wish["image_id"], "image_properties": wish["image_properties"]}
     server = with_groups(call, ServerView(call, beside).updated(cast(RowMapping, new)), row)
     server["adminPass"] = accepted.admin_pass
     if call.since(54):

@@ -5,6 +5,7 @@ from typing import Any
 from sqlalchemy import RowMapping
 
 from api.compute.boot.images import flavor
+from api.compute.boot.properties import disk_config
 from api.compute.call import ComputeCall
 from api.compute.errors import bad_request
 from api.compute.records import quotas
@@ -23,6 +24,7 @@ def prepare(call: ComputeCall, row: RowMapping, wish: dict[str, Any]) -> dict[st
         _require_disk(chosen.disk, row["root_gb"])
     return NewFlavor(
         flavor=chosen,
+        disk_config=disk_config(wish.get("OS-DCF:diskConfig", "MANUAL"), row["image_properties"], row["image_ref"]),
         quota={resource: limits[resource] for resource in ("cores", "ram")},
         confirm_after_s=call.settings.resize_confirm_window,
     ).model_dump()

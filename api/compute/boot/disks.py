@@ -5,7 +5,8 @@ from typing import Any
 
 from api.common.parsers import is_uuid
 from api.compute import limits
-from api.compute.boot.images import Needs, image, properties_of
+from api.compute.boot.images import Needs, image
+from api.compute.boot.properties import properties_of
 from api.compute.call import ComputeCall
 from api.compute.errors import bad_request, forbidden, not_implemented
 from api.compute.neighbours import neighbours

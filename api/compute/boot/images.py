@@ -6,6 +6,7 @@ from typing import Any
 from sqlmodel import Session
 
 from api.common.errors import ServiceError
+from api.compute.boot.properties import properties_of
 from api.compute.call import ComputeCall
 from api.compute.errors import bad_request, forbidden
 from api.compute.neighbours import neighbours
@@ -30,12 +31,6 @@ class Needs:
     def of(cls, facts: dict[str, Any]) -> "Needs":
         size = max(int(facts.get("size") or 0), int(facts.get("virtual_size") or 0))
         return cls(int(facts.get("min_ram") or 0), int(facts.get("min_disk") or 0), size, properties_of(facts))
-
-
-def properties_of(facts: dict[str, Any]) -> dict[str, str]:
-    """Properties that say how a guest is made, of an image's body or a volume's `volume_image_metadata`."""
-    found = {name: value for name, value in facts.items() if name.startswith(("hw_", "os_", "img_"))}
-    return {name: value for name, value in found.items() if isinstance(value, str) and not name.startswith("os_hash_")}
 
 
 def image(call: ComputeCall, image_id: str, missing: str = "Can not find requested image") -> Needs:

@@ -11,6 +11,7 @@ from api.compute.boot.disks import DiskPlan, Disks, disks
 from api.compute.boot.images import flavor, require_fit
 from api.compute.boot.nics import Nic, groups, nics
 from api.compute.boot.place import Hinted, Place, hints, place
+from api.compute.boot.properties import disk_config
 from api.compute.call import ComputeCall
 from api.compute.errors import bad_request, forbidden, not_implemented
 from api.compute.records import quotas, server_groups
@@ -134,6 +135,7 @@ def _shared(call: ComputeCall, wish: ServerCreate, stored: Stored, chosen: Disks
         "public_key": stored.key.public_key if stored.key else None,
         "admin_pass": wish.admin_pass or names.password(),
         "user_data": "".join(wish.user_data.split()) if wish.user_data else None,
+        "disk_config": disk_config(wish.disk_config, chosen.needs.properties, chosen.image_id),
         "config_drive": True,  # every guest has one, asked for or not
         "access_ip_v4": wish.access_ip_v4 or None,
         "access_ip_v6": wish.access_ip_v6 or None,

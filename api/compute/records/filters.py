@@ -54,7 +54,7 @@ TENANTS_SINCE = {
 JOINED = ("block_device_mapping", "services", "metadata", "system_metadata", "info_cache", "security_groups")
 SORTABLE = {
     "display_name": "name", "display_description": "description", "uuid": "id", "terminated_at": "deleted_at",
-    "node": "host", "instance_type_id": "flavor_id", "locked_by": "locked", "auto_disk_config": "created_at",
+    "node": "host", "instance_type_id": "flavor_id", "locked_by": "locked", "auto_disk_config": "disk_config",
     "kernel_id": "created_at", "ramdisk_id": "created_at", "root_device_name": "created_at",
 } | {name: name for name in ("access_ip_v4", "access_ip_v6", "availability_zone", "config_drive", "created_at", "host",
                              "hostname", "image_ref", "key_name", "launch_index", "launched_at", "power_state",
@@ -148,6 +148,8 @@ def _apply(search: Search, name: str, text: str) -> None:
         search.matching(PATTERNS[name], text)
     elif name in TIMES:
         search.clauses.append(table.c[TIMES[name]] == timestamp(text, name))
+    elif name == "auto_disk_config":
+        search.clauses.append(table.c.disk_config == ("AUTO" if boolean(text, name) else "MANUAL"))
     elif name in ("locked", "config_drive"):
         wanted = boolean(text, name)
         search.clauses.append(table.c[name].is_(wanted))

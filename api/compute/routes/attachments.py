@@ -20,6 +20,7 @@ router = APIRouter()
 @router.get("/servers/{server_id}/os-interface")
 def list_interfaces(call: Call, server_id: str) -> Response:
     """The server's ports as the network service knows them."""
+    check_query(call, since=102)
     row = instances.read(call, server_id, "os-attach-interfaces:list")
     return JSONResponse({"interfaceAttachments": [_interface(call, row, port) for port in _ports(call, row["id"])]})
 
@@ -27,6 +28,7 @@ def list_interfaces(call: Call, server_id: str) -> Response:
 @router.get("/servers/{server_id}/os-interface/{port_id}")
 def show_interface(call: Call, server_id: str, port_id: str) -> Response:
     """One port of the server."""
+    check_query(call, since=102)
     row = instances.read(call, server_id, "os-attach-interfaces:show")
     for port in _ports(call, row["id"]):
         if port["id"] == port_id:
@@ -92,6 +94,7 @@ def attachment(call: ComputeCall, server_id: str, volume: dict[str, Any]) -> dic
 @router.get("/servers/{server_id}/os-security-groups")
 def list_security_groups(call: Call, server_id: str) -> Response:
     """The security groups of the server's ports, in the shape that the old network service gave them."""
+    check_query(call, since=102)
     row = instances.read(call, server_id, "os-security-groups:list")
     ids = {group for port in _ports(call, row["id"]) for group in port.get("security_groups") or ()}
     if not ids:

@@ -15,13 +15,20 @@ from api.compute.validation import parse
 
 router = APIRouter()
 RUNNING = 1
-KINDS = {"vnc": ("novnc", "xvpvnc"), "spice": ("spice-html5",), "serial": ("serial",), "mks": ("webmks",)}
+KINDS = {
+    "vnc": ("novnc", "xvpvnc"),
+    "spice": ("spice-html5", "spice-direct"),
+    "serial": ("serial",),
+    "mks": ("webmks",),
+}
 
 
 @router.post("/servers/{server_id}/remote-consoles", dependencies=[versions(6)])
 async def create_console(call: Call, server_id: str, body: Body) -> Response:
     """Address of a console in the browser; noVNC is the kind that is built."""
     wish = parse(call, RemoteConsole, body, "remote_console")
+    if wish.type == "spice-direct" and not call.since(99):
+        raise bad_request("Invalid input for field/attribute type. 'spice-direct' is not one of the known types")
     row = await run_in_threadpool(instances.read, call, server_id, "os-remote-consoles")
     if wish.protocol in KINDS and wish.type not in KINDS[wish.protocol]:
         raise bad_request(f"Invalid console type {wish.type}")

@@ -11,7 +11,6 @@ from api.compute.boot.plan import plan
 from api.compute.call import Body, Call
 from api.compute.schemas.servers import ServerCreate
 from api.compute.validation import parse
-from api.compute.views.servers import DISK_CONFIG
 
 router = APIRouter()
 
@@ -31,7 +30,7 @@ async def create_server(call: Call, body: Body) -> Response:
     server: dict[str, Any] = {
         "id": first.instance_id,
         "links": links,
-        "OS-DCF:diskConfig": DISK_CONFIG,
+        "OS-DCF:diskConfig": requests[0].disk_config,
         "security_groups": groups or [{"name": "default"}],
         "adminPass": first.admin_pass,
     }

@@ -5,6 +5,7 @@ from fastapi.responses import JSONResponse
 
 from api.compute.call import Call
 from api.compute.errors import not_found
+from api.compute.validation import check_query
 
 router = APIRouter()
 ALIASES = {
@@ -57,6 +58,7 @@ def _extension(alias: str) -> dict[str, object]:
 @router.get("/extensions")
 def list_extensions(call: Call) -> Response:
     """What once were extensions, and is here."""
+    check_query(call, since=102)
     call.enforce("os_compute_api:extensions")
     return JSONResponse({"extensions": [_extension(alias) for alias in ALIASES]})
 
@@ -64,6 +66,7 @@ def list_extensions(call: Call) -> Response:
 @router.get("/extensions/{alias}")
 def show_extension(call: Call, alias: str) -> Response:
     """One extension by its alias."""
+    check_query(call, since=102)
     call.enforce("os_compute_api:extensions")
     if alias not in ALIASES:
         raise not_found()

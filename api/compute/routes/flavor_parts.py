@@ -9,7 +9,7 @@ from api.compute.call import Body, Call, ComputeCall
 from api.compute.errors import bad_request, conflict, forbidden, not_found
 from api.compute.records import flavors
 from api.compute.schemas.flavors import ExtraSpec, ExtraSpecs, TenantAccess
-from api.compute.validation import check, parse
+from api.compute.validation import check, check_query, parse
 
 router = APIRouter()
 SPECS = "os_compute_api:os-flavor-extra-specs:"
@@ -19,6 +19,7 @@ ACCESS = "os_compute_api:os-flavor-access"
 @router.get("/flavors/{flavor_id}/os-extra_specs")
 def list_extra_specs(call: Call, flavor_id: str) -> Response:
     """All extra specs of a flavor."""
+    check_query(call, since=102)
     call.enforce(SPECS + "index")
     with call.db.read() as session:
         return JSONResponse({"extra_specs": flavors.find(session, call, flavor_id).extra_specs})
@@ -36,6 +37,7 @@ def create_extra_specs(call: Call, flavor_id: str, body: Body) -> Response:
 @router.get("/flavors/{flavor_id}/os-extra_specs/{key}")
 def show_extra_spec(call: Call, flavor_id: str, key: str) -> Response:
     """One extra spec."""
+    check_query(call, since=102)
     call.enforce(SPECS + "show")
     with call.db.read() as session:
         known = flavors.find(session, call, flavor_id).extra_specs
@@ -83,6 +85,7 @@ def _no_key(flavor_id: str, key: str) -> Exception:
 @router.get("/flavors/{flavor_id}/os-flavor-access")
 def list_access(call: Call, flavor_id: str) -> Response:
     """Projects that may use a private flavor."""
+    check_query(call, since=102)
     call.enforce(ACCESS)
     with call.db.read() as session:
         if flavors.find(session, call, flavor_id).is_public:

@@ -12,6 +12,7 @@ from api.compute.call import Body, Call, ComputeCall, versions
 from api.compute.errors import bad_request
 from api.compute.paging import Page
 from api.compute.records import flavors
+from api.compute.records.search import bounded
 from api.compute.schemas.flavors import FlavorCreate, FlavorUpdate
 from api.compute.validation import check_query, parse
 from api.compute.views.flavors import FlavorView
@@ -34,13 +35,18 @@ def list_flavors_detail(call: Call) -> Response:
 
 
 def _listing(call: ComputeCall, *, detail: bool) -> Response:
-    check_query(call, "limit", "marker", "is_public", "minRam", "minDisk", "sort_key", "sort_dir")
+    names = ("name",) if call.since(102) else ()
+    check_query(call, "limit", "marker", "is_public", "minRam", "minDisk", "sort_key", "sort_dir", *names)
     page, query = Page.of(call), call.query
     sort_key, direction = query.get("sort_key", "flavorid"), query.get("sort_dir", "asc")
-    if sort_key not in flavors.SORTABLE or direction not in ("asc", "desc"):
+    gone = sort_key == "rxtx_factor" and call.since(102)
+    if sort_key not in flavors.SORTABLE or gone or direction not in ("asc", "desc"):
         raise bad_request("Invalid input for query parameters sort_key or sort_dir. It is not one of the known values")
     with call.db.read() as session:
         rows = flavors.listed(session, _clauses(call, query), sort_key, descending=direction == "desc")
+    if names and "name" in query:
+        matches = bounded(query["name"]).search
+        rows = [row for row in rows if matches(row.name)]
     shown = page.cut(rows, "id")
     view = FlavorView(call)
     body: dict[str, Any] = {"flavors": [view.detail(row) if detail else view.basic(row) for row in shown]}
@@ -87,6 +93,7 @@ def create_flavor(call: Call, body: Body) -> Response:
 @router.get("/flavors/{flavor_id}")
 def show_flavor(call: Call, flavor_id: str) -> Response:
     """One flavor by its id; a name is not found here (404)."""
+    check_query(call, since=102)
     with call.db.read() as session:
         return _single(call, flavors.find(session, call, flavor_id))
 

@@ -37,6 +37,7 @@ def list_actions(call: Call, server_id: str) -> Response:
 @router.get("/servers/{server_id}/os-instance-actions/{request_id}")
 async def show_action(call: Call, server_id: str, request_id: str) -> Response:
     """One action with its steps; those of a running one come from its workflow."""
+    check_query(call, since=102)
     project_id, action, rows = await run_in_threadpool(_stored, call, server_id, request_id)
     view = EventView(call, project_id)
     body = action_view(call, action)

@@ -41,6 +41,7 @@ def list_migrations(call: Call) -> Response:
 @router.get("/servers/{server_id}/migrations", dependencies=[versions(23)])
 def list_server_migrations(call: Call, server_id: str) -> Response:
     """Live migrations of a server that are under way: none, since they are not built."""
+    check_query(call, since=102)
     instances.read(call, server_id, "servers:migrations:index")
     return JSONResponse({"migrations": []})
 
@@ -48,6 +49,7 @@ def list_server_migrations(call: Call, server_id: str) -> Response:
 @router.get("/servers/{server_id}/migrations/{migration_id}", dependencies=[versions(23)])
 def show_server_migration(call: Call, server_id: str, migration_id: str) -> Response:
     """404 in Nova's words for a migration that is no live migration under way; there are no others yet."""
+    check_query(call, since=102)
     row = instances.read(call, server_id, "servers:migrations:show")
     found = None
     if migration_id.isdecimal() and len(migration_id) < 10:

@@ -8,6 +8,7 @@ from fastapi.responses import JSONResponse
 from api.compute.call import Call, versions
 from api.compute.errors import not_implemented
 from api.compute.records import instances
+from api.compute.validation import check_query
 
 router = APIRouter()
 
@@ -15,6 +16,7 @@ router = APIRouter()
 @router.get("/servers/{server_id}/os-server-password")
 def show_server_password(call: Call, server_id: str) -> Response:
     """The password that the guest itself set: none."""
+    check_query(call, since=102)
     instances.read(call, server_id, "servers:show")
     return JSONResponse({"password": ""})
 

@@ -10,7 +10,7 @@ from api.compute.call import Body, Call, ComputeCall, versions
 from api.compute.errors import bad_request, forbidden, not_found
 from api.compute.records import instances, quotas
 from api.compute.schemas.servers import MetaBody, MetadataBody, TagsBody
-from api.compute.validation import check
+from api.compute.validation import check, check_query
 from api.compute.views.states import addresses
 
 router = APIRouter()
@@ -20,6 +20,7 @@ TAGS = [versions(26)]
 @router.get("/servers/{server_id}/metadata")
 def list_metadata(call: Call, server_id: str) -> Response:
     """All metadata of a server."""
+    check_query(call, since=102)
     row = instances.read(call, server_id, "server-metadata:index")
     return JSONResponse({"metadata": row["server_metadata"] or {}})
 
@@ -41,6 +42,7 @@ def replace_metadata(call: Call, server_id: str, body: Body) -> Response:
 @router.get("/servers/{server_id}/metadata/{key}")
 def show_metadata_item(call: Call, server_id: str, key: str) -> Response:
     """One metadata item."""
+    check_query(call, since=102)
     known = instances.read(call, server_id, "server-metadata:show")["server_metadata"] or {}
     if key not in known:
         raise not_found("Metadata item was not found")
@@ -152,6 +154,7 @@ def _tag(call: ComputeCall, server_id: str, rule: str, make: Any) -> list[str]:
 @router.get("/servers/{server_id}/ips")
 def list_addresses(call: Call, server_id: str) -> Response:
     """A server's addresses by network."""
+    check_query(call, since=102)
     row = instances.read(call, server_id, "ips:index")
     return JSONResponse({"addresses": addresses(row, extended=False)})
 
@@ -159,6 +162,7 @@ def list_addresses(call: Call, server_id: str) -> Response:
 @router.get("/servers/{server_id}/ips/{label}")
 def list_addresses_of_network(call: Call, server_id: str, label: str) -> Response:
     """A server's addresses on one network."""
+    check_query(call, since=102)
     shown = addresses(instances.read(call, server_id, "ips:show"), extended=False)
     if label not in shown:
         raise not_found("Instance is not a member of specified network")

@@ -5,13 +5,16 @@ from typing import Any
 from fastapi import APIRouter, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
+from sqlalchemy import RowMapping
+from sqlmodel import Session
 
 from api.compute.call import Body, Call, ComputeCall
+from api.compute.errors import conflict
 from api.compute.paging import Page
-from api.compute.records import extras, instances, search
+from api.compute.records import extras, hosts, instances, search
 from api.compute.records.filters import search_of
 from api.compute.schemas.servers import ServerUpdate
-from api.compute.validation import parse, require_hostname
+from api.compute.validation import check_query, parse, require_hostname
 from api.compute.views.servers import ServerView, rendered, with_groups
 from workflows.requests import DeleteRequest
 
@@ -52,6 +55,7 @@ def _listing(call: ComputeCall, *, detail: bool) -> Response:
 @router.get("/servers/{server_id}")
 def show_server(call: Call, server_id: str) -> Response:
     """One server by its id; a name is not found here (404)."""
+    check_query(call, since=102)
     with call.db.read() as session:
         row = instances.find(session, call, server_id)
         more = extras.of(session, call, [row])
@@ -61,20 +65,39 @@ def show_server(call: Call, server_id: str) -> Response:
 
 @router.put("/servers/{server_id}")
 def update_server(call: Call, server_id: str, body: Body) -> Response:
-    """Change name, description, access addresses or hostname."""
+    """Change name, description, access addresses, hostname or disk configuration; from 2.104 pin and unpin the zone."""
     wish = parse(call, ServerUpdate, body, "server")
     require_hostname(call, wish.hostname)
     row = instances.read(call, server_id, "servers:update")
-    values = {name: value for name, value in wish.model_dump(exclude_unset=True).items() if name != "disk_config"}
-    if values.get("name", "") is None:
-        values.pop("name")
+    values = wish.model_dump(exclude_unset=True, exclude={"pinned_availability_zone"})
+    for name in ("name", "disk_config"):
+        if values.get(name, "") is None:
+            values.pop(name)
     for name in ("access_ip_v4", "access_ip_v6"):
         if name in values:
             values[name] = values[name] or None
     with call.db.write() as session:
+        if "pinned_availability_zone" in wish.model_fields_set:
+            values["pinned_zone"] = _pinned(session, row, wish.pinned_availability_zone)
         row = instances.change(session, server_id, **values)
         more = extras.of(session, call, [row])
     return JSONResponse({"server": with_groups(call, ServerView(call, more).updated(row), row)})
+
+
+def _pinned(session: Session, row: RowMapping, zone: str | None) -> str | None:
+    """The zone that binds the server's next move; 409 for another one than its own, and for a second one."""
+    if zone is None or zone == row["pinned_zone"]:
+        return zone
+    if row["pinned_zone"] is not None:
+        raise conflict(
+            "Cannot change pinned availability zone directly. Unpin first by setting pinned_availability_zone to null."
+        )
+    here = hosts.zones_of(session, [row]).get(row["host"]) or row["availability_zone"]
+    if zone != here:
+        raise conflict(
+            f"Server can only be pinned to its current availability zone '{here}', but '{zone}' was requested."
+        )
+    return zone
 
 
 @router.delete("/servers/{server_id}", status_code=204)

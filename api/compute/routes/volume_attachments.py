@@ -13,7 +13,6 @@ from api.compute.call import Body, Call, ComputeCall
 from api.compute.errors import bad_request, not_found
 from api.compute.neighbours import neighbours
 from api.compute.records import instances
-from api.compute.routes.attachments import attachment
 from api.compute.routes.server_actions import action_request
 from api.compute.validation import Strict, Tag, Uuid, parse
 from infra.openstack import VOLUME
@@ -32,7 +31,7 @@ class NewAttachment(Strict):
 
 @router.post("/servers/{server_id}/os-volume_attachments")
 async def attach_volume(call: Call, server_id: str, body: Body) -> Response:
-    """Attach a volume: answered once it is the server's to have; it is in the guest a moment later."""
+    """Attach a volume: answered once it is the server's to have (202 from 2.101); it is in the guest a moment later."""
     action = ACTIONS["attach_volume"]
     row = await run_in_threadpool(instances.read, call, server_id, action.rule)
     wish = parse(call, NewAttachment, body, "volumeAttachment")
@@ -41,7 +40,14 @@ async def attach_volume(call: Call, server_id: str, body: Body) -> Response:
     attachment_id = str(uuid.uuid5(uuid.UUID(row["id"]), f"{call.requester.request_id}/{wish.volume_id}"))
     wanted = {**wish.model_dump(exclude_unset=True), "attachment_id": attachment_id}
     accepted = await call.operations.start(action, action_request(call, row, action, wanted))
-    shown = attachment(call, row["id"], {**wanted, "device": accepted.answer["device"]})
+    if call.since(101):
+        return Response(status_code=202)
+    shown = {"id": wish.volume_id, "volumeId": wish.volume_id, "serverId": row["id"]}
+    shown |= {"device": f"/dev/{accepted.answer['device'].removeprefix('/dev/')}"}
+    if call.since(70):
+        shown["tag"] = wish.tag
+    if call.since(79):
+        shown["delete_on_termination"] = wish.delete_on_termination
     return JSONResponse({"volumeAttachment": shown})
 
 

@@ -8,6 +8,7 @@ from fastapi.responses import JSONResponse
 from api.compute.call import Call, versions
 from api.compute.errors import not_found
 from api.compute.records import hosts
+from api.compute.validation import check_query
 from api.compute.views.hosts import capacity, zone_of
 from api.compute.views.states import micro
 from infra.tables.compute import Service
@@ -26,6 +27,7 @@ def _zones(services: list[Service]) -> list[tuple[str, bool]]:
 @router.get("/os-availability-zone")
 def list_zones(call: Call) -> Response:
     """Availability zones of the compute hosts."""
+    check_query(call, since=102)
     call.enforce("os_compute_api:os-availability-zone:list")
     with call.db.read() as session:
         services = hosts.all_services(session)
@@ -40,6 +42,7 @@ def list_zones(call: Call) -> Response:
 @router.get("/os-availability-zone/detail")
 def list_zones_detail(call: Call) -> Response:
     """Availability zones with their hosts and services."""
+    check_query(call, since=102)
     call.enforce("os_compute_api:os-availability-zone:detail")
     with call.db.read() as session:
         services = hosts.all_services(session)

@@ -22,7 +22,7 @@ class VncConsole(Strict):
 
 class RemoteConsole(Strict):
     protocol: Literal["vnc", "spice", "serial", "mks", "rdp"]
-    type: Literal["novnc", "xvpvnc", "spice-html5", "serial", "webmks", "rdp-html5"]
+    type: Literal["novnc", "xvpvnc", "spice-html5", "spice-direct", "serial", "webmks", "rdp-html5"]
 
 
 class ResetState(Strict):

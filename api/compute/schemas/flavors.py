@@ -43,7 +43,7 @@ class FlavorCreate(Strict):
     disk: Natural
     ephemeral: Natural = Field(0, alias="OS-FLV-EXT-DATA:ephemeral")
     swap: Natural = 0
-    rxtx_factor: Annotated[float, Field(gt=0, le=3.40282e38, allow_inf_nan=False)] = 1.0
+    rxtx_factor: Annotated[float, Field(gt=0, le=3.40282e38, allow_inf_nan=False), Since(1, 101)] = 1.0
     is_public: bool = Field(True, alias="os-flavor-access:is_public")
     description: Annotated[Long | None, Since(55)] = None
 

@@ -117,6 +117,7 @@ class ServerUpdate(Strict):
     access_ip_v6: AddressV6 | Literal[""] | None = Field(None, alias="accessIPv6")
     description: Annotated[Description | None, Since(19)] = None
     hostname: Annotated[Hostname | None, Since(90)] = None
+    pinned_availability_zone: Annotated[Name | None, Since(104)] = None
 
 
 class MetadataBody(Strict):

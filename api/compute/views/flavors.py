@@ -28,11 +28,11 @@ class FlavorView:
             "disk": flavor.disk,
             "swap": flavor.swap or (0 if self._call.since(75) else ""),
             "OS-FLV-EXT-DATA:ephemeral": flavor.ephemeral,
-            "OS-FLV-DISABLED:disabled": flavor.disabled,
             "vcpus": flavor.vcpus,
             "os-flavor-access:is_public": flavor.is_public,
-            "rxtx_factor": flavor.rxtx_factor,
         }
+        if not self._call.since(102):
+            shown |= {"rxtx_factor": flavor.rxtx_factor, "OS-FLV-DISABLED:disabled": flavor.disabled}
         if self._specs:
             shown["extra_specs"] = flavor.extra_specs
         return shown

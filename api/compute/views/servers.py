@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy import RowMapping as Row
 
+from api.compute.boot.properties import STANDARD
 from api.compute.call import ComputeCall
 from api.compute.records.extras import EXTENDED, Extras
 from api.compute.views.states import (
@@ -20,8 +21,6 @@ from api.compute.views.states import (
 
 Json = dict[str, Any]
 PREFIX = "OS-EXT-SRV-ATTR:"
-DISK_CONFIG = "MANUAL"
-"""Whatever was asked: nobody but the guest itself grows a partition here."""
 
 
 class ServerView:
@@ -62,7 +61,6 @@ class ServerView:
 
     def _core(self, row: Row, *, extended: bool) -> Json:
         shown = "DELETED" if row["deleted_at"] else status(row["vm_state"], row["task_state"])
-        image = row["image_ref"]
         server: Json = {
             "id": row["id"],
             "name": row["name"],
@@ -71,7 +69,7 @@ class ServerView:
             "user_id": row["user_id"],
             "metadata": row["server_metadata"] or {},
             "hostId": host_id(row["host"], row["project_id"]),
-            "image": {"id": image, "links": [{"rel": "bookmark", "href": self._images + image}]} if image else "",
+            "image": self._image(row) if row["image_ref"] else "",
             "flavor": self._flavor(row),
             "created": second(row["created_at"]),
             "updated": second(row["updated_at"]),
@@ -79,13 +77,21 @@ class ServerView:
             "accessIPv4": row["access_ip_v4"] or "",
             "accessIPv6": row["access_ip_v6"] or "",
             "links": self.links(row["id"]),
-            "OS-DCF:diskConfig": DISK_CONFIG,
+            "OS-DCF:diskConfig": row["disk_config"],
         }
         if row["fault"] and shown in WITH_FAULT:
             server["fault"] = self._fault(row["fault"])
         if shown in WITH_PROGRESS:
             server["progress"] = row["progress"]
         return server
+
+    def _image(self, row: Row) -> Json:
+        image = row["image_ref"]
+        shown: Json = {"id": image, "links": [{"rel": "bookmark", "href": self._images + image}]}
+        if self._version >= 98:
+            known = row["image_properties"].items()
+            shown["properties"] = {name: value for name, value in known if name in STANDARD}
+        return shown
 
     def _flavor(self, row: Row) -> Json:
         flavor = row["flavor"] or {}
@@ -165,6 +171,8 @@ class ServerView:
             server[PREFIX + "hostname"] = row["hostname"]
         if since >= 96 and with_host:
             server["pinned_availability_zone"] = row["pinned_zone"]
+        if since >= 100 and with_host:
+            server["scheduler_hints"] = row["scheduler_hints"]
 
 
 def with_groups(call: ComputeCall, server: Json, row: Row) -> Json:
