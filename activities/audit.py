@@ -82,7 +82,8 @@ class Audit:
     @record_step
     def forget(self, finding: Finding) -> None:
         """Remove the claim or the console tokens of a server whose record says, in the same transaction, that it is
-        gone. Absent is success, and so is a server that is not gone (any more): they stay."""
+        gone; or (`stuck`) have the record of one that ran say what it says of it without the operation that is lost.
+        Absent is success, and so is a server of which that is not so (any more)."""
         self._records.forget(finding)
 
     async def _repair(self, findings: list[Finding]) -> None:

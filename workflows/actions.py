@@ -45,6 +45,7 @@ class Action:
     until: int = NEWEST
     deadline: timedelta = timedelta(minutes=30)
     route: str = ""  # where it is asked for, when not by POST /servers/{id}/action
+    ends: tuple[str, ...] = ()  # vm_states that follow; none: the one it had, as always after a failure
     by_body: tuple[tuple[str, Any, Transition], ...] = ()  # (field, value, what then applies instead)
 
     def transition_for(self, body: dict[str, Any]) -> Transition:
@@ -65,18 +66,22 @@ ACTIONS: dict[str, Action] = {
             "servers:stop",
             StopInstance,
             Transition(event="stop", verb="stop", allowed=frozenset(("active", "error")), doing="powering-off"),
+            ends=("stopped",),
         ),
         Action(
             "os-start",
             "servers:start",
             StartInstance,
             Transition(event="start", verb="start", allowed=frozenset(("stopped",)), doing="powering-on"),
+            ends=("active",),
         ),
         Action(
             "reboot",
             "servers:reboot",
             RebootInstance,
-            Transition(event="reboot", verb="reboot", allowed=frozenset(("active",)), doing="rebooting"),
+            Transition(
+                event="reboot", verb="reboot", allowed=frozenset(("active",)), doing="rebooting", shows="REBOOT"
+            ),
             body=RebootBody,
             by_body=(
                 (
@@ -87,33 +92,40 @@ ACTIONS: dict[str, Action] = {
                         verb="reboot",
                         allowed=frozenset(("active", "stopped", "paused", "suspended", "error")),
                         doing="rebooting_hard",
+                        shows="HARD_REBOOT",
+                        shows_from=frozenset(("active",)),
                     ),
                 ),
             ),
+            ends=("active",),
         ),
         Action(
             "pause",
             "os-pause-server:pause",
             PauseInstance,
             Transition(event="pause", verb="pause", allowed=frozenset(("active",)), doing="pausing"),
+            ends=("paused",),
         ),
         Action(
             "unpause",
             "os-pause-server:unpause",
             UnpauseInstance,
             Transition(event="unpause", verb="unpause", allowed=frozenset(("paused",)), doing="unpausing"),
+            ends=("active",),
         ),
         Action(
             "suspend",
             "os-suspend-server:suspend",
             SuspendInstance,
             Transition(event="suspend", verb="suspend", allowed=frozenset(("active",)), doing="suspending"),
+            ends=("suspended",),
         ),
         Action(
             "resume",
             "os-suspend-server:resume",
             ResumeInstance,
             Transition(event="resume", verb="resume", allowed=frozenset(("suspended",)), doing="resuming"),
+            ends=("active",),
         ),
         Action(
             "trigger_crash_dump",
@@ -148,10 +160,15 @@ ACTIONS: dict[str, Action] = {
             "servers:rebuild",
             RebuildInstance,
             Transition(
-                event="rebuild", verb="rebuild", allowed=frozenset(("active", "stopped", "error")), doing="rebuilding"
+                event="rebuild",
+                verb="rebuild",
+                allowed=frozenset(("active", "stopped", "error")),
+                doing="rebuilding",
+                shows="REBUILD",
             ),
             body=RebuildBody,
             deadline=timedelta(hours=1),
+            ends=("active", "stopped"),
         ),
         Action(
             "rescue",
@@ -162,29 +179,43 @@ ACTIONS: dict[str, Action] = {
             ),
             body=RescueBody,
             deadline=timedelta(hours=1),
+            ends=("rescued",),
         ),
         Action(
             "unrescue",
             "os-unrescue",
             UnrescueInstance,
             Transition(event="unrescue", verb="unrescue", allowed=frozenset(("rescued",)), doing="unrescuing"),
+            ends=("active",),
         ),
         Action(
             "resize",
             "servers:resize",
             ResizeInstance,
-            Transition(event="resize", verb="resize", allowed=frozenset(("active", "stopped")), doing="resize_prep"),
+            Transition(
+                event="resize",
+                verb="resize",
+                allowed=frozenset(("active", "stopped")),
+                doing="resize_prep",
+                shows="RESIZE",
+            ),
             body=ResizeBody,
             deadline=timedelta(hours=1),
+            ends=("resized",),
         ),
-        Action("confirmResize", "servers:confirm_resize", ConfirmResize, CONFIRM),
+        Action("confirmResize", "servers:confirm_resize", ConfirmResize, CONFIRM, ends=("active", "stopped")),
         Action(
             "revertResize",
             "servers:revert_resize",
             RevertResize,
             Transition(
-                event="revertResize", verb="revertResize", allowed=frozenset(("resized",)), doing="resize_reverting"
+                event="revertResize",
+                verb="revertResize",
+                allowed=frozenset(("resized",)),
+                doing="resize_reverting",
+                shows="REVERT_RESIZE",
             ),
+            ends=("active", "stopped"),
         ),
         Action(
             "attach_volume",

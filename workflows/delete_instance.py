@@ -22,6 +22,7 @@ with workflow.unsafe.imports_passed_through():
     from infra.contracts.instance import Deleted, DeletePlan
     from infra.contracts.network import PortRequest, PortsOnHost
     from infra.contracts.placement import ClaimRequest
+    from infra.contracts.states import DELETING
     from infra.contracts.volume import VolumesOnHost
 
 from workflows import metrics
@@ -39,7 +40,7 @@ class DeleteInstance(Operation):
 
     def __init__(self) -> None:
         super().__init__()
-        self.task_state = "deleting"
+        self.task_state = DELETING
         self._asked: list[DeleteRequest] = []
 
     @workflow.run

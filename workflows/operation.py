@@ -15,6 +15,7 @@ with workflow.unsafe.imports_passed_through():
     from infra.contracts.errors import BUSY
     from infra.contracts.placement import HostRef
     from infra.contracts.search import REQUEST_ID, REQUEST_KEY
+    from infra.contracts.states import SCHEDULING
     from infra.contracts.step import Step
 
 from workflows import metrics
@@ -32,7 +33,7 @@ class Operation:
     def __init__(self) -> None:
         self.log = StepLog(self._show)
         self.instance_id = ""
-        self.task_state = "scheduling"  # what a second operation is told that this one does
+        self.task_state = SCHEDULING  # what a second operation is told that this one does
         self.deleting: DeleteRequest | None = None
         self.overdue = ""  # why the deadline cut the operation off
         self.place: Place | None = None  # the host at work

@@ -59,7 +59,7 @@ class RepairInstance(Operation):
         self.abandon = plan.abandon
         await self.mend(plan, ON_HOST, lambda: self.clean(plan))
         await self.mend(plan, SERVICES, lambda: self.release(plan, here))
-        await self.mend(plan, ("allocation", "console_token"), lambda: self.forget(plan, here))
+        await self.mend(plan, ("allocation", "console_token", "stuck"), lambda: self.forget(plan, here))
         await self.mend(plan, NETWORK, lambda: self.network(plan))
 
     async def mend(self, plan: RepairPlan, kinds: tuple[str, ...], work: Callable[[], Any]) -> None:

@@ -4,6 +4,7 @@ from infra.contracts.audit import Finding, RepairPlan, Server
 from infra.contracts.instance import DeletePlan
 from infra.contracts.network import PortRequest, PortsOnHost
 from infra.contracts.requests import DeleteRequest, Fault, Requester
+from infra.contracts.states import DELETING, Lost, lost
 from infra.contracts.volume import VolumeRequest
 
 ON_HOST = ("domain", "disk", "host_port")
@@ -13,10 +14,13 @@ ENDED = "The operation on this server was ended from outside; what it had made i
 
 
 def plan(server: Server, findings: list[Finding]) -> RepairPlan:
-    """Nothing that no finding names. A server whose operation is lost is undone as a whole: no other step is needed."""
+    """Nothing that no finding names. Of a server whose operation is lost, no other step is needed: it is undone as a
+    whole, or, once it ran, says again what it is, and the next audit finds what differs."""
     if any(finding.kind == "stuck" for finding in findings):
-        lost = [finding for finding in findings if finding.kind == "stuck"]
-        return RepairPlan(findings=lost, abandon=_abandon(server))
+        gone = [finding for finding in findings if finding.kind == "stuck"]
+        if lost(server.vm_state, server.task_state) is Lost.PUT_BACK:
+            return RepairPlan(findings=gone, forget=gone)
+        return RepairPlan(findings=gone, abandon=_abandon(server))
     return RepairPlan(
         findings=findings,
         clean=sorted({finding.host for finding in findings if finding.kind in ON_HOST}),
@@ -61,5 +65,5 @@ def _plug(server: Server, ports: list[str]) -> PortsOnHost | None:
 def _abandon(server: Server) -> DeleteRequest:
     """A delete that was lost is done again; anything else leaves the record, in ERROR."""
     requester = Requester(token="", user_id=server.user_id, project_id=server.project_id, request_id=server.request_id)
-    fault = None if server.task_state == "deleting" else Fault(message=ENDED)
+    fault = None if server.task_state == DELETING else Fault(message=ENDED)
     return DeleteRequest(requester=requester, instance_id=server.id, keep_as=fault)

@@ -25,6 +25,7 @@ from infra.database import Database
 from infra.settings import Settings
 from infra.tables.compute import Instance
 from infra.temporal import CONTROL_QUEUE, compute_queue, connect, server_workflow_id
+from workflows import states
 from workflows.actions import Action
 from workflows.boot_instance import BootInstance
 from workflows.build import RETRY, Build
@@ -33,8 +34,6 @@ from workflows.operation import Operation
 from workflows.requests import Accepted, BootRequest, DeleteRequest, Requester
 
 CREATE = "create"
-QUEUED = ("attaching", "detaching")
-"""What clients ask for several times at once, as Terraform does; Nova refuses none of it. They take their turn."""
 QUEUE_S = 30.0
 
 
@@ -75,7 +74,7 @@ class Operations:
             try:
                 return await self._start(action.workflow.__name__, request, request.transition.verb, key=key)
             except Busy as busy:
-                if not action.route or busy.task_state not in QUEUED or time.monotonic() > end:
+                if not action.route or not states.queues(busy.task_state) or time.monotonic() > end:
                     raise
                 await asyncio.sleep(0.2)
 

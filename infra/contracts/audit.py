@@ -8,6 +8,7 @@ from infra.contracts.hypervisor import HostFacts
 from infra.contracts.instance import DeletePlan
 from infra.contracts.network import PortsOnHost
 from infra.contracts.requests import DeleteRequest
+from infra.contracts.states import at_rest
 from infra.contracts.verdict import Known
 
 
@@ -76,7 +77,7 @@ class RepairPlan(BaseModel):
     findings: list[Finding] = []
     clean: list[str] = []  # hosts on which all that the server left is undone
     release: DeletePlan | None = None  # ports, attachments and volumes to give back
-    forget: list[Finding] = []  # claims and console tokens
+    forget: list[Finding] = []  # claims and console tokens; what a record says is being done, and nothing does
     sync: list[str] = []  # hosts that look after their network again
     host: str = ""  # of the running guest
     plug: PortsOnHost | None = None  # ports to be plugged again on that host
@@ -111,7 +112,7 @@ class Server:
     @property
     def busy(self) -> bool:
         """Its workflow answers for it; without one it is stuck."""
-        return not self.known.deleted and (self.vm_state == "building" or bool(self.task_state))
+        return not self.known.deleted and not at_rest(self.vm_state, self.task_state)
 
     @property
     def keeps(self) -> bool:

@@ -23,6 +23,8 @@ class Transition(BaseModel):
     doing: str  # task_state while it runs
     during: frozenset[str] = frozenset()  # task_states in which it may begin, besides none
     without_host: bool = False  # whether a server that is on no host will do
+    shows: str = ""  # status meanwhile, where it is another than that of the vm_state
+    shows_from: frozenset[str] = frozenset()  # vm_states of which that is so, when not of all
 
 
 class Stands(Protocol):

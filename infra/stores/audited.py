@@ -3,12 +3,14 @@
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from sqlalchemy import Row, delete, select
+from sqlalchemy import Connection, Row, delete, select, update
 from sqlmodel import col
 
 from infra.contracts.audit import Finding, PortHeld, Server
+from infra.contracts.states import Lost, lost
 from infra.contracts.verdict import Known
 from infra.database import Database
+from infra.stores import actions
 from infra.tables.compute import Allocation, ConsoleToken, Instance, now
 
 instances, allocations = Instance.__table__, Allocation.__table__  # type: ignore[attr-defined]
@@ -20,6 +22,7 @@ COLUMNS = [
     )
 ]  # fmt: skip
 PAGE = 500
+ENDED = "The operation was ended from outside."
 
 
 class AuditedRecords:
@@ -68,12 +71,13 @@ class AuditedRecords:
             return set(store.scalars(tokens.where(col(ConsoleToken.instance_id) == only) if only else tokens))
 
     def forget(self, finding: Finding) -> bool:
-        """Remove the claim or the console tokens of a server that its record says is gone, in one transaction with
-        that look at the record. False when it is not gone (any more)."""
+        """See `activities.audit.Audit.forget`. False when the record does not say so (any more)."""
         mine = instances.c.id == finding.instance_id
         with self._db.transaction() as store:
             row = store.execute(select(*COLUMNS).where(mine).with_for_update()).one_or_none()
             server = _server(row, {}) if row else None
+            if server is not None and server.busy and finding.kind == "stuck":
+                return _put_back(store, server)
             if server is None or server.busy or server.keeps:
                 return False
             if finding.kind == "allocation":
@@ -91,6 +95,19 @@ class AuditedRecords:
             for claim in store.execute(claims.where(allocations.c.instance_id.in_([row.id for row in rows]))):
                 held.setdefault(claim.instance_id, {})[claim.host] = claim.attempt
         return [_server(row, held.get(row.id, {})) for row in rows]
+
+
+def _put_back(store: Connection, server: Server) -> bool:
+    """A guest that ran stays as it is: only what was being done is over, and its action says so."""
+    if lost(server.vm_state, server.task_state) is not Lost.PUT_BACK:
+        return False
+    changed = {"task_state": None, "updated_at": now()}
+    store.execute(update(instances).where(instances.c.id == server.id).values(**changed))
+    open_ones = (actions.actions.c.instance_id == server.id, actions.actions.c.finish_time.is_(None))
+    step = actions.over("put_back").model_copy(update={"result": "Error", "details": ENDED})
+    for request_id in store.scalars(select(actions.actions.c.request_id).where(*open_ones)).all():
+        actions.finish(store, server.id, request_id, [step], ENDED)
+    return True
 
 
 def _pages(ids: Iterable[str]) -> Iterator[list[str]]:

@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
+from infra.contracts import states
 from infra.contracts.errors import hopeless
 from infra.contracts.hypervisor import FlavorFacts
 from infra.contracts.placement import Candidate, Claimed, ClaimRequest, Reported, Share
@@ -63,7 +64,7 @@ class Claims:
             share = Share(instance.vcpus, instance.memory_mb, instance.root_gb)
             best = self._best(store, want, share)
             attempt = instance.claims + 1
-            changed = {"claims": attempt, "host": best.host, "task_state": "spawning"}
+            changed = {"claims": attempt, "host": best.host, "task_state": states.SPAWNING}
             store.execute(update(instances).where(instances.c.id == want.instance_id).values(**changed))
             taken = {"vcpus": share.vcpus, "memory_mb": share.memory_mb, "disk_gb": share.disk_gb}
             held = {"consumer_id": want.instance_id, "instance_id": want.instance_id, "host": best.host}

@@ -6,6 +6,7 @@ from sqlalchemy import Connection, Row, func, insert, null, select, text, update
 from sqlmodel import Session, col
 
 from infra.codec import KeyRing
+from infra.contracts import states
 from infra.contracts.errors import hopeless
 from infra.contracts.hypervisor import FlavorFacts, GuestConfig
 from infra.contracts.instance import BuildDone, BuildFailed, Deleted, DeletePlan
@@ -137,7 +138,7 @@ class Records:
                 return DeletePlan(instance_id=req.instance_id, found=False)
             if req.follows and not causes.holds(session, found, req.follows):
                 return DeletePlan(instance_id=req.instance_id, found=False)
-            found.task_state, found.updated_at = "deleting", now()
+            found.task_state, found.updated_at = states.DELETING, now()
             session.add(found)
             if session.get(InstanceAction, (found.id, req.requester.request_id)) is None:
                 actions.begin(session, found.id, req.requester, "delete")
@@ -194,7 +195,12 @@ def _again(store: Connection, known: Row[Any], req: BootRequest) -> None:
     if store.execute(select(known_actions.c.request_id).where(*this)).first() is None:
         actions.begin(store, req.instance_id, req.requester, req.action)
     if known.vm_state == "error":
-        anew: dict[str, Any] = {"vm_state": "building", "task_state": "scheduling", "fault": null(), "parked": None}
+        anew: dict[str, Any] = {
+            "vm_state": states.BUILDING,
+            "task_state": states.SCHEDULING,
+            "fault": null(),
+            "parked": None,
+        }
         anew |= {"volumes": [volume.model_dump() for volume in req.volumes]}
         store.execute(update(instances).where(instances.c.id == req.instance_id).values(updated_at=now(), **anew))
 
@@ -245,7 +251,7 @@ def _new_instance(req: BootRequest, flavor: Row[Any], ring: KeyRing) -> dict[str
         "disk_config": req.disk_config,
         "access_ip_v4": req.access_ip_v4,
         "access_ip_v6": req.access_ip_v6,
-        "task_state": "scheduling",
+        "task_state": states.SCHEDULING,
         "server_metadata": req.metadata,
         "tags": req.tags,
         "security_groups": req.security_group_names,

@@ -9,15 +9,16 @@ from sqlmodel import Session
 from api.compute.errors import bad_request
 from api.compute.paging import Page
 from infra.tables.compute import ComputeNode, Instance, MigrationRecord
+from workflows.actions import ACTIONS
 
 migrations, servers = MigrationRecord.__table__, Instance.__table__  # type: ignore[attr-defined]
 nodes = ComputeNode.__table__  # type: ignore[attr-defined]
 waits = migrations.c.status == "finished"
 STATUS = case(
     (waits & servers.c.deleted_at.is_not(None), "confirmed"),
-    (waits & (servers.c.task_state == "resize_prep"), "migrating"),
-    (waits & (servers.c.task_state == "resize_confirming"), "confirming"),
-    (waits & (servers.c.task_state == "resize_reverting"), "reverting"),
+    (waits & (servers.c.task_state == ACTIONS["resize"].transition.doing), "migrating"),
+    (waits & (servers.c.task_state == ACTIONS["confirmResize"].transition.doing), "confirming"),
+    (waits & (servers.c.task_state == ACTIONS["revertResize"].transition.doing), "reverting"),
     else_=migrations.c.status,
 )
 """What the operation that runs makes of a migration that waits; a delete confirms it, as in Nova."""

@@ -7,28 +7,10 @@ from typing import Any
 
 from sqlalchemy import RowMapping
 
-REBUILD = dict.fromkeys(("rebuilding", "rebuild_block_device_mapping", "rebuild_spawning"), "REBUILD")
-RESIZE = dict.fromkeys(("resize_prep", "resize_migrating", "resize_migrated", "resize_finish"), "RESIZE")
-REBOOT = dict.fromkeys(("rebooting", "reboot_pending", "reboot_started"), "REBOOT")
-HARD = dict.fromkeys(("rebooting_hard", "reboot_pending_hard", "reboot_started_hard"), "HARD_REBOOT")
-DEFAULT = ""
+from workflows import states
 
-STATES: dict[str, dict[str, str]] = {
-    "active": {DEFAULT: "ACTIVE", "updating_password": "PASSWORD", "migrating": "MIGRATING"}
-    | (REBOOT | HARD | REBUILD | RESIZE),
-    "building": {DEFAULT: "BUILD"},
-    "stopped": {DEFAULT: "SHUTOFF"} | RESIZE | REBUILD,
-    "resized": {DEFAULT: "VERIFY_RESIZE", "resize_reverting": "REVERT_RESIZE"},
-    "paused": {DEFAULT: "PAUSED", "migrating": "MIGRATING"},
-    "suspended": {DEFAULT: "SUSPENDED"},
-    "rescued": {DEFAULT: "RESCUE"},
-    "error": {DEFAULT: "ERROR"} | REBUILD,
-    "deleted": {DEFAULT: "DELETED"},
-    "soft-delete": {DEFAULT: "SOFT_DELETED"},
-    "shelved": {DEFAULT: "SHELVED"},
-    "shelved_offloaded": {DEFAULT: "SHELVED_OFFLOADED"},
-}
-"""vm_state → task_state → status; the empty task_state stands for every other one."""
+DEFAULT = ""
+STATES = states.shown()
 
 WITH_PROGRESS = frozenset(("ACTIVE", "BUILD", "REBUILD", "RESIZE", "VERIFY_RESIZE", "MIGRATING"))
 WITH_FAULT = frozenset(("ERROR", "DELETED"))
