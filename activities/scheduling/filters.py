@@ -7,6 +7,8 @@ from infra.contracts.placement import Candidate, ClaimRequest, Reported, Share
 from infra.settings import Settings
 
 FITS = ("CoreFilter", "RamFilter", "DiskFilter")
+AFFINITY = ("ServerGroupAntiAffinityFilter", "ServerGroupAffinityFilter")
+"""What binds on a host that an admin forces, too: Nova's hosts check it once more before they start the guest."""
 Filter = Callable[[Candidate], bool]
 
 
@@ -23,9 +25,15 @@ class Filters:
         yield "ComputeFilter", lambda c: not c.disabled and self._up(c, at)
         yield "AvailabilityZoneFilter", lambda c: want.zone is None or c.zone == want.zone
         yield "RequestedHostFilter", lambda c: want.requested_host is None or c.host == want.requested_host
+        yield "SameHostFilter", lambda c: not want.same_host or c.of(want.same_host) > 0
+        yield "DifferentHostFilter", lambda c: not c.of(want.different_host)
         yield "CoreFilter", lambda c: c.used.vcpus + share.vcpus <= c.has.vcpus * s.cpu_allocation_ratio
         yield "RamFilter", lambda c: c.used.memory_mb + share.memory_mb <= memory_of(c, s)
         yield "DiskFilter", lambda c: c.used.disk_gb + share.disk_gb <= c.has.disk_gb * s.disk_allocation_ratio
+        if company := want.company:
+            yield AFFINITY[0], lambda c: company.policy != "anti-affinity" or c.of(company.members) < company.most
+            bound = company.policy == "affinity" and company.members
+            yield AFFINITY[1], lambda c: not bound or c.of(company.members) > 0
 
 
 def memory_of(c: Candidate, settings: Settings) -> float:

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 from temporalio.exceptions import ApplicationError
 
-from activities.scheduling.filters import FITS, Filters
+from activities.scheduling.filters import AFFINITY, FITS, Filters
 from activities.scheduling.liveness import is_up
 from activities.scheduling.weighers import best_first
 from infra.contracts.placement import Candidate, ClaimRequest, Reported, Share
@@ -31,7 +31,9 @@ class Scheduler:
             left = [c for c in left if c.host == want.forced_host and c.host not in want.tried]
         counts = {"start": len(left)}
         failed: list[str] = []
-        for name, passes in () if want.forced_host else self._filters.of(want, share, at):
+        for name, passes in self._filters.of(want, share, at):
+            if want.forced_host and name not in AFFINITY:
+                continue
             failed += [f"{c.host} failed {name}" for c in left if not passes(c)]
             left = [c for c in left if passes(c)]
             counts[name] = len(left)
@@ -39,7 +41,7 @@ class Scheduler:
                 break
         if not left:
             raise no_valid_host(want, counts, failed)
-        return best_first(left, self._settings)
+        return best_first(left, want.company, self._settings)
 
     def lacking(self, share: Share, host: Candidate, at: datetime) -> list[str]:
         """The filters that find no room on the host for one guest of this share more."""

@@ -1,10 +1,20 @@
 """Inputs and results of the scheduling steps, and what the scheduler sees of hosts."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
 from pydantic import BaseModel
+
+
+class Company(BaseModel):
+    """The server group of the server that is placed. `members`: its other servers that have a host. `most`: how many
+    of the group one host may have under anti-affinity."""
+
+    policy: str
+    most: int = 1
+    members: list[str] = []
 
 
 class ClaimRequest(BaseModel):
@@ -14,6 +24,7 @@ class ClaimRequest(BaseModel):
     requested_host: str | None = None
     same_host: list[str] = []  # servers, as in BootRequest
     different_host: list[str] = []
+    company: Company | None = None  # put in by the store, which knows the group
     tried: dict[str, str] = {}  # hosts that could not, and why
 
 
@@ -57,3 +68,8 @@ class Candidate:
     has: Share
     used: Share
     instances: int = 0
+    servers: frozenset[str] = frozenset()  # of those that the request names, or its group has: what is here
+
+    def of(self, wanted: Iterable[str]) -> int:
+        """How many of these servers are here."""
+        return len(self.servers.intersection(wanted))

@@ -1,6 +1,7 @@
 """Claims of servers on hosts: each is made in one transaction with the look at what is free (table allocations)."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -11,6 +12,7 @@ from infra.contracts.errors import hopeless
 from infra.contracts.hypervisor import FlavorFacts
 from infra.contracts.placement import Candidate, Claimed, ClaimRequest, Reported, Share
 from infra.database import Database
+from infra.stores import server_groups
 from infra.tables.compute import Allocation, ComputeNode, Instance, Service, now
 
 instances, allocations = Instance.__table__, Allocation.__table__  # type: ignore[attr-defined]
@@ -26,6 +28,7 @@ USED = select(
     func.sum(allocations.c.disk_gb),
     func.count(),
 ).group_by(allocations.c.host)
+PLACES = select(allocations.c.host, allocations.c.instance_id)
 WANTED = select(
     instances.c.deleted_at,
     instances.c.claims,
@@ -96,20 +99,29 @@ class Claims:
         return Claimed(host=host, zone=found.zone if found else "nova", attempt=attempt)
 
     def _best(self, store: Connection, want: ClaimRequest, share: Share) -> Candidate:
-        fitting = self._scheduler.choose(want, share, _candidates(store), now())
+        if company := server_groups.company_of(store, self._db, want.instance_id):
+            want = want.model_copy(update={"company": company})
+        fitting = self._scheduler.choose(want, share, _candidates(store, want), now())
         if self._db.sqlite:
             return fitting[0]
         for candidate in fitting:  # another control worker may be claiming: take the node's lock, look again
             store.execute(select(nodes.c.host).where(nodes.c.host == candidate.host).with_for_update()).one()
-            again = self._scheduler.choose(want, share, _candidates(store), now())
+            again = self._scheduler.choose(want, share, _candidates(store, want), now())
             if any(c.host == candidate.host for c in again):
                 return candidate
         return self._scheduler.choose(want, share, [], now())[0]  # raises: all were taken meanwhile
 
 
-def _candidates(store: Connection) -> list[Candidate]:
+def _candidates(store: Connection, want: ClaimRequest | None = None) -> list[Candidate]:
     used = {row[0]: row[1:] for row in store.execute(USED)}
-    return [_candidate(row, [int(n) for n in used.get(row.host, (0, 0, 0, 0))]) for row in store.execute(INVENTORY)]
+    found = [_candidate(row, [int(n) for n in used.get(row.host, (0, 0, 0, 0))]) for row in store.execute(INVENTORY)]
+    named = [*want.same_host, *want.different_host, *(want.company.members if want.company else ())] if want else []
+    if not named:
+        return found
+    where: dict[str, set[str]] = {}
+    for row in store.execute(PLACES.where(allocations.c.instance_id.in_(named))):
+        where.setdefault(row.host, set()).add(row.instance_id)
+    return [replace(c, servers=frozenset(where.get(c.host, ()))) for c in found]
 
 
 def _candidate(row: Row[Any], used: list[int]) -> Candidate:

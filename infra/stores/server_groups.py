@@ -6,12 +6,14 @@ from sqlalchemy import Connection, Row, func, select, text
 from sqlmodel import Session
 
 from infra.contracts.errors import hopeless
+from infra.contracts.placement import Company
 from infra.contracts.requests import BootRequest
 from infra.database import Database
-from infra.tables.compute import Instance
+from infra.tables.compute import Allocation, Instance
 from infra.tables.grouping import ServerGroup
 
 groups, instances = ServerGroup.__table__, Instance.__table__  # type: ignore[attr-defined]
+claims = Allocation.__table__  # type: ignore[attr-defined]
 
 
 def missing(group_id: str) -> str:
@@ -43,6 +45,19 @@ def require_room(store: Connection, database: Database, req: BootRequest) -> Non
 
 def of(store: Connection, group_id: str) -> Row[Any] | None:
     return store.execute(select(groups).where(groups.c.id == group_id)).one_or_none()
+
+
+def company_of(store: Connection, database: Database, instance_id: str) -> Company | None:
+    """The group that a server is placed by, seen by one transaction at a time; None for a server without one."""
+    query = select(groups).join(instances, instances.c.server_group_id == groups.c.id)
+    group = store.execute(query.where(instances.c.id == instance_id)).one_or_none()
+    if group is None:
+        return None
+    take_turn(store, database, group.id)
+    there = (instances.c.server_group_id == group.id, instances.c.id != instance_id, instances.c.deleted_at.is_(None))
+    on_hosts = select(instances.c.id).join(claims, claims.c.instance_id == instances.c.id).where(*there).distinct()
+    others = list(store.scalars(on_hosts))
+    return Company(policy=group.policy, most=group.rules.get("max_server_per_host", 1), members=others)
 
 
 def take_turn(store: Connection, database: Database, group_id: str) -> None:

@@ -307,9 +307,15 @@ def test_hints(lab: Lab, demo: Api) -> None:
         ("build_near_host_ip", "here", "192.0.2.1"),
     ):
         ask({name: bad}, 400)
+        if name.endswith("_host"):
+            ask({name: good}, 202)
+            assert getattr(lab.cloud.ledger.booted[-1], name) == [server]
+            continue
         assert name in ask({name: good}, 501)["notImplemented"]["message"]  # no filter here obeys it
     ask({"kilonova:on_failure": "explode"}, 400)
     ask({"group": "x"}, 400)
+    missing = str(uuid.uuid4())
+    assert ask({"group": missing}, 400)["badRequest"]["message"] == f"Instance group {missing} could not be found."
     ask([], 202)
     ask("x", 400)
 

@@ -7,6 +7,7 @@ import pytest
 
 from infra.tables.compute import Instance
 from tests.compute.conftest import Api, Cloud
+from tests.compute.test_boot import Lab, lab  # noqa: F401
 from tests.compute.test_hosts import REPORT, node
 
 __all__ = ["node"]
@@ -87,6 +88,22 @@ def test_members_and_quota(cloud: Cloud, admin: Api, fresh: Api) -> None:
     assert detail["server_groups"]["in_use"] == 1
     fresh.delete(f"/os-server-groups/{made}")
     assert fresh.get(f"/servers/{living}")["server"]["server_groups"] == []
+
+
+def test_a_server_in_a_group(cloud: Cloud, lab: Lab, admin: Api, fresh: Api, other: Api) -> None:  # noqa: F811
+    made = fresh.post("/os-server-groups", group())["server_group"]["id"]
+    body = {**lab.server(), "os:scheduler_hints": {"group": made}}
+    server = fresh.post("/servers", body, 202)["server"]["id"]
+    assert fresh.get(f"/servers/{server}")["server"]["server_groups"] == [made]
+    assert fresh.get(f"/os-server-groups/{made}")["server_group"]["members"] == [server]
+    words = f"Instance group {made} could not be found."
+    assert other.refused("POST", "/servers", 400, json=body) == words
+    admin.put(f"/os-quota-sets/{fresh.project_id}", {"quota_set": {"server_group_members": 2}})
+    assert fresh.refused("POST", "/servers", 403, json={**body, **lab.server(min_count=2)}) == (
+        "Quota exceeded, too many servers in group"
+    )
+    fresh.delete(f"/os-server-groups/{made}")
+    assert fresh.refused("POST", "/servers", 400, json=body) == words
 
 
 def test_an_aggregates_zone_is_its_hosts(cloud: Cloud, admin: Api, service: Api, demo: Api, node: str) -> None:

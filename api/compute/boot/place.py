@@ -14,7 +14,7 @@ from api.compute.validation import check
 
 ON_FAILURE = "kilonova:on_failure"
 UNBUILT_HINTS = (
-    "group", "same_host", "different_host", "query", "build_near_host_ip", "cidr", "target_cell", "different_cell",
+    "query", "build_near_host_ip", "cidr", "target_cell", "different_cell",
 )  # fmt: skip
 """Hints of Nova that no filter here obeys: accepted and ignored, they would promise a place that is not kept."""
 
