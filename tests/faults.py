@@ -3,6 +3,7 @@
 import asyncio
 import inspect
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 from temporalio import activity
@@ -11,6 +12,8 @@ from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, 
 
 from activities.step import STEPS, Where
 
+SOON = timedelta(milliseconds=100)
+"""An injected failure is tried again after so long: back-off is not what these tests are about."""
 LOOKS = frozenset(("check_host",))
 
 
@@ -44,7 +47,8 @@ class Faults(Interceptor):
         if step == planned and self.times > 0:
             self.times -= 1
             lasting = not self.transient and self.kind != "Transient"
-            raise ApplicationError(f"injected at {step}", type=self.kind, non_retryable=lasting)
+            words = f"injected at {step}"
+            raise ApplicationError(words, type=self.kind, non_retryable=lasting, next_retry_delay=SOON)
 
 
 class _Inject(ActivityInboundInterceptor):

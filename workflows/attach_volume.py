@@ -47,6 +47,8 @@ class AttachVolume(ServerOperation):
         held = VolumesOnHost(
             instance_id=server.instance_id, project_id=server.project_id, volumes=[wanted], attempt=server.attempt
         )
+        made: dict[str, Any] = wanted.model_dump()
+        self.unless_undone(volumes=[*server.volumes, made])
         attached = await saga.step(
             Volume.attach_volumes,
             held,
@@ -59,5 +61,4 @@ class AttachVolume(ServerOperation):
             undo=Hypervisor.unplug_disk,
             at=host,
         )
-        made: dict[str, Any] = wanted.model_dump()
         return InstanceChange(volumes=[*server.volumes, made])

@@ -85,6 +85,10 @@ class Operation:
     def saga(self) -> Saga:
         return Saga(self.log, self.interrupted)
 
+    def left(self) -> dict[str, list[dict[str, Any]]]:
+        """Columns of the record that tell a delete what could not be undone."""
+        return {}
+
     def interrupted(self) -> bool:
         """Whether the operation is to end: a delete waits, or its time is over."""
         return self.deleting is not None or bool(self.overdue)
@@ -132,7 +136,7 @@ class Operation:
         body.result()
 
     def _give_way(self, deleting: DeleteRequest) -> NoReturn:
-        cut_off = CutOff(request_id=self._request_id, steps=self.log.report())
+        cut_off = CutOff(request_id=self._request_id, steps=self.log.report(), left=self.left())
         # By its name: it is an operation itself, and cannot be imported here.
         workflow.continue_as_new(workflow="DeleteInstance", args=[deleting.model_copy(update={"cut_off": cut_off})])
 

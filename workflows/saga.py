@@ -61,6 +61,7 @@ class Saga:
     interrupted: Callable[[], bool]
     park: Callable[[Step], Awaitable[bool]] | None = None  # True: run the step again
     committed: bool = False
+    left: list[str] = field(default_factory=list)  # undos that were given up
     _undos: list[tuple[str, Undo]] = field(default_factory=list)
 
     async def step(
@@ -120,6 +121,7 @@ class Saga:
 
     async def _undo(self, undo: Callable[[Any, In], object], arg: In, at: Place) -> None:
         if at.gone:
+            self.left.append(undo.__name__)
             return
         step = self.log.begin(undo.__name__, at.host, undo=True)
         undoing = asyncio.ensure_future(execute(undo, arg, at, step, within=patience.FOR_AN_UNDO))
@@ -131,6 +133,7 @@ class Saga:
             undoing.result()
         except (FailureError, asyncio.CancelledError) as error:
             self.log.fail(step, error)
+            self.left.append(undo.__name__)
             if not at.gone:
                 raise
             return

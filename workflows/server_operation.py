@@ -37,6 +37,8 @@ class ServerOperation(Operation):
         super().__init__()
         self.lost = False
         self.server: InstanceFacts | None = None
+        self._saga: Saga | None = None
+        self._unless_undone: dict[str, list[dict[str, Any]]] = {}
         self._leftovers: list[tuple[Callable[[Any, Any], None], Any, Place]] = []
 
     async def act(self, req: ActionRequest, steps: Steps) -> None:
@@ -45,7 +47,8 @@ class ServerOperation(Operation):
         await self.carry_out(self._act(req, steps), deadline, lambda fault: self.put_back(req, fault))
 
     async def _act(self, req: ActionRequest, steps: Steps) -> None:
-        async with self.saga() as saga:
+        self._saga = saga = self.saga()
+        async with saga:
             server = await saga.step(
                 Instance.begin_action,
                 req,
@@ -72,6 +75,13 @@ class ServerOperation(Operation):
         """Once the record says that the operation succeeded, a timer has `due` begin: see workflows/later.py."""
         set_timer = cast(Callable[[Any, Due], None], Later.set_timer)  # a coroutine there
         self.afterwards(set_timer, due, control())
+
+    def unless_undone(self, **columns: list[dict[str, Any]]) -> None:
+        """What the record is to show should the way back be given up: a delete, or the tenant, frees it later."""
+        self._unless_undone = columns
+
+    def left(self) -> dict[str, list[dict[str, Any]]]:
+        return self._unless_undone if self._saga is not None and self._saga.left else {}
 
     async def _tidy(self) -> None:
         for do, arg, at in self._leftovers:
@@ -101,7 +111,7 @@ class ServerOperation(Operation):
         before = self.server
         change = InstanceChange()  # begun or not: the record knows
         if before is not None:
-            change = InstanceChange(vm_state=before.vm_state, power_state=before.power_state)
+            change = InstanceChange(vm_state=before.vm_state, power_state=before.power_state, **self.left())
         end = self._end(req, change=change, error=fault.message, fault=fault if self.lost else None)
         step = Step(event="fail_action", start_time=workflow.now())
         await execute(Instance.fail_action, end, HERE, step)

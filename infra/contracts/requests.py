@@ -89,10 +89,13 @@ class Fault(BaseModel):
 
 
 class CutOff(BaseModel):
-    """The build that a delete ended: its action closes with these steps."""
+    """The operation that a delete ended: its action closes with these steps.
+
+    `left`: columns of the server's record, as they hold while an undo was given up (its host is silent)."""
 
     request_id: str
     steps: list[Step]
+    left: dict[str, list[dict[str, Any]]] = {}
 
 
 class DeleteRequest(BaseModel):

@@ -144,6 +144,8 @@ class Records:
                 actions.begin(session, found.id, req.requester, "delete")
             if req.cut_off:
                 actions.finish(session, found.id, req.cut_off.request_id, req.cut_off.steps, "given up for a delete")
+                for column, value in req.cut_off.left.items():
+                    setattr(found, column, value)
             over = found.launched_at is None and bool(found.vm_state == "error" or req.cut_off or req.keep_as)
             return self._plan(session, found, given_back=over)
 

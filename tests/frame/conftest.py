@@ -9,6 +9,7 @@ from infra.settings import Settings
 from infra.temporal import connect
 from tests.frame.cloud import FrameCloud, start_temporal
 from tests.ports import free_offset
+from tests.workflows.soon import with_short_tasks
 
 SOON = timedelta(milliseconds=300)
 """Workflows look after hosts and deadlines this often here: an outage takes a second, not a minute."""
@@ -27,7 +28,7 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def cloud(settings: Settings) -> AsyncIterator[FrameCloud]:
-    cloud = FrameCloud(settings, await connect(settings))
+    cloud = FrameCloud(settings, with_short_tasks(await connect(settings)))
     cloud.prepare()
     was = patience.WATCH_EVERY, patience.DELETE_LOOKS_EVERY
     patience.WATCH_EVERY = patience.DELETE_LOOKS_EVERY = SOON

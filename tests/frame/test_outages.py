@@ -140,6 +140,28 @@ async def test_a_host_that_falls_silent_during_an_action_puts_the_server_back(cl
         cloud.silence()
         await cloud.delete(handle)
         assert await cloud.end(handle) is None
+        assert await cloud.leaks() == [], step
+
+
+@every_action
+async def test_a_delete_during_an_action_on_a_host_that_falls_silent_leaves_nothing_behind(
+    cloud: FrameCloud, name: str
+) -> None:
+    """Mechanism: Saga.left, told to the delete by CutOff.left: no undo reaches the host any more."""
+    handle = await server(cloud, name)
+    host = str(row(cloud, handle).host)
+    cloud.faults.arm(hold="end_action")
+    await cloud.ops.start(*request(cloud, handle, name))
+    await asyncio.wait_for(cloud.faults.held.wait(), 20)
+    cloud.silence(host)
+    await asyncio.sleep(0.8)
+    await cloud.delete(handle)
+    cloud.faults.release.set()
+    assert await cloud.end(handle) is None
+    assert row(cloud, handle).vm_state == "deleted"
+    assert [t for t in await cloud.leaks() if t[0] == ""] == []  # what is on the host goes when it is back
+    cloud.things.here[host].clear()
+    cloud.silence()
 
 
 async def test_a_neighbour_that_is_away_is_waited_for_and_blames_no_host(cloud: FrameCloud) -> None:

@@ -7,6 +7,7 @@ import pytest_asyncio
 from infra.temporal import connect
 from tests.openstack import OpenStack
 from tests.workflows.cloud import Cloud, Services
+from tests.workflows.soon import with_short_tasks
 
 
 @pytest.fixture(scope="package")
@@ -21,7 +22,7 @@ def services(openstack: OpenStack, tmp_path_factory: pytest.TempPathFactory) -> 
 
 @pytest_asyncio.fixture(scope="package", loop_scope="session")
 async def cloud(services: Services) -> AsyncIterator[Cloud]:
-    cloud = Cloud(services.settings, await connect(services.settings))
+    cloud = Cloud(services.settings, with_short_tasks(await connect(services.settings)))
     cloud.prepare()
     async with cloud.workers():
         yield cloud
