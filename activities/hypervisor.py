@@ -15,6 +15,7 @@ from infra.contracts.hypervisor import (
     HostFacts,
     HostRef,
     InstanceRef,
+    NicOnGuest,
     NicsOnHost,
     Spawned,
 )
@@ -104,6 +105,20 @@ class Hypervisor:
 
         A running guest is asked again for a minute; Hopeless (409) when it does not heed that."""
         self._driver.disks.unplug(want, activity.heartbeat)
+
+    @step(resource="domain", budget=timedelta(minutes=5))
+    def plug_nic(self, want: NicOnGuest) -> None:
+        """Give the guest an interface, now if it runs, and whenever it starts. There already is success.
+
+        Hopeless (409) when the hypervisor refuses it; HostCannot when this host has lost the server."""
+        self._driver.interfaces.plug(want, activity.heartbeat)
+
+    @step(resource="domain", budget=timedelta(minutes=5))
+    def unplug_nic(self, want: NicOnGuest) -> None:
+        """Have the guest give an interface back. Absent is success.
+
+        A running guest is asked again for a minute; Hopeless (409) when it does not heed that."""
+        self._driver.interfaces.unplug(want, activity.heartbeat)
 
     @step(budget=timedelta(minutes=1))
     def console_output(self, want: ConsoleOutputRequest) -> ConsoleOutput:

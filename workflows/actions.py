@@ -6,12 +6,14 @@ from datetime import timedelta
 from typing import Any
 
 from infra.contracts.operation import Transition
+from workflows.attach_interface import AttachInterface, AttachInterfaceBody
 from workflows.attach_volume import AttachVolume, AttachVolumeBody
 from workflows.body import NEWEST, Body
 from workflows.confirm_resize import ConfirmResize
 from workflows.crash_dump_instance import CrashDumpInstance
 from workflows.create_backup import CreateBackup
 from workflows.create_image import CreateBackupBody, CreateImage, CreateImageBody
+from workflows.detach_interface import DetachInterface, DetachInterfaceBody
 from workflows.detach_volume import DetachVolume, DetachVolumeBody
 from workflows.pause_instance import PauseInstance
 from workflows.reboot_instance import RebootBody, RebootInstance
@@ -242,6 +244,32 @@ ACTIONS: dict[str, Action] = {
             ),
             body=DetachVolumeBody,
             route="DELETE /servers/{server_id}/os-volume_attachments/{volume_id}",
+        ),
+        Action(
+            "attach_interface",
+            "os-attach-interfaces:create",
+            AttachInterface,
+            Transition(
+                event="attach_interface",
+                verb="attach_interface",
+                allowed=frozenset(("active", "paused", "stopped")),
+                doing="attaching",
+            ),
+            body=AttachInterfaceBody,
+            route="POST /servers/{server_id}/os-interface",
+        ),
+        Action(
+            "detach_interface",
+            "os-attach-interfaces:delete",
+            DetachInterface,
+            Transition(
+                event="detach_interface",
+                verb="detach_interface",
+                allowed=frozenset(("active", "paused", "stopped")),
+                doing="detaching",
+            ),
+            body=DetachInterfaceBody,
+            route="DELETE /servers/{server_id}/os-interface/{port_id}",
         ),
     )
 }

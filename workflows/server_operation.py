@@ -31,11 +31,12 @@ class ServerOperation(Operation):
     lost, the steps set `lost`, and the server ends in ERROR with a fault."""
 
     counter = "kilonova_actions_total"
-    accepts_late = False  # the steps call `accept` themselves, once what the answer names is there
+    accepts_late = False  # the steps call `accept` once what the answer names is there, or leave it to the end
 
     def __init__(self) -> None:
         super().__init__()
         self.lost = False
+        self.told: Accepted | None = None  # the answer, where it is given at the end and the steps alone know it
         self.server: InstanceFacts | None = None
         self._saga: Saga | None = None
         self._unless_undone: dict[str, list[dict[str, Any]]] = {}
@@ -62,6 +63,8 @@ class ServerOperation(Operation):
             change = await steps(req, server, saga)
             try:
                 await saga.commit(Instance.end_action, self._end(req, change=change))
+                if not self.is_accepted:
+                    self.accept(self.told or self.answer(req, server))
             finally:
                 if saga.committed:
                     await uncancelled(self._tidy())

@@ -4,6 +4,7 @@ from pydantic import BaseModel
 
 from infra.contracts.image import DiskOnHost
 from infra.contracts.network import Vif
+from infra.contracts.power import Guarded
 from infra.contracts.step import Done
 from infra.contracts.volume import VolumeConnection
 
@@ -105,3 +106,9 @@ class NicsOnHost(BaseModel):
 
     instance_id: str
     vifs: list[Vif]
+
+
+class NicOnGuest(Guarded):
+    """One plugged port, and the guest that is to have it, or not to have it any more."""
+
+    vif: Vif

@@ -1,5 +1,7 @@
 """Inputs and results of the port steps."""
 
+from typing import Any
+
 from pydantic import BaseModel
 
 from infra.contracts.step import Done
@@ -52,3 +54,28 @@ class Vif(BaseModel):
 
 class Plugged(Done):
     vifs: list[Vif] = []
+
+
+def network_of(vif: Vif) -> dict[str, Any]:
+    """A server's port as its record keeps it (column `networks`)."""
+    return {
+        "port_id": vif.port_id,
+        "network_id": vif.network_id,
+        "label": vif.label,
+        "mac": vif.mac_address,
+        "fixed_ips": [ip.ip_address for ip in vif.fixed_ips],
+        "tag": vif.tag,
+    }
+
+
+def vif_of(port: dict[str, Any]) -> Vif:
+    """What a record tells of a plugged port; where the host has its tap, the host knows."""
+    return Vif(
+        port_id=port["port_id"],
+        network_id=port["network_id"],
+        label=port["label"],
+        mac_address=port["mac"],
+        tap=f"tap{port['port_id'][:11]}",
+        bridge="",
+        tag=port.get("tag"),
+    )

@@ -86,6 +86,7 @@ class InstanceChange(BaseModel):
     power_state: int | None = None
     networks: list[dict[str, Any]] | None = None
     volumes: list[dict[str, Any]] | None = None
+    requested_ports: dict[str, bool] | None = None
     image_ref: str | None = None
     image_properties: dict[str, str] | None = None
     disk_config: str | None = None

@@ -20,6 +20,7 @@ from infra.host.files.cache import room_on_disk
 from infra.host.files.guest import GuestFiles
 from infra.host.files.paths import HostPaths, checked
 from infra.host.heartbeats import Heartbeat, Turns, beating
+from infra.host.interfaces import InterfacePlugger
 from infra.host.libvirt import console, faults
 from infra.host.libvirt.backup import Backups
 from infra.host.libvirt.connection import Connection, run_event_loop
@@ -28,6 +29,7 @@ from infra.host.libvirt.domain_xml import Place, domain_xml, servers, volume_xml
 from infra.host.libvirt.domains import PAUSED, RUNNING, Domains
 from infra.host.libvirt.events import Events
 from infra.host.libvirt.faults import LibvirtDown
+from infra.host.libvirt.interfaces import Interfaces
 from infra.host.libvirt.inventory import Inventory
 from infra.host.libvirt.virt_type import detect
 from infra.host.network.nics import Nics
@@ -67,6 +69,8 @@ class Driver:
         self.power = PowerSwitch(*parts, pretend=self._pretend)
         self.power.patience_s = settings.shutdown_timeout_s
         self.disks = DiskPlugger(*parts, pretend=self._pretend)
+        devices = (Interfaces(connection), self.definitions, self.nics.sync)
+        self.interfaces = InterfacePlugger(parts, devices, self.virt.virt_type)
 
     @contextmanager
     def at_work(self, want: Guarded) -> Iterator[None]:

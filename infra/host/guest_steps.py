@@ -1,14 +1,24 @@
 """What steps on a guest share: one at a time per instance, no echo in the events, the claim asked after first."""
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from infra.contracts.errors import hopeless
 from infra.contracts.power import Guarded
 from infra.host.files.guest import GuestFiles
 from infra.host.heartbeats import Heartbeat, Turns, beating
 from infra.host.libvirt.domains import Domains
 from infra.host.libvirt.events import Events
 from infra.host.services.fence import Fence
+from infra.interruption import still_wanted
+
+LOOK_S = 0.25
+ASK_AGAIN_S = 5.0
+GUEST_PATIENCE_S = 60.0
+"""So long a guest is asked to give a device back; Nova asks eight times within some minutes."""
+
+Parts = tuple[Domains, GuestFiles, Fence, Events, Turns]
 
 
 class GuestSteps:
@@ -26,3 +36,16 @@ class GuestSteps:
         with beating(heartbeat), self._turns.take(id), self._events.held(id):
             self._fence.require(want)
             yield
+
+    def _take_back(self, device: str, has: Callable[[], bool], ask: Callable[[], None]) -> None:
+        """Ask until the guest has the device no more; Hopeless (409) when it keeps it."""
+        end, asked = time.monotonic() + GUEST_PATIENCE_S, 0.0
+        while has():
+            now = time.monotonic()
+            if now > end:
+                raise hopeless(f"The guest did not release the device {device}.", code=409)
+            if now - asked > ASK_AGAIN_S:
+                asked = now
+                ask()
+            still_wanted()
+            time.sleep(LOOK_S)

@@ -10,7 +10,7 @@ from infra.contracts import states
 from infra.contracts.errors import hopeless
 from infra.contracts.hypervisor import FlavorFacts, GuestConfig
 from infra.contracts.instance import BuildDone, BuildFailed, Deleted, DeletePlan
-from infra.contracts.network import Vif
+from infra.contracts.network import network_of
 from infra.contracts.requests import BootRequest, DeleteRequest
 from infra.contracts.volume import VolumeRequest
 from infra.database import Database
@@ -89,7 +89,7 @@ class Records:
                 "progress": 100,
                 "launched_at": func.coalesce(instances.c.launched_at, moment),
                 "updated_at": moment,
-                "networks": [_network(vif) for vif in done.vifs],
+                "networks": [network_of(vif) for vif in done.vifs],
             }
             if done.volumes:
                 by_id = {volume.volume_id: volume for volume in done.volumes}
@@ -210,17 +210,6 @@ def _again(store: Connection, known: Row[Any], req: BootRequest) -> None:
 def _made_for(volumes: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Those that a build made, which go with it; a volume of the tenant's own may be another server's by now."""
     return [{**volume, "delete_on_termination": True} for volume in volumes if volume.get("create")]
-
-
-def _network(vif: Vif) -> dict[str, Any]:
-    return {
-        "port_id": vif.port_id,
-        "network_id": vif.network_id,
-        "label": vif.label,
-        "mac": vif.mac_address,
-        "fixed_ips": [ip.ip_address for ip in vif.fixed_ips],
-        "tag": vif.tag,
-    }
 
 
 def _new_instance(req: BootRequest, flavor: Row[Any], ring: KeyRing) -> dict[str, Any]:

@@ -86,6 +86,7 @@ class Ledger:
     decisions: list[tuple[str, str]] = field(default_factory=list)
     started: list[tuple[str, str]] = field(default_factory=list)  # server, action
     bodies: list[Json] = field(default_factory=list)  # of what was started
+    told: dict[str, Json] = field(default_factory=dict)  # action → answer that only its steps know
     steps: list[Json] = field(default_factory=list)
     refuse: set[str] = field(default_factory=set)  # names of servers that are to be refused
 
@@ -112,7 +113,7 @@ class Ledger:
         Transitions(self.database, self.ring).end(end, "end_action")
         self.started.append((request.instance_id, action.name))
         self.bodies.append(request.body)
-        return answer
+        return answer.model_copy(update={"answer": self.told.get(action.name, answer.answer)})
 
     async def delete(self, request: DeleteRequest) -> None:
         self.deleted.append(request.instance_id)

@@ -8,7 +8,7 @@ from api.common.errors import ServiceError
 from infra.tables.compute import Instance
 from tests.frame.cloud import FrameCloud as Cloud
 from tests.workflows.acting import Handle as Handle
-from tests.workflows.acting import do, request, server
+from tests.workflows.acting import do, request, server, starting
 from tests.workflows.servers import instance_of
 from tests.workflows.ways import WAYS
 from workflows.actions import ACTIONS
@@ -75,8 +75,7 @@ async def test_a_delete_at_any_step_gets_through(cloud: Cloud, name: str) -> Non
     for step in await steps(cloud, name):
         handle = await server(cloud, name)
         cloud.faults.arm(hold=step)
-        starting = asyncio.create_task(cloud.ops.start(*request(cloud, handle, name)))
-        starting.add_done_callback(lambda done: done.cancelled() or done.exception())
+        starting(cloud, handle, name)
         await asyncio.wait_for(cloud.faults.held.wait(), 20)
         await cloud.delete(handle)
         cloud.faults.release.set()
@@ -105,12 +104,13 @@ async def test_the_same_request_again_is_the_same_operation(cloud: Cloud, name: 
 async def test_another_request_meanwhile_is_refused(cloud: Cloud, name: str) -> None:
     handle = await server(cloud, name)
     cloud.faults.arm(hold="end_action")
-    await cloud.ops.start(*request(cloud, handle, name))
+    asked = starting(cloud, handle, name)
     await asyncio.wait_for(cloud.faults.held.wait(), 20)
     doing = ACTIONS[name].transition_for(WAYS[name].body).doing
     with pytest.raises(ServiceError, match=f"while it is in task_state {doing}"):
         await cloud.ops.start(*request(cloud, handle, "os-stop"))
     cloud.faults.release.set()
+    await asked
     assert await cloud.end(handle) is None
     await drop(cloud, handle)
 

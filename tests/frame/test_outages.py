@@ -9,7 +9,7 @@ from activities.step import STEPS, Where
 from infra.tables.compute import Instance
 from tests.frame.cloud import FrameCloud
 from tests.frame.test_actions import every_action
-from tests.workflows.acting import request, server
+from tests.workflows.acting import request, server, starting
 from tests.workflows.servers import instance_of
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -106,7 +106,7 @@ async def test_a_delete_while_an_action_ends_gets_through(cloud: FrameCloud, nam
     handle = await server(cloud, name)
     failing = {"fail_before": "end_action"} if ending == "fail_action" else {}
     cloud.faults.arm(hold=ending, **failing)
-    await cloud.ops.start(*request(cloud, handle, name))
+    starting(cloud, handle, name)
     await asyncio.wait_for(cloud.faults.held.wait(), 20)
     await cloud.delete(handle)
     cloud.faults.release.set()
@@ -130,7 +130,7 @@ async def test_a_host_that_falls_silent_during_an_action_puts_the_server_back(cl
         handle = await server(cloud, name)
         host = str(row(cloud, handle).host)
         cloud.faults.arm(hold=step)
-        await cloud.ops.start(*request(cloud, handle, name))
+        starting(cloud, handle, name)
         await asyncio.wait_for(cloud.faults.held.wait(), 20)
         cloud.silence(host)
         await asyncio.sleep(0.8)

@@ -131,7 +131,7 @@ class Effects(LifeEffects):
         return Spawned(power_state=RUNNING)
 
     def destroy(self, ref: Any) -> None:
-        for thing in [t for t in self.mine if t[0] in ("domain", "plugged") and t[1] == ref.instance_id]:
+        for thing in [t for t in self.mine if t[0] in ("domain", "plugged", "nic") and t[1] == ref.instance_id]:
             self.mine.discard(thing)
         self.world.power.pop(ref.instance_id, None)
 
@@ -165,6 +165,12 @@ class Effects(LifeEffects):
 
     def unplug_disk(self, want: Any) -> None:
         self.mine.discard(("plugged", want.instance_id, want.volume.device))
+
+    def plug_nic(self, want: Any) -> None:
+        self.mine.add(("nic", want.instance_id, want.vif.port_id))
+
+    def unplug_nic(self, want: Any) -> None:
+        self.mine.discard(("nic", want.instance_id, want.vif.port_id))
 
     def inject_nmi(self, want: Any) -> Power:
         return Power(power_state=self.world.power.get(want.instance_id, RUNNING))

@@ -7,7 +7,7 @@ from temporalio.exceptions import ApplicationError
 
 from infra.contracts.power import PowerOff, PowerOn
 from infra.contracts.volume import DiskOnGuest, VolumeRequest, VolumesOnHost
-from infra.host import disks
+from infra.host import guest_steps
 from infra.host.services.volumes import VolumeConnector
 from tests.host.cloud import Cloud, new_id, until
 from tests.host.hypervisor import Hypervisor
@@ -56,7 +56,7 @@ def test_a_guest_that_keeps_it_is_told_of_and_one_that_is_off_gives_it_back(
     guest: Built, disk: DiskOnGuest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A boot sector heeds no request to give a device back. Field scenario 17."""
-    monkeypatch.setattr(disks, "GUEST_PATIENCE_S", 2.0)
+    monkeypatch.setattr(guest_steps, "GUEST_PATIENCE_S", 2.0)
     guest.spawn()
     until(guest.booted)
     guest.driver.disks.plug(disk, quiet)

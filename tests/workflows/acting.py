@@ -1,5 +1,6 @@
 """Actions on servers, as a test asks for them: the row of the table, with the body of its way."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,12 +13,13 @@ from tests.workflows.servers import Servers, instance_of
 from tests.workflows.ways import WAYS
 from workflows.actions import ACTIONS, Action
 from workflows.later import numbered
+from workflows.requests import Accepted
 
 Handle = WorkflowHandle[Any, Any]
 
 
 def request(cloud: Servers, handle: Handle, name: str, asks: Requester | None = None) -> tuple[Action, ActionRequest]:
-    action, body = ACTIONS[name], WAYS[name].body
+    action, body = ACTIONS[name], body_of(cloud, handle, name)
     return action, ActionRequest(
         requester=asks or cloud.requester(),
         instance_id=instance_of(handle),
@@ -25,6 +27,18 @@ def request(cloud: Servers, handle: Handle, name: str, asks: Requester | None = 
         transition=action.transition_for(body),
         body=body,
     )
+
+
+def body_of(cloud: Servers, handle: Handle, name: str) -> dict[str, Any]:
+    way, record = WAYS[name], cloud.record(handle)
+    return way.body | (way.of(record) if way.of and record else {})
+
+
+def starting(cloud: Servers, handle: Handle, name: str) -> "asyncio.Task[Accepted]":
+    """The action asked for, whose answer comes at once or at its end, or is a refusal."""
+    task = asyncio.create_task(cloud.ops.start(*request(cloud, handle, name)))
+    task.add_done_callback(lambda done: done.cancelled() or done.exception())
+    return task
 
 
 async def do(cloud: Servers, handle: Handle, name: str, **faults: Any) -> BaseException | None:

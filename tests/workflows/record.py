@@ -35,7 +35,7 @@ from tests.ids import stable_id
 from tests.openstack import OpenStack
 from tests.resilience import planted
 from tests.workflows import histories
-from tests.workflows.acting import stop_due
+from tests.workflows.acting import body_of, stop_due
 from tests.workflows.cloud import Cloud, Services
 from tests.workflows.histories import HISTORIES
 from tests.workflows.servers import instance_of
@@ -139,8 +139,9 @@ class Recorder:
     async def act(self, handle: Handle, name: str, volume: str = "", **faults: Any) -> Handle:
         """Start an action whose steps fail, or are held, as told."""
         self.arm(handle, **faults)
-        action, body = ACTIONS[name], dict(WAYS[name].body)
+        action, body = ACTIONS[name], dict(body_of(self.cloud, handle, name))
         body |= {"volume_id": volume} if "volume_id" in body else {}
+        body |= {"network_id": self.cloud.network} if "network_id" in body else {}
         body |= {"attachment_id": stable_id(volume, "attachment")} if "attachment_id" in body else {}
         request = ActionRequest(
             requester=self.cloud.requester(),

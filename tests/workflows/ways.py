@@ -1,7 +1,10 @@
 """How a test gets a server to each action, what it asks, and the vm_state that follows."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
+
+from infra.tables.compute import Instance
 
 
 @dataclass(frozen=True)
@@ -10,13 +13,25 @@ class Way:
     before: tuple[str, ...] = ()  # actions that bring an active server to where this one may begin
     body: dict[str, Any] = field(default_factory=dict)
     refusing: tuple[str, ...] = ()  # steps before the answer, besides the first
+    of: Callable[[Instance], dict[str, Any]] | None = None  # what of the body follows from the server's record
 
 
 VOLUME = {"volume_id": "b0000000-0000-4000-8000-000000000001", "attachment_id": "a0000000-0000-4000-8000-000000000001"}
 
+
+def _newest_port(server: Instance) -> dict[str, Any]:
+    return {"port_id": server.networks[-1]["port_id"] if server.networks else "none"}
+
+
 WAYS = {
     "attach_volume": Way(ends="active", body=VOLUME),
     "detach_volume": Way(ends="active", before=("attach_volume",), body={"volume_id": VOLUME["volume_id"]}),
+    "attach_interface": Way(
+        ends="active",
+        body={"network_id": "n0000000-0000-4000-8000-000000000001"},
+        refusing=("plug_ports", "plug_nic", "end_action"),
+    ),
+    "detach_interface": Way(ends="active", before=("attach_interface",), of=_newest_port),
     "os-stop": Way(ends="stopped"),
     "os-start": Way(ends="active", before=("os-stop",)),
     "pause": Way(ends="paused"),

@@ -70,13 +70,19 @@ def _require_network(wish: NetworkWish, count: int) -> None:
         raise bad_request("Failed to launch instances: max_count cannot be greater than 1 if an fixed_ip is specified.")
 
 
-def _only_network(call: ComputeCall, *, required: bool) -> list[Nic]:
+def usable_networks(call: ComputeCall) -> list[str]:
+    """Ids of the networks on which the caller's project may have ports without naming them."""
+
     def usable(body: dict[str, Any]) -> list[str]:
         mine = call.context.project_id
         return [net["id"] for net in body.get("networks", []) if net.get("shared") or _owner(net) == mine]
 
     body = neighbours(call).get(call, NETWORK, "/v2.0/networks", good=lambda body: len(usable(body)) == 1)
-    found = usable(body or {})
+    return usable(body or {})
+
+
+def _only_network(call: ComputeCall, *, required: bool) -> list[Nic]:
+    found = usable_networks(call)
     if len(found) > 1:
         raise conflict("Multiple possible networks found, use a Network ID to be more specific.")
     if not found and required:

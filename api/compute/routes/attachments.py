@@ -1,4 +1,4 @@
-"""What is attached to a server: ports, volumes, security groups (Compute API reference, each by its own chapter)."""
+"""What is attached to a server: volumes and security groups (Compute API reference, each by its own chapter)."""
 
 import uuid
 from typing import Any
@@ -11,48 +11,11 @@ from api.compute.errors import not_found
 from api.compute.neighbours import neighbours
 from api.compute.paging import Page
 from api.compute.records import instances
+from api.compute.routes.interfaces import ports_of
 from api.compute.validation import check_query, whole
 from infra.openstack import NETWORK
 
 router = APIRouter()
-
-
-@router.get("/servers/{server_id}/os-interface")
-def list_interfaces(call: Call, server_id: str) -> Response:
-    """The server's ports as the network service knows them."""
-    check_query(call, since=102)
-    row = instances.read(call, server_id, "os-attach-interfaces:list")
-    return JSONResponse({"interfaceAttachments": [_interface(call, row, port) for port in _ports(call, row["id"])]})
-
-
-@router.get("/servers/{server_id}/os-interface/{port_id}")
-def show_interface(call: Call, server_id: str, port_id: str) -> Response:
-    """One port of the server."""
-    check_query(call, since=102)
-    row = instances.read(call, server_id, "os-attach-interfaces:show")
-    for port in _ports(call, row["id"]):
-        if port["id"] == port_id:
-            return JSONResponse({"interfaceAttachment": _interface(call, row, port)})
-    raise not_found(f"Instance {server_id} does not have a port with id {port_id[:64]}")
-
-
-def _ports(call: ComputeCall, server_id: str) -> list[dict[str, Any]]:
-    body = neighbours(call).get(call, NETWORK, f"/v2.0/ports?device_id={server_id}")
-    return list((body or {}).get("ports", []))
-
-
-def _interface(call: ComputeCall, row: Any, port: dict[str, Any]) -> dict[str, Any]:
-    shown = {
-        "net_id": port["network_id"],
-        "port_id": port["id"],
-        "mac_addr": port["mac_address"],
-        "port_state": port.get("status"),
-        "fixed_ips": port.get("fixed_ips") or [],
-    }
-    if call.since(70):
-        tags = {known["port_id"]: known.get("tag") for known in row["networks"] or ()}
-        shown["tag"] = tags.get(port["id"])
-    return shown
 
 
 @router.get("/servers/{server_id}/os-volume_attachments")
@@ -96,7 +59,7 @@ def list_security_groups(call: Call, server_id: str) -> Response:
     """The security groups of the server's ports, in the shape that the old network service gave them."""
     check_query(call, since=102)
     row = instances.read(call, server_id, "os-security-groups:list")
-    ids = {group for port in _ports(call, row["id"]) for group in port.get("security_groups") or ()}
+    ids = {group for port in ports_of(call, row["id"]) for group in port.get("security_groups") or ()}
     if not ids:
         return JSONResponse({"security_groups": []})
     wanted = "&".join(f"id={group}" for group in sorted(ids))

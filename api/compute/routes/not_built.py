@@ -41,8 +41,6 @@ NOT_BUILT: list[tuple[str, str, int, int | None]] = [
     ("GET", "/servers/{server_id}/topology", 78, None),
     ("DELETE", "/servers/{server_id}/os-server-password", 1, None),
     ("GET", "/servers/{server_id}/os-virtual-interfaces", 1, 43),
-    ("POST", "/servers/{server_id}/os-interface", 1, None),
-    ("DELETE", "/servers/{server_id}/os-interface/{port_id}", 1, None),
     ("PUT", "/servers/{server_id}/os-volume_attachments/{volume_id}", 1, None),
     ("DELETE", "/servers/{server_id}/migrations/{migration_id}", 24, None),
     ("POST", "/servers/{server_id}/migrations/{migration_id}/action", 22, None),

@@ -20,7 +20,7 @@ class Definitions:
         """XML of the domain as it will be at its next start; None when there is none."""
 
         def work(connection: Any) -> str | None:
-            domain = _find(connection, instance_id)
+            domain = find(connection, instance_id)
             return str(domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE)) if domain is not None else None
 
         return self._libvirt.call(work)
@@ -32,7 +32,7 @@ class Definitions:
         """End the guest at once. One that is off, or absent, is left alone."""
 
         def work(connection: Any) -> None:
-            domain = _find(connection, instance_id)
+            domain = find(connection, instance_id)
             if domain is None:
                 return
             try:
@@ -44,7 +44,8 @@ class Definitions:
         self._libvirt.call(work, STOP_S)
 
 
-def _find(connection: Any, instance_id: str) -> Any:
+def find(connection: Any, instance_id: str) -> Any:
+    """The domain; None when there is none."""
     try:
         return connection.lookupByUUIDString(instance_id)
     except libvirt.libvirtError as error:

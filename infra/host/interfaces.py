@@ -1,0 +1,65 @@
+"""Interfaces put into a guest and taken out, while it runs and while it does not."""
+
+from collections.abc import Callable
+
+import libvirt
+
+from infra.contracts.errors import hopeless, host_cannot
+from infra.contracts.hypervisor import NicOnGuest
+from infra.host.guest_steps import GuestSteps, Parts
+from infra.host.heartbeats import Heartbeat
+from infra.host.libvirt import faults
+from infra.host.libvirt.definitions import Definitions
+from infra.host.libvirt.domain_xml import interface_xml
+from infra.host.libvirt.domains import PAUSED, RUNNING
+from infra.host.libvirt.faults import LibvirtDown
+from infra.host.libvirt.interfaces import Interfaces, with_interface
+
+
+class InterfacePlugger(GuestSteps):
+    """`parts`: of every guest's steps. The last device is called after a tap was made: the host's network looks after
+    its taps, some of whose checks need them to exist."""
+
+    def __init__(
+        self, parts: Parts, devices: tuple[Interfaces, Definitions, Callable[[], None]], virt_type: str
+    ) -> None:
+        super().__init__(*parts, pretend=virt_type == "test")
+        self._interfaces, self._definitions, self._sync = devices
+        self._virt_type = virt_type
+
+    def plug(self, want: NicOnGuest, heartbeat: Heartbeat) -> None:
+        """See `activities.hypervisor.Hypervisor.plug_nic`."""
+        xml, mac, id = interface_xml(want.vif, self._virt_type), want.vif.mac_address, want.instance_id
+        with self._at_work(want, heartbeat):
+            if self._domains.power_state(id) is None:
+                raise host_cannot("this host has no such server")
+            if self._pretend:
+                self._rewrite(id, mac, xml)
+                return
+            try:
+                self._interfaces.plug(id, mac, xml)
+            except libvirt.libvirtError as error:
+                if isinstance(sorted_as := faults.sort(error, "", []), LibvirtDown):
+                    raise sorted_as from None
+                raise hopeless(f"Failed to attach network adapter device to {id}", code=409) from error
+        self._sync()
+
+    def unplug(self, want: NicOnGuest, heartbeat: Heartbeat) -> None:
+        """See `activities.hypervisor.Hypervisor.unplug_nic`."""
+        mac, id = want.vif.mac_address, want.instance_id
+        with self._at_work(want, heartbeat):
+            if self._pretend:
+                self._rewrite(id, mac, None)
+                return
+            self._take_back(mac, lambda: self._interfaces.has(id, mac), lambda: self._interfaces.ask_back(id, mac))
+            self._interfaces.forget(id, mac)
+
+    def _rewrite(self, instance_id: str, mac: str, xml: str | None) -> None:
+        """The test driver's domains have devices in their definition only, and forget it with their daemon."""
+        if (known := self._definitions.read(instance_id)) is None:
+            return
+        changed = with_interface(known, mac, xml)
+        self._definitions.write(changed)
+        self._files.keep_domain(instance_id, changed)
+        if self._domains.power_state(instance_id) not in (RUNNING, PAUSED):
+            self._files.keep_running(instance_id, False)
