@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING
 from temporalio import activity
 
 from activities.step import step
+from infra.contracts.diagnostics import Diagnostics
 from infra.contracts.hypervisor import (
     ConsoleOutput,
     ConsoleOutputRequest,
+    ConsoleRequest,
     ConsoleTarget,
     DomainRef,
     DomainSpec,
@@ -126,9 +128,15 @@ class Hypervisor:
         return ConsoleOutput(text=self._driver.console_output(want.instance_id, want.length))
 
     @step(budget=timedelta(minutes=1))
-    def console_target(self, ref: InstanceRef) -> ConsoleTarget:
-        """Where the guest's VNC server listens. Reads only; Hopeless (409) when the guest does not run."""
-        return ConsoleTarget(target=self._driver.console_target(ref.instance_id))
+    def console_target(self, want: ConsoleRequest) -> ConsoleTarget:
+        """Where the guest's VNC server, or its serial port, listens. Reads only; Hopeless: 409 when the guest does not
+        run, 400 when it has no such console."""
+        return ConsoleTarget(target=self._driver.console_target(want.instance_id, want.kind))
+
+    @step(budget=timedelta(minutes=1))
+    def diagnostics(self, ref: InstanceRef) -> Diagnostics:
+        """The guest's use of its host. Reads only; Hopeless (409) when the guest does not run."""
+        return self._driver.diagnostics(ref.instance_id)
 
     @step(budget=timedelta(minutes=1))
     def host_facts(self, ref: HostRef) -> HostFacts:

@@ -14,6 +14,7 @@ from keystoneauth1.session import Session
 from temporalio.client import Client
 from temporalio.worker import FixedSizeSlotSupplier, Worker, WorkerTuner
 
+from activities.agent import Agent
 from activities.aside import Kept
 from activities.hypervisor import Hypervisor
 from activities.image import Image
@@ -23,6 +24,7 @@ from activities.shape import Shape
 from activities.snapshot import Snapshot
 from activities.volume import Volume
 from infra import logs, tracing
+from infra.host.agent import GuestAgent
 from infra.host.driver import Driver
 from infra.host.files.images import ImageStore
 from infra.host.keeper import Keeper
@@ -86,6 +88,7 @@ class Host:
             Network(PortPlugger(self.settings, self.session, self.hostnet, self.control)),
             Volume(VolumeConnector(self.settings, self.session, self.control)),
             Hypervisor(self.driver),
+            Agent(GuestAgent(self.driver)),
             Kept(Keeper(self.settings, self.driver)),
             Rescue(Rescues(self.settings, self.driver, self.images)),
             Shape(Shapes(self.settings, self.driver)),

@@ -9,6 +9,7 @@ from infra.contracts.operation import Transition
 from workflows.attach_interface import AttachInterface, AttachInterfaceBody
 from workflows.attach_volume import AttachVolume, AttachVolumeBody
 from workflows.body import NEWEST, Body
+from workflows.change_password import ChangePassword, ChangePasswordBody
 from workflows.confirm_resize import ConfirmResize
 from workflows.crash_dump_instance import CrashDumpInstance
 from workflows.create_backup import CreateBackup
@@ -140,6 +141,19 @@ ACTIONS: dict[str, Action] = {
                 doing="crash-dumping",
             ),
             since=17,
+        ),
+        Action(
+            "changePassword",
+            "os-admin-password",
+            ChangePassword,
+            Transition(
+                event="changePassword",
+                verb="changePassword",
+                allowed=frozenset(("active",)),
+                doing="updating_password",
+            ),
+            body=ChangePasswordBody,
+            deadline=timedelta(minutes=5),
         ),
         Action(
             "createImage",

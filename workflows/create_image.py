@@ -10,6 +10,7 @@ with workflow.unsafe.imports_passed_through():
     from activities.image_record import ImageRecord
     from activities.snapshot import Snapshot
     from infra.contracts.operation import ActionRequest, InstanceChange, InstanceFacts
+    from infra.contracts.properties import is_true
     from infra.contracts.snapshot import ImageToBe, SnapshotOnHost
 
 from workflows.body import Body
@@ -56,7 +57,12 @@ class MakesImage(ServerOperation):
             at=control(),
         )
         self.accept(self.answer(req, server))
-        copy = SnapshotOnHost(instance_id=server.instance_id, attempt=server.attempt, image_id=image.image_id)
+        copy = SnapshotOnHost(
+            instance_id=server.instance_id,
+            attempt=server.attempt,
+            image_id=image.image_id,
+            quiesce=is_true(server.image_properties, "os_require_quiesce"),
+        )
         host = self.host_of(server)
         await saga.step(
             Snapshot.take_snapshot,

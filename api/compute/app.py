@@ -22,6 +22,7 @@ from api.compute.routes import (
     flavor_parts,
     flavors,
     guest_metadata,
+    guests,
     hypervisors,
     instance_actions,
     interfaces,
@@ -47,6 +48,7 @@ from infra.settings import Settings
 ROUTERS: tuple[APIRouter, ...] = (
     internal.router,
     guest_metadata.router,
+    guests.router,
     servers.router,
     create_server.router,
     server_actions.router,

@@ -1,7 +1,8 @@
 """What the compute API asks of the workflows' side: the shape of `app.state.operations`."""
 
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
+from infra.contracts.diagnostics import Diagnostics
 from infra.contracts.operation import ActionRequest
 from workflows.actions import Action
 from workflows.requests import Accepted, BootRequest, DeleteRequest, Requester
@@ -31,5 +32,8 @@ class Operations(Protocol):
     async def console_output(self, instance_id: str, length: int | None) -> str:
         """The last `length` lines of the console log, which lies on the server's host; None gives all."""
 
-    async def console_target(self, instance_id: str) -> str:
-        """Where the proxy reaches the server's VNC: `host:port` or `unix_socket:PATH`."""
+    async def console_target(self, instance_id: str, kind: Literal["vnc", "serial"]) -> str:
+        """Where the proxy reaches the server's VNC or serial port: `host:port` or `unix_socket:PATH`."""
+
+    async def diagnostics(self, instance_id: str) -> Diagnostics:
+        """The guest's use of its host; 409 when it does not run."""

@@ -4,7 +4,7 @@ import asyncio
 import time
 import uuid
 from datetime import timedelta
-from typing import Any, NoReturn
+from typing import Any, Literal, NoReturn
 
 from temporalio.client import ActivityFailureError, Client, WithStartWorkflowOperation, WorkflowUpdateFailedError
 from temporalio.common import (
@@ -17,8 +17,9 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from api.common.errors import ServiceError
 from infra.codec import KeyRing
+from infra.contracts.diagnostics import Diagnostics
 from infra.contracts.errors import BUSY
-from infra.contracts.hypervisor import ConsoleOutput, ConsoleOutputRequest, ConsoleTarget, InstanceRef
+from infra.contracts.hypervisor import ConsoleOutput, ConsoleOutputRequest, ConsoleRequest, ConsoleTarget, InstanceRef
 from infra.contracts.operation import ActionRequest
 from infra.contracts.search import REQUEST_KEY, attributes_of
 from infra.database import Database
@@ -188,13 +189,20 @@ class Operations:
         found: ConsoleOutput = await self._ask_host("console_output", want, ConsoleOutput)
         return found.text
 
-    async def console_target(self, instance_id: str) -> str:
-        """Where the guest's VNC server listens: `unix_socket:PATH` or `host:port`."""
-        ref = InstanceRef(instance_id=instance_id)
-        found: ConsoleTarget = await self._ask_host("console_target", ref, ConsoleTarget)
+    async def console_target(self, instance_id: str, kind: Literal["vnc", "serial"]) -> str:
+        """Where the guest's VNC server, or its serial port, listens: `unix_socket:PATH` or `host:port`."""
+        want = ConsoleRequest(instance_id=instance_id, kind=kind)
+        found: ConsoleTarget = await self._ask_host("console_target", want, ConsoleTarget)
         return found.target
 
-    async def _ask_host(self, what: str, arg: ConsoleOutputRequest | InstanceRef, result: type[Any]) -> Any:
+    async def diagnostics(self, instance_id: str) -> Diagnostics:
+        """The guest's use of its host. 409 while it has none, or does not run."""
+        found: Diagnostics = await self._ask_host("diagnostics", InstanceRef(instance_id=instance_id), Diagnostics)
+        return found
+
+    async def _ask_host(
+        self, what: str, arg: ConsoleOutputRequest | ConsoleRequest | InstanceRef, result: type[Any]
+    ) -> Any:
         instance = await asyncio.to_thread(self._instance, arg.instance_id)
         if not instance.host:
             raise ServiceError(409, f"Instance {instance.id} is not ready", title="conflictingRequest")

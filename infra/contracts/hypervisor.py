@@ -1,5 +1,7 @@
 """Inputs and results of the domain steps."""
 
+from typing import Literal
+
 from pydantic import BaseModel
 
 from infra.contracts.image import DiskOnHost
@@ -75,6 +77,11 @@ class ConsoleOutputRequest(BaseModel):
 
 class ConsoleOutput(BaseModel):
     text: str = ""
+
+
+class ConsoleRequest(BaseModel):
+    instance_id: str
+    kind: Literal["vnc", "serial"] = "vnc"
 
 
 class ConsoleTarget(BaseModel):

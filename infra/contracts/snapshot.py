@@ -24,6 +24,7 @@ class SnapshotOnHost(Guarded):
     """The flat copy of the root disk that becomes image `image_id`."""
 
     image_id: str
+    quiesce: bool = False  # whether it may only be made of file systems that are held still
 
 
 class Uploaded(Done):

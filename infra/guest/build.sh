@@ -67,7 +67,7 @@ fill_root() {
   for program in /usr/sbin/dropbear /usr/bin/dropbearkey /usr/bin/resizepart /usr/sbin/resize2fs; do
     copy_program "$program"
   done
-  for script in rcS rcK cloud dhcp udhcpc hotplug grow; do install -m 755 "$here/root/$script" "$root/etc/$script"; done
+  for script in rcS rcK cloud dhcp udhcpc hotplug grow agent; do install -m 755 "$here/root/$script" "$root/etc/$script"; done
   install -m 644 "$here/root/inittab" "$root/etc/inittab"
   install -m 755 "$here/root/power-button" "$root/etc/acpi/PWRF/00000080"
   install -m 755 "$here/root/sudo" "$root/usr/bin/sudo"

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import libvirt
 
 from infra import logs
+from infra.contracts.diagnostics import Diagnostics
 from infra.contracts.errors import hopeless, host_cannot
 from infra.contracts.hypervisor import DomainSpec, HostFacts, Spawned
 from infra.contracts.power import Guarded
@@ -22,15 +23,17 @@ from infra.host.files.paths import HostPaths, checked
 from infra.host.heartbeats import Heartbeat, Turns, beating
 from infra.host.interfaces import InterfacePlugger
 from infra.host.libvirt import console, faults
+from infra.host.libvirt.agents import Agents
 from infra.host.libvirt.backup import Backups
 from infra.host.libvirt.connection import Connection, run_event_loop
 from infra.host.libvirt.definitions import Definitions
 from infra.host.libvirt.domain_xml import Place, domain_xml, servers, volume_xml
-from infra.host.libvirt.domains import PAUSED, RUNNING, Domains
+from infra.host.libvirt.domains import PAUSED, RUNNING, STATES, Domains
 from infra.host.libvirt.events import Events
 from infra.host.libvirt.faults import LibvirtDown
 from infra.host.libvirt.interfaces import Interfaces
 from infra.host.libvirt.inventory import Inventory
+from infra.host.libvirt.statistics import Statistics
 from infra.host.libvirt.virt_type import detect
 from infra.host.network.nics import Nics
 from infra.host.power import PowerSwitch
@@ -62,6 +65,7 @@ class Driver:
         connection = Connection(settings.libvirt_uri, self._opened)
         self._domains = Domains(connection, settings.host)
         self.backups, self.definitions = Backups(connection), Definitions(connection)
+        self.agents, self._statistics = Agents(connection), Statistics(connection)
         self.inventory = Inventory(connection, self._paths, self.virt)
         self._turns = Turns()
         self.nics = Nics(self._domains, hostnet, self._turns, self.virt.virt_type)
@@ -126,15 +130,35 @@ class Driver:
         """The last `length` lines (None: all) of the serial log, at most 100 KiB; "" when there is none."""
         return console.tail(self._paths.console_log(instance_id), length)
 
-    def console_target(self, instance_id: str) -> str:
-        """`unix_socket:PATH` or `host:port` of the guest's VNC server; Hopeless (409) when the guest does not run."""
+    def console_target(self, instance_id: str, kind: str = "vnc") -> str:
+        """`unix_socket:PATH` or `host:port` of the guest's VNC server, or of its serial port (`kind` serial, sockets
+        only). Hopeless: 409 when the guest does not run, 400 when it has no such console."""
         xml = self._domains.live_xml(checked(instance_id))
-        target = console.vnc_target(xml) if xml else None
+        if xml is None:
+            raise hopeless(f"Instance {instance_id} is not ready", code=409)
+        target = console.serial_target(xml) if kind == "serial" else console.vnc_target(xml)
+        if target is None and kind == "serial":
+            raise hopeless("Unavailable console type serial.", code=400)
         if target is None:
             raise hopeless(f"Instance {instance_id} is not ready", code=409)
         if target.startswith(console.SOCKET):
-            return f"{console.SOCKET}{self._paths.vnc_socket(instance_id)}"
+            paths = self._paths
+            path = paths.serial_socket(instance_id) if kind == "serial" else paths.vnc_socket(instance_id)
+            return f"{console.SOCKET}{path}"
         return target
+
+    def diagnostics(self, instance_id: str) -> Diagnostics:
+        """See `activities.hypervisor.Hypervisor.diagnostics`."""
+        state = self._domains.power_state(checked(instance_id))
+        word = STATES.get(state or 0, "pending")
+        if state != RUNNING or (found := self._statistics.of(instance_id, word)) is None:
+            words = f"Cannot 'get_diagnostics' instance {instance_id} while it is in power state {word}"
+            raise hopeless(words, code=409)
+        return found
+
+    def power_state(self, instance_id: str) -> int | None:
+        """In Nova's numbers; None without a guest."""
+        return self._domains.power_state(checked(instance_id))
 
     def domains(self) -> dict[str, int]:
         """instance id → power state in Nova's numbers, of this host's instances."""
@@ -219,6 +243,7 @@ class Driver:
             console_log=seen(self._paths.console_log(instance_id)),
             vnc_listen=self._vnc_listen,
             vnc_socket=seen(self._paths.vnc_socket(instance_id)),
+            serial_socket=seen(self._paths.serial_socket(instance_id)),
         )
 
     def _let_run(self, spec: DomainSpec, run: Callable[[], None]) -> None:

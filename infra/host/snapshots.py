@@ -8,6 +8,7 @@ from keystoneauth1.session import Session
 
 from infra.contracts.errors import hopeless
 from infra.contracts.snapshot import SnapshotOnHost, Uploaded
+from infra.host.agent import GuestAgent
 from infra.host.driver import Driver
 from infra.host.files.cache import room_on_disk
 from infra.host.files.disk_tool import DiskTool
@@ -29,16 +30,18 @@ class Snapshots:
         self._images = Images(session, settings.region)
         self._tool = DiskTool(self._paths.owner)
         self._pretend = is_test_driver(settings)
+        self._agent = GuestAgent(driver)
 
     def take(self, want: SnapshotOnHost, heartbeat: Heartbeat) -> Uploaded:
         """See `activities.snapshot.Snapshot.take_snapshot`."""
         file, begun = self._file(want), time.monotonic()
         with beating(heartbeat), self._driver.at_work(want):
+            self._agent.thaw(want.instance_id)  # an earlier try may have ended in between
             if not file.exists():
                 partial = file.with_suffix(".part")
                 partial.unlink(missing_ok=True)
                 with room_on_disk(partial):
-                    self._copy(want.instance_id, partial)
+                    self._copy(want, partial)
                     partial.replace(file)
         return Uploaded(parts={"copy": round(time.monotonic() - begun, 3)})
 
@@ -52,21 +55,26 @@ class Snapshots:
 
     def remove(self, want: SnapshotOnHost) -> None:
         """Absent is success."""
+        self._agent.thaw(want.instance_id)
         for file in (self._file(want), self._file(want).with_suffix(".part")):
             file.unlink(missing_ok=True)
 
     def _file(self, want: SnapshotOnHost) -> Path:
         return self._paths.instance(want.instance_id) / f"snapshot-{checked(want.image_id)}.qcow2"
 
-    def _copy(self, instance_id: str, partial: Path) -> None:
-        disk, tool = self._paths.disk(instance_id), self._tool
+    def _copy(self, want: SnapshotOnHost, partial: Path) -> None:
+        instance_id, tool = want.instance_id, self._tool
+        disk = self._paths.disk(instance_id)
         if self._pretend:
             tool.create(partial, EMPTY)
         elif not disk.exists():
             raise hopeless(f"Instance {instance_id} has no disk on its host.")
         elif self._driver.backups.is_active(instance_id):
             tool.create(partial, self._driver.backups.disk_bytes(instance_id, ROOT))
-            self._driver.backups.copy(instance_id, ROOT, self._paths.as_guest(partial), LOOK_S)
+            with self._driver.backups.ending(instance_id):
+                with self._agent.still(instance_id, required=want.quiesce):
+                    self._driver.backups.begin(instance_id, ROOT, self._paths.as_guest(partial))
+                self._driver.backups.wait(instance_id, LOOK_S)
         else:
             image = self._paths.images / self._paths.image_of(instance_id).read_text()
             facts = json.loads(image.with_name(f"{image.name}.json").read_text())

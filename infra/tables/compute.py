@@ -112,6 +112,7 @@ class Instance(Base, table=True):
     # port id -> ours to delete: what a delete must know even when the sealed request cannot be opened
     requested_ports: dict[str, bool] = Field(default_factory=dict, sa_type=JSON)
     request_digest: str = Field(default="", max_length=64)  # of who asked for what: a repeat has the same
+    sealed_password: str | None = None  # what the guest told as its password, which it encrypts for its owner's key
     sealed_request: str | None = None  # the boot request, encrypted: for `build retry` and user_data
     fault: dict[str, Any] | None = Field(default=None, sa_type=JSON)  # {code, message, details, created}
     parked: str | None = None  # the step at which a parked build waits

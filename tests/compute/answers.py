@@ -138,6 +138,19 @@ ATTACHMENT = {
     "volumeId": UUID, "serverId": UUID, "device": May(maybe(STR)), "id": At(UUID, 1, 88), "tag": At(maybe(STR), 70),
     "delete_on_termination": At(BOOL, 79), "attachment_id": At(maybe(STR), 89), "bdm_uuid": At(UUID, 89),
 }  # fmt: skip
+COUNTS = {
+    f"{way}_{word}": maybe(INT) for way in ("rx", "tx") for word in ("octets", "packets", "errors", "drop", "rate")
+}
+DIAGNOSTICS = {
+    "state": like("pending|running|paused|shutdown|crashed|suspended"), "driver": STR, "hypervisor": maybe(STR),
+    "hypervisor_os": maybe(STR), "uptime": maybe(INT), "config_drive": BOOL,
+    **dict.fromkeys(("num_cpus", "num_disks", "num_nics"), INT),
+    "memory_details": {"maximum": maybe(INT), "used": maybe(INT)},
+    "cpu_details": [{"id": maybe(INT), "time": maybe(INT), "utilisation": maybe(INT)}],
+    "disk_details": [dict.fromkeys(
+        ("read_bytes", "read_requests", "write_bytes", "write_requests", "errors_count"), maybe(INT))],
+    "nic_details": [{"mac_address": maybe(STR), **COUNTS}],
+}  # fmt: skip
 MIGRATION = {
     **dict.fromkeys(("status", "source_compute", "source_node", "dest_compute", "dest_node"), STR),
     **dict.fromkeys(("id", "old_instance_type_id", "new_instance_type_id"), INT),

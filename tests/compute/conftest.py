@@ -26,6 +26,7 @@ from api.common.errors import ServiceError
 from api.compute.app import create_compute
 from infra import credentials
 from infra.codec import KeyRing
+from infra.contracts.diagnostics import CpuUse, Diagnostics, DiskUse, NicUse
 from infra.contracts.operation import ActionEnd, ActionRequest
 from infra.database import Database
 from infra.settings import PORTS, Settings
@@ -134,8 +135,21 @@ class Ledger:
         lines = ["one", "two\x07", "three"]
         return "\n".join(lines if length is None else lines[-length:])
 
-    async def console_target(self, instance_id: str) -> str:
-        return "unix_socket:/run/guest.vnc"
+    async def console_target(self, instance_id: str, kind: str) -> str:
+        return f"unix_socket:/run/guest.{kind}"
+
+    async def diagnostics(self, instance_id: str) -> Diagnostics:
+        counts = {f"{way}_{word}": 7 for way in ("rx", "tx") for word in ("octets", "packets", "errors", "drop")}
+        return Diagnostics(
+            state="running",
+            hypervisor="kvm",
+            memory_max_kib=524288,
+            memory_kib=262144,
+            memory={"rss": 5},
+            cpus=[CpuUse(id=0, time=9)],
+            disks=[DiskUse(device="vda", read_bytes=1, read_requests=2, write_bytes=3, write_requests=4)],
+            nics=[NicUse(device="tap0", mac_address="fa:16:3e:00:00:01", **counts)],
+        )
 
 
 class Api:

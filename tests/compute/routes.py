@@ -100,6 +100,8 @@ ROUTES = (
     Route("GET", "/servers/{id}/os-security-groups", 200, {"security_groups": [a.SECURITY_GROUP]}),
     Route("GET", "/servers/{id}/migrations", 200, {"migrations": [ANY]}),
     Route("GET", "/servers/{id}/os-server-password", 200, {"password": STR}),
+    Route("DELETE", "/servers/{id}/os-server-password", 204, EMPTY),
+    Route("GET", "/servers/{id}/diagnostics", 200, By(48, Map(INT), a.DIAGNOSTICS)),
     Route("POST", "/servers/{id}/remote-consoles", 200,
           {"remote_console": {"protocol": STR, "type": STR, "url": STR}},
           {"remote_console": {"protocol": STR, "type": STR}}),
@@ -172,6 +174,7 @@ ROUTES = (
 
 ACTIONS: dict[str, tuple[int, Any]] = {
     "os-getConsoleOutput": (200, {"output": STR}),
+    "os-getSerialConsole": (200, {"console": {"type": STR, "url": STR}}),
     "os-getVNCConsole": (200, {"console": {"type": STR, "url": STR}}),
     "createImage": (202, By(45, None, {"image_id": UUID})),
     "createBackup": (202, By(45, None, {"image_id": UUID})),

@@ -102,6 +102,20 @@ def test_console_url(cloud: Cloud, demo: Api, service: Api) -> None:
     service.refused("POST", "/kilonova/consoles", 404, json={"token": token})
 
 
+def test_serial_console(cloud: Cloud, demo: Api, service: Api) -> None:
+    server = cloud.server(demo, host="node1", power_state=1)
+    wish = {"remote_console": {"protocol": "serial", "type": "serial"}}
+    url = urlsplit(demo.post(f"/servers/{server}/remote-consoles", wish, version="2.6")["remote_console"]["url"])
+    assert (url.scheme, url.port, url.path) == ("ws", cloud.settings.port("console"), "/")
+    used = service.post("/kilonova/consoles", {"token": parse_qs(url.query)["token"][0]})
+    assert used == {"console": {"target": "unix_socket:/run/guest.serial", "instance_id": server}}
+    old = demo.post(f"/servers/{server}/action", {"os-getSerialConsole": {"type": "serial"}}, version="2.5")
+    assert old["console"]["type"] == "serial" and old["console"]["url"].startswith("ws://")
+    body = {"os-getSerialConsole": {"type": "serial"}}
+    demo.refused("POST", f"/servers/{server}/action", 404, "2.6", json=body)
+    demo.refused("POST", f"/servers/{server}/action", 400, "2.5", json={"os-getSerialConsole": {"type": "novnc"}})
+
+
 def test_console_refusals(cloud: Cloud, demo: Api) -> None:
     server = cloud.server(demo, host="node1")
     path = f"/servers/{server}/remote-consoles"

@@ -31,8 +31,8 @@ def test_an_address_is_a_regular_expression_even_when_it_is_whole(cloud: Cloud, 
 
 def test_a_text_of_501_names_what_is_missing(demo: Api, cloud: Cloud) -> None:
     server = cloud.server(demo)
-    words = demo.refused("GET", f"/servers/{server}/diagnostics", 501)
-    assert words == "GET /servers/{server_id}/diagnostics is not implemented."
+    words = demo.refused("GET", f"/servers/{server}/topology", 501)
+    assert words == "GET /servers/{server_id}/topology is not implemented."
 
 
 def test_the_console_log_has_no_control_characters(demo: Api, cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,7 @@ from typing import Any, get_type_hints
 
 from temporalio import activity
 
+import activities.agent
 import activities.aside
 import activities.hypervisor
 import activities.image
@@ -172,6 +173,9 @@ class Effects(LifeEffects):
     def unplug_nic(self, want: Any) -> None:
         self.mine.discard(("nic", want.instance_id, want.vif.port_id))
 
+    def set_password(self, want: Any) -> None:
+        pass
+
     def inject_nmi(self, want: Any) -> Power:
         return Power(power_state=self.world.power.get(want.instance_id, RUNNING))
 
@@ -190,13 +194,14 @@ class Effects(LifeEffects):
             self.world.anywhere.discard(thing)
 
 
-READS = frozenset(("console_output", "console_target", "host_facts", "audit_cloud"))
+READS = frozenset(("console_output", "console_target", "diagnostics", "host_facts", "audit_cloud"))
 """Steps that no workflow of a server's runs."""
 REPAIRS = frozenset(("inspect_instance", "sync_network", "mend_nics"))
 """Steps of RepairInstance, which needs real hosts and services to compare: tests/resilience/test_repairs.py."""
 TIMERS = frozenset(("set_timer", "begin_due"))
 """Steps that ask Temporal alone, and do so here as well."""
 CLASSES = (
+    activities.agent.Agent,
     activities.aside.Kept,
     activities.hypervisor.Hypervisor,
     activities.image.Image,

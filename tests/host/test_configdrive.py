@@ -99,6 +99,7 @@ def place(**more: Any) -> Place:
         "console_log": Path("/s/console.log"),
         "vnc_listen": "socket",
         "vnc_socket": Path("/s/vnc"),
+        "serial_socket": Path("/s/serial"),
     }
     return Place(**(facts | more))
 

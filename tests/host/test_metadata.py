@@ -94,6 +94,29 @@ def test_each_guest_reads_its_own_and_two_tenants_with_one_address_do_too(place:
             assert read(guest, "/latest/meta-data/nothing") == read(guest, "/openstack/1999-01-01/meta_data.json") == ""
 
 
+def test_a_guest_tells_its_password_once(place: Place) -> None:
+    place.poll()
+    guest = place.guest(network(place, "red"))
+    recorded(place, guest, "red")
+    place.poll()
+
+    def told(path: str, text: str) -> str:
+        return read(guest, path, "-X", "POST", "--data-binary", text, "-o", "/dev/null", "-w", "%{http_code}")
+
+    with serving(place):
+        until(lambda: read(guest, "/openstack"))
+        assert read(guest, "/openstack/latest/password") == ""
+        for text, path in (("", "latest"), ("x" * 1025, "latest"), ("x", "1999-01-01")):
+            assert told(f"/openstack/{path}/password", text) == ""
+        assert told("/openstack/2013-04-04/password", "ZW5jcnlwdGVk") == "200"
+        assert read(guest, "/openstack/latest/password") == "ZW5jcnlwdGVk"
+        assert told("/openstack/latest/password", "another") == ""
+    with place.cloud.compute.read() as session:
+        kept = session.get_one(Instance, guest.plug.instance_id).sealed_password
+    assert kept is not None and "ZW5jcnlwdGVk" not in kept
+    assert KeyRing.load(place.cloud.settings.codec_keys).unseal(kept) == "ZW5jcnlwdGVk"
+
+
 def test_no_header_and_no_borrowed_address_shows_another_ones(place: Place) -> None:
     place.poll()
     inner = network(place, "inner")

@@ -50,6 +50,7 @@ class Servers:
                 "name": "server",
                 "hostname": "server",
                 "image_id": str(uuid.uuid4()),
+                "image_properties": {"hw_qemu_guest_agent": "yes"},
                 "flavor_id": "tiny",
                 "admin_pass": "hunter2-admin",
                 "user_data": "aHVudGVyMi11c2VyLWRhdGE=",

@@ -40,6 +40,7 @@ WAYS = {
     "resume": Way(ends="active", before=("suspend",)),
     "trigger_crash_dump": Way(ends="active"),
     "reboot": Way(ends="active", body={"type": "HARD"}),
+    "changePassword": Way(ends="active", body={"adminPass": "hunter2-changed"}, refusing=("set_password",)),
     "createImage": Way(ends="active", body={"name": "copy", "metadata": {"a": "b"}}, refusing=("create_image",)),
     "createBackup": Way(
         ends="active",

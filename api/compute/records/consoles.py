@@ -17,14 +17,13 @@ def digest(token: str) -> str:
     return hashlib.sha256(token.encode()).hexdigest()
 
 
-def grant(db: Database, instance_id: str, target: str) -> str:
+def grant(db: Database, instance_id: str, target: str, kind: str = "novnc") -> str:
     """A token that opens `target` once, within ten minutes. Expired ones of the server go."""
     token = secrets.token_urlsafe(32)
     with db.write() as session:
         session.execute(delete(table).where(table.c.instance_id == instance_id, table.c.expires_at < now()))
-        session.add(
-            ConsoleToken(token_hash=digest(token), instance_id=instance_id, target=target, expires_at=now() + LIFETIME)
-        )
+        row = {"token_hash": digest(token), "instance_id": instance_id, "console_type": kind, "target": target}
+        session.add(ConsoleToken(**row, expires_at=now() + LIFETIME))
     return token
 
 

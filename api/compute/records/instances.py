@@ -11,7 +11,7 @@ from api.compute.errors import conflict, is_locked, no_such_server
 from infra.tables.compute import Instance, InstanceAction, now
 
 table = Instance.__table__  # type: ignore[attr-defined]
-COLUMNS = [column for column in table.c if column.name not in ("sealed_request", "parked")]
+COLUMNS = [column for column in table.c if column.name not in ("sealed_request", "sealed_password", "parked")]
 """What the API shows; the sealed request is large and nobody's to see."""
 
 

@@ -25,23 +25,25 @@ KINDS = {
 
 @router.post("/servers/{server_id}/remote-consoles", dependencies=[versions(6)])
 async def create_console(call: Call, server_id: str, body: Body) -> Response:
-    """Address of a console in the browser; noVNC is the kind that is built."""
+    """Address of a console: noVNC for a browser, or the serial port as a WebSocket."""
     wish = parse(call, RemoteConsole, body, "remote_console")
     if wish.type == "spice-direct" and not call.since(99):
         raise bad_request("Invalid input for field/attribute type. 'spice-direct' is not one of the known types")
     row = await run_in_threadpool(instances.read, call, server_id, "os-remote-consoles")
     if wish.protocol in KINDS and wish.type not in KINDS[wish.protocol]:
         raise bad_request(f"Invalid console type {wish.type}")
-    url = await vnc_console(call, row, wish.type)
+    url = await console_url(call, row, wish.type)
     return JSONResponse({"remote_console": {"protocol": wish.protocol, "type": wish.type, "url": url}})
 
 
-async def vnc_console(call: ComputeCall, row: RowMapping, kind: str) -> str:
+async def console_url(call: ComputeCall, row: RowMapping, kind: str) -> str:
     """400 for a kind that is not served, 409 while the guest does not run."""
-    if kind != "novnc":
+    if kind not in ("novnc", "serial"):
         raise bad_request(f"Unavailable console type {kind}.")
     if not row["host"] or row["power_state"] != RUNNING or row["vm_state"] == "building":
         raise not_ready(row["id"])
-    target = await call.operations.console_target(row["id"])
-    token = await run_in_threadpool(consoles.grant, call.db, row["id"], target)
+    target = await call.operations.console_target(row["id"], "serial" if kind == "serial" else "vnc")
+    token = await run_in_threadpool(consoles.grant, call.db, row["id"], target, kind)
+    if kind == "serial":
+        return call.settings.url("console", f"/?token={token}").replace("http", "ws", 1)
     return call.settings.url("console", "/vnc_auto.html?path=" + quote(f"?token={token}", safe=""))

@@ -7,13 +7,16 @@ import json
 from typing import Annotated, Any
 from urllib.parse import urlencode
 
-from cryptography.exceptions import InvalidTag
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Response
 from fastapi.responses import JSONResponse
 
+from api.compute.call import Body as CallBody
 from api.compute.call import Call, ComputeCall
-from api.compute.errors import not_found
+from api.compute.errors import conflict, not_found
 from api.compute.neighbours import neighbours
+from api.compute.records import passwords
+from api.compute.schemas.services import GuestPassword
+from api.compute.validation import parse
 from infra.contracts.hypervisor import DomainSpec, FlavorFacts, GuestConfig
 from infra.contracts.network import FixedIp, Vif
 from infra.host.files import configdrive
@@ -30,15 +33,33 @@ ROUTED = "network:router_interface"
 def show_metadata(call: Call, host: str, address: Id, network_id: Id = "", router_id: Id = "") -> JSONResponse:
     """Metadata of the server whose port has `address` on the network, or on a network of the router: `meta_data`,
     `network_data`, `user_data` (base64 or null), `ec2`. 404 when there is none."""
+    return JSONResponse(_document(call, _server(call, host, address, network_id, router_id), address))
+
+
+@router.post("/password", status_code=204)
+def tell_password(
+    call: Call, host: str, body: CallBody, address: Id, network_id: Id = "", router_id: Id = ""
+) -> Response:
+    """Keep the password that a guest chose: once (409), and no more than Nova takes (400)."""
+    row = _server(call, host, address, network_id, router_id)
+    told = parse(call, GuestPassword, {"password": body}, "password").text
+    sealed = call.request.app.state.ring.seal(told)
+    with call.db.write() as session:
+        if not passwords.tell(session, row.id, sealed):
+            raise conflict("The password of this server is told.")
+    return Response(status_code=204)
+
+
+def _server(call: ComputeCall, host: str, address: str, network_id: str, router_id: str) -> Instance:
     call.enforce("kilonova:host", host=host)
     port = _port(call, [network_id] if network_id else _networks(call, router_id), address)
-    if port is None:
-        raise not_found("No server has this address there.")
-    with call.db.read() as session:
-        row = session.get(Instance, port["device_id"])
-        if row is None or row.deleted_at is not None:
-            raise not_found("No server has this address there.")
-        return JSONResponse(_document(call, row, address))
+    if port is not None:
+        with call.db.read() as session:
+            row = session.get(Instance, port["device_id"])
+            if row is not None and row.deleted_at is None:
+                session.expunge(row)
+                return row
+    raise not_found("No server has this address there.")
 
 
 def _list(call: ComputeCall, kind: str, **where: str) -> list[Body]:
@@ -83,6 +104,7 @@ def _document(call: ComputeCall, row: Instance, address: str) -> Body:
         "meta_data": configdrive.meta_data(spec),
         "network_data": configdrive.network_data(spec.vifs),
         "user_data": request.get("user_data"),
+        "password": passwords.opened(call.request.app.state.ring, row.sealed_password),
         "ec2": {
             "instance-type": str(row.flavor.get("name") or row.flavor_id),
             "local-ipv4": address,
@@ -94,12 +116,10 @@ def _document(call: ComputeCall, row: Instance, address: str) -> Body:
 
 def _request(call: ComputeCall, row: Instance) -> Body:
     """The request that built the server: its key and user data; empty when it cannot be opened any more."""
-    if not row.sealed_request:
-        return {}
     try:
-        opened: Body = json.loads(call.request.app.state.ring.unseal(row.sealed_request))
+        opened: Body = json.loads(passwords.opened(call.request.app.state.ring, row.sealed_request) or "{}")
         return opened
-    except (KeyError, ValueError, InvalidTag):
+    except ValueError:
         return {}
 
 

@@ -3,22 +3,11 @@
 from typing import Any
 
 from fastapi import APIRouter, Response
-from fastapi.responses import JSONResponse
 
 from api.compute.call import Call, versions
 from api.compute.errors import not_implemented
-from api.compute.records import instances
-from api.compute.validation import check_query
 
 router = APIRouter()
-
-
-@router.get("/servers/{server_id}/os-server-password")
-def show_server_password(call: Call, server_id: str) -> Response:
-    """The password that the guest itself set: none."""
-    check_query(call, since=102)
-    instances.read(call, server_id, "servers:show")
-    return JSONResponse({"password": ""})
 
 
 async def not_built(call: Call) -> Response:
@@ -37,9 +26,7 @@ NOT_BUILT: list[tuple[str, str, int, int | None]] = [
     ("GET PUT", "/os-quota-class-sets/{class_name}", 1, None),
     ("PUT", "/os-hosts/{host}", 1, 42),
     ("GET", "/os-hosts/{host}/{power_action}", 1, 42),
-    ("GET", "/servers/{server_id}/diagnostics", 1, None),
     ("GET", "/servers/{server_id}/topology", 78, None),
-    ("DELETE", "/servers/{server_id}/os-server-password", 1, None),
     ("GET", "/servers/{server_id}/os-virtual-interfaces", 1, 43),
     ("PUT", "/servers/{server_id}/os-volume_attachments/{volume_id}", 1, None),
     ("DELETE", "/servers/{server_id}/migrations/{migration_id}", 24, None),

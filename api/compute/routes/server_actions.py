@@ -8,12 +8,13 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 from sqlalchemy import RowMapping
 
+from api.common.errors import ServiceError
 from api.compute.acting import ANSWERED, PREPARED
 from api.compute.call import Body, Call, ComputeCall
 from api.compute.errors import bad_request, not_found, not_implemented, not_ready
 from api.compute.records import instances
-from api.compute.routes.consoles import vnc_console
-from api.compute.schemas.actions import NOT_BUILT, ConsoleOutput, Lock, ResetState, VncConsole
+from api.compute.routes.consoles import console_url
+from api.compute.schemas.actions import NOT_BUILT, ConsoleOutput, Lock, ResetState, SerialConsole, VncConsole
 from api.compute.validation import action_body, parse
 from infra.contracts.operation import ActionRequest
 from workflows.actions import ACTIONS, Action
@@ -88,7 +89,13 @@ async def get_console_output(call: ComputeCall, row: RowMapping, body: dict[str,
 
 async def get_vnc_console(call: ComputeCall, row: RowMapping, body: dict[str, Any]) -> Response:
     wish = parse(call, VncConsole, body, "os-getVNCConsole")
-    url = await vnc_console(call, row, wish.type)
+    url = await console_url(call, row, wish.type)
+    return JSONResponse({"console": {"type": wish.type, "url": url}})
+
+
+async def get_serial_console(call: ComputeCall, row: RowMapping, body: dict[str, Any]) -> Response:
+    wish = parse(call, SerialConsole, body, "os-getSerialConsole")
+    url = await console_url(call, row, wish.type)
     return JSONResponse({"console": {"type": wish.type, "url": url}})
 
 
@@ -101,6 +108,17 @@ async def force_delete(call: ComputeCall, row: RowMapping, _body: dict[str, Any]
 async def reset_state(call: ComputeCall, row: RowMapping, body: dict[str, Any]) -> Response:
     wish = parse(call, ResetState, body, "os-resetState")
     await run_in_threadpool(instances.reset_state, call, row, wish.state)
+    return Response(status_code=202)
+
+
+async def reset_network(_call: ComputeCall, _row: RowMapping, _body: dict[str, Any]) -> Response:
+    """Of the Xen driver only; gone with it, at every microversion."""
+    raise ServiceError(410, "The action resetNetwork was for the Xen driver and is gone with it.")
+
+
+async def inject_network_info(call: ComputeCall, row: RowMapping, _body: dict[str, Any]) -> Response:
+    """What Nova's libvirt driver makes of it: nothing. Metadata service and next config drive tell today's network."""
+    instances.require_unlocked(call, row)
     return Response(status_code=202)
 
 
@@ -136,8 +154,11 @@ async def abort(call: ComputeCall, row: RowMapping, _body: dict[str, Any]) -> Re
 AT_ONCE: dict[str, tuple[str, int, Handler]] = {
     "os-getConsoleOutput": ("os-console-output", 1000, get_console_output),
     "os-getVNCConsole": ("os-remote-consoles", 5, get_vnc_console),
+    "os-getSerialConsole": ("os-remote-consoles", 5, get_serial_console),
     "forceDelete": ("os-deferred-delete:force", 1000, force_delete),
     "os-resetState": ("os-admin-actions:reset_state", 1000, reset_state),
+    "resetNetwork": ("os-admin-actions:reset_network", 1000, reset_network),
+    "injectNetworkInfo": ("os-admin-actions:inject_network_info", 1000, inject_network_info),
     "lock": ("os-lock-server:lock", 1000, lock),
     "unlock": ("os-lock-server:unlock", 1000, unlock),
     "kilonova:retry": ("kilonova:retry", 1000, retry),

@@ -20,6 +20,10 @@ class VncConsole(Strict):
     type: Literal["novnc", "xvpvnc"]
 
 
+class SerialConsole(Strict):
+    type: Literal["serial"]
+
+
 class RemoteConsole(Strict):
     protocol: Literal["vnc", "spice", "serial", "mks", "rdp"]
     type: Literal["novnc", "xvpvnc", "spice-html5", "spice-direct", "serial", "webmks", "rdp-html5"]
@@ -42,16 +46,13 @@ NOT_BUILT: dict[str, tuple[int, int]] = {
             "migrate",
             "os-migrateLive",
             "evacuate",
-            "changePassword",
             "restore",
             "addSecurityGroup",
             "removeSecurityGroup",
-            "resetNetwork",
-            "injectNetworkInfo",
         ),
         (1, 1000),
     ),
     **dict.fromkeys(("addFixedIp", "removeFixedIp", "addFloatingIp", "removeFloatingIp"), (1, 43)),
-    **dict.fromkeys(("os-getSPICEConsole", "os-getRDPConsole", "os-getSerialConsole"), (1, 5)),
+    **dict.fromkeys(("os-getSPICEConsole", "os-getRDPConsole"), (1, 5)),
 }
 """Nova's actions that answer 501 here, with their first and last microversion."""

@@ -82,3 +82,7 @@ class GuestEvents(Strict):
 
 class ConsoleUse(Strict):
     token: Annotated[str, StringConstraints(min_length=1, max_length=255)]
+
+
+class GuestPassword(Strict):
+    text: Annotated[str, StringConstraints(min_length=1, max_length=1024)]

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+from pathlib import Path
 
 from infra.credentials import write_private
 from infra.host.files.paths import HostPaths, remove_tree
@@ -27,6 +28,10 @@ class GuestFiles:
             write_private(file, json.dumps(disks))
         else:
             file.unlink(missing_ok=True)
+
+    def frozen(self, instance_id: str) -> Path:
+        """There while the guest's file systems may be frozen."""
+        return self._paths.instance(instance_id) / "frozen"
 
     def volumes(self, instance_id: str) -> dict[str, str]:
         file = self._paths.instance(instance_id) / "volumes.json"
@@ -65,7 +70,8 @@ class GuestFiles:
     def remove_guest(self, instance_id: str) -> None:
         """All but the disk; the directory too if nothing else is in it."""
         directory = self._paths.instance(instance_id)
-        self._paths.vnc_socket(instance_id).unlink(missing_ok=True)
+        for socket in (self._paths.vnc_socket(instance_id), self._paths.serial_socket(instance_id)):
+            socket.unlink(missing_ok=True)
         remove_tree(directory / "run")
         for name in (
             "config.iso",
@@ -75,6 +81,7 @@ class GuestFiles:
             "domain.xml",
             "domain-off.xml",
             "rebooted",
+            "frozen",
         ):
             (directory / name).unlink(missing_ok=True)
         with contextlib.suppress(OSError):

@@ -88,10 +88,17 @@ class HostPaths:
 
     def vnc_socket(self, instance_id: str) -> Path:
         """Beside the disk, or below /run where the state directory's path is too long for a socket."""
-        beside = self.instance(instance_id) / "run" / "vnc"
-        if len(str(beside).encode()) <= SOCKET_PATH_LIMIT:
-            return beside
-        return self._short() / f"{checked(instance_id)}.vnc"
+        return self._socket(instance_id, "vnc")
+
+    def serial_socket(self, instance_id: str) -> Path:
+        """As `vnc_socket`: what the guest's first serial port is connected to."""
+        return self._socket(instance_id, "serial")
+
+    def _socket(self, instance_id: str, name: str) -> Path:
+        directory = self.instance(instance_id) / "run"
+        if len(str(directory / "serial").encode()) <= SOCKET_PATH_LIMIT:
+            return directory / name
+        return self._short() / f"{checked(instance_id)}.{name}"
 
     def forget_sockets(self) -> None:
         """Remove the sockets that lie below /run, when the host's guests are gone."""
@@ -114,4 +121,5 @@ class HostPaths:
             found |= {entry.name for entry in self.instances.iterdir()}
         with contextlib.suppress(FileNotFoundError):
             found |= {entry.stem for entry in self._short().glob("*.vnc")}
+            found |= {entry.stem for entry in self._short().glob("*.serial")}
         return {name for name in found if UUID.fullmatch(name)}

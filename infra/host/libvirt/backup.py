@@ -1,6 +1,8 @@
 """A copy of a running guest's disk as it was at one moment. Source: libvirt's virDomainBackupBegin, push mode."""
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from xml.etree.ElementTree import Element, SubElement, tostring
@@ -29,19 +31,25 @@ class Backups:
         """Size of the disk as the guest sees it."""
         return self._libvirt.call(lambda c: int(c.lookupByUUIDString(instance_id).blockInfo(device)[0]))
 
-    def copy(self, instance_id: str, device: str, target: Path, every_s: float) -> None:
-        """Fill `target`, an empty qcow2 of the disk's size, and return when it is complete.
-
-        A job that an earlier try left is ended first. Raises HostCannot when the guest went down meanwhile."""
+    @contextmanager
+    def ending(self, instance_id: str) -> Iterator[None]:
+        """A job that an earlier try left is ended first, and one that is begun in the block when the block fails."""
         self._abort(instance_id)
-        self._libvirt.call(lambda c: _begin(c, instance_id, device, target), PATIENCE_S)
         try:
-            while self._runs(instance_id):
-                still_wanted()
-                time.sleep(every_s)
+            yield
         except BaseException:
             self._abort(instance_id)
             raise
+
+    def begin(self, instance_id: str, device: str, target: Path) -> None:
+        """Begin to fill `target`, an empty qcow2 of the disk's size, with what the disk holds at this moment."""
+        self._libvirt.call(lambda c: _begin(c, instance_id, device, target), PATIENCE_S)
+
+    def wait(self, instance_id: str, every_s: float) -> None:
+        """Until the copy is complete. Raises HostCannot when the guest went down meanwhile."""
+        while self._runs(instance_id):
+            still_wanted()
+            time.sleep(every_s)
         if not self._libvirt.call(lambda c: _succeeded(c, instance_id)):
             raise host_cannot("the copy of the guest's disk was broken off")
 

@@ -40,6 +40,13 @@ def trim(file: Path) -> None:
         return
 
 
+def serial_target(xml: str) -> str | None:
+    """`unix_socket:PATH` from the XML of a running domain; None when nobody can be connected to its serial port."""
+    source = ElementTree.fromstring(xml).find("./devices/serial[@type='unix']/source")  # noqa: S314 - libvirt wrote it
+    path = source.get("path") if source is not None else None
+    return f"{SOCKET}{path}" if path else None
+
+
 def vnc_target(xml: str) -> str | None:
     """`unix_socket:PATH` or `host:port` from the XML of a running domain; None without a screen."""
     graphics = ElementTree.fromstring(xml).find("./devices/graphics[@type='vnc']")  # noqa: S314 - libvirt wrote it

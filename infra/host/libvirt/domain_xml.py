@@ -7,12 +7,14 @@ from xml.etree.ElementTree import Element, SubElement, fromstring, tostring
 
 from infra.contracts.hypervisor import DomainSpec
 from infra.contracts.network import Vif
+from infra.contracts.properties import is_true
 from infra.contracts.volume import VolumeConnection
 from infra.host.files.paths import domain_name
 
 METADATA = "urn:kilonova:instance:1"
 """Namespace of the metadata by which our domains are told from others."""
 LAST = "99"
+CHANNEL = "org.qemu.guest_agent.0"
 RECONNECT_S = 60  # how long a guest's I/O waits for a volume server before the guest is paused
 
 
@@ -27,6 +29,7 @@ class Place:
     console_log: Path
     vnc_listen: str  # "socket", or an address of this host
     vnc_socket: Path
+    serial_socket: Path
 
 
 def domain_xml(spec: DomainSpec, place: Place) -> str:
@@ -45,6 +48,9 @@ def domain_xml(spec: DomainSpec, place: Place) -> str:
     if place.virt_type != "test":
         _disks(devices, spec, place)
         _consoles(devices, place)
+    if is_true(spec.image_properties, "hw_qemu_guest_agent"):
+        channel = SubElement(devices, "channel", type="unix")
+        SubElement(channel, "target", type="virtio", name=CHANNEL)
     for vif in spec.vifs:
         _interface(devices, vif, place.virt_type)
     return tostring(domain, encoding="unicode")
@@ -151,12 +157,14 @@ def _interface(devices: Element, vif: Vif, virt_type: str) -> Element:
 
 
 def _consoles(devices: Element, place: Place) -> None:
-    serial = SubElement(devices, "serial", type="pty")
+    by_socket = place.vnc_listen == "socket"
+    serial = SubElement(devices, "serial", type="unix" if by_socket else "pty")
+    if by_socket:
+        SubElement(serial, "source", mode="bind", path=str(place.serial_socket))
     SubElement(serial, "log", file=str(place.console_log), append="on")
     SubElement(serial, "target", port="0")
-    SubElement(SubElement(devices, "console", type="pty"), "target", type="serial", port="0")
     SubElement(devices, "input", type="keyboard", bus="ps2")
-    if place.vnc_listen == "socket":
+    if by_socket:
         SubElement(devices, "graphics", type="vnc", socket=str(place.vnc_socket))
     else:
         SubElement(devices, "graphics", type="vnc", port="-1", autoport="yes", listen=place.vnc_listen)

@@ -13,6 +13,8 @@ from infra.host.libvirt.faults import is_missing, is_no_device, is_wrong_state
 
 NOSTATE, RUNNING, PAUSED, SHUTDOWN, CRASHED, SUSPENDED = 0, 1, 3, 4, 6, 7
 """Nova's power states."""
+STATES = {0: "pending", 1: "running", 3: "paused", 4: "shutdown", 6: "crashed", 7: "suspended"}
+"""Nova's words for them."""
 POWER = {
     libvirt.VIR_DOMAIN_NOSTATE: NOSTATE,
     libvirt.VIR_DOMAIN_RUNNING: RUNNING,
@@ -82,7 +84,8 @@ class Domains:
             domain = _find(connection, instance_id)
             if domain is not None:
                 with _tolerating(is_wrong_state, is_missing):
-                    domain.shutdown()
+                    # Without a flag libvirt asks an agent, and waits for it up to a minute.
+                    domain.shutdownFlags(libvirt.VIR_DOMAIN_SHUTDOWN_ACPI_POWER_BTN if has_acpi(domain) else 0)
 
         self._libvirt.call(work)
 
@@ -284,6 +287,10 @@ def devices(xml: str) -> set[str]:
     """Target devices of a domain's disks."""
     targets = ElementTree.fromstring(xml).iterfind("./devices/disk/target")  # noqa: S314 - libvirt wrote it
     return {target.get("dev", "") for target in targets}
+
+
+def has_acpi(domain: Any) -> bool:
+    return ElementTree.fromstring(domain.XMLDesc(0)).find("./features/acpi") is not None  # noqa: S314 - libvirt's
 
 
 def nics(xml: str) -> dict[str, str]:

@@ -12,7 +12,7 @@ from typing import Any
 from keystoneauth1.session import Session
 
 from infra import logs
-from infra.host.network.metadata_tree import Answer, answer
+from infra.host.network.metadata_tree import Answer, answer, is_password
 from infra.host.services.rest import Service
 from infra.openstack import COMPUTE
 from infra.settings import Settings
@@ -20,7 +20,9 @@ from infra.settings import Settings
 ADDRESS, PORT = "169.254.169.254", 80
 LOOK_S, PATIENCE_S, CACHE_S = 1.0, 10.0, 5.0
 HEAD, CONNECTIONS, ASKING = 8192, 256, 4
-REASONS = {200: "OK", 400: "Bad Request", 404: "Not Found", 405: "Method Not Allowed", 503: "Service Unavailable"}
+PASSWORD = 1024  # bytes, as Nova has it
+REASONS = {200: "OK", 400: "Bad Request", 404: "Not Found", 405: "Method Not Allowed"}
+REASONS |= {409: "Conflict", 503: "Service Unavailable"}
 log = logs.get(__name__)
 
 
@@ -88,14 +90,30 @@ class MetadataServer:
         words = head.split("\r\n", 1)[0].split(" ")
         if len(words) != 3 or not words[1].startswith("/"):
             return Answer(400)
-        if words[0] not in ("GET", "HEAD"):
+        told = words[0] == "POST" and is_password(words[1])
+        if words[0] not in ("GET", "HEAD") and not told:
             return Answer(405)
         try:
+            if told:
+                return await self._tell_password(reader, head, {kind: identifier, "address": address})
             document = await self._document(kind, identifier, address)
         except Exception as error:
             log.warning("metadata could not be asked for", reason=f"{type(error).__name__}: {error}")
             return Answer(503)
         return Answer(404) if document is None else answer(document, words[1])
+
+    async def _tell_password(self, reader: asyncio.StreamReader, head: str, where: dict[str, str]) -> Answer:
+        """Pass on what the guest encrypted for its owner. 400 for nothing and for too much; 409 once told."""
+        fields = dict(line.lower().split(":", 1) for line in head.split("\r\n")[1:] if ":" in line)
+        length = fields.get("content-length", "").strip()
+        if not length.isdecimal() or not 0 < int(length) <= PASSWORD:
+            return Answer(400)
+        body = {"text": (await reader.readexactly(int(length))).decode("latin-1")}
+        async with self._asking:
+            path = f"{self._path}/password"
+            found = await asyncio.to_thread(self._api.ask, "POST", path, 204, 400, 404, 409, params=where, json=body)
+        self._known.pop((next(iter(where.values())), where["address"]), None)
+        return Answer(200 if found.status_code == 204 else found.status_code)
 
     async def _document(self, kind: str, identifier: str, address: str) -> dict[str, Any] | None:
         key, now = (identifier, address), time.monotonic()

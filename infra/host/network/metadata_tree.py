@@ -38,6 +38,7 @@ def _openstack(document: Tree) -> Tree:
         "vendor_data2.json": {},
     }
     tree: Tree = {name: (json.dumps(body).encode(), JSON) for name, body in files.items()}
+    tree["password"] = (document.get("password", "").encode(), TEXT)
     data = _user_data(document)
     return tree | ({"user_data": (data, BINARY)} if data is not None else {})
 
@@ -92,3 +93,9 @@ def _walk(node: Any, parts: list[str]) -> Answer:
 
 def _listing(names: list[str]) -> Answer:
     return Answer(200, "\n".join(names).encode())
+
+
+def is_password(path: str) -> bool:
+    """Whether a POST of `path` tells the guest's password."""
+    parts = [part for part in path.partition("?")[0].split("/") if part]
+    return len(parts) == 3 and parts[0] == "openstack" and parts[1] in OPENSTACK and parts[2] == "password"

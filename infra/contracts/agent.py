@@ -1,0 +1,10 @@
+"""Inputs of the steps that the agent within a guest carries out."""
+
+from infra.contracts.power import Guarded
+
+
+class NewPassword(Guarded):
+    """`password` is sealed in the history with the rest of this model, and is written nowhere else."""
+
+    user: str
+    password: str
