@@ -1,4 +1,4 @@
-"""Power actions with the real steps on libvirt's test driver; in tests/frame the steps are made up."""
+"""Actions on a guest with the real steps on libvirt's test driver; in tests/frame the steps are made up."""
 
 import pytest
 
@@ -9,7 +9,7 @@ from tests.workflows.ways import WAYS
 from workflows.actions import ACTIONS
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
-WALK = ("os-stop", "os-start", "pause", "unpause", "suspend", "resume", "trigger_crash_dump", "reboot")
+WALK = ("os-stop", "os-start", "pause", "unpause", "suspend", "resume", "trigger_crash_dump", "reboot", "changePassword")
 
 
 async def test_every_power_action(cloud: Cloud) -> None:
@@ -28,5 +28,6 @@ async def test_every_power_action(cloud: Cloud) -> None:
         assert await cloud.end(boot) is None, name
         record = cloud.record(boot)
         assert record and (record.vm_state, record.task_state) == (WAYS[name].ends, None), name
+    assert (await cloud.ops.diagnostics(instance_of(boot))).state == "running"
     await cloud.delete(boot)
     await cloud.end(boot)
