@@ -21,7 +21,7 @@ from infra.contracts.hypervisor import (
     NicsOnHost,
     Spawned,
 )
-from infra.contracts.power import Guarded, Power, PowerOff, PowerOn, Reboot
+from infra.contracts.power import Guarded, Power, PowerOff, Reboot
 from infra.contracts.volume import DiskOnGuest
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class Hypervisor:
         return self._driver.power.off(want, activity.heartbeat)
 
     @step(resource="domain", heavy=True, budget=timedelta(minutes=10))
-    def power_on(self, want: PowerOn) -> Power:
+    def power_on(self, want: Guarded) -> Power:
         """Start the guest as this host keeps it, volumes included. One that runs is left alone.
 
         Raises HostCannot when this host has lost the server, or cannot start it."""

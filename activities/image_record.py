@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from temporalio import activity
 
 from activities.step import Where, step
-from infra.contracts.snapshot import ImageToBe, Rotation
+from infra.contracts.snapshot import ImageRef, ImageToBe, Rotation
 from infra.host.heartbeats import beating
 
 if TYPE_CHECKING:
@@ -26,10 +26,17 @@ class ImageRecord:
             self._images.ensure(want)
 
     @step(on=Where.CONTROL, budget=timedelta(minutes=2), tries=0)
-    def drop_image(self, want: ImageToBe) -> None:
-        """Undo of `create_image`: the image goes, unless it has become active. Absent is success."""
+    def drop_image(self, want: ImageRef) -> None:
+        """Undo of `create_image`: the image goes, unless it has become active; that of a shelved server goes in any
+        case. Absent is success."""
         with beating(activity.heartbeat):
             self._images.drop(want.image_id)
+
+    @step(on=Where.CONTROL, budget=timedelta(minutes=2), tries=0)
+    def require_image(self, want: ImageRef) -> None:
+        """Whether the image has all its data: only then what it was made of may go. Reads only; Hopeless else."""
+        with beating(activity.heartbeat):
+            self._images.require(want.image_id)
 
     @step(on=Where.CONTROL, budget=timedelta(minutes=5), tries=0)
     def rotate_backups(self, want: Rotation) -> None:

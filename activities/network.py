@@ -30,3 +30,9 @@ class Network:
     def unplug_ports(self, want: PortsOnHost) -> None:
         """Undo of `plug_ports`: filter, reservation and tap go; our ports are deleted, the tenant's own unbound."""
         self._plugger.unplug(want, activity.heartbeat)
+
+    @step(resource="ports", budget=timedelta(minutes=5))
+    def part_ports(self, want: PortsOnHost) -> None:
+        """Undo of `plug_ports` for a server that keeps its ports: filter, reservation and tap go, the ports are on no
+        host. Absent is success."""
+        self._plugger.part(want, activity.heartbeat)

@@ -30,3 +30,8 @@ class Volume:
         """Undo of `attach_volumes`: attachments end; a volume made for this instance goes too (always when the build
         fails; by `delete_on_termination` when the server is deleted)."""
         self._connector.detach(want, activity.heartbeat)
+
+    @step(resource="volumes", budget=timedelta(minutes=5))
+    def part_volumes(self, want: VolumesOnHost) -> None:
+        """Undo of `attach_volumes` for a server that keeps its volumes: each stays reserved for it, on no host."""
+        self._connector.part(want, activity.heartbeat)

@@ -16,6 +16,7 @@ from workflows.create_backup import CreateBackup
 from workflows.create_image import CreateBackupBody, CreateImage, CreateImageBody
 from workflows.detach_interface import DetachInterface, DetachInterfaceBody
 from workflows.detach_volume import DetachVolume, DetachVolumeBody
+from workflows.offload_instance import OFFLOAD, OffloadInstance
 from workflows.pause_instance import PauseInstance
 from workflows.reboot_instance import RebootBody, RebootInstance
 from workflows.rebuild_instance import RebuildBody, RebuildInstance
@@ -25,11 +26,13 @@ from workflows.resizing import CONFIRM
 from workflows.resume_instance import ResumeInstance
 from workflows.revert_resize import RevertResize
 from workflows.server_operation import ServerOperation
+from workflows.shelve_instance import ShelveInstance
 from workflows.start_instance import StartInstance
 from workflows.stop_instance import StopInstance
 from workflows.suspend_instance import SuspendInstance
 from workflows.unpause_instance import UnpauseInstance
 from workflows.unrescue_instance import UnrescueInstance
+from workflows.unshelve_instance import UnshelveBody, UnshelveInstance
 
 
 @dataclass(frozen=True)
@@ -232,6 +235,37 @@ ACTIONS: dict[str, Action] = {
                 shows="REVERT_RESIZE",
             ),
             ends=("active", "stopped"),
+        ),
+        Action(
+            "shelve",
+            "os-shelve:shelve",
+            ShelveInstance,
+            Transition(event="shelve", verb="shelve", allowed=COPIED, doing="shelving"),
+            ends=("shelved",),
+            deadline=timedelta(hours=2),
+        ),
+        Action(
+            "shelveOffload",
+            "os-shelve:shelve_offload",
+            OffloadInstance,
+            OFFLOAD,
+            ends=("shelved_offloaded",),
+            admin=True,
+        ),
+        Action(
+            "unshelve",
+            "os-shelve:unshelve",
+            UnshelveInstance,
+            Transition(
+                event="unshelve",
+                verb="unshelve",
+                allowed=frozenset(("shelved", "shelved_offloaded")),
+                doing="unshelving",
+                without_host=True,
+            ),
+            ends=("active",),
+            body=UnshelveBody,
+            deadline=timedelta(hours=1),
         ),
         Action(
             "attach_volume",

@@ -1,7 +1,6 @@
 """createImage: an image of the server's disk, which becomes active, or is gone again."""
 
 from typing import Annotated
-from uuid import UUID, uuid5
 
 from pydantic import Field, StringConstraints
 from temporalio import workflow
@@ -11,7 +10,7 @@ with workflow.unsafe.imports_passed_through():
     from activities.snapshot import Snapshot
     from infra.contracts.operation import ActionRequest, InstanceChange, InstanceFacts
     from infra.contracts.properties import is_true
-    from infra.contracts.snapshot import ImageToBe, SnapshotOnHost
+    from infra.contracts.snapshot import ImageToBe, SnapshotOnHost, image_id_of
 
 from workflows.body import Body
 from workflows.fields import Metadata, Name
@@ -36,8 +35,8 @@ class CreateBackupBody(Body):
     metadata: Metadata = {}
 
 
-def image_id_of(req: ActionRequest) -> str:
-    return str(uuid5(UUID(req.instance_id), f"image/{req.requester.request_id}"))
+def id_of(req: ActionRequest) -> str:
+    return image_id_of(req.instance_id, req.requester.request_id)
 
 
 class MakesImage(ServerOperation):
@@ -47,9 +46,13 @@ class MakesImage(ServerOperation):
 
     @classmethod
     def answer(cls, req: ActionRequest, server: InstanceFacts) -> Accepted:
-        return Accepted(instance_id=req.instance_id, answer={"image_id": image_id_of(req)})
+        return Accepted(instance_id=req.instance_id, answer={"image_id": id_of(req)})
 
     async def make_image(self, image: ImageToBe, req: ActionRequest, server: InstanceFacts, saga: Saga) -> None:
+        await self.begin_image(image, req, server, saga)
+        await self.fill_image(image, server, saga)
+
+    async def begin_image(self, image: ImageToBe, req: ActionRequest, server: InstanceFacts, saga: Saga) -> None:
         await saga.step(
             ImageRecord.create_image,
             image,
@@ -57,6 +60,8 @@ class MakesImage(ServerOperation):
             at=control(),
         )
         self.accept(self.answer(req, server))
+
+    async def fill_image(self, image: ImageToBe, server: InstanceFacts, saga: Saga) -> None:
         copy = SnapshotOnHost(
             instance_id=server.instance_id,
             attempt=server.attempt,
@@ -85,7 +90,7 @@ class MakesImage(ServerOperation):
 
     def image_of(self, req: ActionRequest, server: InstanceFacts, properties: dict[str, str]) -> ImageToBe:
         return ImageToBe(
-            image_id=image_id_of(req),
+            image_id=id_of(req),
             instance_id=server.instance_id,
             project_id=server.project_id,
             user_id=req.requester.user_id,

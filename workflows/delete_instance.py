@@ -11,6 +11,7 @@ from temporalio.exceptions import FailureError, is_cancelled_exception
 with workflow.unsafe.imports_passed_through():
     from activities.hypervisor import Hypervisor
     from activities.image import Image
+    from activities.image_record import ImageRecord
     from activities.instance import Instance
     from activities.network import Network
     from activities.placement import Placement
@@ -22,6 +23,7 @@ with workflow.unsafe.imports_passed_through():
     from infra.contracts.instance import Deleted, DeletePlan
     from infra.contracts.network import PortRequest, PortsOnHost
     from infra.contracts.placement import ClaimRequest
+    from infra.contracts.snapshot import ImageRef
     from infra.contracts.states import DELETING
     from infra.contracts.volume import VolumesOnHost
 
@@ -60,6 +62,10 @@ class DeleteInstance(Operation):
         done = bool(plan.host) and await self.on_host(plan)
         if not done and (plan.port_ids or plan.volumes):
             await self.tried(Services.release_services, plan, at=control())
+        if plan.shelved_image:
+            await self.tried(
+                ImageRecord.drop_image, ImageRef(image_id=plan.shelved_image, instance_id=id), at=control()
+            )
         await self.tried(Placement.release_host, ClaimRequest(instance_id=id))
         await self.step(
             Instance.finish_delete,

@@ -40,7 +40,7 @@ class ServerOperation(Operation):
         self.server: InstanceFacts | None = None
         self._saga: Saga | None = None
         self._unless_undone: dict[str, list[dict[str, Any]]] = {}
-        self._leftovers: list[tuple[Callable[[Any, Any], None], Any, Place]] = []
+        self._leftovers: list[tuple[Callable[[Any, Any], object], Any, Place]] = []
 
     async def act(self, req: ActionRequest, steps: Steps) -> None:
         self.instance_id, self.task_state = req.instance_id, req.transition.doing
@@ -70,7 +70,7 @@ class ServerOperation(Operation):
                     await uncancelled(self._tidy())
             saga.go_on(HERE)
 
-    def afterwards(self, do: Callable[[Any, In], None], arg: In, at: Place) -> None:
+    def afterwards(self, do: Callable[[Any, In], object], arg: In, at: Place) -> None:
         """Have `do` run once the record says that the operation succeeded: what the way back needed goes only then."""
         self._leftovers.append((do, arg, at))
 
@@ -114,7 +114,10 @@ class ServerOperation(Operation):
         before = self.server
         change = InstanceChange()  # begun or not: the record knows
         if before is not None:
-            change = InstanceChange(vm_state=before.vm_state, power_state=before.power_state, **self.left())
+            on_none = [] if before.host else ["host"]
+            change = InstanceChange(
+                vm_state=before.vm_state, power_state=before.power_state, cleared=on_none, **self.left()
+            )
         end = self._end(req, change=change, error=fault.message, fault=fault if self.lost else None)
         step = Step(event="fail_action", start_time=workflow.now())
         await execute(Instance.fail_action, end, HERE, step)

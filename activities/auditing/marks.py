@@ -4,6 +4,7 @@ accident; what does not carry the mark is not Kilonova's, whatever else it says.
 from uuid import UUID, uuid5
 
 from infra.contracts.audit import AttachmentSeen, PortSeen, VolumeSeen
+from infra.contracts.volume import parted_id
 
 AT_MOST = 64
 """Ports, attachments or volumes of one server."""
@@ -29,7 +30,10 @@ def bound_port(seen: PortSeen) -> bool:
 
 
 def made_attachment(id: str, seen: AttachmentSeen) -> bool:
-    return follows(id, seen.instance_id, "attachment")
+    try:
+        return follows(id, seen.instance_id, "attachment") or id == parted_id(seen.instance_id, seen.volume_id)
+    except ValueError:  # a server that is no UUID is none of ours
+        return False
 
 
 def made_volume(id: str, seen: VolumeSeen) -> bool:

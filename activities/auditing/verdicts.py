@@ -18,6 +18,6 @@ def verdict(known: Known | None, host: str, attempt: int = 0) -> Verdict:
         return Verdict.DELETED
     if known.held:
         return Verdict.ELSEWHERE
-    if known.recorded and known.claims and not known.launched:
+    if known.recorded and known.claims and (known.offloaded or not known.launched):
         return Verdict.RELEASED
     return Verdict.UNKNOWN

@@ -65,6 +65,7 @@ RULES: dict[str, str] = {
         "os-instance-actions:events",
         "os-lock-server:unlock:unlock_override",
         *(f"os-admin-actions:{name}" for name in ("reset_state", "reset_network", "inject_network_info")),
+        "os-shelve:unshelve_to_host",
         *(f"os-flavor-manage:{name}" for name in ("create", "update", "delete")),
         *(f"os-flavor-extra-specs:{name}" for name in ("create", "update", "delete")),
         *(f"os-flavor-access{name}" for name in ("", ":add_tenant_access", ":remove_tenant_access")),

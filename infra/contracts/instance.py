@@ -51,6 +51,7 @@ class DeletePlan(BaseModel):
     port_ids: dict[str, bool] = {}  # port id -> ours to delete
     volumes: list[VolumeRequest] = []
     found: bool = True
+    shelved_image: str = ""  # what the server waits in while it is shelved
     failed: bool = False  # a build that failed: volumes made for it go, whatever they say about termination
 
 

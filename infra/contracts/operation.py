@@ -76,11 +76,13 @@ class InstanceFacts(BaseModel):
     volumes: list[dict[str, Any]] = []
     ports: dict[str, bool] = {}  # port id -> ours to delete
     migration: Migration | None = None  # the resize that waits to be confirmed or reverted
+    shelved_image: str = ""  # what it waits in while it is shelved; "" when it boots from a volume
 
 
 class InstanceChange(BaseModel):
     """What an operation changed of its server; None leaves a field as it is. The names are columns, but for `cleared`,
-    which names those that become null, and `guest`, which goes into the sealed request."""
+    which names those that become null, `guest`, which goes into the sealed request, and `released`: the server holds
+    nothing of its host any more."""
 
     vm_state: str | None = None
     power_state: int | None = None
@@ -103,6 +105,9 @@ class InstanceChange(BaseModel):
     memory_mb: int | None = None
     root_gb: int | None = None
     cleared: list[str] = []
+    pinned_zone: str | None = None
+    availability_zone: str | None = None
+    released: bool = False
     guest: GuestConfig | None = None
 
 

@@ -1,16 +1,29 @@
 """Inputs and results of the steps that make an image of a server's disk."""
 
+from uuid import UUID, uuid5
+
 from pydantic import BaseModel
 
 from infra.contracts.power import Guarded
 from infra.contracts.step import Done
 
+SHELVED = "kilonova_shelved"
+"""Property of the image that a shelved server waits in: it belongs to the server, not to the tenant."""
 
-class ImageToBe(BaseModel):
-    """An image under the id that was chosen for it. Source: Nova's metadata of snapshots; sizes in GiB."""
 
+def image_id_of(instance_id: str, request_id: str) -> str:
+    """Of the image that a request makes of a server."""
+    return str(uuid5(UUID(instance_id), f"image/{request_id}"))
+
+
+class ImageRef(BaseModel):
     image_id: str
     instance_id: str
+
+
+class ImageToBe(ImageRef):
+    """An image under the id that was chosen for it. Source: Nova's metadata of snapshots; sizes in GiB."""
+
     project_id: str
     user_id: str
     name: str

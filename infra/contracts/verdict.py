@@ -11,7 +11,7 @@ class Verdict(StrEnum):
     CLAIMED = "claimed"  # here
     ELSEWHERE = "elsewhere"  # another host has the claim
     DELETED = "deleted"
-    RELEASED = "released"  # a build that never came to run gave its claim on this host back
+    RELEASED = "released"  # a build that never came to run, or a shelved server, gave its claim on this host back
     UNKNOWN = "unknown"  # no record, or one that is older than what lies on the host
 
 
@@ -23,6 +23,7 @@ class Known(BaseModel):
 
     deleted: bool = False
     launched: bool = False
+    offloaded: bool = False  # shelved: what it was lies in its image and its volumes
     claims: int = 0
     held: dict[str, int] = {}
     recorded: bool = True  # False: there are claims, but no record

@@ -1,5 +1,7 @@
 """Inputs and results of the volume steps."""
 
+from uuid import UUID, uuid5
+
 from pydantic import BaseModel
 
 from infra.contracts.power import Guarded
@@ -7,6 +9,11 @@ from infra.contracts.step import Done
 
 MADE_FOR, GOES_WITH_IT = "kilonova:made_for", "kilonova:delete_on_termination"
 """Metadata of a volume that a build made: its server's id; whether it is to go with the server."""
+
+
+def parted_id(instance_id: str, volume_id: str) -> str:
+    """Of the attachment that keeps a volume for its server while the other one is made anew without a host."""
+    return str(uuid5(UUID(instance_id), f"parted/{volume_id}"))
 
 
 class VolumeRequest(BaseModel):

@@ -17,9 +17,10 @@ NO_HOST = "(role:service and not role:kilonova-host)"
 UNFINISHED = {
     "add_image": NO_HOST,
     "upload_image": f"'queued':%(status)s and ({NO_HOST} or (role:service and 'snapshot':%(image_location)s))",
-    "delete_image": f"{NO_HOST} and ('queued':%(status)s or 'saving':%(status)s)",
+    "delete_image": f"{NO_HOST} and ('queued':%(status)s or 'saving':%(status)s or 'True':%(kilonova_shelved)s)",
 }
-"""What services may do besides, to make images of servers: an image that is active is its owner's alone."""
+"""What services may do besides, to make images of servers: an image that is active is its owner's alone, but for
+one that a shelved server waits in."""
 
 
 def prepare(folder: Path) -> Any:

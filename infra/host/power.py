@@ -3,7 +3,7 @@
 import time
 
 from infra.contracts.errors import hopeless, host_cannot
-from infra.contracts.power import Guarded, Power, PowerOff, PowerOn, Reboot
+from infra.contracts.power import Guarded, Power, PowerOff, Reboot
 from infra.host.guest_steps import GuestSteps
 from infra.host.heartbeats import Heartbeat
 from infra.host.libvirt.domains import PAUSED, RUNNING, SHUTDOWN
@@ -26,7 +26,7 @@ class PowerSwitch(GuestSteps):
             politely = self._shut_down(want.instance_id, patience)
         return Power(power_state=SHUTDOWN, parts={"ended by the host": 0.0} if not politely else {})
 
-    def on(self, want: PowerOn, heartbeat: Heartbeat) -> Power:
+    def on(self, want: Guarded, heartbeat: Heartbeat) -> Power:
         """See `activities.hypervisor.Hypervisor.power_on`."""
         with self._at_work(want, heartbeat):
             self._begin(want.instance_id)

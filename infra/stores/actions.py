@@ -3,10 +3,11 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, delete, insert, update
+from sqlalchemy import Connection, delete, insert, select, update
 from sqlmodel import Session
 
 from infra.contracts.requests import Requester
+from infra.contracts.snapshot import image_id_of
 from infra.contracts.step import Step
 from infra.tables.compute import ActionEvent, InstanceAction, now
 
@@ -45,6 +46,18 @@ def finish(
     rows = [_event(instance_id, request_id, step) for step in steps]
     if rows:
         store.execute(insert(events), rows)
+
+
+def shelved_image(store: Connection | Session, server: Any, *, ever: bool = False) -> str:
+    """Id of the image that a shelved server waits in; "" when it is not shelved, or boots from a volume. It follows
+    from the request that shelved the server, the last of its kind. `server`: its row, read in the same transaction.
+    `ever`: of one that is not shelved any more, too: the image may have outlived that."""
+    if not server.image_ref or not (ever or server.vm_state in ("shelved", "shelved_offloaded")):
+        return ""
+    mine = (actions.c.instance_id == server.id, actions.c.action == "shelve")
+    newest = select(actions.c.request_id).where(*mine).order_by(actions.c.start_time.desc()).limit(1)
+    shelved = store.scalar(newest)
+    return image_id_of(server.id, shelved) if shelved else ""
 
 
 def _event(instance_id: str, request_id: str, step: Step) -> dict[str, Any]:

@@ -118,7 +118,11 @@ def _pages(ids: Iterable[str]) -> Iterator[list[str]]:
 
 def _server(row: Row[Any], held: dict[str, int]) -> Server:
     known = Known(
-        deleted=row.deleted_at is not None, launched=row.launched_at is not None, claims=row.claims, held=held
+        deleted=row.deleted_at is not None,
+        launched=row.launched_at is not None,
+        offloaded=row.vm_state == "shelved_offloaded",
+        claims=row.claims,
+        held=held,
     )
     return Server(
         id=row.id,

@@ -31,6 +31,7 @@ USED = select(
 PLACES = select(allocations.c.host, allocations.c.instance_id)
 WANTED = select(
     instances.c.deleted_at,
+    instances.c.vm_state,
     instances.c.claims,
     instances.c.vcpus,
     instances.c.memory_mb,
@@ -67,7 +68,9 @@ class Claims:
             share = Share(instance.vcpus, instance.memory_mb, instance.root_gb)
             best = self._best(store, want, share)
             attempt = instance.claims + 1
-            changed = {"claims": attempt, "host": best.host, "task_state": states.SPAWNING}
+            changed: dict[str, Any] = {"claims": attempt, "host": best.host}
+            if instance.vm_state == states.BUILDING:
+                changed["task_state"] = states.SPAWNING
             store.execute(update(instances).where(instances.c.id == want.instance_id).values(**changed))
             taken = {"vcpus": share.vcpus, "memory_mb": share.memory_mb, "disk_gb": share.disk_gb}
             held = {"consumer_id": want.instance_id, "instance_id": want.instance_id, "host": best.host}

@@ -164,6 +164,7 @@ class Records:
             host=claim.host if claim else (found.host or ""),
             attempt=claim.attempt if claim else 0,
             image_id=found.image_ref,
+            shelved_image=actions.shelved_image(session, found, ever=True),
             port_ids=ports,
             volumes=[VolumeRequest.model_validate(volume) for volume in volumes],
         )

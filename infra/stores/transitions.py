@@ -3,14 +3,13 @@
 from collections.abc import Callable
 from typing import Any
 
-from sqlalchemy import Row, null, select, update
+from sqlalchemy import Row, delete, null, select, update
 
 from infra.codec import KeyRing
 from infra.contracts.errors import hopeless
 from infra.contracts.hypervisor import FlavorFacts
 from infra.contracts.operation import ActionEnd, ActionRequest, InstanceChange, InstanceFacts, Stands, Transition
 from infra.contracts.requests import BootRequest, Fault
-from infra.contracts.resize import Migration
 from infra.database import Database
 from infra.stores import actions, causes, resizes
 from infra.stores.actions import actions as actions_table
@@ -36,9 +35,11 @@ class Transitions:
                 actions_table.c.request_id == req.requester.request_id,
             )
             known = store.execute(select(actions_table.c.finish_time).where(*this)).one_or_none()
-            migration = resizes.waiting(store, req.instance_id) if found.vm_state == "resized" else None
+            facts = facts_of(found, over=known is not None and known.finish_time is not None)
+            facts.migration = resizes.waiting(store, req.instance_id) if found.vm_state == "resized" else None
+            facts.shelved_image = actions.shelved_image(store, found)
             if known is not None:
-                return facts_of(found, migration, over=known.finish_time is not None)
+                return facts
             require(found, req.transition)
             if req.follows and not causes.holds(store, found, req.follows):
                 raise hopeless(f"Instance {found.id} is not what request {req.follows.request_id} made it", code=409)
@@ -48,7 +49,7 @@ class Transitions:
                 .values(task_state=req.transition.doing, progress=0, updated_at=now())
             )
             actions.begin(store, req.instance_id, req.requester, req.transition.event)
-            return facts_of(found, migration)
+            return facts
 
     def end(self, end: ActionEnd, event: str) -> None:
         """See `activities.instance.Instance.end_action`; `event` names the step that writes it."""
@@ -63,6 +64,8 @@ class Transitions:
                 values["sealed_request"] = self._resealed(sealed, end.change)
             if not store.execute(update(instances).where(*living).values(**values)).rowcount:
                 return
+            if end.change.released:
+                store.execute(delete(claims).where(claims.c.instance_id == end.instance_id))
             steps = [*end.steps, actions.over(event)]
             actions.finish(store, end.instance_id, end.request_id, steps, end.error)
 
@@ -76,7 +79,7 @@ class Transitions:
 
 
 def _columns(end: ActionEnd) -> dict[str, Any]:
-    changed = end.change.model_dump(exclude_none=True, exclude={"cleared", "guest"})
+    changed = end.change.model_dump(exclude_none=True, exclude={"cleared", "guest", "released"})
     changed |= {name: null() for name in end.change.cleared}
     if end.fault:
         changed |= {"vm_state": "error", "fault": fault_of(end.fault)}
@@ -85,7 +88,7 @@ def _columns(end: ActionEnd) -> dict[str, Any]:
     return changed
 
 
-def facts_of(found: Row[Any], migration: Migration | None = None, *, over: bool = False) -> InstanceFacts:
+def facts_of(found: Row[Any], *, over: bool = False) -> InstanceFacts:
     return InstanceFacts(
         instance_id=found.id,
         over=over,
@@ -104,7 +107,6 @@ def facts_of(found: Row[Any], migration: Migration | None = None, *, over: bool 
         networks=found.networks,
         volumes=found.volumes,
         ports=found.requested_ports,
-        migration=migration,
     )
 
 

@@ -22,6 +22,8 @@ from infra.contracts.verdict import GONE, Known, Verdict
         (Known(claims=1), 0, Verdict.RELEASED),
         (Known(claims=0), 0, Verdict.UNKNOWN),
         (Known(claims=1, launched=True), 1, Verdict.UNKNOWN),
+        (Known(claims=1, launched=True, offloaded=True), 1, Verdict.RELEASED),
+        (Known(claims=2, launched=True, offloaded=True, held={"there": 2}), 1, Verdict.ELSEWHERE),
     ],
 )
 def test_every_case(known: Known | None, attempt: int, wanted: Verdict) -> None:

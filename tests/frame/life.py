@@ -4,7 +4,7 @@ from typing import Any
 
 from infra.contracts.image import DiskOnHost
 from infra.contracts.power import Power
-from infra.contracts.snapshot import Uploaded
+from infra.contracts.snapshot import SHELVED, Uploaded
 
 RUNNING, SHUTDOWN = 1, 4
 
@@ -17,10 +17,16 @@ class LifeEffects:
     mine: set[tuple[str, str, str]]
 
     def create_image(self, want: Any) -> None:
+        if SHELVED in want.properties:
+            self.world.shelving.add(want.image_id)
         self.world.anywhere.add(("unfinished image", want.instance_id, want.image_id))
 
     def drop_image(self, want: Any) -> None:
         self.world.anywhere.discard(("unfinished image", want.instance_id, want.image_id))
+        self.world.anywhere.discard(("shelved image", want.instance_id, want.image_id))
+
+    def require_image(self, want: Any) -> None:
+        assert ("shelved image", want.instance_id, want.image_id) in self.world.anywhere
 
     def rotate_backups(self, want: Any) -> None:
         pass
@@ -32,6 +38,8 @@ class LifeEffects:
     def upload_snapshot(self, want: Any) -> Uploaded:
         assert ("copy", want.instance_id, want.image_id) in self.mine
         self.world.anywhere.discard(("unfinished image", want.instance_id, want.image_id))
+        if want.image_id in self.world.shelving:
+            self.world.anywhere.add(("shelved image", want.instance_id, want.image_id))
         return Uploaded(uploaded_bytes=1)
 
     def remove_snapshot(self, want: Any) -> None:

@@ -44,6 +44,7 @@ class World:
     here: dict[str, set[Thing]] = field(default_factory=dict)
     anywhere: set[Thing] = field(default_factory=set)
     power: dict[str, int] = field(default_factory=dict)
+    shelving: set[str] = field(default_factory=set)  # ids of images that shelved servers wait in
     guard: threading.RLock = field(default_factory=threading.RLock)
 
     def things(self) -> list[tuple[str, ...]]:
@@ -107,6 +108,13 @@ class Effects(LifeEffects):
         for port in want.ports:
             self.mine.discard(("tap", want.instance_id, port.port_id))
             self.world.anywhere.discard(("port", want.instance_id, port.port_id))
+
+    def part_ports(self, want: Any) -> None:
+        for port in want.ports:
+            self.mine.discard(("tap", want.instance_id, port.port_id))
+
+    def part_volumes(self, want: Any) -> None:
+        pass
 
     def attach_volumes(self, want: Any) -> Attached:
         for volume in want.volumes:

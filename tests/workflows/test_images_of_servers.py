@@ -9,7 +9,7 @@ import pytest
 from api.common.errors import ServiceError
 from tests.workflows.acting import Handle, do, request, server
 from tests.workflows.cloud import Cloud
-from workflows.create_image import image_id_of
+from workflows.create_image import id_of
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -33,12 +33,12 @@ async def test_an_image_is_active_and_says_whose_it_is(cloud: Cloud) -> None:
     action, wanted = request(cloud, handle, "createImage")
     cloud.faults.arm()
     accepted = await cloud.ops.start(action, wanted)
-    assert accepted.answer == {"image_id": image_id_of(wanted)}
+    assert accepted.answer == {"image_id": id_of(wanted)}
     assert await cloud.end(handle) is None
     image = images(cloud, handle)[0]
     record = cloud.record(handle)
     assert record is not None
-    assert (image["id"], image["status"], image["visibility"]) == (image_id_of(wanted), "active", "private")
+    assert (image["id"], image["status"], image["visibility"]) == (id_of(wanted), "active", "private")
     assert (image["name"], image["a"], image["image_type"]) == ("copy", "b", "snapshot")
     assert (image["owner"], image["base_image_ref"]) == (cloud.project, record.image_ref)
     assert image["size"] > 0
@@ -83,7 +83,7 @@ async def test_backups_are_rotated(cloud: Cloud) -> None:
         action, wanted = request(cloud, handle, "createBackup")
         await cloud.ops.start(action, wanted)
         assert await cloud.end(handle) is None
-        made.append(image_id_of(wanted))
+        made.append(id_of(wanted))
     kinds = {image["id"]: (image["image_type"], image.get("backup_type")) for image in images(cloud, handle)}
     assert kinds.pop(made[1]) == ("backup", "daily")
     assert list(kinds.values()) == [("snapshot", None)], "the rotation took what is no backup, or kept one too many"

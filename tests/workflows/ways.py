@@ -61,6 +61,9 @@ WAYS = {
         body={"image_id": "0b3e3a2e-0000-4000-8000-000000000008", "admin_pass": "hunter2-rescue"},
     ),
     "unrescue": Way(ends="active", before=("rescue",)),
+    "shelve": Way(ends="shelved", body={"name": "server-shelved", "offload_after_s": -1}, refusing=("create_image",)),
+    "shelveOffload": Way(ends="shelved_offloaded", before=("shelve",)),
+    "unshelve": Way(ends="active", before=("shelve", "shelveOffload")),
     "resize": Way(
         ends="resized",
         body={"flavor": {"id": "bigger", "name": "bigger", "vcpus": 2, "ram": 128}},

@@ -19,9 +19,14 @@ def cloud_id(session: Session) -> str:
 def known(session: Session, ids: Iterable[str]) -> dict[str, Known]:
     """Those of `ids` that have a record or a claim."""
     wanted = list(ids)
-    columns = (servers.c.id, servers.c.deleted_at, servers.c.launched_at, servers.c.claims)
+    columns = [servers.c[name] for name in ("id", "deleted_at", "launched_at", "claims", "vm_state")]
     found = {
-        row.id: Known(deleted=row.deleted_at is not None, launched=row.launched_at is not None, claims=row.claims)
+        row.id: Known(
+            deleted=row.deleted_at is not None,
+            launched=row.launched_at is not None,
+            offloaded=row.vm_state == "shelved_offloaded",
+            claims=row.claims,
+        )
         for row in session.execute(select(*columns).where(servers.c.id.in_(wanted)))
     }
     claims = select(held.c.instance_id, held.c.host, held.c.attempt).where(held.c.instance_id.in_(wanted))

@@ -40,9 +40,6 @@ class Lock(Strict):
 NOT_BUILT: dict[str, tuple[int, int]] = {
     **dict.fromkeys(
         (
-            "shelve",
-            "unshelve",
-            "shelveOffload",
             "migrate",
             "os-migrateLive",
             "evacuate",

@@ -52,6 +52,17 @@ class PortPlugger:
         with beating(heartbeat):
             self._unplug_all(want)
 
+    def part(self, want: PortsOnHost, heartbeat: Heartbeat) -> None:
+        """See `activities.network.Network.part_ports`."""
+        with beating(heartbeat):
+            if not (self._fenced and self._fence.superseded(want)):
+                at_once(lambda request: self._part(want, request), want.ports)
+
+    def _part(self, want: PortsOnHost, request: PortRequest) -> None:
+        if self._hostnet:
+            self._hostnet.unplug(request.port_id, want.instance_id)
+        self._ports.part(want, request)
+
     def _plug(self, want: PortsOnHost, request: PortRequest) -> Vif:
         port = self._ports.ensure_own(want, request) if request.mine else self._ports.ensure_bound(want, request)
         about = self._ports.network(port["network_id"])

@@ -7,7 +7,7 @@ from typing import Any
 from keystoneauth1.session import Session
 
 from infra.contracts.errors import hopeless
-from infra.contracts.volume import GOES_WITH_IT, MADE_FOR, VolumeRequest, VolumesOnHost
+from infra.contracts.volume import GOES_WITH_IT, MADE_FOR, VolumeRequest, VolumesOnHost, parted_id
 from infra.host.services.fence import Fence
 from infra.host.services.rest import Service, Unexpected, words
 from infra.interruption import still_wanted
@@ -104,8 +104,22 @@ class Volumes:
             if known["attachment_id"] == request.attachment_id and known.get("host_name") not in (None, "", self._host):
                 return False
         if request.attachment_id:
-            self._api.ask("DELETE", f"/attachments/{request.attachment_id}", 200, 202, 204, 404, headers=VERSION)
+            self._end(request.attachment_id)
         return True
+
+    def part(self, want: VolumesOnHost, request: VolumeRequest) -> None:
+        """On no host any more, still the instance's: the same attachment, reserved. Meanwhile a second one keeps others
+        off the volume, as Nova does it."""
+        if self._fenced and self._fence.superseded(want):
+            return
+        meanwhile = request.model_copy(update={"attachment_id": parted_id(want.instance_id, request.volume_id)})
+        self.reserve(want, meanwhile)
+        self._end(request.attachment_id)
+        self.reserve(want, request)
+        self._end(meanwhile.attachment_id)
+
+    def _end(self, attachment_id: str) -> None:
+        self._api.ask("DELETE", f"/attachments/{attachment_id}", 200, 202, 204, 404, headers=VERSION)
 
     def delete(self, volume_id: str) -> None:
         """Waits for a detach that is under way; absent is success, and so is a volume that another server has by now:

@@ -7,7 +7,7 @@ from typing import Any
 from keystoneauth1.session import Session
 
 from infra.contracts.errors import hopeless, refused
-from infra.contracts.snapshot import ImageToBe, Rotation
+from infra.contracts.snapshot import SHELVED, ImageToBe, Rotation
 from infra.host.services.rest import Service, Unexpected, words
 from infra.interruption import still_wanted
 from infra.openstack import IMAGE
@@ -84,10 +84,16 @@ class Images:
         return size
 
     def drop(self, image_id: str) -> None:
-        """Delete an image that has not become active; one that has is somebody's by now. Absent is success."""
+        """Delete an image that has not become active, or that a shelved server waited in; any other that has is
+        somebody's by now, and so is one that its owner protects. Absent is success."""
         found = self.get(image_id)
-        if found is not None and found.get("status") != "active":
-            self._api.ask("DELETE", f"/images/{image_id}", 204, 404)
+        if found is not None and (found.get("status") != "active" or SHELVED in found):
+            self._api.ask("DELETE", f"/images/{image_id}", 204, 403, 404)
+
+    def require(self, image_id: str) -> None:
+        """Hopeless (409) unless the image is there with all its data."""
+        if self._status(image_id) != "active":
+            raise hopeless(f"Image {image_id} is not active.", code=409)
 
     def rotate(self, want: Rotation) -> None:
         """Delete the oldest backups beyond those to keep, in the name of who asked; a protected one stays.

@@ -109,6 +109,15 @@ class Ports:
             self._api.ask("PUT", f"/ports/{port['id']}", 200, 404, json={"port": unbound}, headers=_as_read(port))
         return str(port["id"])
 
+    def part(self, want: PortsOnHost, request: PortRequest) -> None:
+        """On no host any more, still the instance's. Only while it is, and while this host has it."""
+        port = self.find(want, request)
+        if port is None or port["device_id"] != want.instance_id:
+            return
+        if port.get("binding:host_id") == self._host:
+            body = {"port": {"binding:host_id": ""}}
+            self._api.ask("PUT", f"/ports/{port['id']}", 200, 404, json=body, headers=_as_read(port))
+
     def get(self, port_id: str) -> Body | None:
         answer = self._api.ask("GET", f"/ports/{port_id}", 200, 404)
         return answer.json()["port"] if answer.status_code == 200 else None

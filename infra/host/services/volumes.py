@@ -49,6 +49,11 @@ class VolumeConnector:
         with beating(heartbeat):
             self._detach_all(want)
 
+    def part(self, want: VolumesOnHost, heartbeat: Heartbeat) -> None:
+        """See `activities.volume.Volume.part_volumes`."""
+        with beating(heartbeat):
+            at_once(lambda request: self._volumes.part(want, request), want.volumes)
+
     def _attach(
         self, want: VolumesOnHost, request: VolumeRequest, device: str, stop: threading.Event
     ) -> VolumeConnection:

@@ -1,0 +1,66 @@
+"""A server is shelved, leaves its host and comes back, with the real services: what each of them says meanwhile."""
+
+import asyncio
+from typing import Any
+
+import httpx
+import pytest
+
+from infra.contracts.volume import parted_id
+from tests.workflows.acting import do, request, server
+from tests.workflows.cloud import Cloud
+from tests.workflows.servers import instance_of
+from tests.workflows.test_images_of_servers import drop, images
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+def ask(cloud: Cloud, service: str, path: str) -> dict[str, Any]:
+    headers = {"X-Auth-Token": cloud.token, "OpenStack-API-Version": "volume 3.44"}
+    answer: dict[str, Any] = httpx.get(cloud.settings.url(service, path), headers=headers).json()
+    return answer
+
+
+async def test_shelved_and_back(cloud: Cloud) -> None:
+    handle = await server(cloud, "shelve")
+    record = cloud.record(handle)
+    assert record is not None
+    port, volume = record.networks[0]["port_id"], record.volumes[0]
+    address = record.networks[0]["fixed_ips"]
+    assert await do(cloud, handle, "shelve") is None
+    image = images(cloud, handle)[0]
+    assert (image["name"], image["status"], image["owner"]) == ("server-shelved", "active", cloud.project)
+    assert await do(cloud, handle, "shelveOffload", run_twice=True) is None
+    shown = ask(cloud, "network", f"/v2.0/ports/{port}")["port"]
+    assert shown["device_id"] == instance_of(handle) and shown.get("binding:host_id", "") == ""
+    assert ask(cloud, "volume", f"/v3/volumes/{volume['volume_id']}")["volume"]["status"] == "reserved"
+    attachments = ask(cloud, "volume", f"/v3/attachments?volume_id={volume['volume_id']}")["attachments"]
+    assert [each["id"] for each in attachments] == [volume["attachment_id"]]
+    assert volume["attachment_id"] != parted_id(instance_of(handle), volume["volume_id"])
+    assert await cloud.leaks() == []
+    assert await do(cloud, handle, "unshelve") is None
+    record = cloud.record(handle)
+    assert record is not None and (record.vm_state, record.networks[0]["fixed_ips"]) == ("active", address)
+    assert ask(cloud, "volume", f"/v3/volumes/{volume['volume_id']}")["volume"]["status"] == "in-use"
+    assert images(cloud, handle) == [], "the image of a server that is not shelved any more is still there"
+    await drop(cloud, handle)
+    assert await cloud.leaks() == []
+
+
+async def test_a_shelved_server_takes_its_image_along(cloud: Cloud) -> None:
+    handle = await server(cloud, "unshelve")
+    assert len(images(cloud, handle)) == 1
+    await drop(cloud, handle)
+    assert images(cloud, handle) == [] and await cloud.leaks() == []
+
+
+async def test_a_delete_while_it_is_shelved_leaves_no_image(cloud: Cloud) -> None:
+    handle = await server(cloud, "shelve")
+    cloud.faults.arm(hold="remove_snapshot")
+    await cloud.ops.start(*request(cloud, handle, "shelve"))
+    await asyncio.wait_for(cloud.faults.held.wait(), 20)
+    assert [image["status"] for image in images(cloud, handle)] == ["active"]
+    await cloud.delete(handle)
+    cloud.faults.release.set()
+    assert await cloud.end(handle) is None
+    assert images(cloud, handle) == [] and await cloud.leaks() == []

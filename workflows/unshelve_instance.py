@@ -1,0 +1,133 @@
+"""unshelve: a shelved server starts where it is; one that left its host is made again, on whichever has room."""
+
+from typing import Annotated, ClassVar
+
+from pydantic import BaseModel
+from temporalio import workflow
+
+with workflow.unsafe.imports_passed_through():
+    from activities.hypervisor import Hypervisor
+    from activities.image import Image
+    from activities.image_record import ImageRecord
+    from activities.instance import Instance
+    from activities.network import Network
+    from activities.placement import Placement
+    from activities.volume import Volume
+    from infra.contracts.image import ImageOnHost
+    from infra.contracts.instance import InstanceRef
+    from infra.contracts.network import Plugged
+    from infra.contracts.operation import ActionRequest, InstanceChange, InstanceFacts
+    from infra.contracts.placement import ClaimRequest
+    from infra.contracts.power import PowerOff
+    from infra.contracts.snapshot import ImageRef
+    from infra.contracts.volume import Attached
+
+from workflows.attempt import nothing
+from workflows.body import Body, Since
+from workflows.fields import Name
+from workflows.inputs import domain_of, ports_of, volumes_of
+from workflows.saga import Saga, control
+from workflows.server_operation import ServerOperation
+
+
+class UnshelveBody(Body):
+    """Source: Compute API reference, "Unshelve (Restore) Shelved Server"."""
+
+    may_be_null: ClassVar = True
+
+    availability_zone: Annotated[Name | None, Since(77)] = None
+    host: Annotated[Name, Since(91)] = ""
+
+
+class Unshelving(BaseModel):
+    """A checked unshelve. `zone`: to which the scheduler keeps. `columns`: what changes of the server's own zone."""
+
+    zone: str | None = None
+    host: str | None = None
+    columns: dict[str, str | None] = {}
+    same_host: list[str] = []  # as in BootRequest
+    different_host: list[str] = []
+
+
+@workflow.defn
+class UnshelveInstance(ServerOperation):
+    @workflow.run
+    async def run(self, req: ActionRequest) -> None:
+        await self.act(req, self.unshelve)
+
+    async def unshelve(self, req: ActionRequest, server: InstanceFacts, saga: Saga) -> InstanceChange:
+        change = await (self.start(server, saga) if server.vm_state == "shelved" else self.make(req, server, saga))
+        if server.shelved_image:
+            image = ImageRef(image_id=server.shelved_image, instance_id=server.instance_id)
+            self.afterwards(ImageRecord.drop_image, image, control())
+        return change
+
+    async def start(self, server: InstanceFacts, saga: Saga) -> InstanceChange:
+        started = await saga.step(
+            Hypervisor.power_on,
+            PowerOff(instance_id=server.instance_id, attempt=server.attempt, timeout_s=0),
+            undo=Hypervisor.power_off,
+            at=self.host_of(server),
+        )
+        return InstanceChange(vm_state="active", power_state=started.power_state)
+
+    async def make(self, req: ActionRequest, server: InstanceFacts, saga: Saga) -> InstanceChange:
+        wish, id = Unshelving.model_validate(req.body), server.instance_id
+        claim = await saga.step(
+            Placement.claim_host,
+            ClaimRequest(
+                instance_id=id,
+                zone=wish.zone,
+                requested_host=wish.host,
+                same_host=wish.same_host,
+                different_host=wish.different_host,
+            ),
+            undo=Placement.release_host,
+        )
+        there = {"host": claim.host, "attempt": claim.attempt, "zone": claim.zone}
+        server = server.model_copy(update=there)
+        assert server.flavor is not None
+        host = self.host_of(server)
+        guest = await saga.step(
+            Instance.fetch_guest,
+            InstanceRef(instance_id=id),
+            undo=None,  # reads only
+        )
+        disk, plugged, attached = await saga.together(
+            saga.step(
+                Image.fetch_to_host,
+                ImageOnHost(instance_id=id, image_id=server.shelved_image, disk_gb=server.flavor.disk),
+                undo=Image.remove_disk,
+                at=host,
+            )
+            if server.shelved_image
+            else nothing(None),
+            saga.step(
+                Network.plug_ports,
+                ports_of(server),
+                undo=Network.part_ports,
+                at=host,
+            )
+            if server.networks
+            else nothing(Plugged()),
+            saga.step(
+                Volume.attach_volumes,
+                volumes_of(server),
+                undo=Volume.part_volumes,
+                at=host,
+            )
+            if server.volumes
+            else nothing(Attached()),
+        )
+        spawned = await saga.step(
+            Hypervisor.spawn,
+            domain_of(server, guest, disk, plugged, attached),
+            undo=Hypervisor.destroy,
+            at=host,
+        )
+        return InstanceChange(
+            vm_state="active",
+            power_state=spawned.power_state,
+            cleared=[name for name, value in wish.columns.items() if value is None],
+            **{name: value for name, value in wish.columns.items() if value is not None},
+        )
