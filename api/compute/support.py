@@ -12,6 +12,7 @@ from api.compute.call import Versions
 from api.compute.routes.not_built import not_built
 from api.compute.routes.server_actions import AT_ONCE
 from api.compute.schemas.actions import NOT_BUILT
+from infra.contracts.machine import PROPERTIES, SPECS
 from workflows.actions import ACTIONS
 
 HEAD = """# What of the compute API is built
@@ -20,6 +21,20 @@ Written by `python -m api.compute.support`. Microversions 2.{first} to 2.{last} 
 answers 501; a route that is not listed answers 404, an action that is not listed 400.
 
 | method | path | microversions | |
+| --- | --- | --- | --- |
+"""
+
+MACHINES = """
+## Image properties and extra specs
+
+What asks something of a guest's machine is obeyed, or refused with 400 at `POST /servers`, `rebuild` and `resize`:
+a value that Nova does not know as invalid, one that no host here can give as "No valid host was found". Any other
+`hw_*` property of Nova's, and any other extra spec in the namespaces `hw`, `hw_rng`, `hw_video`, `quota`, `os`,
+`trait`, `resources`, `pci_passthrough`, `accel`, `capabilities` and `aggregate_instance_extra_specs`, is refused
+unless it asks for nothing (`false`, `none`, `forbidden`, …). Properties of other hypervisors (`vmware_*`, `xenapi_*`,
+…), unscoped extra specs and names that Nova does not know change nothing, as in Nova.
+
+| property or extra spec | obeyed | refused | what |
 | --- | --- | --- | --- |
 """
 
@@ -59,7 +74,27 @@ def table() -> str:
     lines += ["", "## Server actions", "", "`POST /v2.1/servers/{server_id}/action`", ""]
     lines += ["| action | microversions | |", "| --- | --- | --- |"]
     lines += [f"| `{name}` | {shown} | {built} |" for name, shown, built in actions()]
+    lines += [MACHINES.rstrip("\n"), *machines()]
     return "\n".join(lines) + "\n"
+
+
+def machines() -> Iterator[str]:
+    """Image properties and extra specs, with the values that are obeyed, and those of Nova's that are refused."""
+    for name, rule in sorted(PROPERTIES.items()) + sorted(SPECS.items()):
+        good, known = (text.replace("|", ", ").replace("(?i:", "").rstrip(")") for text in (rule.good, rule.known))
+        yield f"| `{name}` | {_values(good)} | {_values(known)} | {rule.what} |"
+
+
+def _values(text: str) -> str:
+    """A rule's regular expression for readers."""
+    words = {"": "", ".*": "any", "[1-9][0-9]{0,4": "a number", "[1-9][0-9]{0,9": "a number"}
+    if text in words:
+        return words[text]
+    if text.startswith("1, t, true"):
+        return "a boolean"
+    if text.startswith("["):
+        return "others" if "a-z" in text else "a number"
+    return ", ".join("others" if part.startswith("[") else f"`{part}`" for part in text.split(", "))
 
 
 def _first_line(endpoint: Any) -> str:

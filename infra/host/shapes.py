@@ -11,8 +11,8 @@ from infra.host.files.cache import room_on_disk
 from infra.host.files.disk_tool import DiskTool
 from infra.host.files.paths import HostPaths, is_test_driver
 from infra.host.heartbeats import Heartbeat, beating
-from infra.host.libvirt.domain_xml import METADATA
 from infra.host.libvirt.domains import SHUTDOWN
+from infra.host.libvirt.machine_xml import METADATA, machine_for, properties_in, shape
 from infra.settings import Settings
 
 GIB = 1 << 30
@@ -55,7 +55,7 @@ class Shapes:
 
 
 def with_shape(domain: Element, flavor: FlavorFacts) -> str:
-    """The domain with the flavor's vCPUs, memory and name. Source: libvirt.org/formatdomain.html."""
+    """The domain with the flavor's vCPUs, memory, name and extra specs. Source: libvirt.org/formatdomain.html."""
     for tag, value in (("memory", str(flavor.ram)), ("currentMemory", str(flavor.ram)), ("vcpu", str(flavor.vcpus))):
         element = domain.find(tag)
         if element is None:
@@ -63,6 +63,8 @@ def with_shape(domain: Element, flavor: FlavorFacts) -> str:
         element.text = value
         if tag != "vcpu":
             element.set("unit", "MiB")
+    if domain.get("type") != "test":
+        shape(domain, machine_for(properties_in(domain), flavor))
     name = domain.find(FLAVOR)
     if name is not None:
         name.text = flavor.name

@@ -317,7 +317,7 @@ def other(cloud: Cloud, admin: Api) -> Api:
 
 @pytest.fixture(scope="package")
 def tiny(cloud: Cloud) -> Flavor:
-    flavor = Flavor(id="tiny", name="m1.tiny", ram=64, vcpus=1, disk=1, extra_specs={"hw:x": "y"})
+    flavor = Flavor(id="tiny", name="m1.tiny", ram=64, vcpus=1, disk=1, extra_specs={"of my own": "y"})
     with cloud.database.write() as session:
         session.add(flavor)
     return flavor

@@ -14,7 +14,8 @@ from infra.contracts.hypervisor import GuestConfig
 from infra.contracts.image import DiskOnHost
 from infra.contracts.volume import VolumeConnection
 from infra.host.files import configdrive
-from infra.host.libvirt.domain_xml import METADATA, Place, domain_xml
+from infra.host.libvirt.domain_xml import Place, domain_xml
+from infra.host.libvirt.machine_xml import METADATA
 from tests.host.cloud import new_id
 from tests.host.specs import spec, vif
 

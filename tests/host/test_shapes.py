@@ -1,14 +1,17 @@
-"""A real guest gets another flavor and its old one again."""
+"""A real guest gets another flavor and its old one again, and the machine that image and flavor ask for."""
 
 import json
+import re
 import subprocess
-from xml.etree.ElementTree import fromstring
+from xml.etree.ElementTree import Element, SubElement, fromstring, tostring
 
+import libvirt
 import pytest
 from temporalio.exceptions import ApplicationError
 
 from infra.contracts.aside import Aside
 from infra.contracts.hypervisor import FlavorFacts
+from infra.contracts.machine import PROPERTIES
 from infra.contracts.power import PowerOn
 from infra.contracts.resize import ShapeOnHost
 from infra.host.keeper import Keeper
@@ -16,6 +19,7 @@ from infra.host.shapes import Shapes, shape_of
 from tests.host.cloud import until
 from tests.host.hypervisor import Hypervisor
 from tests.host.test_guest import RUNNING, Built, driver, guest, hypervisor, quiet
+from tests.host.test_machines import DRIVE, ROOT, domain, flavor, seen
 
 __all__ = ["driver", "guest", "hypervisor"]
 OLD = FlavorFacts(id="1", name="m1.nano", vcpus=1, ram=64)
@@ -49,3 +53,48 @@ def test_another_flavor_and_back(guest: Built, hypervisor: Hypervisor) -> None:
         shapes.check(old)
     keeper.bring_back(kept, quiet)
     assert shapes.check(old).power_state == RUNNING and disk_of(guest) == before
+
+
+EVERYTHING: list[tuple[dict[str, str], dict[str, str]]] = [
+    (
+        {"hw_video_model": "cirrus", "hw_pointer_model": "usbtablet", "hw_boot_menu": "false", "os_type": "windows",
+         "hw_machine_type": "pc-i440fx-7.2", "hw_watchdog_action": "none", "hw_disk_bus": "ide"},
+        {"hw:cpu_sockets": "1", "hw:cpu_threads": "2", "quota:disk_total_iops_sec": "500", "hw_rng:allowed": "false"},
+    ),
+    (
+        {"hw_video_model": "bochs", "hw_input_bus": "virtio", "hw_disk_bus": "scsi", "hw_cdrom_bus": "scsi"},
+        {"hw_rng:rate_bytes": "1000", "quota:disk_read_bytes_sec": "100000000", "hw:watchdog_action": "reset"},
+    ),
+    ({"hw_video_model": "virtio", "hw_disk_bus": "sata", "hw_cdrom_bus": "sata"}, {}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("properties", "specs"), EVERYTHING)
+def test_a_real_guest_boots_with_it(guest: Built, properties: dict[str, str], specs: dict[str, str]) -> None:
+    guest.spec.image_properties, guest.spec.flavor = properties, flavor(4, **specs)
+    guest.spawn()
+    until(guest.booted)
+    live = fromstring(guest.driver._domains.live_xml(guest.spec.instance_id) or "")
+    wanted = domain(properties, guest.spec.flavor)
+    for path in ("cpu/topology", "devices/watchdog", "devices/rng/rate", f"{ROOT}/target", f"{DRIVE}/target"):
+        assert (
+            seen(live, path) == seen(wanted, path)
+            or (seen(wanted, path) or {}).items() <= (seen(live, path) or {}).items()
+        )
+    assert live.findtext(f"{ROOT}/iotune/*") == wanted.findtext(f"{ROOT}/iotune/*")
+
+
+def test_qemu_has_the_network_cards(hypervisor: Hypervisor) -> None:
+    """Without a bridge: the cards alone, in one machine."""
+    bare = Element("domain", type="qemu")
+    for tag, text in (("name", "cards"), ("memory", "65536"), ("vcpu", "1")):
+        SubElement(bare, tag).text = text
+    SubElement(SubElement(bare, "os"), "type", arch="x86_64", machine="pc").text = "hvm"
+    devices = SubElement(bare, "devices")
+    for model in re.findall(r"\w+", PROPERTIES["hw_vif_model"].good):
+        SubElement(SubElement(devices, "interface", type="user"), "model", type=model)
+    connection = libvirt.open(hypervisor.settings.libvirt_uri)
+    made = connection.createXML(tostring(bare, encoding="unicode"), libvirt.VIR_DOMAIN_START_PAUSED)
+    assert made.isActive()
+    made.destroy()
+    connection.close()

@@ -9,7 +9,7 @@ from sqlalchemy import RowMapping
 from api.compute.acting.images import require_room_for
 from api.compute.boot import names
 from api.compute.boot.images import image, require_fit
-from api.compute.boot.properties import disk_config
+from api.compute.boot.properties import disk_config, require_machine
 from api.compute.call import ComputeCall
 from api.compute.errors import bad_request, not_implemented
 from api.compute.records import extras, instances
@@ -38,7 +38,9 @@ def prepare(call: ComputeCall, row: RowMapping, wish: dict[str, Any]) -> dict[st
     if wish.get("metadata"):
         require_room_for(call, wish["metadata"])
     needs = image(call, wish["imageRef"], "Cannot find image for rebuild")
-    require_fit(call, Flavor.model_validate(row["flavor"]), needs, local=bool(row["root_gb"]))
+    flavor = Flavor.model_validate(row["flavor"])
+    require_fit(call, flavor, needs, local=bool(row["root_gb"]))
+    require_machine(needs.properties, flavor, local=True)
     columns = {column: wish[name] for name, column in COLUMNS.items() if name in wish}
     columns["disk_config"] = disk_config(wish.get("OS-DCF:diskConfig"), needs.properties, wish["imageRef"])
     told: dict[str, Any] = {name: wish[name] for name in ("user_data", "hostname", "metadata") if name in wish}

@@ -5,7 +5,7 @@ from typing import Any
 from sqlalchemy import RowMapping
 
 from api.compute.boot.images import flavor
-from api.compute.boot.properties import disk_config
+from api.compute.boot.properties import disk_config, require_machine
 from api.compute.call import ComputeCall
 from api.compute.errors import bad_request
 from api.compute.records import quotas
@@ -22,6 +22,7 @@ def prepare(call: ComputeCall, row: RowMapping, wish: dict[str, Any]) -> dict[st
         raise bad_request("When resizing, instances must change flavor!")
     if row["image_ref"]:
         _require_disk(chosen.disk, row["root_gb"])
+    require_machine(row["image_properties"], chosen, local=bool(row["image_ref"]))
     return NewFlavor(
         flavor=chosen,
         disk_config=disk_config(wish.get("OS-DCF:diskConfig", "MANUAL"), row["image_properties"], row["image_ref"]),

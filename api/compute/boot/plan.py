@@ -11,7 +11,7 @@ from api.compute.boot.disks import DiskPlan, Disks, disks
 from api.compute.boot.images import flavor, require_fit
 from api.compute.boot.nics import Nic, groups, nics
 from api.compute.boot.place import Hinted, Place, hints, place
-from api.compute.boot.properties import disk_config
+from api.compute.boot.properties import disk_config, require_machine
 from api.compute.call import ComputeCall
 from api.compute.errors import bad_request, forbidden, not_implemented
 from api.compute.records import quotas, server_groups
@@ -48,6 +48,7 @@ def plan(call: ComputeCall, wish: ServerCreate, body: dict[str, Any]) -> list[Bo
         stored = _stored(session, call, wish, chosen_hints)
     chosen_disks = disks(call, wish)
     require_fit(call, stored.flavor, chosen_disks.needs, local=bool(chosen_disks.image_id))
+    require_machine(chosen_disks.needs.properties, stored.flavor, local=bool(chosen_disks.image_id))
     cards = nics(call, wish.networks, stored.count)
     group_ids, group_names = groups(call, wish.security_groups)
     shared = _shared(call, wish, stored, chosen_disks) | {

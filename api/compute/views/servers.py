@@ -6,7 +6,6 @@ from typing import Any
 
 from sqlalchemy import RowMapping as Row
 
-from api.compute.boot.properties import STANDARD
 from api.compute.call import ComputeCall
 from api.compute.records.extras import EXTENDED, Extras
 from api.compute.views.states import (
@@ -18,6 +17,7 @@ from api.compute.views.states import (
     second,
     status,
 )
+from infra.contracts.image_properties import STANDARD
 
 Json = dict[str, Any]
 PREFIX = "OS-EXT-SRV-ATTR:"

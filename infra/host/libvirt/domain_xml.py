@@ -1,20 +1,22 @@
 """A server as libvirt's domain XML. Source: libvirt.org/formatdomain.html."""
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from xml.etree.ElementTree import Element, SubElement, fromstring, tostring
 
 from infra.contracts.hypervisor import DomainSpec
+from infra.contracts.machine import Machine
 from infra.contracts.network import Vif
 from infra.contracts.properties import is_true
 from infra.contracts.volume import VolumeConnection
 from infra.host.files.paths import domain_name
+from infra.host.libvirt.machine_xml import METADATA, ROOT, machine_for, properties_in, shape
 
-METADATA = "urn:kilonova:instance:1"
-"""Namespace of the metadata by which our domains are told from others."""
 LAST = "99"
 CHANNEL = "org.qemu.guest_agent.0"
+CDROM = {"ide": "hd", "sata": "sd", "scsi": "sd"}
 RECONNECT_S = 60  # how long a guest's I/O waits for a volume server before the guest is paused
 
 
@@ -35,24 +37,26 @@ class Place:
 def domain_xml(spec: DomainSpec, place: Place) -> str:
     """The whole domain but for its volumes, which are attached before the guest runs: the name of a volume's export
     is a secret, and QEMU's command line can be read by anybody on the host."""
+    machine = machine_for(spec.image_properties, spec.flavor)
     domain = Element("domain", type=place.virt_type)
     _text(domain, "name", domain_name(spec.instance_id))
     _text(domain, "uuid", spec.instance_id)
     _metadata(domain, spec, place)
     _text(domain, "memory", str(spec.flavor.ram), unit="MiB")
     _text(domain, "vcpu", str(spec.flavor.vcpus))
-    _machine(domain, spec, place)
+    _machine(domain, spec, place, machine)
     for event, action in (("poweroff", "destroy"), ("reboot", "restart"), ("crash", "destroy")):
         _text(domain, f"on_{event}", action)
     devices = SubElement(domain, "devices")
     if place.virt_type != "test":
-        _disks(devices, spec, place)
-        _consoles(devices, place)
+        _disks(devices, spec, place, machine)
+        _consoles(devices, place, machine)
+        shape(domain, machine)
     if is_true(spec.image_properties, "hw_qemu_guest_agent"):
         channel = SubElement(devices, "channel", type="unix")
         SubElement(channel, "target", type="virtio", name=CHANNEL)
     for vif in spec.vifs:
-        _interface(devices, vif, place.virt_type)
+        _interface(devices, vif, place.virt_type, machine.vif_model)
     return tostring(domain, encoding="unicode")
 
 
@@ -76,9 +80,11 @@ def volume_xml(volume: VolumeConnection) -> str:
     return tostring(disk, encoding="unicode")
 
 
-def interface_xml(vif: Vif, virt_type: str) -> str:
-    """One of a domain's interfaces, to be attached while it runs."""
-    return tostring(_interface(Element("devices"), vif, virt_type), encoding="unicode")
+def interface_xml(vif: Vif, virt_type: str, domain: str | None = None) -> str:
+    """One more interface for `domain`, to be attached while it runs: of the model that its image asks for."""
+    properties = properties_in(fromstring(domain)) if domain else {}  # noqa: S314 - libvirt wrote it
+    model = properties.get("hw_vif_model", "virtio")
+    return tostring(_interface(Element("devices"), vif, virt_type, model), encoding="unicode")
 
 
 def servers(disks: Iterable[str]) -> set[tuple[str, int]]:
@@ -98,17 +104,18 @@ def _metadata(domain: Element, spec: DomainSpec, place: Place) -> None:
         "user": spec.user_id,
         "image": spec.image_id,
         "attempt": str(spec.attempt),
+        "properties": json.dumps(spec.image_properties),
     }
     for key, value in facts.items():
         _text(instance, f"{{{METADATA}}}{key}", _printable(value))
 
 
-def _machine(domain: Element, spec: DomainSpec, place: Place) -> None:
+def _machine(domain: Element, spec: DomainSpec, place: Place, machine: Machine) -> None:
     system = SubElement(domain, "os")
     if place.virt_type == "test":
         _text(system, "type", "hvm")
         return
-    _text(system, "type", "hvm", arch="x86_64", machine="pc")
+    _text(system, "type", "hvm", arch="x86_64", machine=machine.machine_type)
     SubElement(system, "smbios", mode="sysinfo")
     sysinfo = SubElement(SubElement(domain, "sysinfo", type="smbios"), "system")
     about = {"manufacturer": "OpenStack Foundation", "product": "OpenStack Nova", "serial": spec.instance_id}
@@ -119,44 +126,58 @@ def _machine(domain: Element, spec: DomainSpec, place: Place) -> None:
     SubElement(features, "apic")
     if place.virt_type == "kvm":
         SubElement(domain, "cpu", mode="host-model")
+        if machine.windows:
+            _hyperv(features)
     else:
         _text(SubElement(features, "tcg"), "tb-cache", "32", unit="MiB")
-    clock = SubElement(domain, "clock", offset="utc")
+    clock = SubElement(domain, "clock", offset="localtime" if machine.windows else "utc")
     SubElement(clock, "timer", name="rtc", tickpolicy="catchup")
     SubElement(clock, "timer", name="hpet", present="no")
 
 
-def _disks(devices: Element, spec: DomainSpec, place: Place) -> None:
+def _hyperv(features: Element) -> None:
+    """What Windows asks its host for."""
+    hyperv = SubElement(features, "hyperv")
+    for name in ("relaxed", "vapic"):
+        SubElement(hyperv, name, state="on")
+    SubElement(hyperv, "spinlocks", state="on", retries="8191")
+
+
+def _disks(devices: Element, spec: DomainSpec, place: Place, machine: Machine) -> None:
     if spec.disk:
         disk = SubElement(devices, "disk", type="file", device="disk")
         SubElement(disk, "driver", name="qemu", type="qcow2", cache="writeback", discard="unmap")
         SubElement(disk, "source", file=str(place.disk))
-        SubElement(disk, "target", dev="vda", bus="virtio")
+        SubElement(disk, "target", dev=ROOT, bus=machine.disk_bus)
         SubElement(disk, "boot", order="1")
     if place.config_drive:
         drive = SubElement(devices, "disk", type="file", device="cdrom")
         SubElement(drive, "driver", name="qemu", type="raw")
         SubElement(drive, "source", file=str(place.config_drive))
-        SubElement(drive, "target", dev="hda", bus="ide")
+        place_on_bus = "b" if machine.cdrom_bus == machine.disk_bus else "a"
+        SubElement(drive, "target", dev=CDROM[machine.cdrom_bus] + place_on_bus, bus=machine.cdrom_bus)
         SubElement(drive, "readonly")
         SubElement(drive, "boot", order=LAST)  # without any order libvirt adds one that forbids those of the volumes
-    SubElement(devices, "controller", type="usb", model="none")
+    if "scsi" in (machine.disk_bus, machine.cdrom_bus):
+        SubElement(devices, "controller", type="scsi", index="0", model=machine.scsi_model)
+    SubElement(devices, "controller", type="usb", model="piix3-uhci" if machine.tablet_bus == "usb" else "none")
 
 
-def _interface(devices: Element, vif: Vif, virt_type: str) -> Element:
+def _interface(devices: Element, vif: Vif, virt_type: str, model: str) -> Element:
     interface = SubElement(devices, "interface", type="bridge")
     SubElement(interface, "mac", address=vif.mac_address)
     SubElement(interface, "source", bridge=vif.bridge or "none")
     SubElement(interface, "target", dev=vif.tap)
-    SubElement(interface, "model", type="virtio")
+    SubElement(interface, "model", type=model)
     if virt_type != "test":
-        SubElement(interface, "driver", name="qemu")
+        if model == "virtio":
+            SubElement(interface, "driver", name="qemu")
         SubElement(interface, "mtu", size=str(vif.mtu))
         SubElement(interface, "rom", enabled="no")
     return interface
 
 
-def _consoles(devices: Element, place: Place) -> None:
+def _consoles(devices: Element, place: Place, machine: Machine) -> None:
     by_socket = place.vnc_listen == "socket"
     serial = SubElement(devices, "serial", type="unix" if by_socket else "pty")
     if by_socket:
@@ -168,8 +189,10 @@ def _consoles(devices: Element, place: Place) -> None:
         SubElement(devices, "graphics", type="vnc", socket=str(place.vnc_socket))
     else:
         SubElement(devices, "graphics", type="vnc", port="-1", autoport="yes", listen=place.vnc_listen)
-    SubElement(SubElement(devices, "video"), "model", type="vga", vram="16384", heads="1")
-    _text(SubElement(devices, "rng", model="virtio"), "backend", "/dev/urandom", model="random")
+    if machine.tablet_bus:
+        SubElement(devices, "input", type="tablet", bus=machine.tablet_bus)
+    memory = {} if machine.video_model in ("none", "virtio") else {"vram": str(machine.video_mb << 10), "heads": "1"}
+    SubElement(SubElement(devices, "video"), "model", {"type": machine.video_model, **memory})
     SubElement(SubElement(devices, "memballoon", model="virtio"), "stats", period="10")
 
 

@@ -8,8 +8,8 @@ from xml.etree import ElementTree
 import libvirt
 
 from infra.host.libvirt.connection import Connection
-from infra.host.libvirt.domain_xml import METADATA
 from infra.host.libvirt.faults import is_missing, is_no_device, is_wrong_state
+from infra.host.libvirt.machine_xml import METADATA
 
 NOSTATE, RUNNING, PAUSED, SHUTDOWN, CRASHED, SUSPENDED = 0, 1, 3, 4, 6, 7
 """Nova's power states."""

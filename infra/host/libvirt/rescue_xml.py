@@ -15,7 +15,7 @@ def unstable(xml: str, disk: Path) -> str:
     """The rescue disk is the first, the server's own root disk the second. It leaves its place on the bus to the new
     one, since guests number disks by that."""
     domain, devices = _parsed(xml)
-    rescue = _disk(disk, "disk", "virtio", ROOT)
+    rescue = _disk(disk, "disk", _bus(devices), ROOT)
     for own in devices.findall("disk"):
         target, address = own.find("target"), own.find("address")
         if target is None or target.get("dev") != ROOT:
@@ -33,7 +33,9 @@ def stable(xml: str, disk: Path, kind: str, bus: str, taken: Iterable[str]) -> s
     """All disks keep their places; the rescue disk is one more, at the first name that is not `taken`, and the first
     to boot from. `kind`: disk or cdrom."""
     domain, devices = _parsed(xml)
-    names = {target.get("dev", "") for target in devices.iterfind("disk/target")} | set(taken)
+    targets = [(target.get("dev", ""), target.get("bus")) for target in devices.iterfind("disk/target")]
+    names = {name for name, _ in targets} | set(taken)
+    names |= {PREFIX[bus] + name[-1] for name, on in targets if on == bus}  # libvirt places by the last letter
     free = (PREFIX[bus] + letter for letter in string.ascii_lowercase)
     for own in devices.findall("disk"):
         _later(own)
@@ -55,6 +57,12 @@ def _parsed(xml: str) -> tuple[Element, Element]:
     devices = domain.find("devices")
     assert devices is not None
     return domain, devices
+
+
+def _bus(devices: Element) -> str:
+    """Of the server's own root disk, whose place the rescue disk takes."""
+    buses = {target.get("dev"): target.get("bus", "virtio") for target in devices.iterfind("disk/target")}
+    return buses.get(ROOT, "virtio")
 
 
 def _disk(file: Path, kind: str, bus: str, name: str) -> Element:

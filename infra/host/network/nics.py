@@ -44,7 +44,8 @@ class Nics:
         with beating(heartbeat), self._turns.take(want.instance_id):
             for vif in want.vifs:
                 if vif.tap not in there:
-                    self._replace(want.instance_id, vif.mac_address, interface_xml(vif, self._virt_type))
+                    domain = self._domains.live_xml(want.instance_id)
+                    self._replace(want.instance_id, vif.mac_address, interface_xml(vif, self._virt_type, domain))
         self.sync()  # some checks can only be tied to a tap that exists
 
     def _replace(self, instance_id: str, mac: str, xml: str) -> None:
