@@ -29,10 +29,11 @@ class InterfacePlugger(GuestSteps):
 
     def plug(self, want: NicOnGuest, heartbeat: Heartbeat) -> None:
         """See `activities.hypervisor.Hypervisor.plug_nic`."""
-        xml, mac, id = interface_xml(want.vif, self._virt_type), want.vif.mac_address, want.instance_id
+        mac, id = want.vif.mac_address, want.instance_id
         with self._at_work(want, heartbeat):
-            if self._domains.power_state(id) is None:
+            if (known := self._definitions.read(id)) is None:
                 raise host_cannot("this host has no such server")
+            xml = interface_xml(want.vif, self._virt_type, known)
             if self._pretend:
                 self._rewrite(id, mac, xml)
                 return

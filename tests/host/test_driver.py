@@ -6,12 +6,14 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from xml.etree.ElementTree import fromstring
 
 import libvirt
 import pytest
 from temporalio.exceptions import ApplicationError
 
 from infra.contracts.errors import HOPELESS, HOST_CANNOT
+from infra.contracts.hypervisor import NicOnGuest
 from infra.host.driver import Driver
 from infra.host.libvirt import faults
 from infra.settings import Settings
@@ -232,3 +234,16 @@ def test_long_state_directories_get_short_sockets(cloud: Cloud, host: Settings, 
     driver.clean_up(instance_id)
     assert driver.facts().instance_dirs == []
     socket.parent.rmdir()
+
+
+def test_an_interface_that_comes_later_is_of_the_images_model(cloud: Cloud, driver: Driver) -> None:
+    wanted = spec(cloud.claim(new_id()), vifs=[vif()], image_properties={"hw_vif_model": "e1000"})
+    driver.spawn(wanted, quiet)
+    more = vif("0b3e3a2e-0000-4000-8000-000000000002", mac_address="fa:16:3e:00:00:02")
+    late = NicOnGuest(instance_id=wanted.instance_id, attempt=1, vif=more)
+    for _ in range(2):
+        driver.interfaces.plug(late, quiet)
+    models = fromstring(driver.definitions.read(wanted.instance_id) or "").findall("./devices/interface/model")
+    assert [model.get("type") for model in models] == ["e1000", "e1000"]
+    driver.interfaces.unplug(late, quiet)
+    assert len(fromstring(driver.definitions.read(wanted.instance_id) or "").findall("./devices/interface")) == 1
