@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, get_args
 
 from pydantic import BaseModel, ConfigDict
+from pydantic.fields import FieldInfo
 
 NEWEST = 1000
 
@@ -35,18 +36,23 @@ def out_of_version(
         wire = info.alias or name
         if wire not in value:
             continue
-        spans = [mark for mark in info.metadata if isinstance(mark, Since)]
+        spans = spans_of(info)
         if spans and not any(span.first <= version <= span.last for span in spans):
             yield place, wire, value
             continue
         below = f"{place}/{wire}".strip("/")
-        for inner in _models(info.annotation):
+        for inner in models_in(info.annotation):
             for each in value[wire] if isinstance(value[wire], list) else [value[wire]]:
                 yield from out_of_version(inner, each, version, below)
 
 
-def _models(annotation: Any) -> Iterator[type[BaseModel]]:
+def spans_of(field: FieldInfo) -> list[Since]:
+    return [mark for mark in field.metadata if isinstance(mark, Since)]
+
+
+def models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    """Objects that a field's type is made of."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         yield annotation
     for part in get_args(annotation):
-        yield from _models(part)
+        yield from models_in(part)

@@ -20,6 +20,8 @@ from api.compute.schemas.grouping import (
     HostOfAggregate,
 )
 from api.compute.validation import check, check_query, parse
+from api.compute.views import shapes
+from api.compute.views.spans import at
 from api.compute.views.states import micro
 from infra.tables.compute import now
 from infra.tables.grouping import Aggregate
@@ -145,5 +147,6 @@ def _view(call: ComputeCall, session: Session, aggregate: Aggregate) -> dict[str
         "updated_at": micro(aggregate.updated_at),
         "deleted": False,
         "deleted_at": None,
+        "uuid": aggregate.uuid,
     }
-    return shown | ({"uuid": aggregate.uuid} if call.since(41) else {})
+    return at(call.version, shapes.Aggregate, shown)

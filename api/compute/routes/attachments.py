@@ -13,6 +13,8 @@ from api.compute.paging import Page
 from api.compute.records import instances
 from api.compute.routes.interfaces import ports_of
 from api.compute.validation import check_query, whole
+from api.compute.views import shapes
+from api.compute.views.spans import at
 from infra.openstack import NETWORK
 
 router = APIRouter()
@@ -42,16 +44,14 @@ def attachment(call: ComputeCall, server_id: str, volume: dict[str, Any]) -> dic
     shown: dict[str, Any] = {"volumeId": volume["volume_id"], "serverId": server_id}
     if device := volume.get("device"):
         shown["device"] = device if device.startswith("/") else f"/dev/{device}"
-    if call.since(70):
-        shown["tag"] = volume.get("tag")
-    if call.since(79):
-        shown["delete_on_termination"] = bool(volume.get("delete_on_termination"))
-    if call.since(89):
-        shown["attachment_id"] = volume.get("attachment_id")
-        shown["bdm_uuid"] = str(uuid.uuid5(uuid.UUID(server_id), f"bdm/{volume['volume_id']}"))
-    else:
-        shown["id"] = volume["volume_id"]
-    return shown
+    shown |= {
+        "id": volume["volume_id"],
+        "tag": volume.get("tag"),
+        "delete_on_termination": bool(volume.get("delete_on_termination")),
+        "attachment_id": volume.get("attachment_id"),
+        "bdm_uuid": str(uuid.uuid5(uuid.UUID(server_id), f"bdm/{volume['volume_id']}")),
+    }
+    return at(call.version, shapes.VolumeAttachment, shown)
 
 
 @router.get("/servers/{server_id}/os-security-groups")

@@ -14,6 +14,8 @@ from api.compute.neighbours import neighbours
 from api.compute.records import instances
 from api.compute.routes.server_actions import action_request
 from api.compute.validation import Address, Strict, Tag, Uuid, check_query, parse
+from api.compute.views import shapes
+from api.compute.views.spans import at
 from infra.openstack import NETWORK
 from workflows.actions import ACTIONS
 from workflows.body import Since
@@ -90,14 +92,13 @@ def _shown(call: ComputeCall, row: Any, port_id: str) -> Response:
 
 
 def _interface(call: ComputeCall, row: Any, port: dict[str, Any]) -> dict[str, Any]:
+    tags = {known["port_id"]: known.get("tag") for known in row["networks"] or ()}
     shown = {
         "net_id": port["network_id"],
         "port_id": port["id"],
         "mac_addr": port["mac_address"],
         "port_state": port.get("status"),
         "fixed_ips": port.get("fixed_ips") or [],
+        "tag": tags.get(port["id"]),
     }
-    if call.since(70):
-        tags = {known["port_id"]: known.get("tag") for known in row["networks"] or ()}
-        shown["tag"] = tags.get(port["id"])
-    return shown
+    return at(call.version, shapes.Interface, shown)

@@ -15,6 +15,8 @@ from api.compute.paging import MAX_LIMIT, Page
 from api.compute.records import quotas
 from api.compute.schemas.keypairs import KeypairCreate
 from api.compute.validation import check_query, parse
+from api.compute.views import shapes
+from api.compute.views.spans import at
 from api.compute.views.states import micro
 from infra.tables.compute import KeyPair
 
@@ -32,8 +34,9 @@ def list_keypairs(call: Call) -> Response:
     with call.db.read() as session:
         rows = list(session.scalars(select(KeyPair).where(table.c.user_id == owner).order_by(table.c.name)))
     shown = page.cut(rows, "name") if call.since(35) else rows
-    names = ("name", "public_key", "fingerprint", *(("type",) if call.since(2) else ()))
-    body: dict[str, Any] = {"keypairs": [{"keypair": {name: getattr(row, name) for name in names}} for row in shown]}
+    names = ("name", "public_key", "fingerprint", "type")
+    keypairs = [at(call.version, shapes.KeyPair, {name: getattr(row, name) for name in names}) for row in shown]
+    body: dict[str, Any] = {"keypairs": [{"keypair": keypair} for keypair in keypairs]}
     if call.since(35) and (links := page.links(call, "/os-keypairs", [row.name for row in shown])):
         body["keypairs_links"] = links
     return JSONResponse(body)
@@ -56,12 +59,10 @@ def create_keypair(call: Call, body: Body) -> Response:
     row = KeyPair(user_id=owner, name=wish.name, type=wish.type, fingerprint=fingerprint, public_key=public)
     with call.db.write() as session:
         _add(session, call, row)
-    shown = {"name": row.name, "public_key": public, "fingerprint": fingerprint, "user_id": owner}
+    shown = {"name": row.name, "public_key": public, "fingerprint": fingerprint, "user_id": owner, "type": row.type}
     if private:
         shown["private_key"] = private
-    if call.since(2):
-        shown["type"] = row.type
-    return JSONResponse({"keypair": shown}, status_code=201 if call.since(2) else 200)
+    return JSONResponse({"keypair": at(call.version, shapes.KeyPair, shown)}, status_code=201 if call.since(2) else 200)
 
 
 def _add(session: Session, call: ComputeCall, row: KeyPair) -> None:
@@ -92,10 +93,9 @@ def show_keypair(call: Call, name: str) -> Response:
         "deleted_at": None,
         "id": row.number,
         "updated_at": None,
+        "type": row.type,
     }
-    if call.since(2):
-        shown["type"] = row.type
-    return JSONResponse({"keypair": shown})
+    return JSONResponse({"keypair": at(call.version, shapes.KeyPair, shown)})
 
 
 @router.delete("/os-keypairs/{name}")

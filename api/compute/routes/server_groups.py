@@ -12,6 +12,8 @@ from api.compute.paging import MAX_LIMIT
 from api.compute.records import server_groups
 from api.compute.schemas.grouping import SOFT_SINCE, ServerGroupCreate
 from api.compute.validation import check_query, parse, whole
+from api.compute.views import shapes
+from api.compute.views.spans import at
 from infra.stores.server_groups import groups, members
 from infra.tables.grouping import ServerGroup
 
@@ -89,11 +91,15 @@ def _policy(call: ComputeCall, wish: ServerGroupCreate) -> str:
 
 
 def _view(call: ComputeCall, group: ServerGroup, inside: dict[str, list[str]]) -> dict[str, Any]:
-    shown: dict[str, Any] = {"id": group.id, "name": group.name, "members": inside.get(group.id, [])}
-    if call.since(64):
-        shown |= {"policy": group.policy, "rules": group.rules}
-    else:
-        shown |= {"policies": [group.policy], "metadata": {}}
-    if call.since(13):
-        shown |= {"project_id": group.project_id, "user_id": group.user_id}
-    return shown
+    shown = {
+        "id": group.id,
+        "name": group.name,
+        "members": inside.get(group.id, []),
+        "project_id": group.project_id,
+        "user_id": group.user_id,
+        "policies": [group.policy],
+        "metadata": {},
+        "policy": group.policy,
+        "rules": group.rules,
+    }
+    return at(call.version, shapes.ServerGroup, shown)

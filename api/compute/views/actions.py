@@ -4,6 +4,8 @@ from typing import Any
 
 from api.compute.call import ComputeCall
 from api.compute.records.actions import updated_at
+from api.compute.views import shapes
+from api.compute.views.spans import at
 from api.compute.views.states import host_id, micro
 from infra.tables.compute import InstanceAction
 
@@ -17,10 +19,9 @@ def action_view(call: ComputeCall, action: InstanceAction) -> dict[str, Any]:
         "project_id": action.project_id,
         "start_time": micro(action.start_time),
         "message": action.message,
+        "updated_at": micro(updated_at(action)),
     }
-    if call.since(58):
-        shown["updated_at"] = micro(updated_at(action))
-    return shown
+    return at(call.version, shapes.InstanceAction, shown)
 
 
 class EventView:
@@ -29,9 +30,7 @@ class EventView:
     def __init__(self, call: ComputeCall, project_id: str) -> None:
         self._call, self._project = call, project_id
         self._all = call.allows("os_compute_api:os-instance-actions:events", project_id=project_id)
-        self._details = call.since(84) and call.allows(
-            "os_compute_api:os-instance-actions:events:details", project_id=project_id
-        )
+        self._details = call.allows("os_compute_api:os-instance-actions:events:details", project_id=project_id)
 
     @property
     def any(self) -> bool:
@@ -44,13 +43,10 @@ class EventView:
             "start_time": micro(row.get("start_time")),
             "finish_time": micro(row.get("finish_time")),
             "result": row.get("result"),
+            "hostId": host_id(row.get("host"), self._project),
         }
         if self._all:
-            shown["traceback"] = row.get("details")
-        if self._call.since(62):
-            shown["hostId"] = host_id(row.get("host"), self._project)
-            if self._all:
-                shown["host"] = row.get("host")
+            shown |= {"traceback": row.get("details"), "host": row.get("host")}
         if self._details:
             shown["details"] = row.get("details")
-        return shown
+        return at(self._call.version, shapes.ActionEvent, shown)

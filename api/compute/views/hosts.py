@@ -5,6 +5,8 @@ from typing import Any
 
 from api.compute.call import ComputeCall
 from api.compute.records.hosts import COMPUTE, is_up
+from api.compute.views import shapes
+from api.compute.views.spans import at
 from api.compute.views.states import micro
 from infra.tables.compute import ComputeNode, Service
 
@@ -26,10 +28,9 @@ def service_view(call: ComputeCall, service: Service) -> Json:
         "state": "up" if is_up(call, service) else "down",
         "updated_at": micro(service.last_seen),
         "disabled_reason": service.disabled_reason,
+        "forced_down": service.forced_down,
     }
-    if call.since(11):
-        shown["forced_down"] = service.forced_down
-    return shown
+    return at(call.version, shapes.Service, shown)
 
 
 def hypervisor_view(call: ComputeCall, node: ComputeNode, service: Service) -> Json:
@@ -55,14 +56,10 @@ def hypervisor_detail(
             "disabled_reason": service.disabled_reason,
         },
     }
-    if call.since(88):
-        shown["uptime"] = node.facts.get("uptime")
-        return shown
     cpu_info = node.facts.get("cpu_info") or {}
-    shown |= capacity(call, node, used)
-    shown["current_workload"] = busy
+    shown |= capacity(call, node, used) | {"current_workload": busy, "uptime": node.facts.get("uptime")}
     shown["cpu_info"] = cpu_info if call.since(28) else json.dumps(cpu_info)
-    return shown
+    return at(call.version, shapes.Hypervisor, shown)
 
 
 def capacity(call: ComputeCall, node: ComputeNode, used: tuple[int, int, int, int] | None) -> dict[str, int]:

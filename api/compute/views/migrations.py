@@ -6,6 +6,8 @@ from zlib import crc32
 from sqlalchemy import RowMapping
 
 from api.compute.call import ComputeCall
+from api.compute.views import shapes
+from api.compute.views.spans import at
 from api.compute.views.states import micro
 
 
@@ -23,14 +25,12 @@ def migration_view(call: ComputeCall, row: RowMapping) -> dict[str, Any]:
         "new_instance_type_id": flavor_number(row["new_flavor"]["id"]),
         "created_at": micro(row["created_at"]),
         "updated_at": micro(row["updated_at"]),
+        "migration_type": row["migration_type"],
+        "uuid": row["id"],
+        "user_id": row["user_id"],
+        "project_id": row["project_id"],
     }
-    if call.since(23):
-        shown["migration_type"] = row["migration_type"]
-    if call.since(59):
-        shown["uuid"] = row["id"]
-    if call.since(80):
-        shown |= {"user_id": row["user_id"], "project_id": row["project_id"]}
-    return shown
+    return at(call.version, shapes.Migration, shown)
 
 
 def flavor_number(flavor_id: str) -> int:

@@ -8,6 +8,9 @@ from sqlalchemy import RowMapping as Row
 
 from api.compute.call import ComputeCall
 from api.compute.records.extras import EXTENDED, Extras
+from api.compute.views import shapes
+from api.compute.views.shapes import PREFIX
+from api.compute.views.spans import at
 from api.compute.views.states import (
     WITH_FAULT,
     WITH_PROGRESS,
@@ -20,7 +23,6 @@ from api.compute.views.states import (
 from infra.contracts.image_properties import STANDARD
 
 Json = dict[str, Any]
-PREFIX = "OS-EXT-SRV-ATTR:"
 
 
 class ServerView:
@@ -33,6 +35,7 @@ class ServerView:
         self._images, self._flavors = call.bookmark("/images/"), call.bookmark("/flavors/")
         self._admin = call.context.is_admin
         self._extended = call.allows(EXTENDED)
+        self._shape = shapes.Server if self._extended else shapes.TenantsServer
         self._specs = call.since(47) and call.allows("os_compute_api:servers:show:flavor-extra-specs")
         self._extras = extras or Extras()
 
@@ -46,18 +49,14 @@ class ServerView:
         ]
 
     def detail(self, row: Row) -> Json:
-        server = self._core(row, extended=True)
-        self._add_2_1(server, row)
-        self._add_later(server, row)
-        return server
+        server = self._core(row, extended=True) | self._since_2_1(row) | self._later(row) | self._placed(row)
+        return at(self._version, self._shape, server)
 
     def updated(self, row: Row) -> Json:
         """Answer to PUT: before 2.75 without what once came from extensions."""
         if self._version >= 75:
             return self.detail(row)
-        server = self._core(row, extended=False)
-        self._add_later(server, row, with_host=False)
-        return server
+        return at(self._version, self._shape, self._core(row, extended=False) | self._later(row))
 
     def _core(self, row: Row, *, extended: bool) -> Json:
         shown = "DELETED" if row["deleted_at"] else status(row["vm_state"], row["task_state"])
@@ -87,24 +86,23 @@ class ServerView:
 
     def _image(self, row: Row) -> Json:
         image = row["image_ref"]
-        shown: Json = {"id": image, "links": [{"rel": "bookmark", "href": self._images + image}]}
-        if self._version >= 98:
-            known = row["image_properties"].items()
-            shown["properties"] = {name: value for name, value in known if name in STANDARD}
-        return shown
+        return {
+            "id": image,
+            "links": [{"rel": "bookmark", "href": self._images + image}],
+            "properties": {name: value for name, value in row["image_properties"].items() if name in STANDARD},
+        }
 
     def _flavor(self, row: Row) -> Json:
-        flavor = row["flavor"] or {}
-        if self._version < 47:
-            wanted = row["flavor_id"]
-            return {"id": wanted, "links": [{"rel": "bookmark", "href": self._flavors + wanted}]}
+        flavor, wanted = row["flavor"] or {}, row["flavor_id"]
         shown = {
+            "id": wanted,
+            "links": [{"rel": "bookmark", "href": self._flavors + wanted}],
             "vcpus": flavor.get("vcpus", row["vcpus"]),
             "ram": flavor.get("ram", row["memory_mb"]),
             "disk": flavor.get("disk", row["root_gb"]),
             "ephemeral": flavor.get("ephemeral", 0),
             "swap": flavor.get("swap", 0),
-            "original_name": flavor.get("name", row["flavor_id"]),
+            "original_name": flavor.get("name", wanted),
         }
         if self._specs:
             shown["extra_specs"] = flavor.get("extra_specs") or {}
@@ -119,67 +117,58 @@ class ServerView:
             shown["details"] = fault["details"]
         return shown
 
-    def _add_2_1(self, server: Json, row: Row) -> None:
-        server["OS-EXT-AZ:availability_zone"] = self._extras.zones.get(row["host"]) or row["availability_zone"] or ""
-        server["config_drive"] = "True" if row["config_drive"] else ""
-        server["key_name"] = row["key_name"]
-        server["OS-SRV-USG:launched_at"] = micro(row["launched_at"])
-        server["OS-SRV-USG:terminated_at"] = micro(row["deleted_at"])
+    def _since_2_1(self, row: Row) -> Json:
+        volumes = row["volumes"] or ()
+        server: Json = {
+            "OS-EXT-AZ:availability_zone": self._extras.zones.get(row["host"]) or row["availability_zone"] or "",
+            "config_drive": "True" if row["config_drive"] else "",
+            "key_name": row["key_name"],
+            "OS-SRV-USG:launched_at": micro(row["launched_at"]),
+            "OS-SRV-USG:terminated_at": micro(row["deleted_at"]),
+            "OS-EXT-STS:task_state": row["task_state"],
+            "OS-EXT-STS:vm_state": row["vm_state"],
+            "OS-EXT-STS:power_state": row["power_state"],
+            "os-extended-volumes:volumes_attached": [
+                {"id": v["volume_id"], "delete_on_termination": bool(v.get("delete_on_termination"))} for v in volumes
+            ],
+            PREFIX + "hostname": row["hostname"],
+        }
         if row["security_groups"]:
             server["security_groups"] = [{"name": name} for name in row["security_groups"]]
-        server["OS-EXT-STS:task_state"] = row["task_state"]
-        server["OS-EXT-STS:vm_state"] = row["vm_state"]
-        server["OS-EXT-STS:power_state"] = row["power_state"]
-        volumes = row["volumes"] or ()
-        server["os-extended-volumes:volumes_attached"] = (
-            [{"id": v["volume_id"], "delete_on_termination": bool(v.get("delete_on_termination"))} for v in volumes]
-            if self._version >= 3
-            else [{"id": v["volume_id"]} for v in volumes]
-        )
-        if self._extended:
-            self._add_extended(server, row)
+        return server | (self._for_admins(row) if self._extended else {})
 
-    def _add_extended(self, server: Json, row: Row) -> None:
-        server[PREFIX + "host"] = row["host"]
-        server[PREFIX + "instance_name"] = f"instance-{row['id'][:8]}"
-        server[PREFIX + "hypervisor_hostname"] = row["host"]
-        if self._version >= 3:
-            server[PREFIX + "reservation_id"] = row["reservation_id"]
-            server[PREFIX + "launch_index"] = row["launch_index"]
-            server[PREFIX + "hostname"] = row["hostname"]
-            server[PREFIX + "kernel_id"] = ""
-            server[PREFIX + "ramdisk_id"] = ""
-            server[PREFIX + "root_device_name"] = "/dev/vda"
-            server[PREFIX + "user_data"] = self._extras.user_data.get(row["id"])
+    def _for_admins(self, row: Row) -> Json:
+        return {
+            PREFIX + "host": row["host"],
+            PREFIX + "instance_name": f"instance-{row['id'][:8]}",
+            PREFIX + "hypervisor_hostname": row["host"],
+            PREFIX + "reservation_id": row["reservation_id"],
+            PREFIX + "launch_index": row["launch_index"],
+            PREFIX + "kernel_id": "",
+            PREFIX + "ramdisk_id": "",
+            PREFIX + "root_device_name": "/dev/vda",
+            PREFIX + "user_data": self._extras.user_data.get(row["id"]),
+        }
 
-    def _add_later(self, server: Json, row: Row, *, with_host: bool = True) -> None:
-        since = self._version
-        if since >= 9:
-            server["locked"] = row["locked"]
+    def _later(self, row: Row) -> Json:
+        return {
+            "locked": row["locked"],
+            "description": row["description"],
+            "tags": row["tags"] or [],
+            "trusted_image_certificates": None,
+            "locked_reason": row["locked_reason"],
+        }
+
+    def _placed(self, row: Row) -> Json:
         hosts = self._extras.host_status
-        if since >= 16 and with_host and hosts is not None:
-            server["host_status"] = hosts.get(row["host"], "UNKNOWN") if row["host"] else ""
-        if since >= 19:
-            server["description"] = row["description"]
-        if since >= 26:
-            server["tags"] = row["tags"] or []
-        if since >= 63:
-            server["trusted_image_certificates"] = None
-        if since >= 73:
-            server["locked_reason"] = row["locked_reason"]
-        if since >= 90 and with_host and not self._extended:
-            server[PREFIX + "hostname"] = row["hostname"]
-        if since >= 96 and with_host:
-            server["pinned_availability_zone"] = row["pinned_zone"]
-        if since >= 100 and with_host:
-            server["scheduler_hints"] = row["scheduler_hints"]
+        state = {} if hosts is None else {"host_status": hosts.get(row["host"], "UNKNOWN") if row["host"] else ""}
+        return {"pinned_availability_zone": row["pinned_zone"], "scheduler_hints": row["scheduler_hints"], **state}
 
 
 def with_groups(call: ComputeCall, server: Json, row: Row) -> Json:
-    """2.71: a single server names its server group, in a list."""
-    if call.since(71):
-        server["server_groups"] = [row["server_group_id"]] if row["server_group_id"] else []
-    return server
+    """A single server names its server group, in a list."""
+    groups = [row["server_group_id"]] if row["server_group_id"] else []
+    return at(call.version, shapes.Server, server | {"server_groups": groups})
 
 
 def rendered(rows: Iterable[Row], render: Callable[[Row], Json]) -> list[Json]:
