@@ -6,7 +6,7 @@ from activities.quota import require_room
 from activities.step import record_step
 from activities.transition import require
 from infra.contracts.hypervisor import FlavorFacts, GuestConfig
-from infra.contracts.instance import BuildDone, BuildFailed, Deleted, DeletePlan, InstanceRef, ParkedAt
+from infra.contracts.instance import BuildDone, BuildFailed, Deleted, DeletePlan, InstanceRef, ParkedAt, RoomWanted
 from infra.contracts.operation import ActionEnd, ActionRequest, InstanceFacts
 from infra.contracts.requests import BootRequest, DeleteRequest
 
@@ -81,5 +81,14 @@ class Instance:
 
     @record_step
     def finish_delete(self, deleted: Deleted) -> None:
-        """The server is gone; its row stays for the records. Writing it again changes nothing."""
-        self._records.finish_delete(deleted)
+        """The server is gone; its row stays for the records. One that was deleted softly is off, and can be restored.
+        Writing it again changes nothing."""
+        if deleted.softly:
+            self._records.soften(deleted)
+        else:
+            self._records.finish_delete(deleted)
+
+    @record_step
+    def require_room(self, want: RoomWanted) -> None:
+        """Whether the quota has room for a server that is to count again. Reads only; Hopeless (403) when not."""
+        self._records.require_room(want, require_room)

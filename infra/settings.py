@@ -91,6 +91,7 @@ class Settings(BaseSettings):
     build_max_hosts: int = 3  # hosts tried per build, the first one included
     park_failed_builds: bool = False
     park_deadline_s: float = 24 * 3600.0
+    reclaim_instance_interval: int = 0  # seconds for which a deleted server can be restored; 0: it is gone at once
     shelved_offload_time: int = 0  # seconds after which a shelved server leaves its host; 0: at once, -1: never
     resize_confirm_window: int = 0  # seconds after which a resize that nobody reverted confirms itself; 0: never
     audit_every_s: float = 300.0

@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 from infra.contracts.operation import Transition
+from infra.contracts.states import SOFT_DELETED
 from workflows.attach_interface import AttachInterface, AttachInterfaceBody
 from workflows.attach_volume import AttachVolume, AttachVolumeBody
 from workflows.body import NEWEST, Body
@@ -23,6 +24,7 @@ from workflows.rebuild_instance import RebuildBody, RebuildInstance
 from workflows.rescue_instance import RescueBody, RescueInstance
 from workflows.resize_instance import ResizeBody, ResizeInstance
 from workflows.resizing import CONFIRM
+from workflows.restore_instance import RestoreInstance
 from workflows.resume_instance import ResumeInstance
 from workflows.revert_resize import RevertResize
 from workflows.server_operation import ServerOperation
@@ -266,6 +268,13 @@ ACTIONS: dict[str, Action] = {
             ends=("active",),
             body=UnshelveBody,
             deadline=timedelta(hours=1),
+        ),
+        Action(
+            "restore",
+            "os-deferred-delete:restore",
+            RestoreInstance,
+            Transition(event="restore", verb="restore", allowed=frozenset((SOFT_DELETED,)), doing="restoring"),
+            ends=("active",),
         ),
         Action(
             "attach_volume",

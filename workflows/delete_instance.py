@@ -1,9 +1,9 @@
 """DELETE /servers/{id}: always gets through. What the server holds is undone, whoever still answers."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 
 from temporalio import workflow
 from temporalio.exceptions import FailureError, is_cancelled_exception
@@ -13,6 +13,7 @@ with workflow.unsafe.imports_passed_through():
     from activities.image import Image
     from activities.image_record import ImageRecord
     from activities.instance import Instance
+    from activities.later import Later
     from activities.network import Network
     from activities.placement import Placement
     from activities.services import Services
@@ -21,13 +22,17 @@ with workflow.unsafe.imports_passed_through():
     from infra.contracts.hypervisor import DomainRef
     from infra.contracts.image import ImageOnHost
     from infra.contracts.instance import Deleted, DeletePlan
+    from infra.contracts.later import Due
     from infra.contracts.network import PortRequest, PortsOnHost
     from infra.contracts.placement import ClaimRequest
+    from infra.contracts.power import PowerOff
+    from infra.contracts.requests import Cause
     from infra.contracts.snapshot import ImageRef
-    from infra.contracts.states import DELETING
+    from infra.contracts.states import DELETING, SOFT_DELETED
     from infra.contracts.volume import VolumesOnHost
 
 from workflows import metrics
+from workflows.later import due_by
 from workflows.operation import Operation
 from workflows.requests import DeleteRequest
 from workflows.saga import HERE, In, Out, Place, control, execute, uncancelled
@@ -51,7 +56,7 @@ class DeleteInstance(Operation):
         await uncancelled(self.undo_all(req))
         await workflow.wait_condition(workflow.all_handlers_finished)
         others = [each for each in self._asked if each.requester.request_id != req.requester.request_id]
-        if others and (req.keep_as or req.follows):
+        if others and (req.keep_as or req.follows or req.reclaim_after_s):
             self._give_way(others[0])
 
     async def undo_all(self, req: DeleteRequest) -> None:
@@ -59,7 +64,10 @@ class DeleteInstance(Operation):
         plan = await self.step(Instance.begin_delete, req)
         if not plan.found:
             return
-        done = bool(plan.host) and await self.on_host(plan)
+        if plan.softly:
+            await self.soften(req, plan)
+            return
+        done = bool(plan.host) and await self.on_host(plan, self._undo_on)
         if not done and (plan.port_ids or plan.volumes):
             await self.tried(Services.release_services, plan, at=control())
         if plan.shelved_image:
@@ -73,10 +81,23 @@ class DeleteInstance(Operation):
         )
         metrics.ended(self.counter, self.good_end)
 
-    async def on_host(self, plan: DeletePlan) -> bool:
-        """Undo on the server's host. False when it is down: what lies there goes when it comes back."""
+    async def soften(self, req: DeleteRequest, plan: DeletePlan) -> None:
+        """Only stop it. It is deleted by a timer, unless somebody restores it before."""
+        id, asks = plan.instance_id, req.requester
+        await self.on_host(plan, self._stop_on)
+        softly = Deleted(instance_id=id, request_id=asks.request_id, steps=self.log.report(), softly=True)
+        await self.step(Instance.finish_delete, softly)
+        cause = Cause(event="delete", request_id=asks.request_id, vm_state=SOFT_DELETED)
+        reclaim = DeleteRequest(requester=asks, instance_id=id)
+        set_timer = cast(Callable[[Any, Due], None], Later.set_timer)  # a coroutine there
+        due = due_by(cause, timedelta(seconds=req.reclaim_after_s), DeleteInstance, reclaim)
+        await self.tried(set_timer, due, at=control())
+        metrics.ended(self.counter, "soft")
+
+    async def on_host(self, plan: DeletePlan, do: Callable[[Place, DeletePlan], Coroutine[Any, Any, None]]) -> bool:
+        """`do` on the server's host. False when it is down: what lies there goes when it comes back."""
         id, host = plan.instance_id, Place(queue=f"compute.{plan.host}", host=plan.host)
-        work = asyncio.create_task(self._undo_on(host, plan))
+        work = asyncio.create_task(do(host, plan))
         give_up = workflow.now() + patience.HOST_PATIENCE
         while not work.done():
             await workflow.wait([work], timeout=patience.DELETE_LOOKS_EVERY.total_seconds())
@@ -88,6 +109,10 @@ class DeleteInstance(Operation):
                 return False
         work.result()
         return True
+
+    async def _stop_on(self, host: Place, plan: DeletePlan) -> None:
+        off = PowerOff(instance_id=plan.instance_id, attempt=plan.attempt)
+        await self.tried(Hypervisor.power_off, off, at=host)
 
     async def _undo_on(self, host: Place, plan: DeletePlan) -> None:
         id, project = plan.instance_id, plan.project_id
@@ -115,7 +140,7 @@ class DeleteInstance(Operation):
         self.log.succeed(step, result)
         return result
 
-    async def tried(self, do: Callable[[Any, In], None], arg: In, at: Place = HERE) -> None:
+    async def tried(self, do: Callable[[Any, In], object], arg: In, at: Place = HERE) -> None:
         """A step without which the delete goes on: what it leaves behind is found by the audit."""
         try:
             await self.step(do, arg, at, patience.FOR_AN_UNDO)

@@ -21,8 +21,13 @@ def due_after(
     its kind and the server in `vm_state`, where it left it. It is shown as asked for by the same user, under an id of
     its own, and has no token: its steps must not need one."""
     cause = Cause(event=req.transition.event, request_id=req.requester.request_id, vm_state=vm_state)
+    return due_by(cause, delay, begins, request)
+
+
+def due_by(cause: Cause, delay: timedelta, begins: type, request: ActionRequest | DeleteRequest) -> Due:
+    """The same, for what is no action."""
     due = Due(
-        instance_id=req.instance_id,
+        instance_id=request.instance_id,
         at=workflow.now() + delay,
         cause=cause,
         workflow=begins.__name__,

@@ -50,7 +50,7 @@ class Operation:
     @workflow.signal
     def delete(self, request: DeleteRequest) -> None:
         """Give up what is being done, undo it, and go on as DeleteInstance under the same id."""
-        if self.deleting is None:
+        if self.deleting is None or (self.deleting.reclaim_after_s and not request.reclaim_after_s):
             self.deleting = request
             self._cancel_body()
 

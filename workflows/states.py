@@ -5,7 +5,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from infra.contracts.operation import Transition
-from infra.contracts.states import BUILDING, DELETING, RESTING, SCHEDULING, SPAWNING, Lost, lost
+from infra.contracts.states import (
+    BUILDING,
+    DELETING,
+    KEEPABLE,
+    RESTING,
+    SCHEDULING,
+    SOFT_DELETED,
+    SOFT_DELETING,
+    SPAWNING,
+    Lost,
+    lost,
+)
 from workflows.actions import ACTIONS, Action
 from workflows.boot_instance import BootInstance
 from workflows.delete_instance import DeleteInstance
@@ -56,6 +67,7 @@ def _all() -> Iterator[Passing]:
         for transition in (action.transition, *(each for _, _, each in action.by_body)):
             yield _of(action, transition)
     anything = frozenset((BUILDING, *RESTING)) - {"deleted"}
+    yield Passing(SOFT_DELETING, "delete", DeleteInstance.__name__, KEEPABLE, frozenset((SOFT_DELETED,)))
     yield Passing(DELETING, "delete", DeleteInstance.__name__, anything, frozenset(("deleted",)), ERROR)
 
 

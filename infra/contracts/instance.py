@@ -52,11 +52,20 @@ class DeletePlan(BaseModel):
     volumes: list[VolumeRequest] = []
     found: bool = True
     shelved_image: str = ""  # what the server waits in while it is shelved
+    softly: bool = False  # stop it, and keep all it holds
     failed: bool = False  # a build that failed: volumes made for it go, whatever they say about termination
+
+
+class RoomWanted(BaseModel):
+    """A server that is to count again. `quota`: limits in force, instances, cores and ram; -1 is unlimited."""
+
+    instance_id: str
+    quota: dict[str, int] = {}
 
 
 class Deleted(BaseModel):
     instance_id: str
     request_id: str
     steps: list[Step]
+    softly: bool = False  # it can be restored
     fault: Fault | None = None  # keep the record, in ERROR, instead of deleting it

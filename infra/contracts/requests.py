@@ -104,3 +104,4 @@ class DeleteRequest(BaseModel):
     keep_as: Fault | None = None  # undo everything, but keep the record, in ERROR (a build whose workflow was lost)
     cut_off: CutOff | None = None
     follows: Cause | None = None  # nothing is deleted when it does not hold any more
+    reclaim_after_s: float = 0  # it is only stopped, and deleted after so long unless it is restored; 0: deleted now

@@ -19,8 +19,11 @@ RESTING: dict[str, str] = {
 """vm_state in which a server may be while no operation runs → its status."""
 BUILDING = "building"
 """vm_state of a server that never ran: it comes with an operation, always."""
-SCHEDULING, SPAWNING, DELETING = "scheduling", "spawning", "deleting"
+SCHEDULING, SPAWNING, DELETING, SOFT_DELETING = "scheduling", "spawning", "deleting", "soft-deleting"
 """task_states of builds, and of deletes."""
+SOFT_DELETED = "soft-delete"
+KEEPABLE = frozenset(("active", "stopped", "paused", "suspended", "error", "shelved", SOFT_DELETED))
+"""vm_states from which a server can be deleted softly: what a restore starts is what its owner knows."""
 
 
 class Lost(StrEnum):

@@ -9,7 +9,7 @@ from infra.codec import KeyRing
 from infra.contracts import states
 from infra.contracts.errors import hopeless
 from infra.contracts.hypervisor import FlavorFacts, GuestConfig
-from infra.contracts.instance import BuildDone, BuildFailed, Deleted, DeletePlan
+from infra.contracts.instance import BuildDone, BuildFailed, Deleted, DeletePlan, RoomWanted
 from infra.contracts.network import network_of
 from infra.contracts.requests import BootRequest, DeleteRequest
 from infra.contracts.volume import VolumeRequest
@@ -24,6 +24,9 @@ instances, flavors = Instance.__table__, Flavor.__table__  # type: ignore[attr-d
 services = Service.__table__  # type: ignore[attr-defined]
 ON_HOST = (services.c.host == instances.c.host) & (services.c.binary == "nova-compute")
 GUEST = select(instances, services.c.zone).select_from(instances.outerjoin(services, ON_HOST))
+
+
+SHUTDOWN = 4
 
 
 class Records:
@@ -136,18 +139,20 @@ class Records:
             found = session.get(Instance, req.instance_id)
             if found is None or found.deleted_at is not None:
                 return DeletePlan(instance_id=req.instance_id, found=False)
-            if req.follows and not causes.holds(session, found, req.follows):
+            begun = session.get(InstanceAction, (found.id, req.requester.request_id)) is not None
+            if req.follows and not begun and not causes.holds(session, found, req.follows):
                 return DeletePlan(instance_id=req.instance_id, found=False)
-            found.task_state, found.updated_at = states.DELETING, now()
+            softly = _softly(req, found)
+            found.task_state, found.updated_at = states.SOFT_DELETING if softly else states.DELETING, now()
             session.add(found)
-            if session.get(InstanceAction, (found.id, req.requester.request_id)) is None:
+            if not begun:
                 actions.begin(session, found.id, req.requester, "delete")
             if req.cut_off:
                 actions.finish(session, found.id, req.cut_off.request_id, req.cut_off.steps, "given up for a delete")
                 for column, value in req.cut_off.left.items():
                     setattr(found, column, value)
             over = found.launched_at is None and bool(found.vm_state == "error" or req.cut_off or req.keep_as)
-            return self._plan(session, found, given_back=over)
+            return self._plan(session, found, given_back=over).model_copy(update={"softly": softly})
 
     def _plan(self, session: Session, found: Instance, *, given_back: bool) -> DeletePlan:
         """`given_back`: the tenant's volumes were, at a build's end, and may be another server's by now."""
@@ -168,6 +173,25 @@ class Records:
             port_ids=ports,
             volumes=[VolumeRequest.model_validate(volume) for volume in volumes],
         )
+
+    def require_room(self, want: RoomWanted, require_room: usage.RequireRoom) -> None:
+        """See `activities.instance.Instance.require_room`."""
+        with self._db.read() as session:
+            found = session.get_one(Instance, want.instance_id)
+            more = {"instances": 1, "cores": found.vcpus, "ram": found.memory_mb}
+            require_room(want.quota, usage.used(session, found.project_id), more)
+
+    def soften(self, deleted: Deleted) -> None:
+        """See `activities.instance.Instance.finish_delete`, of a server that can be restored."""
+        with self._db.write() as session:
+            found = session.get(Instance, deleted.instance_id)
+            if found is None or found.deleted_at is not None:
+                return
+            found.vm_state, found.task_state, found.power_state = states.SOFT_DELETED, None, SHUTDOWN
+            found.updated_at = now()
+            session.add(found)
+            steps = [*deleted.steps, actions.over("finish_delete")]
+            actions.finish(session, deleted.instance_id, deleted.request_id, steps, None)
 
     def finish_delete(self, deleted: Deleted) -> None:
         with self._db.write() as session:
@@ -206,6 +230,11 @@ def _again(store: Connection, known: Row[Any], req: BootRequest) -> None:
         }
         anew |= {"volumes": [volume.model_dump() for volume in req.volumes]}
         store.execute(update(instances).where(instances.c.id == req.instance_id).values(updated_at=now(), **anew))
+
+
+def _softly(req: DeleteRequest, found: Instance) -> bool:
+    """Source: Nova deletes softly what has been active, where reclaim_instance_interval is set."""
+    return bool(req.reclaim_after_s and found.launched_at and found.host and found.vm_state in states.KEEPABLE)
 
 
 def _made_for(volumes: list[dict[str, Any]]) -> list[dict[str, Any]]:

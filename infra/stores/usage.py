@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from sqlalchemy import Connection, func, select
 from sqlmodel import Session
 
+from infra.contracts.states import SOFT_DELETED
 from infra.tables.compute import Instance
 from infra.tables.grouping import ServerGroup
 
@@ -14,9 +15,12 @@ RequireRoom = Callable[[Mapping[str, int], Mapping[str, int], Mapping[str, int]]
 
 
 def used(store: Connection | Session, project_id: str) -> dict[str, int]:
-    """Instances, cores and ram (MiB) of the project's servers, those in ERROR included, and its server groups."""
+    """Instances, cores and ram (MiB) of the project's servers, those in ERROR included and those that are deleted
+    softly not, and its server groups."""
     query = select(func.count(), func.sum(instances.c.vcpus), func.sum(instances.c.memory_mb)).where(
-        instances.c.project_id == project_id, instances.c.deleted_at.is_(None)
+        instances.c.project_id == project_id,
+        instances.c.deleted_at.is_(None),
+        instances.c.vm_state != SOFT_DELETED,
     )
     mine = ServerGroup.__table__.c.project_id == project_id  # type: ignore[attr-defined]
     count, cores, ram = store.execute(query).one()

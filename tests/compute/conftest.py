@@ -84,6 +84,7 @@ class Ledger:
     ring: KeyRing
     booted: list[BootRequest] = field(default_factory=list)
     deleted: list[str] = field(default_factory=list)
+    reclaims: list[float] = field(default_factory=list)  # of each delete: seconds for which it can be taken back
     decisions: list[tuple[str, str]] = field(default_factory=list)
     started: list[tuple[str, str]] = field(default_factory=list)  # server, action
     bodies: list[Json] = field(default_factory=list)  # of what was started
@@ -118,6 +119,7 @@ class Ledger:
 
     async def delete(self, request: DeleteRequest) -> None:
         self.deleted.append(request.instance_id)
+        self.reclaims.append(request.reclaim_after_s)
         with self.database.write() as session:
             row = session.get_one(Instance, request.instance_id)
             row.deleted_at, row.vm_state = now(), "deleted"

@@ -10,12 +10,14 @@ from infra.contracts.later import Due
 from infra.contracts.operation import ActionRequest
 from infra.contracts.requests import Cause, DeleteRequest, Requester
 from tests.workflows.servers import Servers, instance_of
-from tests.workflows.ways import WAYS
+from tests.workflows.ways import SOFT_DELETE, WAYS
 from workflows.actions import ACTIONS, Action
 from workflows.later import numbered
 from workflows.requests import Accepted
 
 Handle = WorkflowHandle[Any, Any]
+LONG_S = 3600.0
+"""A timer that no test waits for."""
 
 
 def request(cloud: Servers, handle: Handle, name: str, asks: Requester | None = None) -> tuple[Action, ActionRequest]:
@@ -52,7 +54,11 @@ async def server(cloud: Servers, name: str) -> Handle:
     handle = await cloud.boot()
     assert await cloud.end(handle) is None
     for before in WAYS[name].before:
-        assert await do(cloud, handle, before) is None
+        if before == SOFT_DELETE:
+            await cloud.delete(handle, reclaim_after_s=LONG_S)
+            assert await cloud.end(handle) is None
+        else:
+            assert await do(cloud, handle, before) is None
     return handle
 
 

@@ -39,7 +39,7 @@ from tests.workflows.acting import body_of, stop_due
 from tests.workflows.cloud import Cloud, Services
 from tests.workflows.histories import HISTORIES
 from tests.workflows.servers import instance_of
-from tests.workflows.ways import WAYS
+from tests.workflows.ways import SOFT_DELETE, WAYS
 from workers.replay import in_clear
 from workflows.actions import ACTIONS
 from workflows.reconcile_cloud import ReconcileCloud
@@ -312,6 +312,14 @@ async def deleted_twice(r: Recorder) -> None:
 
 
 @case
+async def deleted_softly(r: Recorder) -> None:
+    boot = await r.active(image_id="", ports=[], volumes=[])
+    r.arm(boot)
+    await r.cloud.delete(boot, reclaim_after_s=3600)
+    await r.keep(await r.started(boot.id), DELETE, "soft")
+
+
+@case
 async def abandoned(r: Recorder) -> None:
     """What the audit starts for a build whose workflow was terminated."""
     boot = await r.boot(hold="mark_active")
@@ -332,7 +340,10 @@ async def acted(r: Recorder, name: str) -> None:
         server = await r.active(image_id="", ports=[], volumes=[])
         volume = await r.volume() if "volume_id" in WAYS[name].body else ""
         for before in WAYS[name].before:
-            await r.act(server, before, volume)
+            if before == SOFT_DELETE:
+                await r.cloud.delete(server, reclaim_after_s=3600)
+            else:
+                await r.act(server, before, volume)
             await r.cloud.end(server)
         if end == "refused":
             r.put_into(server, "shelved" if "shelved" not in ACTIONS[name].transition.allowed else "building")

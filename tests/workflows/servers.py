@@ -82,8 +82,11 @@ class Servers:
                 await asyncio.sleep(0.01)
         raise AssertionError("the boot did not start")
 
-    async def delete(self, handle: WorkflowHandle[Any, Any]) -> None:
-        await self.ops.delete(DeleteRequest(requester=self.requester(), instance_id=instance_of(handle)))
+    async def delete(self, handle: WorkflowHandle[Any, Any], reclaim_after_s: float = 0) -> None:
+        id = instance_of(handle)
+        await self.ops.delete(
+            DeleteRequest(requester=self.requester(), instance_id=id, reclaim_after_s=reclaim_after_s)
+        )
 
     async def end(self, handle: WorkflowHandle[Any, Any]) -> BaseException | None:
         """How the operation ended: None, or what it failed with. Follows a boot that went on as a delete."""

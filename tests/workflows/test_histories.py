@@ -44,6 +44,7 @@ ENDS = {
         "twice": ("COMPLETED", ""),
         "already-gone": ("COMPLETED", ""),
         "of-a-build": ("COMPLETED", ""),
+        "soft": ("COMPLETED", ""),
         "abandoned": ("COMPLETED", ""),
         "host-gone": ("COMPLETED", ""),
     },

@@ -16,6 +16,8 @@ class Way:
     of: Callable[[Instance], dict[str, Any]] | None = None  # what of the body follows from the server's record
 
 
+SOFT_DELETE = "delete"
+"""Not an action: a delete that can be taken back."""
 VOLUME = {"volume_id": "b0000000-0000-4000-8000-000000000001", "attachment_id": "a0000000-0000-4000-8000-000000000001"}
 
 
@@ -64,6 +66,7 @@ WAYS = {
     "shelve": Way(ends="shelved", body={"name": "server-shelved", "offload_after_s": -1}, refusing=("create_image",)),
     "shelveOffload": Way(ends="shelved_offloaded", before=("shelve",)),
     "unshelve": Way(ends="active", before=("shelve", "shelveOffload")),
+    "restore": Way(ends="active", before=(SOFT_DELETE,), refusing=("require_room",)),
     "resize": Way(
         ends="resized",
         body={"flavor": {"id": "bigger", "name": "bigger", "vcpus": 2, "ram": 128}},

@@ -6,7 +6,7 @@ from typing import Any
 from fastapi import Response
 from sqlalchemy import RowMapping
 
-from api.compute.acting import images, rebuild, rescue, resize, shelve
+from api.compute.acting import images, rebuild, rescue, resize, restore, shelve
 from api.compute.call import ComputeCall
 from workflows.requests import Accepted
 
@@ -16,6 +16,7 @@ PREPARED: dict[str, Callable[[ComputeCall, RowMapping, dict[str, Any]], dict[str
     "rebuild": rebuild.prepare,
     "rescue": rescue.prepare,
     "resize": resize.prepare,
+    "restore": restore.prepare,
     "shelve": shelve.prepare_shelve,
     "unshelve": shelve.prepare_unshelve,
 }

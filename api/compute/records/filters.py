@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
+from sqlalchemy import false, or_
+
 from api.common import parsers
 from api.compute.call import ComputeCall
 from api.compute.errors import bad_request, forbidden
@@ -10,6 +12,7 @@ from api.compute.records.instances import table
 from api.compute.records.search import Predicate, Search, bounded
 from api.compute.validation import boolean, timestamp, unexpected
 from api.compute.views.states import DEFAULT, states_of
+from infra.contracts.states import SOFT_DELETED
 
 EXACT = {
     "project_id": "project_id",
@@ -130,10 +133,18 @@ def _existing(call: ComputeCall, query: dict[str, str], search: Search) -> bool:
             raise bad_request("The value of changes-since must be less than or equal to changes-before.")
     asked = query.get("deleted")
     if asked is not None and asked.strip().lower() in parsers.TRUE:
-        search.clauses.append(table.c.deleted_at.is_not(None))
+        soft = table.c.vm_state == SOFT_DELETED if _soft(query, default=True) else false()
+        search.clauses.append(or_(table.c.deleted_at.is_not(None), soft))
     elif asked is not None or (since is None and before is None):
         search.clauses.append(table.c.deleted_at.is_(None))
+        if not _soft(query, default=False):
+            search.clauses.append(table.c.vm_state != SOFT_DELETED)
     return True
+
+
+def _soft(query: dict[str, str], *, default: bool) -> bool:
+    """Whether servers that can be restored are listed: with the deleted ones, not with the others, unless asked for."""
+    return boolean(query["soft_deleted"], "soft_deleted") if "soft_deleted" in query else default
 
 
 def _apply(search: Search, name: str, text: str) -> None:

@@ -102,8 +102,10 @@ def _pinned(session: Session, row: RowMapping, zone: str | None) -> str | None:
 
 @router.delete("/servers/{server_id}", status_code=204)
 async def delete_server(call: Call, server_id: str) -> Response:
-    """Delete a server, whatever it is doing."""
+    """Delete a server, whatever it is doing; with `reclaim_instance_interval` it can be restored for so long."""
     row = await run_in_threadpool(instances.read, call, server_id, "servers:delete")
     instances.require_unlocked(call, row)
-    await call.operations.delete(DeleteRequest(requester=call.requester, instance_id=server_id))
+    after = call.settings.reclaim_instance_interval
+    request = DeleteRequest(requester=call.requester, instance_id=server_id, reclaim_after_s=after)
+    await call.operations.delete(request)
     return Response(status_code=204)

@@ -43,7 +43,6 @@ NOT_BUILT: dict[str, tuple[int, int]] = {
             "migrate",
             "os-migrateLive",
             "evacuate",
-            "restore",
             "addSecurityGroup",
             "removeSecurityGroup",
         ),
