@@ -92,6 +92,8 @@ def _plan(entry: Disk, wish: ServerCreate) -> DiskPlan | None:
         raise bad_request(INVALID + "Missing device UUID.")
     if given and not is_uuid(given):
         raise bad_request(INVALID + f"'{given[:64]}' is not a UUID.")
+    if entry.disk_bus not in (None, "virtio") or entry.device_type not in (None, "disk"):
+        raise not_implemented("Block device mappings of another disk_bus than virtio or device_type than disk.")
     if _is_local_image(entry):
         if not wish.image_ref or entry.boot_index != 0:
             raise bad_request(INVALID + "Mapping image to local is not supported.")

@@ -7,6 +7,7 @@ from sqlmodel import Session
 from api.compute import limits
 from api.compute.call import Body, Call, ComputeCall
 from api.compute.errors import bad_request, conflict, forbidden, not_found
+from api.compute.extra_specs import require_valid
 from api.compute.records import flavors
 from api.compute.schemas.flavors import ExtraSpec, ExtraSpecs, TenantAccess
 from api.compute.validation import check, check_query, parse
@@ -71,6 +72,8 @@ def delete_extra_spec(call: Call, flavor_id: str, key: str) -> Response:
 
 
 def _change(call: ComputeCall, flavor_id: str, wish: dict[str, str]) -> None:
+    if call.since(86):
+        require_valid(wish)
     with call.db.write() as session:
         specs = {**flavors.find(session, call, flavor_id).extra_specs, **wish}
         if len(specs) > limits.EXTRA_SPECS:
