@@ -21,7 +21,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(pytest.mark.skip(reason=f"needs root and {', '.join(missing) or 'no more'}"))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def machine() -> Iterator[Cloud]:
     """A cloud that is up, with the guest image `cirros`."""
     state_dir = Path(tempfile.mkdtemp(prefix="kilonova-e2e-"))
@@ -36,7 +36,7 @@ def machine() -> Iterator[Cloud]:
     assert down.returncode == 0, down.stdout
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def cloud(machine: Cloud) -> Cloud:
     """The same, prepared as the seeds do it: network, subnet, flavor, key pair. No security group rules yet."""
     admin, demo = machine.admin, machine.demo

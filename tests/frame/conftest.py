@@ -15,7 +15,7 @@ SOON = timedelta(milliseconds=300)
 """Workflows look after hosts and deadlines this often here: an outage takes a second, not a minute."""
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     settings = Settings(state_dir=tmp_path_factory.mktemp("frame"), port_offset=free_offset())
     temporal = start_temporal(settings)
@@ -26,7 +26,7 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
         temporal.wait(20)
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
+@pytest_asyncio.fixture(scope="package", loop_scope="session")
 async def cloud(settings: Settings) -> AsyncIterator[FrameCloud]:
     cloud = FrameCloud(settings, with_short_tasks(await connect(settings)))
     cloud.prepare()

@@ -47,7 +47,7 @@ def watchful(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(saga, "HEARTBEAT", timedelta(seconds=2))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def processes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Processes]:
     found = Processes(Path(tmp_path_factory.mktemp("processes")), free_offset())
     try:
@@ -57,7 +57,7 @@ def processes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Processes]:
         found.down()
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
+@pytest_asyncio.fixture(scope="package", loop_scope="session")
 async def real(processes: Processes) -> Processes:
     await processes.prepare()
     return processes

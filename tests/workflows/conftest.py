@@ -11,7 +11,11 @@ from tests.workflows.soon import with_short_tasks
 
 
 @pytest.fixture(scope="package")
-def services(openstack: OpenStack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
+def services(
+    request: pytest.FixtureRequest, openstack: OpenStack, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Services]:
+    """They answer at the ports of the session's catalog, so they end with their folder: import this in a conftest."""
+    assert isinstance(request.node, pytest.Package)
     found = Services(openstack, Path(tmp_path_factory.mktemp("cloud")))
     try:
         found.start()

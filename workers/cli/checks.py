@@ -28,6 +28,8 @@ def checks(arguments: list[str]) -> list[Check]:
     if arguments:
         return [Check("pytest", [*pytest, *arguments], 3300)]
     covered = [*pytest, "--cov"]
+    # Two folders at a time, each in its own process; tests/conftest.py says which come first.
+    beside = ["-n", "2", "--dist", "loadgroup", "--no-loadscope-reorder"]
     return [
         Check("ruff check", [str(HERE / "ruff"), "check", "."], 120),
         Check("ruff format", [str(HERE / "ruff"), "format", "--check", "."], 120),
@@ -35,7 +37,7 @@ def checks(arguments: list[str]) -> list[Check]:
         Check("import contracts", [str(HERE / "lint-imports"), "--no-logo"], 120),
         # Fails below 100 % of the branches of workflows/ and activities/. Guests and clouds on a busy machine miss time
         # limits now and then: what failed is named and run once more by itself, and what fails both times has failed.
-        Check("pytest", covered, 3300, [*covered, "--cov-append", "--lf", "--lfnf=none"]),
+        Check("pytest", [*covered, *beside], 3000, [*covered, "--cov-append", "--lf", "--lfnf=none"]),
     ]
 
 

@@ -21,10 +21,7 @@ from infra.contracts.requests import DeleteRequest
 from infra.payloads import EncryptingCodec, Reader, Refused
 from infra.temporal import compute_queue
 from tests.workflows.cloud import Cloud
-from tests.workflows.conftest import cloud, services, tidy
 from tests.workflows.servers import HOSTS
-
-__all__ = ["cloud", "services", "tidy"]
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
