@@ -179,8 +179,10 @@ class Operation:
     # What happens beside the steps
 
     async def _watch(self) -> None:
-        """While steps run: is the host still there, and is there time left?"""
-        while True:
+        """While steps run: is the host still there, and is there time left? A cancel alone would not end it: a look
+        that is under way when the steps end takes it for its own."""
+        body = self._body
+        while body is not None and not body.done():
             await asyncio.sleep(patience.WATCH_EVERY.total_seconds())
             await workflow.wait_condition(self._is_at_work)
             if self._deadline and workflow.now() > self._deadline and not self.interrupted():

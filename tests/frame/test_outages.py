@@ -194,3 +194,20 @@ async def test_no_exception_type_can_hang_a_step(cloud: FrameCloud, unusual: typ
     assert cloud.faults.ran.count("spawn") == 2
     await cloud.delete(boot)
     await cloud.end(boot)
+
+
+async def test_an_operation_that_ends_while_its_host_is_looked_after_does_end(cloud: FrameCloud) -> None:
+    """Mechanism: `_watch` ends with the steps. The watch's own look took the cancel for a store that does not answer,
+    and watched on; a control worker that was killed at the right moment left such a server locked for ever."""
+    handle = await server(cloud, "pause")
+    cloud.faults.arm(hold="pause", fail_before="check_host", kind="Transient")
+    await cloud.ops.start(*request(cloud, handle, "pause"))
+    await asyncio.wait_for(cloud.faults.held.wait(), 20)
+    while cloud.faults.looks < 2:
+        await asyncio.sleep(0.05)
+    cloud.faults.release.set()
+    assert await asyncio.wait_for(cloud.end(handle), 20) is None
+    assert row(cloud, handle).vm_state == "paused"
+    cloud.faults.arm()
+    await cloud.delete(handle)
+    assert await cloud.end(handle) is None
