@@ -7,6 +7,7 @@ from temporalio import activity
 
 from activities.step import step
 from infra.contracts.diagnostics import Diagnostics
+from infra.contracts.guarded import Guarded
 from infra.contracts.hypervisor import (
     ConsoleOutput,
     ConsoleOutputRequest,
@@ -21,7 +22,7 @@ from infra.contracts.hypervisor import (
     NicsOnHost,
     Spawned,
 )
-from infra.contracts.power import Guarded, Power, PowerOff, Reboot
+from infra.contracts.power import Power, PowerOff, PowerOn, Reboot
 from infra.contracts.volume import DiskOnGuest
 
 if TYPE_CHECKING:
@@ -63,9 +64,18 @@ class Hypervisor:
         Raises HostCannot when this host has lost the server, or cannot start it."""
         return self._driver.power.on(want, activity.heartbeat)
 
+    @step(resource="domain", heavy=True, budget=timedelta(minutes=10))
+    def start_guest(self, want: PowerOn) -> Power:
+        """As `power_on`, but say (`lacking`) where that cannot be; or, given what the records say of the guest, make it
+        anew by them and start it. One that runs is left alone.
+
+        Raises HostCannot when this host has lost the server, or cannot start it as its records have it."""
+        return self._driver.power.on_as(want, activity.heartbeat)
+
     @step(resource="domain", heavy=True, budget=timedelta(minutes=30))
     def reboot(self, want: Reboot) -> Power:
-        """End the guest (soft: by ACPI, for a time) and begin it anew, once for each request.
+        """End the guest (soft: by ACPI, for a time) and begin it anew, once for each request; given what the records
+        say of it, definition, volumes and lost files are made by them first.
 
         Safe to repeat: the host notes the request when the guest is off, and a repeat only starts it."""
         return self._driver.power.reboot(want, activity.heartbeat)

@@ -1,4 +1,5 @@
-"""reboot: soft lets the guest go down by itself, for a time; hard ends it. Both then start it anew."""
+"""reboot: soft lets the guest go down by itself, for a time, and starts it again; hard ends it, makes it anew from the
+records, and starts that."""
 
 from typing import Annotated, Literal
 
@@ -11,6 +12,7 @@ with workflow.unsafe.imports_passed_through():
     from infra.contracts.power import Reboot
 
 from workflows.body import Body
+from workflows.from_records import made_anew
 from workflows.saga import Saga
 from workflows.server_operation import ServerOperation
 
@@ -32,15 +34,20 @@ class RebootInstance(ServerOperation):
         await self.act(req, self.reboot)
 
     async def reboot(self, req: ActionRequest, server: InstanceFacts, saga: Saga) -> InstanceChange:
+        host, soft = self.host_of(server), req.body["type"] == "SOFT"
+        spec = None
+        if not soft and workflow.patched("from-records"):
+            spec = await made_anew(server, host, saga)
         rebooted = await saga.step(
             Hypervisor.reboot,
             Reboot(
                 instance_id=server.instance_id,
                 attempt=server.attempt,
-                soft=req.body["type"] == "SOFT",
+                soft=soft,
                 request_id=req.requester.request_id,
+                spec=spec,
             ),
             undo=None,  # the guest runs, or the step is repeated until it does
-            at=self.host_of(server),
+            at=host,
         )
         return InstanceChange(vm_state="active", power_state=rebooted.power_state)

@@ -4,8 +4,8 @@ from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     from activities.hypervisor import Hypervisor
+    from infra.contracts.guarded import Guarded
     from infra.contracts.operation import ActionRequest, InstanceChange, InstanceFacts
-    from infra.contracts.power import Guarded
 
 from workflows.saga import Saga
 from workflows.server_operation import ServerOperation

@@ -1,4 +1,4 @@
-"""os-start: the guest runs again as it was, its ports plugged and its volumes attached."""
+"""os-start: the guest runs again as its host keeps it, or, where that was lost or damaged, as its records have it."""
 
 from temporalio import workflow
 
@@ -7,6 +7,7 @@ with workflow.unsafe.imports_passed_through():
     from infra.contracts.operation import ActionRequest, InstanceChange, InstanceFacts
     from infra.contracts.power import PowerOn
 
+from workflows.from_records import made_anew
 from workflows.saga import Saga
 from workflows.server_operation import ServerOperation
 
@@ -18,10 +19,27 @@ class StartInstance(ServerOperation):
         await self.act(req, self.start)
 
     async def start(self, req: ActionRequest, server: InstanceFacts, saga: Saga) -> InstanceChange:
+        host, began = self.host_of(server), PowerOn(instance_id=server.instance_id, attempt=server.attempt)
+        if not workflow.patched("from-records"):
+            started = await saga.step(
+                Hypervisor.power_on,
+                began,
+                undo=None,  # as below
+                at=host,
+            )
+            return InstanceChange(vm_state="active", power_state=started.power_state)
         started = await saga.step(
-            Hypervisor.power_on,
-            PowerOn(instance_id=server.instance_id, attempt=server.attempt),
+            Hypervisor.start_guest,
+            began,
             undo=None,  # a guest that runs is what was asked for, even when its record could not say so in time
-            at=self.host_of(server),
+            at=host,
         )
+        if started.lacking:
+            spec = await made_anew(server, host, saga)
+            started = await saga.step(
+                Hypervisor.start_guest,
+                began.model_copy(update={"spec": spec}),
+                undo=None,  # as above
+                at=host,
+            )
         return InstanceChange(vm_state="active", power_state=started.power_state)

@@ -3,19 +3,13 @@
 import base64
 import binascii
 import hashlib
-from datetime import UTC, datetime, timedelta
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
-from cryptography.hazmat.primitives.serialization import pkcs12
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from api.compute.errors import bad_request
-
-PRINCIPAL_NAME = x509.ObjectIdentifier("1.3.6.1.4.1.311.20.2.3")
-TEN_YEARS = timedelta(days=3650)
 
 
 def _colons(digest: bytes) -> str:
@@ -42,24 +36,6 @@ def x509_fingerprint(certificate: str) -> str:
     except (ValueError, TypeError, binascii.Error) as error:
         raise bad_request("Keypair data is invalid: failed to generate X509 fingerprint.") from error
     return _colons(digest)
-
-
-def generate_x509(user_id: str) -> tuple[str, str]:
-    """A new key with a client's certificate for Windows' remote management: (PKCS #12 without a password, in base64,
-    certificate in PEM), good for ten years. Source: Nova's generate_winrm_x509_cert."""
-    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, user_id)])
-    upn = f"{user_id}@localhost".encode()
-    principal = x509.OtherName(PRINCIPAL_NAME, bytes((0x0C, len(upn))) + upn)  # a DER UTF8String
-    begin = datetime.now(UTC)
-    certificate = (
-        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number(), begin, begin + TEN_YEARS)
-        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False)
-        .add_extension(x509.SubjectAlternativeName([principal]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    kept = pkcs12.serialize_key_and_certificates(None, key, certificate, None, serialization.NoEncryption())
-    return base64.b64encode(kept).decode(), certificate.public_bytes(serialization.Encoding.PEM).decode()
 
 
 def generate() -> tuple[str, str]:

@@ -1,6 +1,6 @@
 """Inputs of the steps that the agent within a guest carries out."""
 
-from infra.contracts.power import Guarded
+from infra.contracts.guarded import Guarded
 
 
 class NewPassword(Guarded):

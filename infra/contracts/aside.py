@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from infra.contracts.power import Guarded
+from infra.contracts.guarded import Guarded
 
 
 class Aside(Guarded):

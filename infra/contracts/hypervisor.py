@@ -4,9 +4,9 @@ from typing import Literal
 
 from pydantic import BaseModel
 
+from infra.contracts.guarded import Guarded
 from infra.contracts.image import DiskOnHost
 from infra.contracts.network import Vif
-from infra.contracts.power import Guarded
 from infra.contracts.step import Done
 from infra.contracts.volume import VolumeConnection
 

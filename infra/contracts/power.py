@@ -1,16 +1,9 @@
 """Inputs and results of the steps that switch a guest on and off. Each carries the claim's number, which the host asks
 after before it acts."""
 
-from pydantic import BaseModel
-
+from infra.contracts.guarded import Guarded
+from infra.contracts.hypervisor import DomainSpec
 from infra.contracts.step import Done
-
-
-class Guarded(BaseModel):
-    """A step on the guest that claim `attempt` of this instance holds."""
-
-    instance_id: str
-    attempt: int
 
 
 class PowerOff(Guarded):
@@ -20,15 +13,19 @@ class PowerOff(Guarded):
 
 
 class PowerOn(Guarded):
-    pass
+    """`spec`: what the records say of the guest, which is made anew by them first."""
+
+    spec: DomainSpec | None = None
 
 
 class Reboot(Guarded):
-    """`request_id` tells a repeat of this step from another reboot: the guest is rebooted once."""
+    """`request_id` tells a repeat of this step from another reboot: once for each. `spec`: as in PowerOn."""
 
     soft: bool
     request_id: str
+    spec: DomainSpec | None = None
 
 
 class Power(Done):
     power_state: int  # in Nova's numbers
+    lacking: str = ""  # why the guest could not be started as its host keeps it

@@ -2,8 +2,8 @@
 
 from typing import Literal
 
+from infra.contracts.guarded import Guarded
 from infra.contracts.hypervisor import DomainSpec
-from infra.contracts.power import Guarded
 
 DEVICES: dict[str, tuple[str, ...]] = {
     "disk": ("virtio", "scsi", "sata", "ide"),

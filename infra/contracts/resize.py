@@ -2,8 +2,8 @@
 
 from pydantic import BaseModel
 
+from infra.contracts.guarded import Guarded
 from infra.contracts.hypervisor import FlavorFacts
-from infra.contracts.power import Guarded
 from infra.contracts.requests import Requester
 
 

@@ -4,7 +4,7 @@ from uuid import UUID, uuid5
 
 from pydantic import BaseModel
 
-from infra.contracts.power import Guarded
+from infra.contracts.guarded import Guarded
 from infra.contracts.step import Done
 
 SHELVED = "kilonova_shelved"

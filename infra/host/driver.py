@@ -5,7 +5,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import libvirt
@@ -13,11 +12,10 @@ import libvirt
 from infra import logs
 from infra.contracts.diagnostics import Diagnostics
 from infra.contracts.errors import hopeless, host_cannot
+from infra.contracts.guarded import Guarded
 from infra.contracts.hypervisor import DomainSpec, HostFacts, Spawned
-from infra.contracts.power import Guarded
+from infra.host.definer import Clock, Definer
 from infra.host.disks import DiskPlugger
-from infra.host.files import configdrive
-from infra.host.files.cache import room_on_disk
 from infra.host.files.guest import GuestFiles
 from infra.host.files.paths import HostPaths, checked
 from infra.host.heartbeats import Heartbeat, Turns, beating
@@ -27,12 +25,13 @@ from infra.host.libvirt.agents import Agents
 from infra.host.libvirt.backup import Backups
 from infra.host.libvirt.connection import Connection, run_event_loop
 from infra.host.libvirt.definitions import Definitions
-from infra.host.libvirt.domain_xml import Place, domain_xml, servers, volume_xml
+from infra.host.libvirt.domain_xml import servers, volume_xml
 from infra.host.libvirt.domains import PAUSED, RUNNING, STATES, Domains
 from infra.host.libvirt.events import Events
 from infra.host.libvirt.faults import LibvirtDown
 from infra.host.libvirt.interfaces import Interfaces
 from infra.host.libvirt.inventory import Inventory
+from infra.host.libvirt.owned import Owned
 from infra.host.libvirt.statistics import Statistics
 from infra.host.libvirt.virt_type import detect
 from infra.host.network.nics import Nics
@@ -55,7 +54,7 @@ class Driver:
 
     def __init__(self, settings: Settings, control: ControlClient, hostnet: "DataPlane | None" = None) -> None:
         run_event_loop()
-        self._host, self._vnc_listen = settings.host, settings.vnc_listen
+        self._host = settings.host
         self._fence, self._hostnet = Fence(settings.host, control), hostnet
         self._paths = HostPaths(settings)
         self.files = GuestFiles(self._paths)
@@ -64,13 +63,15 @@ class Driver:
         self.events = Events(control)
         connection = Connection(settings.libvirt_uri, self._opened)
         self._domains = Domains(connection, settings.host)
+        self.events.look = Owned(connection, settings.host).state
         self.backups, self.definitions = Backups(connection), Definitions(connection)
         self.agents, self._statistics = Agents(connection), Statistics(connection)
         self.inventory = Inventory(connection, self._paths, self.virt)
         self._turns = Turns()
         self.nics = Nics(self._domains, hostnet, self._turns, self.virt.virt_type)
         parts = (self._domains, self.files, self._fence, self.events, self._turns)
-        self.power = PowerSwitch(*parts, pretend=self._pretend)
+        self._definer = Definer(settings, self.files, self.definitions, self.virt)
+        self.power = PowerSwitch(parts, self._definer, pretend=self._pretend)
         self.power.patience_s = settings.shutdown_timeout_s
         self.disks = DiskPlugger(*parts, pretend=self._pretend)
         devices = (Interfaces(connection), self.definitions, self.nics.sync)
@@ -194,7 +195,7 @@ class Driver:
                 log.info("guest goes on, its volumes are back", instance_id=instance_id)
 
     def _spawn(self, spec: DomainSpec) -> Spawned:
-        clock = _Clock()
+        clock = Clock()
         disks = {volume.device: volume_xml(volume) for volume in spec.volumes}
         state = self._domains.power_state(spec.instance_id)
         if state is not None and self._domains.attempt(spec.instance_id) != spec.attempt:
@@ -203,7 +204,7 @@ class Driver:
         if state == RUNNING:
             self._require_claim(spec)
             return Spawned(power_state=RUNNING, virt_type=self.virt.virt_type)
-        xml = self._define(spec, disks, clock) if state != PAUSED else ""
+        xml = self._definer.define(spec, clock) if state != PAUSED else ""
         if self._pretend:
             self._let_run(spec, lambda: self._domains.start(spec.instance_id, paused=False))
             self.files.keep_domain(spec.instance_id, xml)
@@ -215,36 +216,6 @@ class Driver:
         self._see_running(spec.instance_id)
         clock.lap("run")
         return Spawned(power_state=RUNNING, virt_type=self.virt.virt_type, parts=clock.parts)
-
-    def _define(self, spec: DomainSpec, disks: dict[str, str], clock: "_Clock") -> str:
-        config_drive = None
-        if not self._pretend:
-            self._paths.make_instance(spec.instance_id)
-            self._paths.make_socket_place(spec.instance_id)
-            config_drive = self._paths.config_drive(spec.instance_id)
-            with room_on_disk(config_drive.with_name("config.iso.part")):
-                configdrive.write(spec, config_drive)
-                self._paths.owner.writes(config_drive)
-                self.files.make_log(spec.instance_id)
-                self.files.keep_volumes(spec.instance_id, disks)
-            clock.lap("config_drive")
-        xml = domain_xml(spec, self._place(spec.instance_id, config_drive))
-        self._domains.define(xml)
-        clock.lap("define")
-        return xml
-
-    def _place(self, instance_id: str, config_drive: Path | None) -> Place:
-        seen = self._paths.as_guest
-        return Place(
-            host=self._host,
-            virt_type=self.virt.virt_type,
-            disk=seen(self._paths.disk(instance_id)),
-            config_drive=seen(config_drive) if config_drive else None,
-            console_log=seen(self._paths.console_log(instance_id)),
-            vnc_listen=self._vnc_listen,
-            vnc_socket=seen(self._paths.vnc_socket(instance_id)),
-            serial_socket=seen(self._paths.serial_socket(instance_id)),
-        )
 
     def _let_run(self, spec: DomainSpec, run: Callable[[], None]) -> None:
         """`run` begins the guest's first instruction: not without the claim, nor on one that may have moved since."""
@@ -281,19 +252,6 @@ class Driver:
             self.report_all()
         except (LibvirtDown, libvirt.libvirtError) as error:
             log.warning("states not reported", error=str(error))
-
-
-class _Clock:
-    """Seconds spent in each part of a step."""
-
-    def __init__(self) -> None:
-        self.parts: dict[str, float] = {}
-        self._last = time.monotonic()
-
-    def lap(self, part: str) -> None:
-        now = time.monotonic()
-        self.parts[part] = round(now - self._last, 3)
-        self._last = now
 
 
 def _unreachable(servers: set[tuple[str, int]]) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from infra.contracts.errors import hopeless
-from infra.contracts.power import Guarded
+from infra.contracts.guarded import Guarded
 from infra.host.files.guest import GuestFiles
 from infra.host.heartbeats import Heartbeat, Turns, beating
 from infra.host.libvirt.domains import Domains

@@ -2,9 +2,14 @@
 
 import time
 
+import libvirt
+
 from infra.contracts.errors import hopeless, host_cannot
-from infra.contracts.power import Guarded, Power, PowerOff, Reboot
-from infra.host.guest_steps import GuestSteps
+from infra.contracts.guarded import Guarded
+from infra.contracts.hypervisor import DomainSpec
+from infra.contracts.power import Power, PowerOff, PowerOn, Reboot
+from infra.host.definer import Definer
+from infra.host.guest_steps import GuestSteps, Parts
 from infra.host.heartbeats import Heartbeat
 from infra.host.libvirt.domains import PAUSED, RUNNING, SHUTDOWN
 from infra.interruption import still_wanted
@@ -19,6 +24,10 @@ class PowerSwitch(GuestSteps):
 
     patience_s = 60
 
+    def __init__(self, parts: Parts, definer: Definer, *, pretend: bool) -> None:
+        super().__init__(*parts, pretend=pretend)
+        self._definer = definer
+
     def off(self, want: PowerOff, heartbeat: Heartbeat) -> Power:
         """See `activities.hypervisor.Hypervisor.power_off`."""
         patience = self.patience_s if want.timeout_s is None else want.timeout_s
@@ -32,12 +41,30 @@ class PowerSwitch(GuestSteps):
             self._begin(want.instance_id)
         return Power(power_state=RUNNING)
 
+    def on_as(self, want: PowerOn, heartbeat: Heartbeat) -> Power:
+        """See `activities.hypervisor.Hypervisor.start_guest`."""
+        with self._at_work(want, heartbeat):
+            if want.spec is not None:
+                self._make_anew(want.spec)
+            try:
+                if self._domains.power_state(want.instance_id) is None:
+                    raise LookupError("it has no definition")
+                self._begin(want.instance_id)
+            except (LookupError, libvirt.libvirtError) as error:
+                if want.spec is not None:
+                    raise
+                why = str(error) if isinstance(error, LookupError) else "libvirt could not start it"
+                return Power(power_state=SHUTDOWN, lacking=why)
+        return Power(power_state=RUNNING)
+
     def reboot(self, want: Reboot, heartbeat: Heartbeat) -> Power:
         """See `activities.hypervisor.Hypervisor.reboot`."""
         with self._at_work(want, heartbeat):
             if self._files.last_reboot(want.instance_id) != want.request_id:
                 self._shut_down(want.instance_id, self.patience_s if want.soft else 0)
                 self._files.note_reboot(want.instance_id, want.request_id)
+            if want.spec is not None:
+                self._make_anew(want.spec)
             self._begin(want.instance_id)
         return Power(power_state=RUNNING)
 
@@ -87,6 +114,15 @@ class PowerSwitch(GuestSteps):
         if state != expected:
             raise host_cannot(f"the guest is in power state {state}, not {expected}")
         return Power(power_state=expected)
+
+    def _make_anew(self, spec: DomainSpec) -> None:
+        """The guest is what its records say, unless it runs."""
+        state = self._domains.power_state(spec.instance_id)
+        if state == RUNNING:
+            return
+        if state == PAUSED:  # by an earlier try that went no further
+            self._domains.stop(spec.instance_id)
+        self._definer.define_again(spec)
 
     def _begin(self, instance_id: str) -> None:
         """Until it runs; one that runs is left alone. Volumes are attached before the first instruction."""

@@ -58,7 +58,6 @@ class KeyPair(Base, table=True):
     type: str = "ssh"
     fingerprint: str
     public_key: str
-    number: int = 0
     created_at: NaiveDatetime = Field(default_factory=now)
 
 

@@ -1,6 +1,5 @@
 """Key pairs: import, generation, ownership."""
 
-import base64
 import subprocess
 import uuid
 from pathlib import Path
@@ -49,37 +48,6 @@ def test_generation_until_2_91(demo: Api, tmp_path: Path) -> None:
     derived = subprocess.run(["ssh-keygen", "-y", "-f", private], check=True, capture_output=True, text=True).stdout
     assert derived.split()[1] == made["public_key"].split()[1]
     assert "private_key" not in demo.get(f"/os-keypairs/{made['name']}")["keypair"]
-
-
-def test_certificates(demo: Api, other: Api, tmp_path: Path) -> None:
-    """A client's certificate for Windows: generated below 2.92, imported at any version."""
-    wish = {"keypair": {"name": name(), "type": "x509"}}
-    demo.refused("POST", "/os-keypairs", 400, "2.92", json=wish)
-    demo.refused("POST", "/os-keypairs", 400, "2.1", json=wish)
-    made = demo.post("/os-keypairs", wish, 201, "2.2")["keypair"]
-    kept = tmp_path / "key.p12"
-    kept.write_bytes(base64.b64decode(made["private_key"]))
-    opened = _openssl("pkcs12", "-in", str(kept), "-passin", "pass:", "-nodes")
-    assert made["public_key"].splitlines()[1] in opened and "PRIVATE KEY" in opened
-    certificate = tmp_path / "cert.pem"
-    certificate.write_text(made["public_key"])
-    printed = _openssl("x509", "-in", str(certificate), "-noout", "-fingerprint", "-sha1", "-subject", "-text")
-    assert made["fingerprint"].upper() in printed and demo.user_id in printed
-    assert "TLS Web Client Authentication" in printed
-    shown = demo.get(f"/os-keypairs/{made['name']}")["keypair"]
-    assert (shown["type"], shown["public_key"]) == ("x509", made["public_key"]) and "private_key" not in shown
-    listed = {each["keypair"]["name"]: each["keypair"] for each in demo.get("/os-keypairs", version="2.2")["keypairs"]}
-    assert listed[made["name"]]["type"] == "x509"
-    imported = {"keypair": {"name": name(), "type": "x509", "public_key": made["public_key"]}}
-    again = other.post("/os-keypairs", imported, 201)["keypair"]
-    assert again["fingerprint"] == made["fingerprint"] and "private_key" not in again
-    numbers = {other.get(f"/os-keypairs/{again['name']}")["keypair"]["id"], shown["id"]}
-    assert len(numbers) == 2, "each has a number of its own, equal keys, too"
-    demo.refused("POST", "/os-keypairs", 400, json={"keypair": {**imported["keypair"], "type": "ssh"}})
-
-
-def _openssl(*words: str) -> str:
-    return subprocess.run(["openssl", *words], check=True, capture_output=True, text=True).stdout
 
 
 def test_base_version(demo: Api, key: tuple[str, str]) -> None:

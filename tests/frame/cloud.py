@@ -5,6 +5,7 @@ import uuid
 from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import update
@@ -42,9 +43,11 @@ from workers.processes import SEARCH_ATTRIBUTES, TEMPORAL_TUNING
 from workers.sandbox import runner
 
 
-def start_temporal(settings: Settings) -> subprocess.Popen[bytes]:
+def start_temporal(settings: Settings, file: Path | None = None) -> subprocess.Popen[bytes]:
+    """`file`: what it keeps, so that it can be killed and started again; without one all is in its memory."""
     argv = [str(BIN / "temporal"), "server", "start-dev", "--headless", "--log-level", "never"]
     argv += ["--ip", settings.listen, "--port", str(settings.port("temporal"))]
+    argv += ["--db-filename", str(file)] if file else []
     for value in TEMPORAL_TUNING:
         argv += ["--dynamic-config-value", value]
     for name in SEARCH_ATTRIBUTES:
@@ -73,7 +76,7 @@ class FrameCloud(Servers):
         super().__init__(settings, client, self.database)
         self.token, self.user, self.project = "good", "user", uuid.uuid4().hex
         self.network = str(uuid.uuid4())
-        self.things = World(self._claim)
+        self.things = World(self.claim_of)
         self.claims = Claims(self.database, Scheduler(settings))
 
     def prepare(self) -> None:
@@ -145,7 +148,7 @@ class FrameCloud(Servers):
                 seen = now().replace(year=2020) if host in hosts else now().replace(year=2099)
                 session.execute(update(Service).where(col(Service.host) == host).values(last_seen=seen))
 
-    def _claim(self, instance_id: str) -> tuple[str, int] | None:
+    def claim_of(self, instance_id: str) -> tuple[str, int] | None:
         with self.database.read() as session:
             held = session.get(Allocation, instance_id)
             return (held.host, held.attempt) if held else None

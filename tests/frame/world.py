@@ -154,7 +154,13 @@ class Effects(LifeEffects):
     def power_on(self, want: Any) -> Power:
         return self._power(want, RUNNING)
 
+    def start_guest(self, want: Any) -> Power:
+        if not self._is_defined(want):
+            return Power(power_state=SHUTDOWN, lacking="it has no definition")
+        return self._power(want, RUNNING)
+
     def reboot(self, want: Any) -> Power:
+        assert self._is_defined(want)
         return self._power(want, RUNNING)
 
     def pause(self, want: Any) -> Power:
@@ -186,6 +192,12 @@ class Effects(LifeEffects):
 
     def inject_nmi(self, want: Any) -> Power:
         return Power(power_state=self.world.power.get(want.instance_id, RUNNING))
+
+    def _is_defined(self, want: Any) -> bool:
+        """A guest is made anew where its records come along."""
+        if want.spec is not None:
+            self.mine.add(("domain", want.instance_id, ""))
+        return ("domain", want.instance_id, "") in self.mine
 
     def _power(self, want: Any, state: int) -> Power:
         self.world.power[want.instance_id] = state

@@ -123,9 +123,3 @@ def test_domain() -> None:
     kvm = ElementTree.fromstring(domain_xml(made, place(virt_type="kvm", vnc_listen="10.0.0.1")))
     assert kvm.find("features/tcg") is None and kvm.find("cpu").get("mode") == "host-model"  # type: ignore[union-attr]
     assert kvm.find("devices/graphics").get("listen") == "10.0.0.1"  # type: ignore[union-attr]
-
-
-def test_a_certificate_is_told_from_an_ssh_key() -> None:
-    pem = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
-    told = configdrive.meta_data(spec(new_id(), guest=GuestConfig(hostname="w", key_name="cert", public_key=pem)))
-    assert told["keys"] == [{"name": "cert", "type": "x509", "data": pem}]

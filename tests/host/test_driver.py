@@ -160,7 +160,7 @@ def test_a_call_that_hangs_is_given_up(driver: Driver) -> None:
 def test_one_step_at_a_time_per_instance(cloud: Cloud, driver: Driver) -> None:
     wanted = spec(cloud.claim(new_id()))
     inside, most, lock = 0, 0, threading.Lock()
-    define = driver._domains.define
+    define = driver.definitions.write
 
     def watched(xml: str) -> None:
         nonlocal inside, most
@@ -172,7 +172,7 @@ def test_one_step_at_a_time_per_instance(cloud: Cloud, driver: Driver) -> None:
         with lock:
             inside -= 1
 
-    driver._domains.define = watched  # type: ignore[method-assign]
+    driver.definitions.write = watched  # type: ignore[method-assign]
     threads = [threading.Thread(target=driver.spawn, args=(wanted, quiet)) for _ in range(4)]
     for thread in threads:
         thread.start()
@@ -195,6 +195,34 @@ def test_guests_that_stop_by_themselves_are_reported(cloud: Cloud, driver: Drive
     driver._domains._libvirt.call(lambda c: c.lookupByUUIDString(other.instance_id).shutdown())
     until(lambda: reported)
     assert (reported[0].instance_id, reported[0].power_state) == (other.instance_id, SHUTDOWN)
+
+
+def test_an_event_is_believed_at_a_second_look_and_of_our_own_guests_only(
+    cloud: Cloud, driver: Driver, libvirtd: Any
+) -> None:
+    """Mechanism: Events.look, by the owner tag. A guest that was started again at once was told as SHUTOFF."""
+    reported: list[Any] = []
+    driver.events._control = type("Control", (), {"report_events": lambda _, events: reported.extend(events)})()
+    mine, other = spec(cloud.claim(new_id())), spec(cloud.claim(new_id()))
+    driver.spawn(mine, quiet)
+    driver.spawn(other, quiet)
+    foreign = libvirtd.createXML(
+        f"<domain type='test'><name>instance-00000001</name><uuid>{new_id()}</uuid><memory>8192</memory>"
+        "<os><type>hvm</type></os></domain>"
+    )
+    with driver.events._changed:
+        driver.events._muted.clear()  # the spawns' own echo
+    for domain in (foreign, libvirtd.lookupByUUIDString(mine.instance_id)):
+        driver.events.from_libvirt(None, domain, libvirt.VIR_DOMAIN_EVENT_STOPPED, 0, None)
+    libvirtd.lookupByUUIDString(other.instance_id).shutdown()
+    until(lambda: other.instance_id in driver.events._pending)
+    driver.events.start()
+    until(lambda: reported)
+    assert {event.instance_id: event.power_state for event in reported} == {
+        mine.instance_id: RUNNING,
+        other.instance_id: SHUTDOWN,
+    }
+    foreign.destroy()
 
 
 def test_console_and_inventory(cloud: Cloud, driver: Driver, host: Settings) -> None:

@@ -1,10 +1,15 @@
 """The power of a real guest: each step once, and once more; what libvirt and the guest show afterwards."""
 
+import re
+from contextlib import closing
+
+import libvirt
 import pytest
 from temporalio.exceptions import ApplicationError
 
 from infra.contracts.errors import HOST_CANNOT
-from infra.contracts.power import Guarded, PowerOff, PowerOn, Reboot
+from infra.contracts.guarded import Guarded
+from infra.contracts.power import PowerOff, PowerOn, Reboot
 from tests.host.cloud import Cloud, until
 from tests.host.hypervisor import Hypervisor
 from tests.host.test_guest import PAUSED, RUNNING, SHUTDOWN, SIGN, Built, driver, guest, hypervisor, quiet
@@ -99,3 +104,45 @@ def test_a_host_that_lost_the_claim_leaves_the_guest_alone(guest: Built, cloud: 
     with pytest.raises(ApplicationError):
         power.off(PowerOff(**held(guest).model_dump()), quiet)
     assert state(guest) == RUNNING
+
+
+def test_what_was_lost_or_damaged_is_made_anew_from_the_records(guest: Built, hypervisor: Hypervisor) -> None:
+    """Mechanism: Definer.define_again. A definition lost, or changed by hand, and a config drive that is gone."""
+    guest.spawn()
+    until(guest.booted)
+    power, id = guest.driver.power, guest.spec.instance_id
+    power.off(PowerOff(**held(guest).model_dump(), timeout_s=0), quiet)
+    drive = hypervisor.settings.host_dir / "instances" / id / "config.iso"
+    told = drive.read_bytes()
+    with closing(libvirt.open(hypervisor.settings.libvirt_uri)) as connection:
+        connection.lookupByUUIDString(id).undefine()
+    on = PowerOn(**held(guest).model_dump())
+    assert power.on_as(on, quiet).lacking == "it has no definition"
+    assert power.on_as(on.model_copy(update={"spec": guest.spec}), quiet).power_state == RUNNING
+    until(lambda: boots(guest) == 2)
+    assert drive.read_bytes() == told, "what the guest was told at its first boot stays"
+
+    before = definition(hypervisor, id)
+    with closing(libvirt.open(hypervisor.settings.libvirt_uri)) as connection:
+        connection.defineXML(re.sub(r"<memory [^<]*</memory>", "<memory unit='MiB'>77</memory>", before))
+    drive.unlink()
+    hard = Reboot(**held(guest).model_dump(), soft=False, request_id="req-1", spec=guest.spec)
+    for _ in range(2):
+        assert power.reboot(hard, quiet).power_state == RUNNING
+    until(lambda: boots(guest) == 3)
+    assert definition(hypervisor, id) == before and drive.exists()
+
+
+def test_a_hard_reboot_does_not_begin_from_memory_that_was_saved(guest: Built) -> None:
+    """Mechanism: Definitions.forget_memory. The guest went on where it was suspended, which is no reboot."""
+    guest.spawn()
+    until(guest.booted)
+    guest.driver.power.suspend(held(guest), quiet)
+    hard = Reboot(**held(guest).model_dump(), soft=False, request_id="req-1", spec=guest.spec)
+    assert guest.driver.power.reboot(hard, quiet).power_state == RUNNING
+    until(lambda: boots(guest) == 2)
+
+
+def definition(hypervisor: Hypervisor, instance_id: str) -> str:
+    with closing(libvirt.open(hypervisor.settings.libvirt_uri)) as connection:
+        return str(connection.lookupByUUIDString(instance_id).XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE))

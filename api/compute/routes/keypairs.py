@@ -5,7 +5,7 @@ from typing import Any
 
 from fastapi import APIRouter, Response
 from fastapi.responses import JSONResponse
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlmodel import Session
 
 from api.compute import keys
@@ -54,7 +54,9 @@ def create_keypair(call: Call, body: Body) -> Response:
         raise bad_request("Invalid input for field/attribute keypair. 'public_key' is a required property")
     private, public = None, wish.public_key
     if public is None:
-        private, public = keys.generate() if wish.type == "ssh" else keys.generate_x509(owner)
+        if wish.type != "ssh":
+            raise bad_request("Keypair data is invalid: only ssh key pairs can be generated; import the certificate")
+        private, public = keys.generate()
     fingerprint = keys.ssh_fingerprint(public) if wish.type == "ssh" else keys.x509_fingerprint(public)
     row = KeyPair(user_id=owner, name=wish.name, type=wish.type, fingerprint=fingerprint, public_key=public)
     with call.db.write() as session:
@@ -72,7 +74,6 @@ def _add(session: Session, call: ComputeCall, row: KeyPair) -> None:
         raise conflict(f"Key pair '{row.name}' already exists.")
     if 0 <= limit <= len(known):
         raise forbidden("Quota exceeded, too many key pairs.")
-    row.number = (session.scalar(select(func.max(table.c.number))) or 0) + 1
     session.add(row)
 
 
@@ -91,7 +92,7 @@ def show_keypair(call: Call, name: str) -> Response:
         "created_at": micro(row.created_at),
         "deleted": False,
         "deleted_at": None,
-        "id": row.number,
+        "id": int(row.fingerprint.replace(":", "")[:7], 16),
         "updated_at": None,
         "type": row.type,
     }

@@ -64,12 +64,8 @@ def meta_data(spec: DomainSpec) -> dict[str, Any]:
         body["admin_pass"] = guest.admin_pass
     if guest.public_key:
         name, key = guest.key_name or "key", guest.public_key
-        body |= {"public_keys": {name: key}, "keys": [{"name": name, "type": _kind(key), "data": key}]}
+        body |= {"public_keys": {name: key}, "keys": [{"name": name, "type": "ssh", "data": key}]}
     return body
-
-
-def _kind(key: str) -> str:
-    return "x509" if key.startswith("-----BEGIN CERTIFICATE-----") else "ssh"
 
 
 def network_data(vifs: list[Vif]) -> dict[str, Any]:

@@ -28,6 +28,16 @@ class Definitions:
     def write(self, xml: str) -> None:
         self._libvirt.call(lambda connection: connection.defineXML(xml))
 
+    def forget_memory(self, instance_id: str) -> None:
+        """Memory that was saved of the guest goes, so that it begins from its disk. Absent is fine."""
+
+        def work(connection: Any) -> None:
+            domain = find(connection, instance_id)
+            if domain is not None and domain.hasManagedSaveImage(0):
+                domain.managedSaveRemove(0)
+
+        self._libvirt.call(work)
+
     def stop(self, instance_id: str) -> None:
         """End the guest at once. One that is off, or absent, is left alone."""
 

@@ -44,15 +44,12 @@ class Domains:
         self._attempts: dict[str, tuple[str, int]] = {}  # instance id -> (host, attempt) from the metadata
 
     def power_state(self, instance_id: str) -> int | None:
-        return self._libvirt.call(lambda c: _power(_find(c, instance_id)))
+        return self._libvirt.call(lambda c: power_of(_find(c, instance_id)))
 
     def attempt(self, instance_id: str) -> int | None:
         """The attempt that made the domain."""
-        known = self._libvirt.call(lambda c: _marks(_find(c, instance_id)))
+        known = self._libvirt.call(lambda c: marks_of(_find(c, instance_id)))
         return known[1] if known else None
-
-    def define(self, xml: str) -> None:
-        self._libvirt.call(lambda c: c.defineXML(xml))
 
     def start(self, instance_id: str, *, paused: bool) -> None:
         """Running already is success."""
@@ -105,7 +102,7 @@ class Domains:
 
         def work(connection: Any) -> None:
             domain = _find(connection, instance_id)
-            if domain is not None and _power(domain) == RUNNING:
+            if domain is not None and power_of(domain) == RUNNING:
                 with _tolerating(is_wrong_state, is_missing):
                     domain.suspend()
 
@@ -253,7 +250,7 @@ class Domains:
             for domain, stats in connection.getAllDomainStats(libvirt.VIR_DOMAIN_STATS_STATE):
                 instance_id = domain.UUIDString()
                 if instance_id not in self._attempts:
-                    marks = _marks(domain)
+                    marks = marks_of(domain)
                     if marks is None:
                         continue
                     self._attempts[instance_id] = marks
@@ -277,7 +274,7 @@ class Domains:
                 for domain, stats in connection.getAllDomainStats(libvirt.VIR_DOMAIN_STATS_STATE)
                 if stats.get("state.state") == libvirt.VIR_DOMAIN_PAUSED
                 and stats.get("state.reason") == libvirt.VIR_DOMAIN_PAUSED_IOERROR
-                and (_marks(domain) or ("",))[0] == self._host
+                and (marks_of(domain) or ("",))[0] == self._host
             ]
 
         return self._libvirt.call(work)
@@ -318,7 +315,7 @@ def _find(connection: Any, instance_id: str) -> Any:
         raise
 
 
-def _power(domain: Any) -> int | None:
+def power_of(domain: Any) -> int | None:
     if domain is None:
         return None
     with _tolerating(is_missing):
@@ -326,7 +323,7 @@ def _power(domain: Any) -> int | None:
     return None
 
 
-def _marks(domain: Any) -> tuple[str, int] | None:
+def marks_of(domain: Any) -> tuple[str, int] | None:
     """(host, attempt) from our metadata; None for a domain that is not ours."""
     if domain is None:
         return None

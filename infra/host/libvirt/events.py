@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -33,7 +33,12 @@ log = logs.get(__name__)
 
 
 class Events:
-    """Collects the newest state per instance and sends it until it is accepted. Thread-safe."""
+    """Collects the newest state per instance and sends it until it is accepted. Thread-safe.
+
+    `look`: a second look, when it is sent: what an event says counts only of a guest with this host's owner tag, and
+    what is told is its state by then. None for a guest that is not ours."""
+
+    look: Callable[[str], int | None]
 
     def __init__(self, control: ControlClient) -> None:
         self._control = control
@@ -89,6 +94,16 @@ class Events:
             if good and not ends and last and last.power_state == SHUTDOWN:
                 self.note(last)
 
+    def _seen_again(self, events: Iterable[LifecycleEvent]) -> list[LifecycleEvent]:
+        told = []
+        for event in events:
+            state = self.look(event.instance_id)
+            if state is None:
+                continue
+            changed = {} if state == event.power_state else {"power_state": state, "reason": "seen on the host"}
+            told.append(event.model_copy(update=changed))
+        return told
+
     def _send(self) -> None:
         pause = GATHER_S
         while True:
@@ -99,7 +114,8 @@ class Events:
             with self._changed:
                 batch, self._pending = self._pending, {}
             try:
-                self._control.report_events(list(batch.values()))
+                if told := self._seen_again(batch.values()):
+                    self._control.report_events(told)
                 pause = GATHER_S
             except Exception as error:
                 log.warning("lifecycle events not reported yet", count=len(batch), error=str(error))

@@ -1,0 +1,35 @@
+"""A guest whose host lost its definition: os-start and a hard reboot make it anew from the records."""
+
+import pytest
+
+from tests.frame.cloud import FrameCloud
+from tests.workflows.acting import do, server
+from tests.workflows.servers import instance_of
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+@pytest.mark.parametrize(("name", "steps"), [("os-start", ["start_guest", "start_guest"]), ("reboot", ["reboot"])])
+async def test_a_lost_definition_is_made_anew(cloud: FrameCloud, name: str, steps: list[str]) -> None:
+    handle = await server(cloud, name)
+    record = cloud.record(handle)
+    assert record is not None and record.host
+    domain = ("domain", instance_of(handle), "")
+    cloud.things.here[record.host].remove(domain)
+    cloud.things.here[record.host].discard(("tap", instance_of(handle), record.networks[0]["port_id"]))
+    assert await do(cloud, handle, name) is None
+    ran = [step for step in cloud.faults.ran if step != "check_host"]
+    assert [step for step in ran if step in steps] == steps
+    assert {"fetch_guest", "plug_ports", "attach_volumes"} <= set(ran)
+    assert domain in cloud.things.here[record.host]
+    assert ("tap", instance_of(handle), record.networks[0]["port_id"]) in cloud.things.here[record.host]
+    await cloud.delete(handle)
+    assert await cloud.end(handle) is None
+    assert await cloud.leaks() == []
+
+
+async def test_a_start_asks_no_service_while_its_host_has_all(cloud: FrameCloud) -> None:
+    """It works while the network and volume services are away, and costs one step on the host."""
+    handle = await server(cloud, "os-start")
+    assert await do(cloud, handle, "os-start") is None
+    assert [s for s in cloud.faults.ran if s != "check_host"] == ["begin_action", "start_guest", "end_action"]
