@@ -74,7 +74,7 @@ class Driver:
         self.power = PowerSwitch(parts, self._definer, pretend=self._pretend)
         self.power.patience_s = settings.shutdown_timeout_s
         self.disks = DiskPlugger(*parts, pretend=self._pretend)
-        devices = (Interfaces(connection), self.definitions, self.nics.sync)
+        devices = (Interfaces(connection), self.definitions, self.nics)
         self.interfaces = InterfacePlugger(parts, devices, self.virt.virt_type)
 
     @contextmanager

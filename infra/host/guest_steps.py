@@ -6,11 +6,8 @@ from contextlib import contextmanager
 
 from infra.contracts.errors import hopeless
 from infra.contracts.guarded import Guarded
-from infra.host.files.guest import GuestFiles
-from infra.host.heartbeats import Heartbeat, Turns, beating
-from infra.host.libvirt.domains import Domains
-from infra.host.libvirt.events import Events
-from infra.host.services.fence import Fence
+from infra.host.heartbeats import Heartbeat, beating
+from infra.host.parts import Claims, Files, Guests, News, Turns
 from infra.interruption import still_wanted
 
 LOOK_S = 0.25
@@ -18,14 +15,12 @@ ASK_AGAIN_S = 5.0
 GUEST_PATIENCE_S = 60.0
 """So long a guest is asked to give a device back; Nova asks eight times within some minutes."""
 
-Parts = tuple[Domains, GuestFiles, Fence, Events, Turns]
-
 
 class GuestSteps:
     """`pretend`: libvirt's test driver, which cannot start a guest paused, and has no disks."""
 
     def __init__(
-        self, domains: Domains, files: GuestFiles, fence: Fence, events: Events, turns: Turns, *, pretend: bool
+        self, domains: Guests, files: Files, fence: Claims, events: News, turns: Turns, *, pretend: bool
     ) -> None:
         self._domains, self._files, self._fence = domains, files, fence
         self._events, self._turns, self._pretend = events, turns, pretend

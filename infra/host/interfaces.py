@@ -1,12 +1,10 @@
 """Interfaces put into a guest and taken out, while it runs and while it does not."""
 
-from collections.abc import Callable
-
 import libvirt
 
 from infra.contracts.errors import hopeless, host_cannot
 from infra.contracts.hypervisor import NicOnGuest
-from infra.host.guest_steps import GuestSteps, Parts
+from infra.host.guest_steps import GuestSteps
 from infra.host.heartbeats import Heartbeat
 from infra.host.libvirt import faults
 from infra.host.libvirt.definitions import Definitions
@@ -14,17 +12,15 @@ from infra.host.libvirt.domain_xml import interface_xml
 from infra.host.libvirt.domains import PAUSED, RUNNING
 from infra.host.libvirt.faults import LibvirtDown
 from infra.host.libvirt.interfaces import Interfaces, with_interface
+from infra.host.parts import Network, Parts
 
 
 class InterfacePlugger(GuestSteps):
-    """`parts`: of every guest's steps. The last device is called after a tap was made: the host's network looks after
-    its taps, some of whose checks need them to exist."""
+    """The network is brought in line after a tap was made: some of its checks need the taps to exist."""
 
-    def __init__(
-        self, parts: Parts, devices: tuple[Interfaces, Definitions, Callable[[], None]], virt_type: str
-    ) -> None:
+    def __init__(self, parts: Parts, devices: tuple[Interfaces, Definitions, Network], virt_type: str) -> None:
         super().__init__(*parts, pretend=virt_type == "test")
-        self._interfaces, self._definitions, self._sync = devices
+        self._interfaces, self._definitions, self._network = devices
         self._virt_type = virt_type
 
     def plug(self, want: NicOnGuest, heartbeat: Heartbeat) -> None:
@@ -43,7 +39,7 @@ class InterfacePlugger(GuestSteps):
                 if isinstance(sorted_as := faults.sort(error, "", []), LibvirtDown):
                     raise sorted_as from None
                 raise hopeless(f"Failed to attach network adapter device to {id}", code=409) from error
-        self._sync()
+        self._network.sync()
 
     def unplug(self, want: NicOnGuest, heartbeat: Heartbeat) -> None:
         """See `activities.hypervisor.Hypervisor.unplug_nic`."""
