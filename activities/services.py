@@ -1,6 +1,8 @@
 """What other services hold for an instance, from the control worker's side: reserved before it has a host, freed when
 its host cannot be asked."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -9,15 +11,27 @@ from temporalio import activity
 from activities.step import Where, step
 from infra.contracts.errors import NeighbourAway, hopeless
 from infra.contracts.instance import DeletePlan
-from infra.contracts.network import PortRequest, PortsOnHost
+from infra.contracts.network import PortAddresses, PortRequest, PortsHeld, PortsOnHost
 from infra.contracts.volume import VolumesOnHost
-from infra.host.heartbeats import beating
+from infra.host.heartbeats import Heartbeat, beating
 
 if TYPE_CHECKING:
     from infra.host.network.ports import PortPlugger
     from infra.host.services.volumes import VolumeConnector
 
 RESERVE_TRIES = 6
+
+
+@contextmanager
+def answering(heartbeat: Heartbeat) -> Iterator[None]:
+    """A step that somebody waits for: after some tries a service that stays away is a refusal (503)."""
+    try:
+        with beating(heartbeat):
+            yield
+    except NeighbourAway as error:
+        if activity.info().attempt < RESERVE_TRIES:
+            raise
+        raise hopeless(str(error), code=503) from None
 
 
 class Services:
@@ -33,16 +47,17 @@ class Services:
         Idempotent: what is the instance's already stays. Raises Hopeless in Nova's words: 409 for a port, 400 for a
         volume that another server has; 503 when a service stays away, since somebody waits for the answer. Undone by
         `release_services`, which gives back only what is the instance's."""
-        try:
-            with beating(activity.heartbeat):
-                if plan.port_ids:
-                    self._ports.reserve(_ports(plan))
-                if plan.volumes:
-                    self._volumes.reserve(_volumes(plan))
-        except NeighbourAway as error:
-            if activity.info().attempt < RESERVE_TRIES:
-                raise
-            raise hopeless(str(error), code=503) from None
+        with answering(activity.heartbeat):
+            if plan.port_ids:
+                self._ports.reserve(_ports(plan))
+            if plan.volumes:
+                self._volumes.reserve(_volumes(plan))
+
+    @step(on=Where.CONTROL, budget=timedelta(minutes=1), tries=0)
+    def look_at_ports(self, want: PortsHeld) -> PortAddresses:
+        """The addresses of the instance's ports as they are now. Reads only."""
+        with beating(activity.heartbeat):
+            return PortAddresses(addresses=self._ports.addresses(want.instance_id))
 
     @step(on=Where.CONTROL, budget=timedelta(minutes=5), tries=0)
     def release_services(self, plan: DeletePlan) -> None:

@@ -35,6 +35,7 @@ from activities.looking import Looker
 from activities.placement import Placement
 from activities.resize import Resize
 from activities.scheduling.scheduler import Scheduler
+from activities.security_groups import SecurityGroups
 from activities.services import Services
 from infra import logs, tracing
 from infra.auditing.hosts import AuditedHosts
@@ -45,6 +46,7 @@ from infra.contracts.audit import AuditRequest
 from infra.database import Database
 from infra.host.network.ports import PortPlugger
 from infra.host.services.glance import Images
+from infra.host.services.port_groups import PortGroups
 from infra.host.services.volumes import VolumeConnector
 from infra.identity import TokenValidator
 from infra.openstack import service_session
@@ -94,6 +96,7 @@ def control_activities(settings: Settings, database: Database, client: Client) -
         Placement(claims),
         Resize(Resizes(database, claims)),
         Services(PortPlugger(settings, session, None, fenced=False), VolumeConnector(settings, session, fenced=False)),
+        SecurityGroups(PortGroups(session, settings.region)),
         ImageRecord(Images(session, settings.region)),
         audit_of(settings, client, database, session, claims),
     )

@@ -6,11 +6,13 @@ from datetime import timedelta
 from typing import Any
 
 from infra.contracts.operation import Transition
-from infra.contracts.states import SOFT_DELETED
+from infra.contracts.states import RESTING, SOFT_DELETED
+from workflows.add_security_group import AddSecurityGroup
 from workflows.attach_interface import AttachInterface, AttachInterfaceBody
 from workflows.attach_volume import AttachVolume, AttachVolumeBody
 from workflows.body import NEWEST, Body
 from workflows.change_password import ChangePassword, ChangePasswordBody
+from workflows.changing_groups import GroupBody
 from workflows.confirm_resize import ConfirmResize
 from workflows.crash_dump_instance import CrashDumpInstance
 from workflows.create_backup import CreateBackup
@@ -21,6 +23,8 @@ from workflows.offload_instance import OFFLOAD, OffloadInstance
 from workflows.pause_instance import PauseInstance
 from workflows.reboot_instance import RebootBody, RebootInstance
 from workflows.rebuild_instance import RebuildBody, RebuildInstance
+from workflows.refresh_network import RefreshNetwork
+from workflows.remove_security_group import RemoveSecurityGroup
 from workflows.rescue_instance import RescueBody, RescueInstance
 from workflows.resize_instance import ResizeBody, ResizeInstance
 from workflows.resizing import CONFIRM
@@ -301,6 +305,46 @@ ACTIONS: dict[str, Action] = {
             ),
             body=DetachVolumeBody,
             route="DELETE /servers/{server_id}/os-volume_attachments/{volume_id}",
+        ),
+        Action(
+            "addSecurityGroup",
+            "os-security-groups:add",
+            AddSecurityGroup,
+            Transition(
+                event="addSecurityGroup",
+                verb="addSecurityGroup",
+                allowed=frozenset(RESTING) - {"deleted"},
+                doing="updating",
+                without_host=True,
+            ),
+            body=GroupBody,
+        ),
+        Action(
+            "removeSecurityGroup",
+            "os-security-groups:remove",
+            RemoveSecurityGroup,
+            Transition(
+                event="removeSecurityGroup",
+                verb="removeSecurityGroup",
+                allowed=frozenset(RESTING) - {"deleted"},
+                doing="updating",
+                without_host=True,
+            ),
+            body=GroupBody,
+        ),
+        Action(
+            "refresh_network",
+            "os-server-external-events:create",
+            RefreshNetwork,
+            Transition(
+                event="refresh_network",
+                verb="refresh_network",
+                allowed=frozenset(RESTING) - {"deleted"},
+                doing="updating",
+                without_host=True,
+            ),
+            admin=True,
+            route="POST /os-server-external-events",
         ),
         Action(
             "attach_interface",

@@ -19,6 +19,7 @@ from api.compute.routes import (
     consoles,
     create_server,
     extensions,
+    external_events,
     flavor_parts,
     flavors,
     guest_metadata,
@@ -70,6 +71,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     quotas.router,
     usage.router,
     extensions.router,
+    external_events.router,
     migrations.router,
     not_built.router,
 )

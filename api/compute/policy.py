@@ -103,6 +103,7 @@ RULES: dict[str, str] = {
     "compute:servers:create:requested_destination": ADMIN,
     "compute:aggregates:images": ADMIN,
     "network:attach_external_network": ADMIN,
+    PREFIX + "os-server-external-events:create": "rule:admin_or_service",
     "kilonova:host": "rule:admin_required or rule:this_host",
     "kilonova:console": "rule:admin_required or rule:control_plane",
 }

@@ -79,3 +79,33 @@ def vif_of(port: dict[str, Any]) -> Vif:
         bridge="",
         tag=port.get("tag"),
     )
+
+
+class GroupOnServer(BaseModel):
+    """A security group that all ports of a server are to get (`add`), or to lose. `name`: as it was asked for."""
+
+    instance_id: str
+    group_id: str
+    name: str
+    add: bool
+
+
+class PortsFound(Done):
+    port_ids: list[str] = []
+
+
+class GroupOnPorts(BaseModel):
+    """The same for some of its ports: those that do not have it yet, or still have it."""
+
+    instance_id: str
+    group_id: str
+    add: bool
+    port_ids: list[str]
+
+
+class PortsHeld(BaseModel):
+    instance_id: str
+
+
+class PortAddresses(Done):
+    addresses: dict[str, list[str]] = {}  # port id → its addresses

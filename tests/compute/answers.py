@@ -165,6 +165,7 @@ ATTACHED = {
     "tag": At(maybe(STR), 70),
     "delete_on_termination": At(BOOL, 79),
 }
+EXTERNAL_EVENT = {"name": STR, "server_uuid": UUID, "status": May(STR), "tag": May(STR)}
 INTERFACE = {
     "net_id": UUID, "port_id": UUID, "mac_addr": STR, "port_state": STR,
     "fixed_ips": [{"ip_address": IP, "subnet_id": UUID}], "tag": At(maybe(STR), 70),

@@ -98,6 +98,8 @@ ROUTES = (
     Route("GET", "/servers/{id}/shares", 200, {"shares": [ANY]}),
     Route("DELETE", "/servers/{id}/os-volume_attachments/{volume}", 202, EMPTY),
     Route("GET", "/servers/{id}/os-security-groups", 200, {"security_groups": [a.SECURITY_GROUP]}),
+    *(Route("POST", "/os-server-external-events", status, {"events": [a.EXTERNAL_EVENT | {"code": INT}]},
+            {"events": [a.EXTERNAL_EVENT]}) for status in (200, 207)),
     Route("GET", "/servers/{id}/migrations", 200, {"migrations": [ANY]}),
     Route("GET", "/servers/{id}/os-server-password", 200, {"password": STR}),
     Route("DELETE", "/servers/{id}/os-server-password", 204, EMPTY),

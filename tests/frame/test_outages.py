@@ -153,7 +153,7 @@ async def test_a_delete_during_an_action_on_a_host_that_falls_silent_leaves_noth
     """Mechanism: Saga.left, told to the delete by CutOff.left: no undo reaches the host any more."""
     handle = await server(cloud, name)
     cloud.faults.arm(hold="end_action")
-    await cloud.ops.start(*request(cloud, handle, name))
+    starting(cloud, handle, name)
     await asyncio.wait_for(cloud.faults.held.wait(), 20)
     host = str(row(cloud, handle).host)
     cloud.silence(host)

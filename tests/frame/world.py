@@ -18,6 +18,7 @@ import activities.image
 import activities.image_record
 import activities.network
 import activities.rescue
+import activities.security_groups
 import activities.services
 import activities.shape
 import activities.snapshot
@@ -26,7 +27,7 @@ from activities.step import STEPS, Where
 from infra.contracts.errors import host_cannot
 from infra.contracts.hypervisor import Spawned
 from infra.contracts.image import DiskOnHost
-from infra.contracts.network import FixedIp, Plugged, Vif
+from infra.contracts.network import FixedIp, Plugged, PortAddresses, PortsFound, Vif
 from infra.contracts.power import Power
 from infra.contracts.volume import Attached, VolumeConnection
 from tests.frame.life import LifeEffects
@@ -108,6 +109,8 @@ class Effects(LifeEffects):
         for port in want.ports:
             self.mine.discard(("tap", want.instance_id, port.port_id))
             self.world.anywhere.discard(("port", want.instance_id, port.port_id))
+        for thing in [t for t in self.world.anywhere if t[:2] == ("group", want.instance_id)]:
+            self.world.anywhere.discard(thing)
 
     def part_ports(self, want: Any) -> None:
         for port in want.ports:
@@ -203,13 +206,31 @@ class Effects(LifeEffects):
         self.world.power[want.instance_id] = state
         return Power(power_state=state)
 
+    def look_at_ports(self, want: Any) -> PortAddresses:
+        return PortAddresses()
+
+    def find_ports(self, want: Any) -> PortsFound:
+        there = ("group", want.instance_id, want.group_id) in self.world.anywhere
+        return PortsFound(port_ids=["port"] if there is not want.add else [])
+
+    def change_groups(self, want: Any) -> None:
+        self._group(want, want.add)
+
+    def restore_groups(self, want: Any) -> None:
+        self._group(want, not want.add)
+
+    def _group(self, want: Any, has: bool) -> None:
+        thing = ("group", want.instance_id, want.group_id)
+        if want.port_ids:
+            (self.world.anywhere.add if has else self.world.anywhere.discard)(thing)
+
     def reserve_named(self, plan: Any) -> None:
         for volume in plan.volumes:
             self.world.anywhere.add(("attachment", plan.instance_id, volume.attachment_id))
 
     def release_services(self, plan: Any) -> None:
         """From the control worker's side; `host` is none."""
-        gone = {"port", "attachment", "volume"}
+        gone = {"port", "attachment", "volume", "group"}
         for thing in [t for t in self.world.anywhere if t[0] in gone and t[1] == plan.instance_id]:
             self.world.anywhere.discard(thing)
 
@@ -228,6 +249,7 @@ CLASSES = (
     activities.image_record.ImageRecord,
     activities.network.Network,
     activities.rescue.Rescue,
+    activities.security_groups.SecurityGroups,
     activities.shape.Shape,
     activities.services.Services,
     activities.snapshot.Snapshot,

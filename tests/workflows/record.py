@@ -80,7 +80,7 @@ class _ByOperation(ActivityInboundInterceptor):
 
 class Recorder:
     def __init__(self, cloud: Cloud, into: Path) -> None:
-        self.cloud, self.into = cloud, into
+        self.cloud, self.into, self._group = cloud, into, ""
         self.faults = cloud.faults = FaultsByOperation()
         self.rename = {str(cloud.settings.state_dir): "/var/lib/kilonova", f"@{socket.gethostname()}": "@controller"}
 
@@ -136,12 +136,20 @@ class Recorder:
             await asyncio.sleep(0.1)
         return str(made["volume"]["id"])
 
+    def group(self) -> str:
+        """A security group that no port has yet."""
+        if not self._group:
+            made = self.cloud.post("network", "/v2.0/security-groups", {"security_group": {"name": "web"}})
+            self._group = str(made["security_group"]["id"])
+        return self._group
+
     async def act(self, handle: Handle, name: str, volume: str = "", **faults: Any) -> Handle:
         """Start an action whose steps fail, or are held, as told."""
         self.arm(handle, **faults)
         action, body = ACTIONS[name], dict(body_of(self.cloud, handle, name))
         body |= {"volume_id": volume} if "volume_id" in body else {}
         body |= {"network_id": self.cloud.network} if "network_id" in body else {}
+        body |= {"group_id": await asyncio.to_thread(self.group)} if "group_id" in body else {}
         body |= {"attachment_id": stable_id(volume, "attachment")} if "attachment_id" in body else {}
         request = ActionRequest(
             requester=self.cloud.requester(),
@@ -337,7 +345,8 @@ async def acted(r: Recorder, name: str) -> None:
     """Every kind of end of one row of the table of actions."""
     file = histories.name_of(ACTIONS[name].workflow)
     for end, faults in histories.ENDS_OF_ACTIONS.items():
-        server = await r.active(image_id="", ports=[], volumes=[])
+        bare = {"volumes": []} | ({} if "group_id" in WAYS[name].body else {"ports": []})
+        server = await r.active(image_id="", **bare)
         volume = await r.volume() if "volume_id" in WAYS[name].body else ""
         for before in WAYS[name].before:
             if before == SOFT_DELETE:

@@ -6,6 +6,7 @@ from xml.etree import ElementTree
 import httpx
 import pytest
 
+from api.common.errors import ServiceError
 from infra.contracts.operation import ActionRequest
 from tests.workflows.acting import Handle
 from tests.workflows.cloud import Cloud
@@ -29,7 +30,7 @@ def port(cloud: Cloud, port_id: str) -> dict[str, Any] | None:
     return dict(answer.json()["port"]) if answer.status_code == 200 else None
 
 
-async def act(cloud: Cloud, handle: Handle, name: str, **body: Any) -> str:
+async def act(cloud: Cloud, handle: Handle, name: str, /, **body: Any) -> str:
     action = ACTIONS[name]
     asked = ActionRequest(
         requester=cloud.requester(),
@@ -71,3 +72,65 @@ async def test_ports_come_and_go(cloud: Cloud) -> None:
     await cloud.delete(boot)
     await cloud.end(boot)
     assert port(cloud, again) is None and port(cloud, own["id"])
+
+
+async def test_groups_are_on_all_ports_or_on_none(cloud: Cloud) -> None:
+    boot = await cloud.boot()
+    assert await cloud.end(boot) is None
+    made = await act(cloud, boot, "attach_interface", network_id=cloud.network)
+    group = cloud.post("network", "/v2.0/security-groups", {"security_group": {"name": "web"}})["security_group"]["id"]
+    record = cloud.record(boot)
+    assert record
+    ports = [known["port_id"] for known in record.networks]
+    wish = {"name": "web", "group_id": group}
+
+    def having() -> list[bool]:
+        return [group in (port(cloud, port_id) or {})["security_groups"] for port_id in ports]
+
+    for _ in range(2):
+        await act(cloud, boot, "addSecurityGroup", **wish)
+        assert having() == [True, True]
+    url = cloud.settings.url("network", f"/v2.0/ports/{made}")
+    alone = {"port": {"security_groups": []}}
+    httpx.put(url, json=alone, headers={"X-Auth-Token": cloud.token}).raise_for_status()
+    cloud.faults.arm(fail_after="change_groups")
+    with pytest.raises(ServiceError, match="injected"):
+        await act(cloud, boot, "addSecurityGroup", **wish)
+    await cloud.end(boot)
+    assert having() == [True, False], "the undo takes it only from where it was not before"
+    cloud.faults.arm()
+    await act(cloud, boot, "removeSecurityGroup", **wish)
+    assert having() == [False, False]
+    with pytest.raises(ServiceError, match="Security group web not associated with the instance") as refused:
+        await act(cloud, boot, "removeSecurityGroup", **wish)
+    assert refused.value.status == 404
+    await cloud.end(boot)
+    for port_id in ports:
+        await act(cloud, boot, "detach_interface", port_id=port_id)
+    with pytest.raises(ServiceError, match="could not be found as device id on any ports"):
+        await act(cloud, boot, "addSecurityGroup", **wish)
+    await cloud.end(boot)
+    await cloud.delete(boot)
+    await cloud.end(boot)
+
+
+async def test_what_changed_behind_our_back_is_followed(cloud: Cloud) -> None:
+    """As `os-server-external-events` begins it for network-changed and network-vif-deleted."""
+    boot = await cloud.boot()
+    assert await cloud.end(boot) is None
+    record = cloud.record(boot)
+    assert record
+    (known,) = record.networks
+    url = cloud.settings.url("network", f"/v2.0/ports/{known['port_id']}")
+    moved = {"port": {"fixed_ips": [{"ip_address": "10.7.2.2"}]}}
+    httpx.put(url, json=moved, headers={"X-Auth-Token": cloud.token}).raise_for_status()
+    await act(cloud, boot, "refresh_network")
+    record = cloud.record(boot)
+    assert record and record.networks == [known | {"fixed_ips": ["10.7.2.2"]}]
+    httpx.delete(url, headers={"X-Auth-Token": cloud.token}).raise_for_status()
+    await act(cloud, boot, "detach_interface", port_id=known["port_id"])
+    record = cloud.record(boot)
+    assert record and record.networks == [] and macs(cloud, boot) == []
+    assert await cloud.leaks() == []
+    await cloud.delete(boot)
+    await cloud.end(boot)

@@ -19,6 +19,7 @@ class Way:
 SOFT_DELETE = "delete"
 """Not an action: a delete that can be taken back."""
 VOLUME = {"volume_id": "b0000000-0000-4000-8000-000000000001", "attachment_id": "a0000000-0000-4000-8000-000000000001"}
+GROUP = {"name": "web", "group_id": "90000000-0000-4000-8000-000000000001"}
 
 
 def _newest_port(server: Instance) -> dict[str, Any]:
@@ -33,7 +34,15 @@ WAYS = {
         body={"network_id": "n0000000-0000-4000-8000-000000000001"},
         refusing=("plug_ports", "plug_nic", "end_action"),
     ),
+    "addSecurityGroup": Way(ends="active", body=GROUP, refusing=("find_ports", "change_groups", "end_action")),
+    "removeSecurityGroup": Way(
+        ends="active",
+        before=("addSecurityGroup",),
+        body=GROUP,
+        refusing=("find_ports", "change_groups", "end_action"),
+    ),
     "detach_interface": Way(ends="active", before=("attach_interface",), of=_newest_port),
+    "refresh_network": Way(ends="active"),
     "os-stop": Way(ends="stopped"),
     "os-start": Way(ends="active", before=("os-stop",)),
     "pause": Way(ends="paused"),

@@ -6,7 +6,7 @@ from typing import Any
 from fastapi import Response
 from sqlalchemy import RowMapping
 
-from api.compute.acting import images, rebuild, rescue, resize, restore, shelve
+from api.compute.acting import groups, images, rebuild, rescue, resize, restore, shelve
 from api.compute.call import ComputeCall
 from workflows.requests import Accepted
 
@@ -14,6 +14,8 @@ PREPARED: dict[str, Callable[[ComputeCall, RowMapping, dict[str, Any]], dict[str
     "createImage": images.prepare_image,
     "createBackup": images.prepare_backup,
     "rebuild": rebuild.prepare,
+    "addSecurityGroup": groups.prepare,
+    "removeSecurityGroup": groups.prepare,
     "rescue": rescue.prepare,
     "resize": resize.prepare,
     "restore": restore.prepare,

@@ -12,7 +12,7 @@ from api.compute.boot.images import image, require_fit
 from api.compute.boot.properties import disk_config, require_machine
 from api.compute.call import ComputeCall
 from api.compute.errors import bad_request, not_implemented
-from api.compute.records import extras, instances
+from api.compute.records import extras, instances, port_groups
 from api.compute.validation import require_hostname
 from api.compute.views.servers import ServerView, with_groups
 from infra.tables.compute import Flavor, KeyPair
@@ -60,6 +60,7 @@ def answer(call: ComputeCall, accepted: Accepted, wish: dict[str, Any]) -> Respo
     with call.db.read() as session:
         row = instances.find(session, call, accepted.instance_id)
         beside = extras.of(session, call, [row])
+    beside = port_groups.beside(call, [row], beside)
     new = {**row, **wish["columns"], "image_ref": wish["image_id"], "image_properties": wish["image_properties"]}
     server = with_groups(call, ServerView(call, beside).updated(cast(RowMapping, new)), row)
     server["adminPass"] = accepted.admin_pass

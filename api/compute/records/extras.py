@@ -26,6 +26,7 @@ class Extras:
     hosts: tuple[str, ...] = ()  # names that faults must not tell this caller
     host_status: dict[str, str] | None = None
     user_data: dict[str, str | None] = field(default_factory=dict)
+    groups: dict[str, list[str]] = field(default_factory=dict)  # server id → names of its ports' security groups
 
 
 def of(session: Session, call: ComputeCall, rows: Sequence[RowMapping]) -> Extras:

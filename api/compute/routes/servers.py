@@ -11,7 +11,7 @@ from sqlmodel import Session
 from api.compute.call import Body, Call, ComputeCall
 from api.compute.errors import conflict
 from api.compute.paging import Page
-from api.compute.records import extras, hosts, instances, search
+from api.compute.records import extras, hosts, instances, port_groups, search
 from api.compute.records.filters import search_of
 from api.compute.schemas.servers import ServerUpdate
 from api.compute.validation import check_query, parse, require_hostname
@@ -45,7 +45,7 @@ def _listing(call: ComputeCall, *, detail: bool) -> Response:
             rows = search.run(session, wanted, page)
             if detail:
                 more = extras.of(session, call, rows)
-    view = ServerView(call, more)
+    view = ServerView(call, port_groups.beside(call, rows, more) if more else None)
     body: dict[str, Any] = {"servers": rendered(rows, view.detail if detail else view.basic)}
     if links := page.links(call, "/servers/detail" if detail else "/servers", [row["id"] for row in rows]):
         body["servers_links"] = links
@@ -60,6 +60,7 @@ def show_server(call: Call, server_id: str) -> Response:
         row = instances.find(session, call, server_id)
         more = extras.of(session, call, [row])
     call.enforce("os_compute_api:servers:show", project_id=row["project_id"])
+    more = port_groups.beside(call, [row], more)
     return JSONResponse({"server": with_groups(call, ServerView(call, more).detail(row), row)})
 
 
@@ -81,6 +82,7 @@ def update_server(call: Call, server_id: str, body: Body) -> Response:
             values["pinned_zone"] = _pinned(session, row, wish.pinned_availability_zone)
         row = instances.change(session, server_id, **values)
         more = extras.of(session, call, [row])
+    more = port_groups.beside(call, [row], more)
     return JSONResponse({"server": with_groups(call, ServerView(call, more).updated(row), row)})
 
 

@@ -43,8 +43,6 @@ NOT_BUILT: dict[str, tuple[int, int]] = {
             "migrate",
             "os-migrateLive",
             "evacuate",
-            "addSecurityGroup",
-            "removeSecurityGroup",
         ),
         (1, 1000),
     ),

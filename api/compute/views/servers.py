@@ -133,8 +133,8 @@ class ServerView:
             ],
             PREFIX + "hostname": row["hostname"],
         }
-        if row["security_groups"]:
-            server["security_groups"] = [{"name": name} for name in row["security_groups"]]
+        if groups := self._extras.groups.get(row["id"], row["security_groups"]):
+            server["security_groups"] = [{"name": name} for name in groups]
         return server | (self._for_admins(row) if self._extended else {})
 
     def _for_admins(self, row: Row) -> Json:

@@ -47,6 +47,10 @@ class PortPlugger:
         """Bind the tenant's own ports to the instance, before it has a host."""
         at_once(lambda request: self._ports.reserve(want, request), want.ports)
 
+    def addresses(self, instance_id: str) -> dict[str, list[str]]:
+        """Port id → addresses, of all ports of an instance."""
+        return self._ports.addresses(instance_id)
+
     def unplug(self, want: PortsOnHost, heartbeat: Heartbeat) -> None:
         """The host's part first: a port that is deleted must not have a tap that still answers for its address."""
         with beating(heartbeat):

@@ -68,7 +68,7 @@ class Ports:
         if port["device_id"] != want.instance_id:
             owner = {"device_owner": f"compute:{want.availability_zone}"}
             body = {"port": {**self._mine(want, port), **owner}}
-            self._api.ask("PUT", f"/ports/{port['id']}", json=body, headers=_as_read(port))
+            self._api.ask("PUT", f"/ports/{port['id']}", json=body, headers=as_read(port))
 
     def _mine(self, want: PortsOnHost, port: Body) -> Body:
         marked = {**(port.get("binding:profile") or {}), MARK: want.instance_id}
@@ -102,11 +102,11 @@ class Ports:
         if port["device_id"] != want.instance_id or elsewhere:
             return str(port["id"])
         if request.mine:
-            self._api.ask("DELETE", f"/ports/{port['id']}", 204, 404, headers=_as_read(port))
+            self._api.ask("DELETE", f"/ports/{port['id']}", 204, 404, headers=as_read(port))
         else:
             unbound: Body = {"device_id": "", "device_owner": "", "binding:host_id": ""}
             unbound["binding:profile"] = {k: v for k, v in (port.get("binding:profile") or {}).items() if k != MARK}
-            self._api.ask("PUT", f"/ports/{port['id']}", 200, 404, json={"port": unbound}, headers=_as_read(port))
+            self._api.ask("PUT", f"/ports/{port['id']}", 200, 404, json={"port": unbound}, headers=as_read(port))
         return str(port["id"])
 
     def part(self, want: PortsOnHost, request: PortRequest) -> None:
@@ -116,11 +116,16 @@ class Ports:
             return
         if port.get("binding:host_id") == self._host:
             body = {"port": {"binding:host_id": ""}}
-            self._api.ask("PUT", f"/ports/{port['id']}", 200, 404, json=body, headers=_as_read(port))
+            self._api.ask("PUT", f"/ports/{port['id']}", 200, 404, json=body, headers=as_read(port))
 
     def get(self, port_id: str) -> Body | None:
         answer = self._api.ask("GET", f"/ports/{port_id}", 200, 404)
         return answer.json()["port"] if answer.status_code == 200 else None
+
+    def addresses(self, instance_id: str) -> dict[str, list[str]]:
+        query = {"device_id": instance_id, "fields": ["id", "fixed_ips"]}
+        ports = self._api.ask("GET", "/ports", params=query).json()["ports"]
+        return {port["id"]: [fixed["ip_address"] for fixed in port["fixed_ips"]] for port in ports}
 
     def find(self, want: PortsOnHost, request: PortRequest) -> Body | None:
         """The port under its chosen id, else under that id as its name."""
@@ -169,7 +174,7 @@ class Ports:
         this fail (and be tried again), or changes it after us."""
         self._fence.require(want)
         body = {"port": {**changes, **self._binding(want)}}
-        answer = self._api.request("PUT", f"/ports/{port['id']}", json=body, headers=_as_read(port))
+        answer = self._api.request("PUT", f"/ports/{port['id']}", json=body, headers=as_read(port))
         if answer.status_code == 404:
             if request.mine:
                 raise self._api.passing(answer)  # ours is made anew
@@ -182,7 +187,7 @@ class Ports:
         return {"device_owner": f"compute:{want.availability_zone}", "binding:host_id": self._host}
 
 
-def _as_read(port: Body) -> dict[str, str]:
+def as_read(port: Body) -> dict[str, str]:
     """Headers that make a change fail (412) when the port is not what was read. Source: extension revision-if-match."""
     revision = port.get("revision_number")
     return {"If-Match": f"revision_number={revision}"} if revision is not None else {}

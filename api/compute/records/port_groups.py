@@ -1,0 +1,51 @@
+"""Names of the security groups of servers, as their ports have them in the network service now."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from sqlalchemy import RowMapping
+
+from api.common.errors import ServiceError
+from api.compute.call import ComputeCall
+from api.compute.neighbours import neighbours
+from api.compute.records.extras import Extras
+from infra.openstack import NETWORK
+
+BY_ID = 40
+"""Servers in one question: more would make a URL that services refuse, and the whole project is asked for."""
+FIELDS = "fields=device_id&fields=security_groups"
+
+
+def beside(call: ComputeCall, rows: Sequence[RowMapping], more: Extras) -> Extras:
+    """`more` with the groups of those servers whose ports the caller may see. Of others, and while the network service
+    does not answer, the groups are shown that were asked for: unknown is not none."""
+    ids = [row["id"] for row in rows if row["networks"]]
+    if not ids:
+        return more
+    try:
+        return replace(more, groups=_named(call, _of(call, ids)))
+    except ServiceError:
+        return more
+
+
+def _of(call: ComputeCall, ids: list[str]) -> dict[str, list[str]]:
+    """Server → ids of groups, each once, in the order of its ports."""
+    which = "&".join(f"device_id={id}" for id in ids) if len(ids) <= BY_ID else ""
+    found: dict[str, list[str]] = {}
+    for port in _ask(call, f"/v2.0/ports?{FIELDS}&{which}", "ports"):
+        known = found.setdefault(port["device_id"], [])
+        known += [group for group in port.get("security_groups") or () if group not in known]
+    return found
+
+
+def _named(call: ComputeCall, groups: dict[str, list[str]]) -> dict[str, list[str]]:
+    wanted = {group for some in groups.values() for group in some}
+    which = "&".join(f"id={id}" for id in sorted(wanted)) if len(wanted) <= BY_ID else ""
+    listed = _ask(call, f"/v2.0/security-groups?fields=id&fields=name&{which}", "security_groups") if wanted else []
+    names = {group["id"]: str(group["name"]) for group in listed}
+    return {id: [names.get(group, group) for group in some] for id, some in groups.items()}
+
+
+def _ask(call: ComputeCall, path: str, what: str) -> list[dict[str, Any]]:
+    return list((neighbours(call).get(call, NETWORK, path) or {}).get(what, []))
