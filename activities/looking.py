@@ -64,7 +64,16 @@ class Looker:
                 world.has_volumes = True
         except NeighbourAway:
             world.unreachable.append("block-storage")
+        try:
+            self._read_images(world)
+        except NeighbourAway:
+            world.unreachable.append("image")
         self._resolve(world, world.consoles)
+
+    def _read_images(self, world: World) -> None:
+        for page in _pages(self._services.shelved_images(world.only)):
+            world.images |= self._records.shelved_into(dict(page))
+        self._resolve(world, world.images.values())
 
     def _read_ports(self, world: World, want: RepairRequest | None) -> None:
         services = self._services

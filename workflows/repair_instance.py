@@ -11,10 +11,12 @@ from temporalio.exceptions import FailureError, is_cancelled_exception
 with workflow.unsafe.imports_passed_through():
     from activities.audit import Audit
     from activities.hypervisor import Hypervisor
+    from activities.image_record import ImageRecord
     from activities.network import Network
     from activities.services import Services
     from infra.contracts.audit import RepairPlan, RepairReport, RepairRequest
     from infra.contracts.hypervisor import HostRef, InstanceRef, NicsOnHost
+    from infra.contracts.snapshot import ImageRef
 
 from workflows.delete_instance import DeleteInstance
 from workflows.operation import Operation
@@ -59,6 +61,7 @@ class RepairInstance(Operation):
         self.abandon = plan.abandon
         await self.mend(plan, ON_HOST, lambda: self.clean(plan))
         await self.mend(plan, SERVICES, lambda: self.release(plan, here))
+        await self.mend(plan, ("image",), lambda: self.drop(plan, here))
         await self.mend(plan, ("allocation", "console_token", "stuck"), lambda: self.forget(plan, here))
         await self.mend(plan, NETWORK, lambda: self.network(plan))
 
@@ -81,6 +84,10 @@ class RepairInstance(Operation):
     async def release(self, plan: RepairPlan, here: Place) -> None:
         if plan.release is not None:
             await self.step(Services.release_services, plan.release, here)
+
+    async def drop(self, plan: RepairPlan, here: Place) -> None:
+        for image_id in plan.images:
+            await self.step(ImageRecord.drop_image, ImageRef(image_id=image_id, instance_id=self.instance_id), here)
 
     async def forget(self, plan: RepairPlan, here: Place) -> None:
         for finding in plan.forget:

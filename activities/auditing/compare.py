@@ -22,6 +22,7 @@ RULES: dict[str, Callable[[World], Iterator[Finding]]] = {
     "binding": leftovers.binding,
     "attachment": leftovers.attachment,
     "volume": leftovers.volume,
+    "image": leftovers.image,
     "console_token": leftovers.console_token,
     "unplugged": nics.unplugged,
     "tap": nics.tap,

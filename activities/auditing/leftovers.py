@@ -99,6 +99,16 @@ def volume(world: World) -> Iterator[Finding]:
             yield Finding(kind="volume", instance_id=seen.made_for, what=id, proof=f"{MARKED}; nothing uses it; {why}")
 
 
+def image(world: World) -> Iterator[Finding]:
+    """One that a server was shelved into, and that it does not wait in any more."""
+    for id, instance_id in world.images.items():
+        server = world.servers.get(instance_id)
+        if server is None or server.busy or server.shelved:
+            continue
+        why = SAID[Verdict.DELETED] if server.known.deleted else "its record says that it is not shelved"
+        yield Finding(kind="image", instance_id=instance_id, what=id, proof=f"its id follows from a request; {why}")
+
+
 def allocation(world: World) -> Iterator[Finding]:
     for server in world.servers.values():
         why = _holds_nothing(server)

@@ -25,6 +25,7 @@ def plan(server: Server, findings: list[Finding]) -> RepairPlan:
         findings=findings,
         clean=sorted({finding.host for finding in findings if finding.kind in ON_HOST}),
         release=_release(server, findings),
+        images=[finding.what for finding in findings if finding.kind == "image"],
         forget=[finding for finding in findings if finding.kind in ("allocation", "console_token")],
         sync=sorted({finding.host for finding in findings if finding.kind in SYNC}),
         host=server.host,

@@ -7,11 +7,12 @@ from keystoneauth1.exceptions import ClientException, EndpointNotFound
 from keystoneauth1.session import Session
 
 from infra.contracts.audit import AttachmentSeen, PortSeen, VolumeSeen
+from infra.contracts.snapshot import SHELVED
 from infra.contracts.volume import GOES_WITH_IT, MADE_FOR
 from infra.host.services.cinder import VERSION
 from infra.host.services.neutron import MARK
 from infra.host.services.rest import Service
-from infra.openstack import NETWORK, VOLUME, found_as
+from infra.openstack import IMAGE, NETWORK, VOLUME, found_as
 from infra.settings import Settings
 
 PAGE = 500
@@ -25,6 +26,7 @@ class AuditedServices:
     def __init__(self, settings: Settings, session: Session) -> None:
         self._network = Service(session, NETWORK, "/v2.0", settings.region)
         self._volume = Service(session, VOLUME, "/v3", settings.region)
+        self._image = Service(session, IMAGE, "/v2", settings.region)
         self._session, self._region = session, settings.region
 
     def has_volumes(self) -> bool:
@@ -72,6 +74,15 @@ class AuditedServices:
             answer = self._volume.ask("GET", f"/volumes/{id}", 200, 404, headers=VERSION)
             if answer.status_code == 200:
                 yield from _volume(answer.json()["volume"])
+
+    def shelved_images(self, instance_id: str = "") -> Iterator[tuple[str, str]]:
+        """(image, server) of every image that says that a server was shelved into it; of one server's only."""
+        query: Body = {SHELVED: "True", "limit": PAGE} | ({"instance_uuid": instance_id} if instance_id else {})
+        path: str | None = "/images"
+        while path:
+            found = self._image.ask("GET", path, params=query).json()
+            yield from ((image["id"], image.get("instance_uuid", "")) for image in found["images"])
+            path, query = (found.get("next") or "").removeprefix("/v2"), {}
 
     def _pages(self, service: Service, path: str, kind: str, query: Body) -> Iterator[Body]:
         """Everything of every project. A service that knows no pages gives all at once, again and again."""

@@ -78,6 +78,7 @@ class RepairPlan(BaseModel):
     clean: list[str] = []  # hosts on which all that the server left is undone
     release: DeletePlan | None = None  # ports, attachments and volumes to give back
     forget: list[Finding] = []  # claims and console tokens; what a record says is being done, and nothing does
+    images: list[str] = []  # to be deleted
     sync: list[str] = []  # hosts that look after their network again
     host: str = ""  # of the running guest
     plug: PortsOnHost | None = None  # ports to be plugged again on that host
@@ -113,6 +114,10 @@ class Server:
     def busy(self) -> bool:
         """Its workflow answers for it; without one it is stuck."""
         return not self.known.deleted and not at_rest(self.vm_state, self.task_state)
+
+    @property
+    def shelved(self) -> bool:
+        return not self.known.deleted and self.vm_state in ("shelved", "shelved_offloaded")
 
     @property
     def keeps(self) -> bool:
@@ -156,6 +161,7 @@ class World:
     ports: dict[str, PortSeen] = field(default_factory=dict)
     attachments: dict[str, AttachmentSeen] = field(default_factory=dict)
     volumes: dict[str, VolumeSeen] = field(default_factory=dict)
+    images: dict[str, str] = field(default_factory=dict)  # made to shelve a server → that server
     consoles: set[str] = field(default_factory=set)  # ids of servers with a console token
     has_ports: bool = False  # the network service answered: only then an absence means anything
     has_volumes: bool = False  # so did the volume service

@@ -7,6 +7,7 @@ from sqlalchemy import Connection, Row, delete, select, update
 from sqlmodel import col
 
 from infra.contracts.audit import Finding, PortHeld, Server
+from infra.contracts.snapshot import image_id_of
 from infra.contracts.states import Lost, lost
 from infra.contracts.verdict import Known
 from infra.database import Database
@@ -63,6 +64,19 @@ class AuditedRecords:
         query = select(allocations.c.instance_id).join(instances, instances.c.id == allocations.c.instance_id)
         with self._db.engine.connect() as store:
             return set(store.scalars(query.where(instances.c.deleted_at.is_not(None))))
+
+    def shelved_into(self, images: dict[str, str]) -> dict[str, str]:
+        """Those of `images` (image → server) that follow from a request to shelve that server, as a record has it:
+        what an image says of itself, its owner can write."""
+        mine = actions.actions
+        with self._db.engine.connect() as store:
+            query = select(mine.c.instance_id, mine.c.request_id).where(mine.c.action == "shelve")
+            ours = {
+                image_id_of(row.instance_id, row.request_id): row.instance_id
+                for some in _pages(set(images.values()))
+                for row in store.execute(query.where(mine.c.instance_id.in_(some)))
+            }
+        return {image: server for image, server in images.items() if ours.get(image) == server}
 
     def with_console(self, only: str = "") -> set[str]:
         """Ids of the servers that have a console token."""

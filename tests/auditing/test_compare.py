@@ -32,6 +32,7 @@ def test_each_finding_bears_its_rules_name_and_only_proven_ones_may_be_repaired(
             ports={PORT: PortSeen(ID), OTHER: PortSeen(ID, mark=ID)},
             attachments={ATTACHMENT: AttachmentSeen(ID, VOLUME)},
             volumes={VOLUME: volume()},
+            images={OTHER: ID},
             consoles={ID},
         ),
         bare(servers={}, hosts={"here": facts(), "there": facts("there")}),
@@ -70,6 +71,7 @@ def test_the_plan_of_a_repair() -> None:
         found("domain", host="b"), found("disk", host="b"), found("host_port", host="a", what=PORT),
         found("port", what=PORT), found("binding", what=OTHER), found("attachment", what=ATTACHMENT, volume_id=VOLUME),
         found("volume", what=OTHER), found("allocation", host="here"), found("console_token"),
+        found("image", what=OTHER),
         found("tap", host="here", what=PORT), found("filter", host="here", what=PORT), found("dhcp_entry", host="dhcp"),
     ]  # fmt: skip
     made = plan(server(claims=4, held={"here": 4}), findings)
@@ -84,6 +86,7 @@ def test_the_plan_of_a_repair() -> None:
     )
     assert (goes.attachment_id, goes.volume_id, goes.create) == ("", OTHER, True)
     assert [finding.kind for finding in made.forget] == ["allocation", "console_token"]
+    assert made.images == [OTHER]
     assert made.plug and made.host == "here" and made.plug.attempt == 4
     assert [(port.port_id, port.mine) for port in made.plug.ports] == [(PORT, False)]
     assert plan(server(), []) == RepairPlan(host="here")

@@ -7,6 +7,7 @@ import pytest
 from activities.auditing import leftovers
 from infra.contracts.audit import AttachmentSeen, PortSeen
 from infra.contracts.verdict import Known
+from infra.contracts.volume import parted_id
 from tests.auditing.worlds import (
     ATTACHMENT,
     ID,
@@ -102,6 +103,22 @@ def test_a_claim_without_a_keeper() -> None:
         assert shown(leftovers.allocation(bare(gone))) == [(ID, "here", "", True)]
     for kept in (server(), server(vm_state="error"), failed(task_state="spawning", held={"here": 1})):
         assert shown(leftovers.allocation(bare(kept))) == []
+
+
+def test_an_image_that_nothing_waits_in() -> None:
+    for left in (deleted(), server()):
+        assert shown(leftovers.image(bare(left, images={OTHER: ID}))) == [(ID, "", OTHER, True)]
+    for kept in (server(vm_state="shelved"), server(vm_state="shelved_offloaded"), server(task_state="unshelving")):
+        assert shown(leftovers.image(bare(kept, images={OTHER: ID}))) == []
+    assert shown(leftovers.image(bare(server(), images={OTHER: STRANGE}))) == []
+
+
+def test_an_attachment_that_kept_a_volume_meanwhile() -> None:
+    """Made while the other one was made anew without a host; a server that is no UUID has none of ours."""
+    meanwhile = parted_id(ID, VOLUME)
+    seen = {meanwhile: AttachmentSeen(ID, VOLUME), OTHER: AttachmentSeen("", VOLUME)}
+    assert shown(leftovers.attachment(bare(deleted(), attachments=seen))) == [(ID, "", meanwhile, True)]
+    assert shown(leftovers.unknown(bare(servers={}, attachments=seen))) == [(ID, "", meanwhile, False)]
 
 
 def test_a_console_token_of_a_deleted_server() -> None:

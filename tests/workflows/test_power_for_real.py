@@ -10,7 +10,7 @@ from workflows.actions import ACTIONS
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 WALK = ("os-stop", "os-start", "pause", "unpause", "suspend", "resume", "reboot", "trigger_crash_dump")
-WALK += ("changePassword",)
+WALK += ("changePassword", "rescue", "unrescue")
 
 
 async def test_every_power_action(cloud: Cloud) -> None:

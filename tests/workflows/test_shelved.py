@@ -64,3 +64,18 @@ async def test_a_delete_while_it_is_shelved_leaves_no_image(cloud: Cloud) -> Non
     cloud.faults.release.set()
     assert await cloud.end(handle) is None
     assert images(cloud, handle) == [] and await cloud.leaks() == []
+
+
+async def test_an_image_that_outlived_its_server_is_found_and_deleted(cloud: Cloud) -> None:
+    """Only one that follows from a request to shelve the server: what an image says of itself, its owner can write."""
+    handle = await server(cloud, "unshelve")
+    assert await do(cloud, handle, "unshelve", fail_before="drop_image", times=1) is None
+    says_so = {"name": "mine", "instance_uuid": instance_of(handle), "kilonova_shelved": "True"}
+    mine = cloud.post("image", "/v2/images", says_so)["id"]
+    assert len(images(cloud, handle)) == 2
+    report = await cloud.audit.audit(repair=True)
+    assert (report.counts, report.left) == ({"image": 1}, 0)
+    assert [image["id"] for image in images(cloud, handle)] == [mine]
+    url = cloud.settings.url("image", f"/v2/images/{mine}")
+    httpx.delete(url, headers={"X-Auth-Token": cloud.token}).raise_for_status()
+    await drop(cloud, handle)

@@ -21,7 +21,7 @@ NOT_INHERITED = frozenset(
         "owner_specified.openstack.md5",
         "owner_specified.openstack.sha256", "owner_specified.openstack.object", "img_signature",
         "img_signature_hash_method", "img_signature_certificate_uuid", "img_signature_key_type", "cache_in_nova",
-        "bittorrent",
+        "bittorrent", SHELVED,
     )
 )  # fmt: skip
 """What an image does not hand on to a snapshot of a server that was booted from it."""
