@@ -158,6 +158,7 @@ async def _serve(settings: Settings, life: _Life) -> None:
     host = await asyncio.to_thread(Host.connect, settings)
     log.info("host connected", host=settings.host, virt_type=host.driver.virt.virt_type, why=host.driver.virt.reason)
     await asyncio.to_thread(reconcile, host.driver, host.control, life.stopping)
+    await asyncio.to_thread(GuestAgent(host.driver).thaw_left)
     host.driver.events.start()
     client = await connect(settings, metrics_port=settings.host_metrics_port, patience_s=PATIENCE_S)
     unknown = meter(client).create_gauge("kilonova_unknown_guests", "Guests on this host that no record knows")

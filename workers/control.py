@@ -47,6 +47,7 @@ from infra.database import Database
 from infra.host.network.ports import PortPlugger
 from infra.host.services.glance import Images
 from infra.host.services.port_groups import PortGroups
+from infra.host.services.volume_snapshots import SnapshotClient
 from infra.host.services.volumes import VolumeConnector
 from infra.identity import TokenValidator
 from infra.openstack import service_session
@@ -97,7 +98,7 @@ def control_activities(settings: Settings, database: Database, client: Client) -
         Resize(Resizes(database, claims)),
         Services(PortPlugger(settings, session, None, fenced=False), VolumeConnector(settings, session, fenced=False)),
         SecurityGroups(PortGroups(session, settings.region)),
-        ImageRecord(Images(session, settings.region)),
+        ImageRecord(Images(session, settings.region), SnapshotClient(session, settings.region)),
         audit_of(settings, client, database, session, claims),
     )
 

@@ -6,6 +6,7 @@ from pydantic import Field, StringConstraints
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
+    from activities.agent import Agent
     from activities.image_record import ImageRecord
     from activities.snapshot import Snapshot
     from infra.contracts.operation import ActionRequest, InstanceChange, InstanceFacts
@@ -17,6 +18,7 @@ from workflows.fields import Metadata, Name
 from workflows.requests import Accepted
 from workflows.saga import Saga, control
 from workflows.server_operation import ServerOperation
+from workflows.volume_image import still_of, volume_image, volume_snapshots
 
 
 class CreateImageBody(Body):
@@ -108,6 +110,55 @@ class CreateImage(MakesImage):
         await self.act(req, self.create_image)
 
     async def create_image(self, req: ActionRequest, server: InstanceFacts, saga: Saga) -> InstanceChange:
+        if not server.image_id:
+            await self.point_to_volumes(req, server, saga)
+            return InstanceChange()
         image = self.image_of(req, server, req.body.get("metadata", {}))
         await self.make_image(image, req, server, saga)
         return InstanceChange()
+
+    async def point_to_volumes(self, req: ActionRequest, server: InstanceFacts, saga: Saga) -> None:
+        """Of a server that boots from a volume: an image without data that names a snapshot of each of its volumes."""
+        snapshots, host = volume_snapshots(req, server), self.host_of(server)
+        empty = {"min_disk": 0, "disk_format": "raw"}  # no data is no qcow2
+        image = self.image_of(req, server, volume_image(req, server, snapshots)).model_copy(update=empty)
+        still = still_of(server)
+        await saga.step(
+            ImageRecord.require_snapshot_room,
+            snapshots,
+            undo=None,  # reads only
+            at=control(),
+        )
+        await saga.step(
+            ImageRecord.create_image,
+            image,
+            undo=ImageRecord.drop_image,
+            at=control(),
+        )
+        if server.vm_state == "active":
+            await saga.step(
+                Agent.hold_still,
+                still,
+                undo=Agent.thaw,
+                at=host,
+            )
+        await saga.step(
+            ImageRecord.snapshot_volumes,
+            snapshots,
+            undo=ImageRecord.drop_volume_snapshots,
+            at=control(),
+        )
+        if server.vm_state == "active":
+            await saga.step(
+                Agent.let_go,
+                still,
+                undo=None,  # the guest goes on
+                at=host,
+            )
+        self.accept(self.answer(req, server))
+        await saga.step(
+            ImageRecord.fill_empty_image,
+            image,
+            undo=None,  # an image that is active stays, and so do its snapshots
+            at=control(),
+        )

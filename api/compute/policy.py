@@ -46,6 +46,7 @@ RULES: dict[str, str] = {
         *(f"os-server-shares:{name}" for name in ("create", "delete")),
         "os-server-groups:create",
         "os-server-groups:delete",
+        "servers:create_image:allow_volume_backed",
         "os-console-output",
         "os-server-password:clear",
         "os-remote-consoles",

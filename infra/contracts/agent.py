@@ -8,3 +8,9 @@ class NewPassword(Guarded):
 
     user: str
     password: str
+
+
+class Still(Guarded):
+    """File systems held still for a copy that others make. `required`: without that there is to be no copy."""
+
+    required: bool = False

@@ -1,5 +1,6 @@
 """Inputs and results of the steps that make an image of a server's disk."""
 
+from typing import Literal
 from uuid import UUID, uuid5
 
 from pydantic import BaseModel
@@ -30,6 +31,7 @@ class ImageToBe(ImageRef):
     image_type: str = "snapshot"  # or backup
     base_image_id: str = ""  # whose properties it inherits
     min_disk: int = 0
+    disk_format: Literal["qcow2", "raw"] = "qcow2"
     properties: dict[str, str] = {}
 
 
@@ -53,3 +55,20 @@ class Rotation(BaseModel):
     project_id: str
     backup_type: str
     keep: int
+
+
+class VolumeSnapshot(BaseModel):
+    """`snapshot_id` is chosen beforehand: uuid5(image id, "snapshot/<volume id>")."""
+
+    volume_id: str
+    snapshot_id: str
+
+
+class VolumeSnapshots(BaseModel):
+    """Snapshots of a server's volumes, of one moment, that image `image_id` points to."""
+
+    instance_id: str
+    project_id: str
+    image_id: str
+    name: str
+    volumes: list[VolumeSnapshot]

@@ -1,16 +1,19 @@
 """What the agent within a guest does for its host: sets a password, holds the file systems still for a copy."""
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from infra import logs
-from infra.contracts.agent import NewPassword
+from infra.contracts.agent import NewPassword, Still
 from infra.contracts.errors import hopeless
 from infra.host.driver import Driver
 from infra.host.heartbeats import Heartbeat, beating
 from infra.host.libvirt.agents import AgentAway, AgentRefused
 from infra.host.libvirt.domains import RUNNING
 
+HELD_S = 60.0
+QUIESCE_FAILED = "Failed to quiesce instance: the guest's file systems"
 NOT_ENABLED = "QEMU guest agent is not enabled"
 log = logs.get(__name__)
 
@@ -35,6 +38,24 @@ class GuestAgent:
             except AgentRefused:
                 raise hopeless(f"{failed} error setting admin password", code=409) from None
 
+    def hold(self, want: Still, heartbeat: Heartbeat) -> None:
+        """See `activities.agent.Agent.hold_still`. Nothing but this host may be needed for the guest to go on."""
+        id = want.instance_id
+        with beating(heartbeat), self._driver.at_work(want):
+            if self._driver.power_state(id) == RUNNING and not self._files.frozen(id).exists():
+                self._freeze(id, required=want.required)
+                timer = threading.Timer(HELD_S, self.thaw, (id,))
+                timer.daemon = True
+                timer.start()
+
+    def let_go(self, want: Still, heartbeat: Heartbeat) -> None:
+        """See `activities.agent.Agent.let_go`."""
+        with beating(heartbeat):
+            held = self._files.frozen(want.instance_id).exists()
+            self.thaw(want.instance_id)
+            if want.required and not held:
+                raise hopeless(f"{QUIESCE_FAILED} did not stay frozen long enough", code=409)
+
     @contextmanager
     def still(self, instance_id: str, *, required: bool) -> Iterator[None]:
         """The guest's file systems are frozen meanwhile, where an agent can, and thawed in any case.
@@ -44,6 +65,11 @@ class GuestAgent:
             self._freeze(instance_id, required=required)
             yield
         finally:
+            self.thaw(instance_id)
+
+    def thaw_left(self) -> None:
+        """What a worker that died left frozen goes on, before this one takes work."""
+        for instance_id in self._files.all_frozen():
             self.thaw(instance_id)
 
     def thaw(self, instance_id: str) -> None:
@@ -69,6 +95,6 @@ class GuestAgent:
                 return
             except (AgentAway, AgentRefused) as error:
                 log.info("not quiesced", instance_id=instance_id, reason=str(error))
-                reason = "Failed to quiesce instance: the guest's file systems could not be frozen"
+                reason = f"{QUIESCE_FAILED} could not be frozen"
         if required:
             raise hopeless(reason, code=409)

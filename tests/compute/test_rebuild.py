@@ -70,7 +70,8 @@ def test_what_cannot_be_rebuilt(cloud: Cloud, lab: Lab, demo: Api) -> None:
     refused(501, trusted_image_certificates=["x"])
     refused(400, name=None)
     of_volume = server(cloud, demo, image_ref="")
-    assert "volume-backed" in refused(400, of_volume, "2.92")
+    words = "Unable to rebuild with a different image for a volume-backed server."
+    assert refused(400, of_volume, "2.92") == f"Image {lab.image} is unacceptable: {words}"
     refused(501, of_volume, "2.93")
     paused = server(cloud, demo, vm_state="paused")
     assert refused(409, paused) == f"Cannot 'rebuild' instance {paused} while it is in vm_state paused"

@@ -31,6 +31,32 @@ class LifeEffects:
     def rotate_backups(self, want: Any) -> None:
         pass
 
+    def hold_still(self, want: Any) -> None:
+        self.mine.add(("frozen", want.instance_id, ""))
+
+    def let_go(self, want: Any) -> None:
+        self.mine.discard(("frozen", want.instance_id, ""))
+
+    def thaw(self, want: Any) -> None:
+        self.let_go(want)
+
+    def require_snapshot_room(self, want: Any) -> None:
+        pass
+
+    def snapshot_volumes(self, want: Any) -> None:
+        for each in want.volumes:
+            self.world.anywhere.add(("snapshot of a volume", want.instance_id, each.snapshot_id))
+
+    def drop_volume_snapshots(self, want: Any) -> None:
+        for each in want.volumes:
+            self.world.anywhere.discard(("snapshot of a volume", want.instance_id, each.snapshot_id))
+
+    def fill_empty_image(self, want: Any) -> None:
+        """From now on image and snapshots are the tenant's."""
+        for kind in ("unfinished image", "snapshot of a volume"):
+            for thing in [t for t in self.world.anywhere if t[:2] == (kind, want.instance_id)]:
+                self.world.anywhere.discard(thing)
+
     def take_snapshot(self, want: Any) -> Uploaded:
         self.mine.add(("copy", want.instance_id, want.image_id))
         return Uploaded()

@@ -11,7 +11,7 @@ import libvirt_qemu
 import pytest
 from temporalio.exceptions import ApplicationError
 
-from infra.contracts.agent import NewPassword
+from infra.contracts.agent import NewPassword, Still
 from infra.contracts.hypervisor import FlavorFacts
 from infra.contracts.image import ImageOnHost
 from infra.contracts.snapshot import SnapshotOnHost
@@ -114,7 +114,9 @@ def ask(guest: Built, command: str) -> Any:
     return json.loads(answer)["return"]
 
 
-def test_linux_with_an_agent(linux: Built, cloud: Cloud, hypervisor: Hypervisor) -> None:
+def test_linux_with_an_agent(
+    linux: Built, cloud: Cloud, hypervisor: Hypervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Boots once: a password is set and opens the serial console; a copy is made of file systems that are held still,
     and thawed also when the host's worker dies meanwhile; the host knows what the guest uses."""
     linux.spawn()
@@ -145,6 +147,19 @@ def test_linux_with_an_agent(linux: Built, cloud: Cloud, hypervisor: Hypervisor)
     agent._freeze(id, required=True)  # and here the worker dies
     assert copy(linux, cloud, hypervisor, quiesce=False).exists()
     assert ask(linux, "guest-fsfreeze-status") == "thawed"
+    agent._freeze(id, required=True)
+    GuestAgent(linux.driver).thaw_left()
+    assert ask(linux, "guest-fsfreeze-status") == "thawed"
+    held = Still(instance_id=id, attempt=1, required=True)
+    agent.hold(held, quiet)
+    agent.hold(held, quiet)
+    assert ask(linux, "guest-fsfreeze-status") == "frozen"
+    agent.let_go(held, quiet)
+    monkeypatch.setattr("infra.host.agent.HELD_S", 0.5)
+    agent.hold(held, quiet)
+    until(lambda: ask(linux, "guest-fsfreeze-status") == "thawed")
+    with pytest.raises(ApplicationError, match="did not stay frozen long enough"):
+        agent.let_go(held, quiet)
     terminal.say("touch it && ls", "it")
     known = linux.driver.diagnostics(id)
     root = next(disk for disk in known.disks if disk.device == "vda")

@@ -345,8 +345,9 @@ async def acted(r: Recorder, name: str) -> None:
     """Every kind of end of one row of the table of actions."""
     file = histories.name_of(ACTIONS[name].workflow)
     for end, faults in histories.ENDS_OF_ACTIONS.items():
+        image_id = "0b3e3a2e-0000-4000-8000-000000000008" if name == "createImage" else ""
         bare = {"volumes": []} | ({} if "group_id" in WAYS[name].body else {"ports": []})
-        server = await r.active(image_id="", **bare)
+        server = await r.active(image_id=image_id, **bare)
         volume = await r.volume() if "volume_id" in WAYS[name].body else ""
         for before in WAYS[name].before:
             if before == SOFT_DELETE:
@@ -364,6 +365,13 @@ async def acted(r: Recorder, name: str) -> None:
         await r.keep(acting, file, end)
         if end != "deleted":
             await r.cloud.delete(server)
+
+
+@case
+async def image_of_volumes(r: Recorder) -> None:
+    server = await r.active(image_id="", ports=[])
+    await r.keep(await r.act(server, "createImage"), "create_image", "volume-backed")
+    await r.cloud.delete(server)
 
 
 @case

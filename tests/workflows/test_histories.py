@@ -74,6 +74,7 @@ ENDS |= {
     }
     for row in ACTIONS.values()
 }
+ENDS["create_image"]["volume-backed"] = ("COMPLETED", "")
 BOTH_HOSTS = "(?s)(?=.*spawn on node1)(?=.*spawn on node2)"
 TELLING = {  # a word that only this kind of end has in it
     "boot_instance-host-gone": BOTH_HOSTS,
@@ -84,6 +85,7 @@ TELLING = {  # a word that only this kind of end has in it
     "delete_instance-of-a-build": "CONTINUE_AS_NEW|continuedExecutionRunId",
     "delete_instance-abandoned": "ended from outside",
     "delete_instance-twice": "WORKFLOW_EXECUTION_SIGNALED",
+    "create_image-volume-backed": "snapshot_volumes",
     "begin_later-begun": "begin_due",
     "reconcile_cloud-leak-repaired": '"repaired": ?true',
     "repair_instance-good": '"repaired": ?true',

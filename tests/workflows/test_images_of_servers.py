@@ -1,6 +1,7 @@
 """Images made of servers, in the real image service: active or gone, in the tenant's name, as Nova describes them."""
 
 import asyncio
+import json
 from typing import Any
 
 import httpx
@@ -87,4 +88,49 @@ async def test_backups_are_rotated(cloud: Cloud) -> None:
     kinds = {image["id"]: (image["image_type"], image.get("backup_type")) for image in images(cloud, handle)}
     assert kinds.pop(made[1]) == ("backup", "daily")
     assert list(kinds.values()) == [("snapshot", None)], "the rotation took what is no backup, or kept one too many"
+    await drop(cloud, handle)
+
+
+def snapshots(cloud: Cloud, devices: list[dict[str, Any]]) -> list[str]:
+    """Status of each snapshot that an image points to, "" for one that is gone."""
+    answers = [
+        httpx.get(
+            cloud.settings.url("volume", f"/v3/snapshots/{device['snapshot_id']}"),
+            headers={"X-Auth-Token": cloud.token},
+        )
+        for device in devices
+    ]
+    return [answer.json()["snapshot"]["status"] if answer.status_code == 200 else "" for answer in answers]
+
+
+async def test_of_a_server_that_boots_from_a_volume(cloud: Cloud) -> None:
+    """The image has no data and names a snapshot of each volume; where it fails, neither stays."""
+    handle = await cloud.boot(cloud.request(image_id=""))
+    assert await cloud.end(handle) is None
+    done, device = "", {}
+    for fails in (False, True):
+        cloud.faults.arm(fail_before="fill_empty_image" if fails else None, times=1)
+        action, wanted = request(cloud, handle, "createImage")
+        record = cloud.record(handle)
+        assert record is not None
+        volume = record.volumes[0]["volume_id"]
+        body = {**wanted.body, "sizes": {volume: 1}}
+        accepted = await cloud.ops.start(action, wanted.model_copy(update={"body": body}))
+        error = await cloud.end(handle)
+        assert (error is not None) == fails, error
+        if fails:
+            assert [image["id"] for image in images(cloud, handle)] == [done]
+            continue
+        image = images(cloud, handle)[0]
+        done = image["id"]
+        assert (done, image["status"], image["size"]) == (accepted.answer["image_id"], "active", 0)
+        assert (image["bdm_v2"], image["root_device_name"], image["a"]) == ("True", "/dev/vda", "b")
+        (device,) = json.loads(image["block_device_mapping"])
+        assert (device["source_type"], device["destination_type"], device["volume_size"]) == ("snapshot", "volume", 1)
+        assert snapshots(cloud, [device]) == ["available"]
+    url = cloud.settings.url("volume", f"/v3/snapshots?volume_id={volume}")
+    left = httpx.get(url, headers={"X-Auth-Token": cloud.token}).json()["snapshots"]
+    assert [each["id"] for each in left] == [device["snapshot_id"]]
+    for each in left:
+        httpx.delete(cloud.settings.url("volume", f"/v3/snapshots/{each['id']}"), headers={"X-Auth-Token": cloud.token})
     await drop(cloud, handle)

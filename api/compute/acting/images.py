@@ -7,17 +7,28 @@ from fastapi.responses import JSONResponse
 from sqlalchemy import RowMapping
 
 from api.compute.call import ComputeCall
-from api.compute.errors import bad_request, forbidden, not_implemented
+from api.compute.errors import bad_request, forbidden
+from api.compute.neighbours import neighbours
 from api.compute.records import quotas
+from infra.openstack import VOLUME
 from workflows.requests import Accepted
 
 
 def prepare_image(call: ComputeCall, row: RowMapping, wish: dict[str, Any]) -> dict[str, Any]:
-    """403 for more metadata than the quota allows; 501 for a server that boots from a volume."""
+    """403 for more metadata than the quota allows, and for a policy against images of servers that boot from a volume.
+    Of these it adds the volumes' `sizes`, in GiB; 400 when one is gone."""
     require_room_for(call, wish.get("metadata", {}))
-    if not row["image_ref"]:
-        raise not_implemented("Images of servers that boot from a volume are not implemented; snapshot the volume.")
-    return wish
+    if row["image_ref"]:
+        return wish
+    call.enforce("os_compute_api:servers:create_image:allow_volume_backed", project_id=row["project_id"])
+    return {**wish, "sizes": {volume["volume_id"]: _size(call, volume["volume_id"]) for volume in row["volumes"]}}
+
+
+def _size(call: ComputeCall, volume_id: str) -> int:
+    found = neighbours(call).get(call, VOLUME, f"/volumes/{volume_id}")
+    if found is None:
+        raise bad_request(f"Volume {volume_id} could not be found.")
+    return int(found["volume"]["size"])
 
 
 def require_room_for(call: ComputeCall, metadata: dict[str, str]) -> None:

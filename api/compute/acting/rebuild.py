@@ -38,6 +38,8 @@ def prepare(call: ComputeCall, row: RowMapping, wish: dict[str, Any]) -> dict[st
     if wish.get("metadata"):
         require_room_for(call, wish["metadata"])
     needs = image(call, wish["imageRef"], "Cannot find image for rebuild")
+    if needs.devices:
+        raise bad_request(f"Image {wish['imageRef']} is unacceptable: it names volumes and has no data of its own.")
     flavor = Flavor.model_validate(row["flavor"])
     require_fit(call, flavor, needs, local=bool(row["root_gb"]))
     require_machine(needs.properties, flavor, local=True)
@@ -82,7 +84,8 @@ def _require_built(call: ComputeCall, row: RowMapping, wish: dict[str, Any]) -> 
     if not row["image_ref"]:
         if call.since(93):
             raise not_implemented("Rebuilding a server that boots from a volume is not implemented.")
-        raise bad_request("Unable to rebuild with a different image for a volume-backed server.")
+        words = "Unable to rebuild with a different image for a volume-backed server."
+        raise bad_request(f"Image {wish['imageRef']} is unacceptable: {words}")
 
 
 def _key(call: ComputeCall, row: RowMapping, name: str | None) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from typing import Any
 
 from api.common.parsers import is_uuid
 from api.compute import limits
+from api.compute.boot.image_devices import with_image
 from api.compute.boot.images import Needs, image
 from api.compute.boot.properties import properties_of
 from api.compute.call import ComputeCall
@@ -47,7 +48,8 @@ def disks(call: ComputeCall, wish: ServerCreate) -> Disks:
     """400 in Nova's words for a combination that cannot boot, and for unknown images, volumes and snapshots."""
     if wish.block_device_mapping:
         raise bad_request("The block_device_mapping syntax is not supported; use block_device_mapping_v2.")
-    entries = [entry for entry in wish.block_device_mapping_v2 if entry.no_device in (None, False, "")]
+    needs = image(call, str(wish.image_ref)) if wish.image_ref else Needs()
+    entries = [entry for entry in with_image(wish, needs) if entry.no_device in (None, False, "")]
     if entries:
         call.enforce("os_compute_api:servers:create:attach_volume")
     if not wish.image_ref and not entries:
@@ -63,13 +65,12 @@ def disks(call: ComputeCall, wish: ServerCreate) -> Disks:
         indexes.insert(0, 0)
     if indexes != list(range(len(indexes))) or not indexes:
         raise bad_request(INVALID + SEQUENCE)
-    if any(_is_local_image(entry) for entry in entries) and not local:
+    if any(_is_local_image(entry) for entry in entries) and not local and not needs.devices:
         raise bad_request(INVALID + SEQUENCE)
     if len(plans) + local > DEVICES:
         raise bad_request("No free disk device names for prefix 'vd'")
-    needs = image(call, str(wish.image_ref)) if local else Needs()
     volumes = tuple(_resolved(call, plan) for plan in plans)
-    if not local:
+    if not local and not needs.devices:
         needs = next(plan.needs for plan in volumes if plan.boot_index == 0)
     return Disks(str(wish.image_ref) if local else "", needs, volumes)
 

@@ -11,6 +11,7 @@ from api.compute.call import ComputeCall
 from api.compute.errors import bad_request, forbidden, not_implemented
 from api.compute.neighbours import neighbours
 from api.compute.records import flavors
+from infra.contracts.properties import is_true
 from infra.openstack import IMAGE
 from infra.tables.compute import Flavor
 
@@ -26,11 +27,14 @@ class Needs:
     min_disk: int = 0
     size: int = 0
     properties: dict[str, str] = field(default_factory=dict)
+    devices: str = ""  # JSON: the block devices of a server that the image was made of
 
     @classmethod
     def of(cls, facts: dict[str, Any]) -> "Needs":
         size = max(int(facts.get("size") or 0), int(facts.get("virtual_size") or 0))
-        return cls(int(facts.get("min_ram") or 0), int(facts.get("min_disk") or 0), size, properties_of(facts))
+        devices = str(facts.get("block_device_mapping") or "") if is_true(facts, "bdm_v2") else ""
+        known = int(facts.get("min_ram") or 0), int(facts.get("min_disk") or 0)
+        return cls(*known, size, properties_of(facts), devices)
 
 
 def image(call: ComputeCall, image_id: str, missing: str = "Can not find requested image") -> Needs:

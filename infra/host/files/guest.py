@@ -33,6 +33,10 @@ class GuestFiles:
         """There while the guest's file systems may be frozen."""
         return self._paths.instance(instance_id) / "frozen"
 
+    def all_frozen(self) -> list[str]:
+        """Ids of the servers that are marked so."""
+        return [mark.parent.name for mark in self._paths.instances.glob("*/frozen")]
+
     def volumes(self, instance_id: str) -> dict[str, str]:
         file = self._paths.instance(instance_id) / "volumes.json"
         known: dict[str, str] = json.loads(file.read_text()) if file.exists() else {}

@@ -49,7 +49,7 @@ class Images:
             "owner": want.project_id,
             "name": want.name,
             "visibility": "private",
-            "disk_format": "qcow2",
+            "disk_format": want.disk_format,
             "container_format": "bare",
             "min_ram": int(base.get("min_ram") or 0),
             "min_disk": max(int(base.get("min_disk") or 0), want.min_disk),
@@ -82,6 +82,19 @@ class Images:
         if found.get("size") != size:
             raise refused(IMAGE, f"image {image_id} has {found.get('size')} of {size} bytes", code=409)
         return size
+
+    def fill_empty(self, image_id: str) -> None:
+        """Make an image active that has no data: what it is made of, its properties say. Hopeless when it is gone."""
+        if self._status(image_id) == "active":
+            return
+        answer = self._api.request(
+            "PUT", f"/images/{image_id}/file", data=b"", headers={"Content-Type": "application/octet-stream"}
+        )
+        if answer.status_code != 204 and self._status(image_id) != "active":
+            raise self._api.unexpected(answer)
+
+    def is_active(self, image_id: str) -> bool:
+        return (self.get(image_id) or {}).get("status") == "active"
 
     def drop(self, image_id: str) -> None:
         """Delete an image that has not become active, or that a shelved server waited in; any other that has is

@@ -1,0 +1,81 @@
+"""createImage of a server that boots from a volume: image and snapshots are there together, or neither is."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from api.common.errors import ServiceError
+from infra.contracts.operation import ActionRequest
+from tests.frame.cloud import FrameCloud as Cloud
+from tests.frame.test_actions import drop, state
+from tests.workflows.acting import Handle, request
+from tests.workflows.servers import instance_of
+from workflows.actions import Action
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+STEPS = (
+    "begin_action",
+    "require_snapshot_room",
+    "create_image",
+    "hold_still",
+    "snapshot_volumes",
+    "let_go",
+    "fill_empty_image",
+    "end_action",
+)
+
+
+async def server(cloud: Cloud) -> Handle:
+    handle = await cloud.boot(cloud.request(image_id=""))
+    assert await cloud.end(handle) is None
+    return handle
+
+
+def asking(cloud: Cloud, handle: Handle) -> tuple[Action, ActionRequest]:
+    action, wanted = request(cloud, handle, "createImage")
+    return action, wanted.model_copy(update={"body": {**wanted.body, "sizes": {}}})
+
+
+def made(cloud: Cloud, handle: Handle) -> list[Any]:
+    return [thing for thing in cloud.things.anywhere if thing[1] == instance_of(handle) and "volume" in thing[0]]
+
+
+async def test_it_takes_these_steps_each_of_which_may_run_twice(cloud: Cloud) -> None:
+    handle = await server(cloud)
+    cloud.faults.arm(run_twice=True)
+    await cloud.ops.start(*asking(cloud, handle))
+    assert await cloud.end(handle) is None
+    assert tuple(step for step in cloud.faults.ran if step != "check_host") == STEPS
+    assert state(cloud, handle) == ("active", None)
+    await drop(cloud, handle)
+
+
+@pytest.mark.parametrize("when", ["fail_before", "fail_after"])
+async def test_a_failure_at_any_step_takes_both_away(cloud: Cloud, when: str) -> None:
+    for step in STEPS[1:-1]:
+        handle = await server(cloud)
+        before = made(cloud, handle)
+        cloud.faults.arm(**{when: step}, times=1)
+        try:
+            await cloud.ops.start(*asking(cloud, handle))
+        except ServiceError:
+            assert step in STEPS[:6]
+        assert f"injected at {step}" in str(await cloud.end(handle))
+        assert (state(cloud, handle), made(cloud, handle)) == (("active", None), before), step
+        assert ("unfinished image", instance_of(handle)) not in {thing[:2] for thing in cloud.things.anywhere}
+        assert "frozen" not in {thing[1] for thing in cloud.things.things()}
+        await drop(cloud, handle)
+
+
+async def test_a_delete_meanwhile_takes_both_along(cloud: Cloud) -> None:
+    for step in STEPS[1:]:
+        handle = await server(cloud)
+        cloud.faults.arm(hold=step)
+        starting = asyncio.create_task(cloud.ops.start(*asking(cloud, handle)))
+        starting.add_done_callback(lambda done: done.cancelled() or done.exception())
+        await asyncio.wait_for(cloud.faults.held.wait(), 20)
+        await cloud.delete(handle)
+        cloud.faults.release.set()
+        assert await cloud.end(handle) is None, step
+        assert await cloud.leaks() == [], step
