@@ -55,8 +55,7 @@ def _servers(serving: dict[str, Network], running: set[str]) -> Iterator[Differe
 
 def _addresses(key: str, router: Router, present: set[str]) -> Iterator[Difference]:
     wanted = {fixed.ip_address for port in router.ports if port.admin_state_up for fixed in port.fixed_ips}
-    if router.gateway and router.gateway.admin_state_up:
-        wanted |= floating_addresses(router)
+    wanted |= floating_addresses(router) if router.gateway and router.gateway.admin_state_up else set()
     yield from (Difference("address", f"{key} {address}", "missing") for address in wanted - present)
     yield from (Difference("address", f"{key} {address}", "too many") for address in present - wanted)
 
