@@ -1,37 +1,27 @@
 """The table of actions on servers. From a row come the route's check of body and policy, the 409 in Nova's words, the
 workflow's start, the guarded transition in the record, the audit's idea of a passing state, the API's support table."""
 
-from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
 
 from infra.contracts.operation import Transition
-from infra.contracts.states import RESTING, SOFT_DELETED
-from workflows.add_security_group import AddSecurityGroup
-from workflows.attach_interface import AttachInterface, AttachInterfaceBody
-from workflows.attach_volume import AttachVolume, AttachVolumeBody
-from workflows.body import NEWEST, Body
+from infra.contracts.states import SOFT_DELETED
+from workflows.action import Action
 from workflows.change_password import ChangePassword, ChangePasswordBody
-from workflows.changing_groups import GroupBody
 from workflows.confirm_resize import ConfirmResize
 from workflows.crash_dump_instance import CrashDumpInstance
 from workflows.create_backup import CreateBackup
 from workflows.create_image import CreateBackupBody, CreateImage, CreateImageBody
-from workflows.detach_interface import DetachInterface, DetachInterfaceBody
-from workflows.detach_volume import DetachVolume, DetachVolumeBody
+from workflows.device_actions import DEVICES
 from workflows.offload_instance import OFFLOAD, OffloadInstance
 from workflows.pause_instance import PauseInstance
 from workflows.reboot_instance import RebootBody, RebootInstance
 from workflows.rebuild_instance import RebuildBody, RebuildInstance
-from workflows.refresh_network import RefreshNetwork
-from workflows.remove_security_group import RemoveSecurityGroup
 from workflows.rescue_instance import RescueBody, RescueInstance
 from workflows.resize_instance import ResizeBody, ResizeInstance
 from workflows.resizing import CONFIRM
 from workflows.restore_instance import RestoreInstance
 from workflows.resume_instance import ResumeInstance
 from workflows.revert_resize import RevertResize
-from workflows.server_operation import ServerOperation
 from workflows.shelve_instance import ShelveInstance
 from workflows.start_instance import StartInstance
 from workflows.stop_instance import StopInstance
@@ -39,33 +29,6 @@ from workflows.suspend_instance import SuspendInstance
 from workflows.unpause_instance import UnpauseInstance
 from workflows.unrescue_instance import UnrescueInstance
 from workflows.unshelve_instance import UnshelveBody, UnshelveInstance
-
-
-@dataclass(frozen=True)
-class Action:
-    """`name`: key of the body of POST /servers/{id}/action, unless there is a `route`.
-
-    `rule`: in the policy, below `os_compute_api:`."""
-
-    name: str
-    rule: str
-    workflow: type[ServerOperation]
-    transition: Transition
-    body: type[Body] | None = None
-    admin: bool = False  # only admins may, by default
-    since: int = 1
-    until: int = NEWEST
-    deadline: timedelta = timedelta(minutes=30)
-    route: str = ""  # where it is asked for, when not by POST /servers/{id}/action
-    ends: tuple[str, ...] = ()  # vm_states that follow; none: the one it had, as always after a failure
-    by_body: tuple[tuple[str, Any, Transition], ...] = ()  # (field, value, what then applies instead)
-
-    def transition_for(self, body: dict[str, Any]) -> Transition:
-        for field, value, transition in self.by_body:
-            if body.get(field) == value:
-                return transition
-        return self.transition
-
 
 COPIED = frozenset(("active", "stopped", "paused", "suspended"))
 """vm_states of a server whose disk can be made an image."""
@@ -280,97 +243,6 @@ ACTIONS: dict[str, Action] = {
             Transition(event="restore", verb="restore", allowed=frozenset((SOFT_DELETED,)), doing="restoring"),
             ends=("active",),
         ),
-        Action(
-            "attach_volume",
-            "os-volumes-attachments:create",
-            AttachVolume,
-            Transition(
-                event="attach_volume",
-                verb="attach_volume",
-                allowed=frozenset(("active", "paused", "stopped")),
-                doing="attaching",
-            ),
-            body=AttachVolumeBody,
-            route="POST /servers/{server_id}/os-volume_attachments",
-        ),
-        Action(
-            "detach_volume",
-            "os-volumes-attachments:delete",
-            DetachVolume,
-            Transition(
-                event="detach_volume",
-                verb="detach_volume",
-                allowed=frozenset(("active", "paused", "stopped")),
-                doing="detaching",
-            ),
-            body=DetachVolumeBody,
-            route="DELETE /servers/{server_id}/os-volume_attachments/{volume_id}",
-        ),
-        Action(
-            "addSecurityGroup",
-            "os-security-groups:add",
-            AddSecurityGroup,
-            Transition(
-                event="addSecurityGroup",
-                verb="addSecurityGroup",
-                allowed=frozenset(RESTING) - {"deleted"},
-                doing="updating",
-                without_host=True,
-            ),
-            body=GroupBody,
-        ),
-        Action(
-            "removeSecurityGroup",
-            "os-security-groups:remove",
-            RemoveSecurityGroup,
-            Transition(
-                event="removeSecurityGroup",
-                verb="removeSecurityGroup",
-                allowed=frozenset(RESTING) - {"deleted"},
-                doing="updating",
-                without_host=True,
-            ),
-            body=GroupBody,
-        ),
-        Action(
-            "refresh_network",
-            "os-server-external-events:create",
-            RefreshNetwork,
-            Transition(
-                event="refresh_network",
-                verb="refresh_network",
-                allowed=frozenset(RESTING) - {"deleted"},
-                doing="updating",
-                without_host=True,
-            ),
-            admin=True,
-            route="POST /os-server-external-events",
-        ),
-        Action(
-            "attach_interface",
-            "os-attach-interfaces:create",
-            AttachInterface,
-            Transition(
-                event="attach_interface",
-                verb="attach_interface",
-                allowed=frozenset(("active", "paused", "stopped")),
-                doing="attaching",
-            ),
-            body=AttachInterfaceBody,
-            route="POST /servers/{server_id}/os-interface",
-        ),
-        Action(
-            "detach_interface",
-            "os-attach-interfaces:delete",
-            DetachInterface,
-            Transition(
-                event="detach_interface",
-                verb="detach_interface",
-                allowed=frozenset(("active", "paused", "stopped")),
-                doing="detaching",
-            ),
-            body=DetachInterfaceBody,
-            route="DELETE /servers/{server_id}/os-interface/{port_id}",
-        ),
+        *DEVICES,
     )
 }

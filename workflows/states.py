@@ -17,7 +17,8 @@ from infra.contracts.states import (
     Lost,
     lost,
 )
-from workflows.actions import ACTIONS, Action
+from workflows.action import Action
+from workflows.actions import ACTIONS
 from workflows.boot_instance import BootInstance
 from workflows.delete_instance import DeleteInstance
 

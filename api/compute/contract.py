@@ -4,7 +4,7 @@ from typing import Any, Literal, Protocol
 
 from infra.contracts.diagnostics import Diagnostics
 from infra.contracts.operation import ActionRequest
-from workflows.actions import Action
+from workflows.action import Action
 from workflows.requests import Accepted, BootRequest, DeleteRequest, Requester
 
 

@@ -27,7 +27,7 @@ from infra.settings import Settings
 from infra.tables.compute import Instance
 from infra.temporal import CONTROL_QUEUE, compute_queue, connect, server_workflow_id
 from workflows import states
-from workflows.actions import Action
+from workflows.action import Action
 from workflows.boot_instance import BootInstance
 from workflows.build import RETRY, Build
 from workflows.delete_instance import DeleteInstance

@@ -10,7 +10,7 @@ from infra.contracts.errors import hopeless
 from infra.host.driver import Driver
 from infra.host.heartbeats import Heartbeat, beating
 from infra.host.libvirt.agents import AgentAway, AgentRefused
-from infra.host.libvirt.domains import RUNNING
+from infra.host.libvirt.looks import RUNNING
 
 HELD_S = 60.0
 QUIESCE_FAILED = "Failed to quiesce instance: the guest's file systems"

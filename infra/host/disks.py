@@ -4,7 +4,7 @@ from infra.contracts.volume import DiskOnGuest
 from infra.host.guest_steps import GuestSteps
 from infra.host.heartbeats import Heartbeat
 from infra.host.libvirt.domain_xml import volume_xml
-from infra.host.libvirt.domains import PAUSED, RUNNING
+from infra.host.libvirt.looks import PAUSED, RUNNING
 
 
 class DiskPlugger(GuestSteps):

@@ -26,11 +26,12 @@ from infra.host.libvirt.backup import Backups
 from infra.host.libvirt.connection import Connection, run_event_loop
 from infra.host.libvirt.definitions import Definitions
 from infra.host.libvirt.domain_xml import servers, volume_xml
-from infra.host.libvirt.domains import PAUSED, RUNNING, STATES, Domains
+from infra.host.libvirt.domains import Domains
 from infra.host.libvirt.events import Events
 from infra.host.libvirt.faults import LibvirtDown
 from infra.host.libvirt.interfaces import Interfaces
 from infra.host.libvirt.inventory import Inventory
+from infra.host.libvirt.looks import PAUSED, RUNNING, STATES
 from infra.host.libvirt.owned import Owned
 from infra.host.libvirt.statistics import Statistics
 from infra.host.libvirt.virt_type import detect

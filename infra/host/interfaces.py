@@ -9,9 +9,9 @@ from infra.host.heartbeats import Heartbeat
 from infra.host.libvirt import faults
 from infra.host.libvirt.definitions import Definitions
 from infra.host.libvirt.domain_xml import interface_xml
-from infra.host.libvirt.domains import PAUSED, RUNNING
 from infra.host.libvirt.faults import LibvirtDown
 from infra.host.libvirt.interfaces import Interfaces, with_interface
+from infra.host.libvirt.looks import PAUSED, RUNNING
 from infra.host.parts import Network, Parts
 
 

@@ -7,7 +7,7 @@ from infra.host.driver import Driver
 from infra.host.files.kept import KeptFiles
 from infra.host.files.paths import HostPaths, is_test_driver
 from infra.host.heartbeats import Heartbeat, beating
-from infra.host.libvirt.domains import SHUTDOWN
+from infra.host.libvirt.looks import SHUTDOWN
 from infra.settings import Settings
 
 

@@ -11,7 +11,7 @@ from infra.contracts.power import Power, PowerOff, PowerOn, Reboot
 from infra.host.definer import Definer
 from infra.host.guest_steps import GuestSteps
 from infra.host.heartbeats import Heartbeat
-from infra.host.libvirt.domains import PAUSED, RUNNING, SHUTDOWN
+from infra.host.libvirt.looks import PAUSED, RUNNING, SHUTDOWN
 from infra.host.parts import Parts
 from infra.interruption import still_wanted
 

@@ -13,7 +13,7 @@ from infra.host.files.paths import HostPaths, is_test_driver
 from infra.host.heartbeats import Heartbeat, beating
 from infra.host.libvirt import rescue_xml
 from infra.host.libvirt.domain_xml import volume_xml
-from infra.host.libvirt.domains import RUNNING
+from infra.host.libvirt.looks import RUNNING
 from infra.settings import Settings
 
 

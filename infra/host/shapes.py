@@ -11,7 +11,7 @@ from infra.host.files.cache import room_on_disk
 from infra.host.files.disk_tool import DiskTool
 from infra.host.files.paths import HostPaths, is_test_driver
 from infra.host.heartbeats import Heartbeat, beating
-from infra.host.libvirt.domains import SHUTDOWN
+from infra.host.libvirt.looks import SHUTDOWN
 from infra.host.libvirt.machine_xml import METADATA, machine_for, properties_in, shape
 from infra.settings import Settings
 

@@ -37,7 +37,7 @@ from tests.compute.interceptor import Contract
 from tests.openstack import OpenStack, state_dir_in_environment
 from tests.signed_in import environment
 from workers import servers
-from workflows.actions import Action
+from workflows.action import Action
 from workflows.requests import Accepted, BootRequest, DeleteRequest, Requester
 
 Json = dict[str, Any]

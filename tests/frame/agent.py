@@ -37,12 +37,13 @@ class Signs:
     """What the test and its processes tell each other, in files of a folder.
 
     `hold/<server>`: its first step on `<where>` in `<task_state>` waits while the file is there, and is named in
-    `held/<server>`. `libvirtd-down`: steps on domains are refused as the driver refuses them then, and counted."""
+    `held/<server>`. `ran/<server>`: where its steps ran, one word a step. `libvirtd-down`: steps on domains are refused
+    as the driver refuses them then, and counted."""
 
     def __init__(self, state_dir: Path) -> None:
-        self.hold, self.held, self.refused = (state_dir / name for name in ("hold", "held", "refused"))
+        self.hold, self.held, self.ran, self.refused = (state_dir / n for n in ("hold", "held", "ran", "refused"))
         self.libvirtd_down, self.requests = state_dir / "libvirtd-down", state_dir / "requests"
-        for folder in (self.hold, self.held, self.refused):
+        for folder in (self.hold, self.held, self.ran, self.refused):
             folder.mkdir(parents=True, exist_ok=True)
 
 
@@ -72,6 +73,9 @@ class _Hold(ActivityInboundInterceptor):
     async def execute_activity(self, input: ExecuteActivityInput) -> Any:
         signs, step = self._around.signs, activity.info().activity_type
         id = str(getattr(input.args[0], "instance_id", ""))
+        if id and step not in LOOKS:
+            with (signs.ran / id).open("a") as ran:
+                ran.write(STEPS[step].where.value + "\n")
         if id and await asyncio.to_thread(self._around.wants, id, step):
             (signs.held / id).write_text(step)
             while (signs.hold / id).exists():

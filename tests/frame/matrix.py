@@ -14,13 +14,13 @@ from typing import Any
 from temporalio.service import RPCError
 
 from activities.step import STEPS
-from infra.contracts.requests import BootRequest, DeleteRequest
-from infra.contracts.states import SCHEDULING, at_rest
+from infra.contracts.requests import DeleteRequest
+from infra.contracts.states import SCHEDULING, SOFT_DELETING, at_rest
 from infra.settings import Settings
 from infra.temporal import connect
 from tests.frame.agent import Signs, cloud_of
 from tests.frame.cloud import start_temporal
-from tests.workflows.acting import Handle, request
+from tests.workflows.acting import Handle, request, server
 from tests.workflows.servers import instance_of
 from tests.workflows.ways import WAYS
 from workflows.states import PASSING, Passing
@@ -46,10 +46,11 @@ class Matrix:
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self.cells: dict[tuple[str, str], dict[str, str]] = {}
         self.spare: list[Handle] = []
+        self.works: dict[str, str] = {}  # operation → where its steps run, besides those of the record
         self.needs: dict[str, tuple[str, int, int]] = {}  # operation → where its server stands before
         self.kills: dict[str, Callable[[], Awaitable[None]]] = {
-            "host agent": lambda: self._again("host"),
             "control worker": lambda: self._again("control"),
+            "host agent": lambda: self._again("host"),
             "Temporal": lambda: self._again("temporal"),
             "API": lambda: self._kill("api"),
             "libvirtd": self._libvirtd,
@@ -71,8 +72,9 @@ class Matrix:
     async def _column(self, kill: str, strike: Callable[[], Awaitable[None]]) -> None:
         cells = await asyncio.gather(*(self._prepared(row) for row in ROWS))
         for cell in cells:
-            where = "record" if kill == "control worker" or cell.row.task_state == SCHEDULING else "host"
-            (self.signs.hold / instance_of(cell.handle)).write_text(f"{cell.row.task_state} {where}")
+            id = instance_of(cell.handle)
+            (self.signs.ran / id).unlink(missing_ok=True)
+            (self.signs.hold / id).write_text(f"{cell.row.task_state} {self._where(kill, cell.row)}")
         if kill == "API":
             self.signs.requests.write_bytes(pickle.dumps([cell.ask for cell in cells]))
             self._start("api")
@@ -84,8 +86,18 @@ class Matrix:
         await asyncio.gather(*asked, return_exceptions=True)
         wrong = [text for cell in cells async for text in self._judge(kill, cell)]
         assert not wrong, "\n".join(wrong)
-        self.spare += [cell.handle for cell in cells if cell.row.operation != "delete"]
+        for cell in cells:
+            ran = (self.signs.ran / instance_of(cell.handle)).read_text().split()
+            self.works.setdefault(cell.row.operation, next((w for w in ("host", "control") if w in ran), "record"))
+        self.spare += [cell.handle for cell in cells if cell.row.ends != {"deleted"}]
         assert await self.cloud.leaks() == [], kill
+
+    def _where(self, kill: str, row: Passing) -> str:
+        """Where a step is held: a record step for the worker that does it, else one on the host, if the operation has
+        any; which it has, the first column tells."""
+        if kill == "control worker" or row.task_state == SCHEDULING:
+            return "record"
+        return self.works[row.operation]
 
     async def _prepared(self, row: Passing) -> Cell:
         """A server that stands where the row's operation begins, and how that is asked for."""
@@ -93,12 +105,10 @@ class Matrix:
         if row.operation == "create":
             handle = cloud.client.get_workflow_handle(f"server-{wanted.instance_id}")
             return Cell(row, handle, ("boot", (wanted,)), "building")
-        if (known := self._spare(row)) is not None:
-            handle, wanted.instance_id = known, instance_of(known)
-        else:
-            handle = await self._led_to(row, wanted)
+        handle = self._spare(row) or await self._led_to(row)
         if row.operation == "delete":
-            delete = DeleteRequest(requester=cloud.requester(), instance_id=wanted.instance_id)
+            later = 3600.0 if row.task_state == SOFT_DELETING else 0
+            delete = DeleteRequest(requester=cloud.requester(), instance_id=instance_of(handle), reclaim_after_s=later)
             return Cell(row, handle, ("delete", (delete,)), "active")
         action, asks = request(cloud, handle, row.operation)
         if asks.transition.doing != row.task_state:  # of `by_body` the other: a soft reboot
@@ -120,13 +130,8 @@ class Matrix:
         assert record is not None
         return record.vm_state, len(record.networks), len(record.volumes)
 
-    async def _led_to(self, row: Passing, wanted: BootRequest) -> Handle:
-        handle = await self.cloud.boot(wanted)
-        failed = await self._ended(handle)
-        assert failed is None, (row, failed)
-        for before in WAYS[row.operation].before if row.operation in WAYS else ():
-            await self.cloud.ops.start(*request(self.cloud, handle, before))
-            assert await self._ended(handle) is None
+    async def _led_to(self, row: Passing) -> Handle:
+        handle = await server(self.cloud, row.operation if row.operation in WAYS else "os-stop")
         self.needs[row.operation] = self._stands(handle)
         return handle
 

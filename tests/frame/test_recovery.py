@@ -13,6 +13,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "recovery-matrix.md"
 
 
+@pytest.mark.timeout(600)
 async def test_every_state_outlives_the_death_of_every_process(tmp_path: Path) -> None:
     """Mechanism: all of the durable core. `KILONOVA_WRITE_DOCS=1` writes the page anew."""
     matrix = Matrix(Settings(state_dir=tmp_path, port_offset=free_offset()))

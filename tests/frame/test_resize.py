@@ -12,7 +12,7 @@ from tests.frame.cloud import FrameCloud
 from tests.frame.test_actions import drop
 from tests.workflows.acting import Handle, do, request, server
 from tests.workflows.servers import instance_of
-from workflows.actions import Action
+from workflows.action import Action
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

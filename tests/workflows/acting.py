@@ -11,7 +11,8 @@ from infra.contracts.operation import ActionRequest
 from infra.contracts.requests import Cause, DeleteRequest, Requester
 from tests.workflows.servers import Servers, instance_of
 from tests.workflows.ways import SOFT_DELETE, WAYS
-from workflows.actions import ACTIONS, Action
+from workflows.action import Action
+from workflows.actions import ACTIONS
 from workflows.later import numbered
 from workflows.requests import Accepted
 

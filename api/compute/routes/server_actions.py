@@ -17,7 +17,8 @@ from api.compute.routes.consoles import console_url
 from api.compute.schemas.actions import NOT_BUILT, ConsoleOutput, Lock, ResetState, SerialConsole, VncConsole
 from api.compute.validation import action_body, parse
 from infra.contracts.operation import ActionRequest
-from workflows.actions import ACTIONS, Action
+from workflows.action import Action
+from workflows.actions import ACTIONS
 from workflows.requests import DeleteRequest
 
 router = APIRouter()

@@ -6,6 +6,7 @@ import libvirt
 
 from infra.host.libvirt.connection import Connection
 from infra.host.libvirt.faults import is_missing, is_wrong_state
+from infra.host.libvirt.looks import find
 
 STOP_S = 60.0
 
@@ -52,13 +53,3 @@ class Definitions:
                     raise
 
         self._libvirt.call(work, STOP_S)
-
-
-def find(connection: Any, instance_id: str) -> Any:
-    """The domain; None when there is none."""
-    try:
-        return connection.lookupByUUIDString(instance_id)
-    except libvirt.libvirtError as error:
-        if is_missing(error):
-            return None
-        raise

@@ -1,6 +1,5 @@
 """Domains of this host in libvirt: the few operations that the driver is made of, each safe to repeat."""
 
-import contextlib
 import time
 from typing import Any
 from xml.etree import ElementTree
@@ -9,22 +8,20 @@ import libvirt
 
 from infra.host.libvirt.connection import Connection
 from infra.host.libvirt.faults import is_missing, is_no_device, is_wrong_state
-from infra.host.libvirt.machine_xml import METADATA
+from infra.host.libvirt.looks import (
+    NOSTATE,
+    POWER,
+    RUNNING,
+    devices,
+    find,
+    has_acpi,
+    living,
+    marks_of,
+    nics,
+    power_of,
+    tolerating,
+)
 
-NOSTATE, RUNNING, PAUSED, SHUTDOWN, CRASHED, SUSPENDED = 0, 1, 3, 4, 6, 7
-"""Nova's power states."""
-STATES = {0: "pending", 1: "running", 3: "paused", 4: "shutdown", 6: "crashed", 7: "suspended"}
-"""Nova's words for them."""
-POWER = {
-    libvirt.VIR_DOMAIN_NOSTATE: NOSTATE,
-    libvirt.VIR_DOMAIN_RUNNING: RUNNING,
-    libvirt.VIR_DOMAIN_BLOCKED: RUNNING,
-    libvirt.VIR_DOMAIN_PAUSED: PAUSED,
-    libvirt.VIR_DOMAIN_SHUTDOWN: RUNNING,  # on its way down, not there yet
-    libvirt.VIR_DOMAIN_SHUTOFF: SHUTDOWN,
-    libvirt.VIR_DOMAIN_CRASHED: CRASHED,
-    libvirt.VIR_DOMAIN_PMSUSPENDED: SUSPENDED,
-}
 START_S = 120.0
 NIC_S = 20.0
 SAVE_S = 1200.0
@@ -44,18 +41,18 @@ class Domains:
         self._attempts: dict[str, tuple[str, int]] = {}  # instance id -> (host, attempt) from the metadata
 
     def power_state(self, instance_id: str) -> int | None:
-        return self._libvirt.call(lambda c: power_of(_find(c, instance_id)))
+        return self._libvirt.call(lambda c: power_of(find(c, instance_id)))
 
     def attempt(self, instance_id: str) -> int | None:
         """The attempt that made the domain."""
-        known = self._libvirt.call(lambda c: marks_of(_find(c, instance_id)))
+        known = self._libvirt.call(lambda c: marks_of(find(c, instance_id)))
         return known[1] if known else None
 
     def start(self, instance_id: str, *, paused: bool) -> None:
         """Running already is success."""
 
         def work(connection: Any) -> None:
-            domain = _find(connection, instance_id)
+            domain = find(connection, instance_id)
             if domain is None:
                 raise LookupError(f"domain {instance_id} is gone")
             try:
@@ -68,7 +65,7 @@ class Domains:
 
     def resume(self, instance_id: str) -> None:
         def work(connection: Any) -> None:
-            domain = _find(connection, instance_id)
+            domain = find(connection, instance_id)
             if domain is not None and domain.state()[0] == libvirt.VIR_DOMAIN_PAUSED:
                 domain.resume()
 
@@ -78,9 +75,9 @@ class Domains:
         """Ask the guest, by ACPI, to shut itself down. One that does not run, or cannot be asked, is left alone."""
 
         def work(connection: Any) -> None:
-            domain = _find(connection, instance_id)
+            domain = find(connection, instance_id)
             if domain is not None:
-                with _tolerating(is_wrong_state, is_missing):
+                with tolerating(is_wrong_state, is_missing):
                     # Without a flag libvirt asks an agent, and waits for it up to a minute.
                     domain.shutdownFlags(libvirt.VIR_DOMAIN_SHUTDOWN_ACPI_POWER_BTN if has_acpi(domain) else 0)
 
@@ -90,9 +87,9 @@ class Domains:
         """End the guest at once; its definition stays."""
 
         def work(connection: Any) -> None:
-            domain = _find(connection, instance_id)
+            domain = find(connection, instance_id)
             if domain is not None:
-                with _tolerating(is_wrong_state, is_missing):
+                with tolerating(is_wrong_state, is_missing):
                     domain.destroy()
 
         self._libvirt.call(work, 60.0)
@@ -101,9 +98,9 @@ class Domains:
         """Stop the guest's processors. One that is paused, or off, is left alone."""
 
         def work(connection: Any) -> None:
-            domain = _find(connection, instance_id)
+            domain = find(connection, instance_id)
             if domain is not None and power_of(domain) == RUNNING:
-                with _tolerating(is_wrong_state, is_missing):
+                with tolerating(is_wrong_state, is_missing):
                     domain.suspend()
 
         self._libvirt.call(work)
@@ -112,9 +109,9 @@ class Domains:
         """Write the guest's memory to disk and end it. One that is off is left alone."""
 
         def work(connection: Any) -> None:
-            domain = _find(connection, instance_id)
+            domain = find(connection, instance_id)
             if domain is not None and domain.isActive():
-                with _tolerating(is_missing):
+                with tolerating(is_missing):
                     domain.managedSave(0)
 
         self._libvirt.call(work, SAVE_S)
@@ -123,14 +120,14 @@ class Domains:
         """Whether the guest's memory lies on disk."""
 
         def work(connection: Any) -> bool:
-            domain = _find(connection, instance_id)
+            domain = find(connection, instance_id)
             return domain is not None and bool(domain.hasManagedSaveImage(0))
 
         return self._libvirt.call(work)
 
     def inject_nmi(self, instance_id: str) -> None:
         def work(connection: Any) -> None:
-            domain = _find(connection, instance_id)
+            domain = find(connection, instance_id)
             if domain is not None:
                 domain.injectNMI(0)
 
@@ -142,7 +139,7 @@ class Domains:
         The firmware learns at a reset what to boot from, and the one of the domain's start came too early."""
 
         def work(connection: Any) -> None:
-            domain = _find(connection, instance_id)
+            domain = find(connection, instance_id)
             if domain is None:
                 raise LookupError(f"domain {instance_id} is gone")
             present = devices(domain.XMLDesc(0))
@@ -165,15 +162,15 @@ class Domains:
             if time.monotonic() > end:
                 raise TimeoutError(f"the guest does not let go of its interface {mac}")
             time.sleep(0.2)
-        self._libvirt.call(lambda c: _live(c, instance_id).attachDeviceFlags(xml, libvirt.VIR_DOMAIN_AFFECT_LIVE))
+        self._libvirt.call(lambda c: living(c, instance_id).attachDeviceFlags(xml, libvirt.VIR_DOMAIN_AFFECT_LIVE))
 
     def _unplug_nic(self, instance_id: str, mac: str) -> bool:
         def work(connection: Any) -> bool:
-            domain = _find(connection, instance_id)
+            domain = find(connection, instance_id)
             if domain is None or not domain.isActive():
                 return False
             if found := nics(domain.XMLDesc(0)).get(mac):
-                with _tolerating(is_wrong_state):  # an unplug that was asked for before is under way
+                with tolerating(is_wrong_state):  # an unplug that was asked for before is under way
                     domain.detachDeviceFlags(found, libvirt.VIR_DOMAIN_AFFECT_LIVE)
             return True
 
@@ -183,7 +180,7 @@ class Domains:
         """Put a disk into a running guest; one that has it is left alone."""
 
         def work(connection: Any) -> None:
-            domain = _find(connection, instance_id)
+            domain = find(connection, instance_id)
             if domain is not None and domain.isActive() and device not in devices(domain.XMLDesc(0)):
                 domain.attachDeviceFlags(xml, libvirt.VIR_DOMAIN_AFFECT_LIVE)
 
@@ -193,13 +190,13 @@ class Domains:
         """Ask a running guest to give a disk back, which it does when it likes."""
 
         def work(connection: Any) -> None:
-            domain = _find(connection, instance_id)
+            domain = find(connection, instance_id)
             if domain is None or not domain.isActive():
                 return
             for disk in ElementTree.fromstring(domain.XMLDesc(0)).iterfind("./devices/disk"):  # noqa: S314 - libvirt's
                 target = disk.find("target")
                 if target is not None and target.get("dev") == device:
-                    with _tolerating(is_wrong_state, is_missing, is_no_device):
+                    with tolerating(is_wrong_state, is_missing, is_no_device):
                         domain.detachDeviceFlags(ElementTree.tostring(disk, "unicode"), libvirt.VIR_DOMAIN_AFFECT_LIVE)
 
         self._libvirt.call(work)
@@ -208,7 +205,7 @@ class Domains:
         """Whether the running guest has the disk; one that does not run has none of a volume's."""
 
         def work(connection: Any) -> bool:
-            domain = _find(connection, instance_id)
+            domain = find(connection, instance_id)
             return domain is not None and bool(domain.isActive()) and device in devices(domain.XMLDesc(0))
 
         return self._libvirt.call(work)
@@ -217,12 +214,12 @@ class Domains:
         """Stop at once and undefine."""
 
         def work(connection: Any) -> None:
-            domain = _find(connection, instance_id)
+            domain = find(connection, instance_id)
             if domain is None:
                 return
-            with _tolerating(is_wrong_state, is_missing):
+            with tolerating(is_wrong_state, is_missing):
                 domain.destroy()
-            with _tolerating(is_missing):
+            with tolerating(is_missing):
                 try:
                     domain.undefineFlags(UNDEFINE_ALL)
                 except libvirt.libvirtError as error:
@@ -237,7 +234,7 @@ class Domains:
         """XML of the running domain; None when it does not run."""
 
         def work(connection: Any) -> str | None:
-            domain = _find(connection, instance_id)
+            domain = find(connection, instance_id)
             return domain.XMLDesc(0) if domain is not None and domain.isActive() else None
 
         return self._libvirt.call(work)
@@ -278,70 +275,3 @@ class Domains:
             ]
 
         return self._libvirt.call(work)
-
-
-def devices(xml: str) -> set[str]:
-    """Target devices of a domain's disks."""
-    targets = ElementTree.fromstring(xml).iterfind("./devices/disk/target")  # noqa: S314 - libvirt wrote it
-    return {target.get("dev", "") for target in targets}
-
-
-def has_acpi(domain: Any) -> bool:
-    return ElementTree.fromstring(domain.XMLDesc(0)).find("./features/acpi") is not None  # noqa: S314 - libvirt's
-
-
-def nics(xml: str) -> dict[str, str]:
-    """MAC address → XML of a running domain's interfaces."""
-    if not xml:
-        return {}
-    found = ElementTree.fromstring(xml).findall("./devices/interface")  # noqa: S314 - libvirt wrote it
-    named = [(each.find("mac"), each) for each in found]
-    return {mac.get("address", ""): ElementTree.tostring(each, "unicode") for mac, each in named if mac is not None}
-
-
-def _live(connection: Any, instance_id: str) -> Any:
-    domain = _find(connection, instance_id)
-    if domain is None:
-        raise LookupError(f"domain {instance_id} is gone")
-    return domain
-
-
-def _find(connection: Any, instance_id: str) -> Any:
-    try:
-        return connection.lookupByUUIDString(instance_id)
-    except libvirt.libvirtError as error:
-        if is_missing(error):
-            return None
-        raise
-
-
-def power_of(domain: Any) -> int | None:
-    if domain is None:
-        return None
-    with _tolerating(is_missing):
-        return POWER.get(domain.state()[0], NOSTATE)
-    return None
-
-
-def marks_of(domain: Any) -> tuple[str, int] | None:
-    """(host, attempt) from our metadata; None for a domain that is not ours."""
-    if domain is None:
-        return None
-    try:
-        text = domain.metadata(libvirt.VIR_DOMAIN_METADATA_ELEMENT, METADATA)
-    except libvirt.libvirtError as error:
-        if is_missing(error) or error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN_METADATA:
-            return None
-        raise
-    ours = ElementTree.fromstring(text)  # noqa: S314 - libvirt wrote it
-    found = {child.tag.rpartition("}")[2]: child.text or "" for child in ours}
-    return found.get("host", ""), int(found.get("attempt") or 0)
-
-
-@contextlib.contextmanager
-def _tolerating(*kinds: Any) -> Any:
-    try:
-        yield
-    except libvirt.libvirtError as error:
-        if not any(kind(error) for kind in kinds):
-            raise

@@ -9,10 +9,9 @@ from typing import Any
 import libvirt
 
 from infra import logs
+from infra.host.libvirt.looks import PAUSED, RUNNING, SHUTDOWN, SUSPENDED
 from infra.host.services.control import ControlClient, LifecycleEvent
 
-RUNNING, PAUSED, SHUTDOWN, SUSPENDED = 1, 3, 4, 7
-"""Nova's power states."""
 STATES = {
     libvirt.VIR_DOMAIN_EVENT_STARTED: (RUNNING, "started"),
     libvirt.VIR_DOMAIN_EVENT_RESUMED: (RUNNING, "resumed"),

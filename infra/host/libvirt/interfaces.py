@@ -6,9 +6,8 @@ from xml.etree import ElementTree
 import libvirt
 
 from infra.host.libvirt.connection import Connection
-from infra.host.libvirt.definitions import find
-from infra.host.libvirt.domains import nics
 from infra.host.libvirt.faults import is_missing, is_no_device, is_wrong_state
+from infra.host.libvirt.looks import find, nics
 
 PLUG_S = 60.0
 LIVE, KEPT = libvirt.VIR_DOMAIN_AFFECT_LIVE, libvirt.VIR_DOMAIN_AFFECT_CONFIG

@@ -3,8 +3,7 @@
 from typing import Any
 
 from infra.host.libvirt.connection import Connection
-from infra.host.libvirt.definitions import find
-from infra.host.libvirt.domains import SHUTDOWN, marks_of, power_of
+from infra.host.libvirt.looks import SHUTDOWN, find, marks_of, power_of
 
 
 class Owned:

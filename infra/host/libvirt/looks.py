@@ -1,0 +1,92 @@
+"""What libvirt and its XML say of one domain: power state, owner tag, devices."""
+
+import contextlib
+from typing import Any
+from xml.etree import ElementTree
+
+import libvirt
+
+from infra.host.libvirt.faults import is_missing
+from infra.host.libvirt.machine_xml import METADATA
+
+NOSTATE, RUNNING, PAUSED, SHUTDOWN, CRASHED, SUSPENDED = 0, 1, 3, 4, 6, 7
+"""Nova's power states."""
+STATES = {0: "pending", 1: "running", 3: "paused", 4: "shutdown", 6: "crashed", 7: "suspended"}
+"""Nova's words for them."""
+POWER = {
+    libvirt.VIR_DOMAIN_NOSTATE: NOSTATE,
+    libvirt.VIR_DOMAIN_RUNNING: RUNNING,
+    libvirt.VIR_DOMAIN_BLOCKED: RUNNING,
+    libvirt.VIR_DOMAIN_PAUSED: PAUSED,
+    libvirt.VIR_DOMAIN_SHUTDOWN: RUNNING,  # on its way down, not there yet
+    libvirt.VIR_DOMAIN_SHUTOFF: SHUTDOWN,
+    libvirt.VIR_DOMAIN_CRASHED: CRASHED,
+    libvirt.VIR_DOMAIN_PMSUSPENDED: SUSPENDED,
+}
+
+
+def devices(xml: str) -> set[str]:
+    """Target devices of a domain's disks."""
+    targets = ElementTree.fromstring(xml).iterfind("./devices/disk/target")  # noqa: S314 - libvirt wrote it
+    return {target.get("dev", "") for target in targets}
+
+
+def has_acpi(domain: Any) -> bool:
+    return ElementTree.fromstring(domain.XMLDesc(0)).find("./features/acpi") is not None  # noqa: S314 - libvirt's
+
+
+def nics(xml: str) -> dict[str, str]:
+    """MAC address → XML of a running domain's interfaces."""
+    if not xml:
+        return {}
+    found = ElementTree.fromstring(xml).findall("./devices/interface")  # noqa: S314 - libvirt wrote it
+    named = [(each.find("mac"), each) for each in found]
+    return {mac.get("address", ""): ElementTree.tostring(each, "unicode") for mac, each in named if mac is not None}
+
+
+def living(connection: Any, instance_id: str) -> Any:
+    domain = find(connection, instance_id)
+    if domain is None:
+        raise LookupError(f"domain {instance_id} is gone")
+    return domain
+
+
+def find(connection: Any, instance_id: str) -> Any:
+    try:
+        return connection.lookupByUUIDString(instance_id)
+    except libvirt.libvirtError as error:
+        if is_missing(error):
+            return None
+        raise
+
+
+def power_of(domain: Any) -> int | None:
+    if domain is None:
+        return None
+    with tolerating(is_missing):
+        return POWER.get(domain.state()[0], NOSTATE)
+    return None
+
+
+def marks_of(domain: Any) -> tuple[str, int] | None:
+    """(host, attempt) from our metadata; None for a domain that is not ours."""
+    if domain is None:
+        return None
+    try:
+        text = domain.metadata(libvirt.VIR_DOMAIN_METADATA_ELEMENT, METADATA)
+    except libvirt.libvirtError as error:
+        if is_missing(error) or error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN_METADATA:
+            return None
+        raise
+    ours = ElementTree.fromstring(text)  # noqa: S314 - libvirt wrote it
+    found = {child.tag.rpartition("}")[2]: child.text or "" for child in ours}
+    return found.get("host", ""), int(found.get("attempt") or 0)
+
+
+@contextlib.contextmanager
+def tolerating(*kinds: Any) -> Any:
+    try:
+        yield
+    except libvirt.libvirtError as error:
+        if not any(kind(error) for kind in kinds):
+            raise

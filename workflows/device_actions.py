@@ -1,0 +1,108 @@
+"""Rows of the table of actions: what is put into a server or taken out, and what its ports are told."""
+
+from infra.contracts.operation import Transition
+from infra.contracts.states import RESTING
+from workflows.action import Action
+from workflows.add_security_group import AddSecurityGroup
+from workflows.attach_interface import AttachInterface, AttachInterfaceBody
+from workflows.attach_volume import AttachVolume, AttachVolumeBody
+from workflows.changing_groups import GroupBody
+from workflows.detach_interface import DetachInterface, DetachInterfaceBody
+from workflows.detach_volume import DetachVolume, DetachVolumeBody
+from workflows.refresh_network import RefreshNetwork
+from workflows.remove_security_group import RemoveSecurityGroup
+
+DEVICES = (
+    Action(
+        "attach_volume",
+        "os-volumes-attachments:create",
+        AttachVolume,
+        Transition(
+            event="attach_volume",
+            verb="attach_volume",
+            allowed=frozenset(("active", "paused", "stopped")),
+            doing="attaching",
+        ),
+        body=AttachVolumeBody,
+        route="POST /servers/{server_id}/os-volume_attachments",
+    ),
+    Action(
+        "detach_volume",
+        "os-volumes-attachments:delete",
+        DetachVolume,
+        Transition(
+            event="detach_volume",
+            verb="detach_volume",
+            allowed=frozenset(("active", "paused", "stopped")),
+            doing="detaching",
+        ),
+        body=DetachVolumeBody,
+        route="DELETE /servers/{server_id}/os-volume_attachments/{volume_id}",
+    ),
+    Action(
+        "addSecurityGroup",
+        "os-security-groups:add",
+        AddSecurityGroup,
+        Transition(
+            event="addSecurityGroup",
+            verb="addSecurityGroup",
+            allowed=frozenset(RESTING) - {"deleted"},
+            doing="updating",
+            without_host=True,
+        ),
+        body=GroupBody,
+    ),
+    Action(
+        "removeSecurityGroup",
+        "os-security-groups:remove",
+        RemoveSecurityGroup,
+        Transition(
+            event="removeSecurityGroup",
+            verb="removeSecurityGroup",
+            allowed=frozenset(RESTING) - {"deleted"},
+            doing="updating",
+            without_host=True,
+        ),
+        body=GroupBody,
+    ),
+    Action(
+        "refresh_network",
+        "os-server-external-events:create",
+        RefreshNetwork,
+        Transition(
+            event="refresh_network",
+            verb="refresh_network",
+            allowed=frozenset(RESTING) - {"deleted"},
+            doing="updating",
+            without_host=True,
+        ),
+        admin=True,
+        route="POST /os-server-external-events",
+    ),
+    Action(
+        "attach_interface",
+        "os-attach-interfaces:create",
+        AttachInterface,
+        Transition(
+            event="attach_interface",
+            verb="attach_interface",
+            allowed=frozenset(("active", "paused", "stopped")),
+            doing="attaching",
+        ),
+        body=AttachInterfaceBody,
+        route="POST /servers/{server_id}/os-interface",
+    ),
+    Action(
+        "detach_interface",
+        "os-attach-interfaces:delete",
+        DetachInterface,
+        Transition(
+            event="detach_interface",
+            verb="detach_interface",
+            allowed=frozenset(("active", "paused", "stopped")),
+            doing="detaching",
+        ),
+        body=DetachInterfaceBody,
+        route="DELETE /servers/{server_id}/os-interface/{port_id}",
+    ),
+)
