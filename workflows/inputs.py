@@ -19,8 +19,6 @@ def claim_request(req: BootRequest, tried: dict[str, str]) -> ClaimRequest:
         zone=req.availability_zone,
         forced_host=req.forced_host,
         requested_host=req.requested_host,
-        same_host=req.same_host,
-        different_host=req.different_host,
         tried=dict(tried),
     )
 

@@ -22,9 +22,10 @@ class ClaimRequest(BaseModel):
     zone: str | None = None
     forced_host: str | None = None  # skips the filters
     requested_host: str | None = None
-    same_host: list[str] = []  # servers, as in BootRequest
+    # put in by the store, which knows the server's hints and its group, whatever operation asks for a host
+    same_host: list[str] = []
     different_host: list[str] = []
-    company: Company | None = None  # put in by the store, which knows the group
+    company: Company | None = None
     tried: dict[str, str] = {}  # hosts that could not, and why
 
 

@@ -44,11 +44,9 @@ class BootRequest(BaseModel):
     forced_host: str | None = None  # "zone:host", admins only
     requested_host: str | None = None  # 2.74: `host`, filters still apply
     hints: dict[str, str] = {}  # kilonova:on_failure = park | unwind; others are kept
-    shown_hints: dict[str, list[Any]] = {}  # as the tenant gave them
+    shown_hints: dict[str, list[Any]] = {}  # as the tenant gave them; `same_host` and `different_host` name servers
     server_group: str | None = None  # its id
     group_members: int = -1  # the quota of servers in one group; -1 is unlimited
-    same_host: list[str] = []  # servers: on a host of one of them
-    different_host: list[str] = []  # servers: on a host of none of them
     key_name: str | None = None
     public_key: str | None = None
     admin_pass: str

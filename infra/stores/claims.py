@@ -36,6 +36,7 @@ WANTED = select(
     instances.c.vcpus,
     instances.c.memory_mb,
     instances.c.root_gb,
+    instances.c.scheduler_hints,
     allocations.c.host.label("held_host"),
     allocations.c.attempt,
 ).select_from(instances.outerjoin(allocations, allocations.c.consumer_id == instances.c.id))
@@ -66,7 +67,9 @@ class Claims:
                     return self._claimed(store, instance.held_host, instance.attempt)
                 store.execute(delete(allocations).where(allocations.c.consumer_id == want.instance_id))
             share = Share(instance.vcpus, instance.memory_mb, instance.root_gb)
-            best = self._best(store, want, share)
+            hints = {name: instance.scheduler_hints.get(name, []) for name in ("same_host", "different_host")}
+            company = server_groups.company_of(store, self._db, want.instance_id)
+            best = self._best(store, want.model_copy(update={"company": company, **hints}), share)
             attempt = instance.claims + 1
             changed: dict[str, Any] = {"claims": attempt, "host": best.host}
             if instance.vm_state == states.BUILDING:
@@ -102,8 +105,6 @@ class Claims:
         return Claimed(host=host, zone=found.zone if found else "nova", attempt=attempt)
 
     def _best(self, store: Connection, want: ClaimRequest, share: Share) -> Candidate:
-        if company := server_groups.company_of(store, self._db, want.instance_id):
-            want = want.model_copy(update={"company": company})
         fitting = self._scheduler.choose(want, share, _candidates(store, want), now())
         if self._db.sqlite:
             return fitting[0]

@@ -80,10 +80,10 @@ async def test_many_at_once_keep_apart(cloud: Cloud) -> None:
 async def test_near_and_far_from_a_server(cloud: Cloud) -> None:
     first, place = await boot(cloud)
     id = first.id.removeprefix("server-")
-    assert await hosts(cloud, 2, same_host=[id]) == [place, place]
-    assert place not in await hosts(cloud, 2, different_host=[id])
-    assert NOWHERE in (await boot(cloud, different_host=[id], requested_host=place))[1]
-    assert NOWHERE in (await boot(cloud, same_host=[str(uuid.uuid4())]))[1]
+    assert await hosts(cloud, 2, shown_hints={"same_host": [id]}) == [place, place]
+    assert place not in await hosts(cloud, 2, shown_hints={"different_host": [id]})
+    assert NOWHERE in (await boot(cloud, shown_hints={"different_host": [id]}, requested_host=place))[1]
+    assert NOWHERE in (await boot(cloud, shown_hints={"same_host": [str(uuid.uuid4())]}))[1]
     await cloud.clear()
 
 

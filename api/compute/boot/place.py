@@ -28,11 +28,9 @@ class Place:
 
 @dataclass(frozen=True)
 class Hinted:
-    """What the scheduler's hints ask for: servers to be near to and far from, a server group, and how to fail."""
+    """What the scheduler's hints ask for: a server group, how to fail, and whatever else they hold."""
 
     group: str | None
-    same_host: list[str]
-    different_host: list[str]
     kept: dict[str, str]
     shown: dict[str, list[Any]]
 
@@ -78,5 +76,6 @@ def hints(call: ComputeCall, body: dict[str, Any]) -> Hinted:
     kept = {str(name): value if isinstance(value, str) else json.dumps(value) for name, value in given.items()}
     if kept.setdefault(ON_FAILURE, "park" if call.settings.park_failed_builds else "unwind") not in ("park", "unwind"):
         raise bad_request(f"Invalid input for field/attribute {ON_FAILURE}. It is not one of 'park', 'unwind'")
-    shown = {str(name): value if isinstance(value, list) else [value] for name, value in given.items()}
-    return Hinted(known.group, known.same_host or [], known.different_host or [], kept, shown)
+    wanted = {str(name): value for name, value in given.items() if value is not None}
+    shown = {name: value if isinstance(value, list) else [value] for name, value in wanted.items()}
+    return Hinted(known.group, kept, shown)

@@ -54,8 +54,6 @@ def plan(call: ComputeCall, wish: ServerCreate, body: dict[str, Any]) -> list[Bo
     shared = _shared(call, wish, stored, chosen_disks) | {
         "hints": chosen_hints.kept,
         "shown_hints": chosen_hints.shown,
-        "same_host": chosen_hints.same_host,
-        "different_host": chosen_hints.different_host,
         "security_groups": group_ids,
         "security_group_names": group_names if cards else [],
         "digest": names.digest(body),
