@@ -7,13 +7,12 @@ with workflow.unsafe.imports_passed_through():
     from activities.resize import Resize
     from activities.shape import Shape
     from infra.contracts.operation import ActionRequest, InstanceChange, InstanceFacts
+    from infra.contracts.power_states import RUNNING
     from infra.contracts.resize import ResizeClaim, ShapeOnHost
 
 from workflows.resizing import aside_of, migration_of
 from workflows.saga import Saga
 from workflows.server_operation import ServerOperation
-
-RUNNING = 1
 
 
 @workflow.defn

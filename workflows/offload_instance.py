@@ -11,13 +11,13 @@ with workflow.unsafe.imports_passed_through():
     from infra.contracts.hypervisor import DomainRef
     from infra.contracts.image import ImageOnHost
     from infra.contracts.operation import ActionRequest, InstanceChange, InstanceFacts, Transition
+    from infra.contracts.power_states import SHUTDOWN
     from infra.contracts.snapshot import ImageRef
 
 from workflows.inputs import ports_of, volumes_of
 from workflows.saga import Saga, control
 from workflows.server_operation import ServerOperation
 
-SHUTDOWN = 4
 OFFLOAD = Transition(
     event="shelveOffload", verb="shelveOffload", allowed=frozenset(("shelved",)), doing="shelving_offloading"
 )

@@ -16,6 +16,7 @@ with workflow.unsafe.imports_passed_through():
     from infra.contracts.instance import InstanceRef
     from infra.contracts.network import Plugged
     from infra.contracts.operation import ActionRequest, InstanceChange, InstanceFacts
+    from infra.contracts.power_states import RUNNING
     from infra.contracts.rescue import RescueDisk, RescueGuest
     from infra.contracts.volume import Attached
 
@@ -26,8 +27,6 @@ from workflows.inputs import domain_of, ports_of, volumes_of
 from workflows.requests import Accepted
 from workflows.saga import Saga
 from workflows.server_operation import ServerOperation
-
-RUNNING = 1
 
 
 class RescueBody(Body):

@@ -9,6 +9,7 @@ with workflow.unsafe.imports_passed_through():
     from activities.hypervisor import Hypervisor
     from infra.contracts.operation import ActionRequest, InstanceChange, InstanceFacts
     from infra.contracts.power import PowerOff
+    from infra.contracts.power_states import SHUTDOWN
     from infra.contracts.snapshot import SHELVED
 
 from workflows.create_image import MakesImage
@@ -16,8 +17,6 @@ from workflows.later import due_after
 from workflows.offload_instance import OFFLOAD, OffloadInstance
 from workflows.requests import Accepted
 from workflows.saga import Saga
-
-SHUTDOWN = 4
 
 
 class Shelving(BaseModel):

@@ -6,9 +6,10 @@ with workflow.unsafe.imports_passed_through():
     from activities.aside import Kept
     from activities.rescue import Rescue
     from infra.contracts.operation import ActionRequest, InstanceChange, InstanceFacts
+    from infra.contracts.power_states import RUNNING
     from infra.contracts.rescue import RescueDisk
 
-from workflows.rescue_instance import RUNNING, kept_for_rescue
+from workflows.rescue_instance import kept_for_rescue
 from workflows.saga import Saga
 from workflows.server_operation import ServerOperation
 

@@ -4,8 +4,7 @@ from collections.abc import Iterator
 
 from infra.contracts.audit import Finding, World
 from infra.contracts.hypervisor import HostFacts
-
-RUNNING, PAUSED = 1, 3
+from infra.contracts.power_states import PAUSED, RUNNING
 
 
 def _expected(world: World) -> Iterator[tuple[HostFacts, str, str, str]]:

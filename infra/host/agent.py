@@ -7,10 +7,10 @@ from contextlib import contextmanager
 from infra import logs
 from infra.contracts.agent import NewPassword, Still
 from infra.contracts.errors import hopeless
+from infra.contracts.power_states import RUNNING
 from infra.host.driver import Driver
 from infra.host.heartbeats import Heartbeat, beating
 from infra.host.libvirt.agents import AgentAway, AgentRefused
-from infra.host.libvirt.looks import RUNNING
 
 HELD_S = 60.0
 QUIESCE_FAILED = "Failed to quiesce instance: the guest's file systems"

@@ -1,10 +1,10 @@
 """Volumes put into a guest and taken out, while it runs and while it does not."""
 
+from infra.contracts.power_states import PAUSED, RUNNING
 from infra.contracts.volume import DiskOnGuest
 from infra.host.guest_steps import GuestSteps
 from infra.host.heartbeats import Heartbeat
 from infra.host.libvirt.domain_xml import volume_xml
-from infra.host.libvirt.looks import PAUSED, RUNNING
 
 
 class DiskPlugger(GuestSteps):

@@ -14,6 +14,7 @@ from infra.contracts.diagnostics import Diagnostics
 from infra.contracts.errors import hopeless, host_cannot
 from infra.contracts.guarded import Guarded
 from infra.contracts.hypervisor import DomainSpec, HostFacts, Spawned
+from infra.contracts.power_states import PAUSED, RUNNING
 from infra.host.definer import Clock, Definer
 from infra.host.disks import DiskPlugger
 from infra.host.files.guest import GuestFiles
@@ -31,7 +32,7 @@ from infra.host.libvirt.events import Events
 from infra.host.libvirt.faults import LibvirtDown
 from infra.host.libvirt.interfaces import Interfaces
 from infra.host.libvirt.inventory import Inventory
-from infra.host.libvirt.looks import PAUSED, RUNNING, STATES
+from infra.host.libvirt.looks import STATES
 from infra.host.libvirt.owned import Owned
 from infra.host.libvirt.statistics import Statistics
 from infra.host.libvirt.virt_type import detect

@@ -4,6 +4,7 @@ import libvirt
 
 from infra.contracts.errors import hopeless, host_cannot
 from infra.contracts.hypervisor import NicOnGuest
+from infra.contracts.power_states import PAUSED, RUNNING
 from infra.host.guest_steps import GuestSteps
 from infra.host.heartbeats import Heartbeat
 from infra.host.libvirt import faults
@@ -11,7 +12,6 @@ from infra.host.libvirt.definitions import Definitions
 from infra.host.libvirt.domain_xml import interface_xml
 from infra.host.libvirt.faults import LibvirtDown
 from infra.host.libvirt.interfaces import Interfaces, with_interface
-from infra.host.libvirt.looks import PAUSED, RUNNING
 from infra.host.parts import Network, Parts
 
 

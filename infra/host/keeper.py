@@ -3,11 +3,11 @@
 from infra.contracts.aside import Aside
 from infra.contracts.errors import host_cannot
 from infra.contracts.power import Power, PowerOff, PowerOn
+from infra.contracts.power_states import SHUTDOWN
 from infra.host.driver import Driver
 from infra.host.files.kept import KeptFiles
 from infra.host.files.paths import HostPaths, is_test_driver
 from infra.host.heartbeats import Heartbeat, beating
-from infra.host.libvirt.looks import SHUTDOWN
 from infra.settings import Settings
 
 

@@ -8,10 +8,10 @@ from infra.contracts.errors import hopeless, host_cannot
 from infra.contracts.guarded import Guarded
 from infra.contracts.hypervisor import DomainSpec
 from infra.contracts.power import Power, PowerOff, PowerOn, Reboot
+from infra.contracts.power_states import PAUSED, RUNNING, SHUTDOWN
 from infra.host.definer import Definer
 from infra.host.guest_steps import GuestSteps
 from infra.host.heartbeats import Heartbeat
-from infra.host.libvirt.looks import PAUSED, RUNNING, SHUTDOWN
 from infra.host.parts import Parts
 from infra.interruption import still_wanted
 

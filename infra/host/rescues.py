@@ -3,6 +3,7 @@
 from infra.contracts.errors import host_cannot
 from infra.contracts.image import DiskOnHost, ImageOnHost
 from infra.contracts.power import Power, PowerOn
+from infra.contracts.power_states import RUNNING
 from infra.contracts.rescue import RescueDisk, RescueGuest
 from infra.credentials import write_private
 from infra.host.driver import Driver
@@ -13,7 +14,6 @@ from infra.host.files.paths import HostPaths, is_test_driver
 from infra.host.heartbeats import Heartbeat, beating
 from infra.host.libvirt import rescue_xml
 from infra.host.libvirt.domain_xml import volume_xml
-from infra.host.libvirt.looks import RUNNING
 from infra.settings import Settings
 
 

@@ -5,13 +5,13 @@ from xml.etree.ElementTree import Element, fromstring, tostring
 from infra.contracts.errors import hopeless, host_cannot
 from infra.contracts.hypervisor import FlavorFacts
 from infra.contracts.power import Power
+from infra.contracts.power_states import SHUTDOWN
 from infra.contracts.resize import ShapeOnHost
 from infra.host.driver import Driver
 from infra.host.files.cache import room_on_disk
 from infra.host.files.disk_tool import DiskTool
 from infra.host.files.paths import HostPaths, is_test_driver
 from infra.host.heartbeats import Heartbeat, beating
-from infra.host.libvirt.looks import SHUTDOWN
 from infra.host.libvirt.machine_xml import METADATA, machine_for, properties_in, shape
 from infra.settings import Settings
 

@@ -11,6 +11,7 @@ from infra.contracts.errors import hopeless
 from infra.contracts.hypervisor import FlavorFacts, GuestConfig
 from infra.contracts.instance import BuildDone, BuildFailed, Deleted, DeletePlan, RoomWanted
 from infra.contracts.network import network_of
+from infra.contracts.power_states import SHUTDOWN
 from infra.contracts.requests import BootRequest, DeleteRequest
 from infra.contracts.volume import VolumeRequest
 from infra.database import Database
@@ -24,9 +25,6 @@ instances, flavors = Instance.__table__, Flavor.__table__  # type: ignore[attr-d
 services = Service.__table__  # type: ignore[attr-defined]
 ON_HOST = (services.c.host == instances.c.host) & (services.c.binary == "nova-compute")
 GUEST = select(instances, services.c.zone).select_from(instances.outerjoin(services, ON_HOST))
-
-
-SHUTDOWN = 4
 
 
 class Records:

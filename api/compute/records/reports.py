@@ -12,11 +12,11 @@ from api.common import parsers
 from api.compute.errors import bad_request
 from api.compute.records.hosts import COMPUTE, nodes, services
 from api.compute.schemas.services import GuestEvent, HostReport
+from infra.contracts.power_states import CRASHED, RUNNING, SHUTDOWN
 from infra.stores import zones
 from infra.tables.compute import Allocation, Instance, now
 
 held, servers = Allocation.__table__, Instance.__table__  # type: ignore[attr-defined]
-RUNNING, SHUTDOWN, CRASHED = 1, 4, 6
 
 
 def heartbeat(session: Session, host: str, report: HostReport) -> tuple[str, bool]:

@@ -12,9 +12,9 @@ from api.compute.errors import bad_request, not_ready
 from api.compute.records import consoles, instances
 from api.compute.schemas.actions import RemoteConsole
 from api.compute.validation import parse
+from infra.contracts.power_states import RUNNING
 
 router = APIRouter()
-RUNNING = 1
 KINDS = {
     "vnc": ("novnc", "xvpvnc"),
     "spice": ("spice-html5", "spice-direct"),

@@ -6,21 +6,10 @@ from xml.etree import ElementTree
 
 import libvirt
 
+from infra.contracts.power_states import NOSTATE, RUNNING
 from infra.host.libvirt.connection import Connection
 from infra.host.libvirt.faults import is_missing, is_no_device, is_wrong_state
-from infra.host.libvirt.looks import (
-    NOSTATE,
-    POWER,
-    RUNNING,
-    devices,
-    find,
-    has_acpi,
-    living,
-    marks_of,
-    nics,
-    power_of,
-    tolerating,
-)
+from infra.host.libvirt.looks import POWER, devices, find, has_acpi, living, marks_of, nics, power_of, tolerating
 
 START_S = 120.0
 NIC_S = 20.0

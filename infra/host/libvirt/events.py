@@ -9,7 +9,7 @@ from typing import Any
 import libvirt
 
 from infra import logs
-from infra.host.libvirt.looks import PAUSED, RUNNING, SHUTDOWN, SUSPENDED
+from infra.contracts.power_states import PAUSED, RUNNING, SHUTDOWN, SUSPENDED
 from infra.host.services.control import ControlClient, LifecycleEvent
 
 STATES = {

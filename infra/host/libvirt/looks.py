@@ -6,13 +6,12 @@ from xml.etree import ElementTree
 
 import libvirt
 
+from infra.contracts.power_states import CRASHED, NOSTATE, PAUSED, RUNNING, SHUTDOWN, SUSPENDED
 from infra.host.libvirt.faults import is_missing
 from infra.host.libvirt.machine_xml import METADATA
 
-NOSTATE, RUNNING, PAUSED, SHUTDOWN, CRASHED, SUSPENDED = 0, 1, 3, 4, 6, 7
-"""Nova's power states."""
 STATES = {0: "pending", 1: "running", 3: "paused", 4: "shutdown", 6: "crashed", 7: "suspended"}
-"""Nova's words for them."""
+"""Nova's words for its power states."""
 POWER = {
     libvirt.VIR_DOMAIN_NOSTATE: NOSTATE,
     libvirt.VIR_DOMAIN_RUNNING: RUNNING,

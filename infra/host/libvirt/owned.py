@@ -2,8 +2,9 @@
 
 from typing import Any
 
+from infra.contracts.power_states import SHUTDOWN
 from infra.host.libvirt.connection import Connection
-from infra.host.libvirt.looks import SHUTDOWN, find, marks_of, power_of
+from infra.host.libvirt.looks import find, marks_of, power_of
 
 
 class Owned:
