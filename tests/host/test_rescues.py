@@ -47,6 +47,17 @@ def test_the_own_disk_is_the_second_and_leaves_its_place() -> None:
     assert disks(unstable(without, Path("/rescue")))[0] == ("vda", "rescue", "1")
 
 
+def test_a_disk_on_another_bus_has_its_place_from_its_letter() -> None:
+    """Mechanism: _free; with the config drive at the second place of the bus, libvirt refused the domain."""
+    on_scsi = DOMAIN.replace("dev='vda' bus='virtio'", "dev='vda' bus='scsi'")
+    on_scsi = on_scsi.replace("dev='hda' bus='ide'", "dev='sdb' bus='scsi'")
+    xml = unstable(on_scsi, Path("/rescue"))
+    assert disks(xml) == [("vda", "rescue", "1"), ("sdb", "config", "99"), ("vdc", "own", "")]
+    assert fromstring(xml).find("./devices/disk/target[@bus='scsi']") is not None
+    added = fromstring(stable(on_scsi, Path("/rescue"), "disk", "scsi", [])).findall("./devices/disk/target")[-1]
+    assert added.get("dev") == "sdc"
+
+
 @pytest.mark.parametrize(
     ("kind", "bus", "name"), [("disk", "virtio", "vdc"), ("cdrom", "ide", "hdb"), ("disk", "scsi", "sda")]
 )

@@ -47,6 +47,17 @@ async def test_shelved_and_back(cloud: Cloud) -> None:
     assert await cloud.leaks() == []
 
 
+async def test_an_image_of_a_server_that_came_from_a_shelved_one_is_its_tenants(cloud: Cloud) -> None:
+    """The mark is not inherited: it would have such an image deleted as the server's own."""
+    shelved = await server(cloud, "unshelve")
+    booted = await cloud.boot(cloud.request(image_id=images(cloud, shelved)[0]["id"]))
+    assert await cloud.end(booted) is None
+    assert await do(cloud, booted, "createImage") is None
+    assert "kilonova_shelved" in images(cloud, shelved)[0] and "kilonova_shelved" not in images(cloud, booted)[0]
+    for handle in (booted, shelved):
+        await drop(cloud, handle)
+
+
 async def test_a_shelved_server_takes_its_image_along(cloud: Cloud) -> None:
     handle = await server(cloud, "unshelve")
     assert len(images(cloud, handle)) == 1

@@ -1,13 +1,13 @@
 """A server's domain while it boots from a rescue disk. Source: libvirt.org/formatdomain.html, Nova's rescue modes."""
 
 import string
-from collections.abc import Iterable
+from collections.abc import Container, Iterator
 from pathlib import Path
 from xml.etree.ElementTree import Element, SubElement, fromstring, tostring
 
 from infra.host.libvirt.domain_xml import LAST
 
-ROOT, SECOND = "vda", "vdb"
+ROOT = "vda"
 PREFIX = {"virtio": "vd", "scsi": "sd", "sata": "sd", "ide": "hd"}
 
 
@@ -20,7 +20,7 @@ def unstable(xml: str, disk: Path) -> str:
         target, address = own.find("target"), own.find("address")
         if target is None or target.get("dev") != ROOT:
             continue
-        target.set("dev", SECOND)
+        target.set("dev", next(_free(devices, ROOT[:-1], target.get("bus", "virtio"))))
         _without_order(own)
         if address is not None:
             own.remove(address)
@@ -29,19 +29,16 @@ def unstable(xml: str, disk: Path) -> str:
     return tostring(domain, encoding="unicode")
 
 
-def stable(xml: str, disk: Path, kind: str, bus: str, taken: Iterable[str]) -> str:
+def stable(xml: str, disk: Path, kind: str, bus: str, taken: Container[str]) -> str:
     """All disks keep their places; the rescue disk is one more, at the first name that is not `taken`, and the first
     to boot from. `kind`: disk or cdrom."""
     domain, devices = _parsed(xml)
-    targets = [(target.get("dev", ""), target.get("bus")) for target in devices.iterfind("disk/target")]
-    names = {name for name, _ in targets} | set(taken)
-    names |= {PREFIX[bus] + name[-1] for name, on in targets if on == bus}  # libvirt places by the last letter
-    free = (PREFIX[bus] + letter for letter in string.ascii_lowercase)
+    free = _free(devices, PREFIX[bus], bus)
     for own in devices.findall("disk"):
         _later(own)
     if bus == "scsi" and devices.find("controller[@type='scsi']") is None:
         SubElement(devices, "controller", type="scsi", model="virtio-scsi")
-    devices.append(_disk(disk, kind, bus, next(name for name in free if name not in names)))
+    devices.append(_disk(disk, kind, bus, next(name for name in free if name not in taken)))
     return tostring(domain, encoding="unicode")
 
 
@@ -57,6 +54,13 @@ def _parsed(xml: str) -> tuple[Element, Element]:
     devices = domain.find("devices")
     assert devices is not None
     return domain, devices
+
+
+def _free(devices: Element, prefix: str, bus: str) -> Iterator[str]:
+    """Names with `prefix` that no disk has. libvirt places by the last letter: none of the same bus may have that."""
+    targets = [(target.get("dev", ""), target.get("bus")) for target in devices.iterfind("disk/target")]
+    names = {name for name, _ in targets} | {prefix + name[-1] for name, on in targets if on == bus}
+    return (prefix + letter for letter in string.ascii_lowercase if prefix + letter not in names)
 
 
 def _bus(devices: Element) -> str:
