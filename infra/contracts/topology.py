@@ -20,12 +20,15 @@ def topology(vcpus: int, asked: Sequence[int | None], most: Sequence[int | None]
     """Of all that give `vcpus` within the limits `most`, the one that meets most of what was `asked`; sockets come
     before cores, cores before threads. Raises Impossible when there is none."""
     limits = [min(limit or UNLIMITED, vcpus) for limit in most]
+    counts = [count for count in range(min(vcpus, UNLIMITED), 0, -1) if vcpus % count == 0]
     fitting = [
         Topology(sockets, cores, vcpus // (sockets * cores))
-        for sockets in range(limits[0], 0, -1)
-        if vcpus % sockets == 0
-        for cores in range(limits[1], 0, -1)
-        if vcpus % (sockets * cores) == 0 and vcpus // (sockets * cores) <= limits[2]
+        for sockets in counts
+        for cores in counts
+        if sockets <= limits[0]
+        and cores <= limits[1]
+        and vcpus % (sockets * cores) == 0
+        and vcpus // (sockets * cores) <= limits[2]
     ]
     if not fitting:
         shown = ":".join(str(limit or UNLIMITED) for limit in most)

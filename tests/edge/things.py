@@ -1,9 +1,11 @@
 """Things of one member in every service, by the names of the routes' parameters."""
 
+import uuid
 from typing import Any
 
 import httpx
 
+from infra.tables.grouping import Aggregate, ServerGroup
 from tests.compute.conftest import HTTP, Api, Cloud
 
 Ids = dict[str, dict[str, str]]
@@ -37,10 +39,15 @@ def made_by(cloud: Cloud, owner: Api) -> Ids:
         from api.compute.records.hosts import compute_service
 
         known = compute_service(session, host)
+    whose = {"project_id": owner.project_id, "user_id": owner.user_id}
+    together = ServerGroup(id=str(uuid.uuid4()), name="edge", policy="affinity", **whose)
+    aggregate = Aggregate(uuid=str(uuid.uuid4()), name=f"edge-{together.id}")
+    with cloud.database.write() as session:
+        session.add_all([together, aggregate])
     return {
         "compute": {"server_id": cloud.server(owner, host=host), "flavor_id": "tiny", "project_id": owner.project_id,
                     "key": "key", "service_id": known.id if known else cloud.host(host), "host": host,
-                    "user_id": owner.user_id},
+                    "user_id": owner.user_id, "group_id": together.id, "aggregate_id": str(aggregate.id)},
         "network": {"network_id": network, "subnet_id": subnet, "port_id": port, "group_id": group, "rule_id": rule,
                     "project_id": owner.project_id, "resource": "networks", "collection": "networks",
                     "resource_id": network, "tag": "blue",
