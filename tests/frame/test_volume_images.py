@@ -9,7 +9,7 @@ from api.common.errors import ServiceError
 from infra.contracts.operation import ActionRequest
 from tests.frame.cloud import FrameCloud as Cloud
 from tests.frame.test_actions import drop, state
-from tests.workflows.acting import Handle, request
+from tests.workflows.acting import Handle, do, request
 from tests.workflows.servers import instance_of
 from workflows.actions import Action
 
@@ -79,3 +79,13 @@ async def test_a_delete_meanwhile_takes_both_along(cloud: Cloud) -> None:
         cloud.faults.release.set()
         assert await cloud.end(handle) is None, step
         assert await cloud.leaks() == [], step
+
+
+async def test_a_server_that_is_off_is_still_anyway(cloud: Cloud) -> None:
+    handle = await server(cloud)
+    assert await do(cloud, handle, "os-stop") is None
+    cloud.faults.arm()
+    await cloud.ops.start(*asking(cloud, handle))
+    assert await cloud.end(handle) is None
+    assert {"hold_still", "let_go"} == set(STEPS) - set(cloud.faults.ran)
+    await drop(cloud, handle)

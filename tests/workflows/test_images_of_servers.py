@@ -103,34 +103,40 @@ def snapshots(cloud: Cloud, devices: list[dict[str, Any]]) -> list[str]:
     return [answer.json()["snapshot"]["status"] if answer.status_code == 200 else "" for answer in answers]
 
 
+async def copied(cloud: Cloud, handle: Handle, **faults: Any) -> tuple[str, BaseException | None]:
+    """createImage of a server that boots from a volume: the image's id, and how it ended."""
+    cloud.faults.arm(**faults, times=1)
+    action, wanted = request(cloud, handle, "createImage")
+    record = cloud.record(handle)
+    assert record is not None
+    body = {**wanted.body, "sizes": {record.volumes[0]["volume_id"]: 1}}
+    accepted = await cloud.ops.start(action, wanted.model_copy(update={"body": body}))
+    return str(accepted.answer["image_id"]), await cloud.end(handle)
+
+
 async def test_of_a_server_that_boots_from_a_volume(cloud: Cloud) -> None:
-    """The image has no data and names a snapshot of each volume; where it fails, neither stays."""
+    """The image has no data and names a snapshot of each volume; both are there, or neither."""
     handle = await cloud.boot(cloud.request(image_id=""))
     assert await cloud.end(handle) is None
-    done, device = "", {}
-    for fails in (False, True):
-        cloud.faults.arm(fail_before="fill_empty_image" if fails else None, times=1)
-        action, wanted = request(cloud, handle, "createImage")
-        record = cloud.record(handle)
-        assert record is not None
-        volume = record.volumes[0]["volume_id"]
-        body = {**wanted.body, "sizes": {volume: 1}}
-        accepted = await cloud.ops.start(action, wanted.model_copy(update={"body": body}))
-        error = await cloud.end(handle)
-        assert (error is not None) == fails, error
-        if fails:
-            assert [image["id"] for image in images(cloud, handle)] == [done]
-            continue
-        image = images(cloud, handle)[0]
-        done = image["id"]
-        assert (done, image["status"], image["size"]) == (accepted.answer["image_id"], "active", 0)
-        assert (image["bdm_v2"], image["root_device_name"], image["a"]) == ("True", "/dev/vda", "b")
+    done, error = await copied(cloud, handle)
+    assert error is None
+    _, error = await copied(cloud, handle, fail_before="fill_empty_image")
+    assert "injected at fill_empty_image" in str(error)
+    late, error = await copied(cloud, handle, fail_after="fill_empty_image")
+    assert "injected at fill_empty_image" in str(error)
+    assert {image["id"] for image in images(cloud, handle)} == {done, late}, "an image that is active stays"
+    devices = []
+    for image in images(cloud, handle):
+        assert (image["status"], image["size"], image["bdm_v2"], image["a"]) == ("active", 0, "True", "b")
         (device,) = json.loads(image["block_device_mapping"])
         assert (device["source_type"], device["destination_type"], device["volume_size"]) == ("snapshot", "volume", 1)
-        assert snapshots(cloud, [device]) == ["available"]
-    url = cloud.settings.url("volume", f"/v3/snapshots?volume_id={volume}")
+        devices.append(device)
+    assert snapshots(cloud, devices) == ["available", "available"]
+    record = cloud.record(handle)
+    assert record is not None
+    url = cloud.settings.url("volume", f"/v3/snapshots?volume_id={record.volumes[0]['volume_id']}")
     left = httpx.get(url, headers={"X-Auth-Token": cloud.token}).json()["snapshots"]
-    assert [each["id"] for each in left] == [device["snapshot_id"]]
+    assert {each["id"] for each in left} == {device["snapshot_id"] for device in devices}, "one of no image stayed"
     for each in left:
         httpx.delete(cloud.settings.url("volume", f"/v3/snapshots/{each['id']}"), headers={"X-Auth-Token": cloud.token})
     await drop(cloud, handle)
