@@ -52,6 +52,23 @@ def test_into_a_running_guest_and_into_it_again_when_it_starts(guest: Built, dis
     assert has(guest)
 
 
+def test_a_connection_that_does_not_hold_is_made_anew_from_the_records(guest: Built, disk: DiskOnGuest) -> None:
+    """Mechanism: PowerSwitch.on_as, Definer.define_again. What the host kept of the volume leads nowhere any more."""
+    guest.spawn()
+    until(guest.booted)
+    guest.driver.disks.plug(disk, quiet)
+    held = {"instance_id": disk.instance_id, "attempt": disk.attempt}
+    power, files = guest.driver.power, guest.driver.files
+    power.off(PowerOff(**held, timeout_s=0), quiet)
+    kept = files.volumes(disk.instance_id)["vdb"]
+    assert disk.volume.export in kept
+    files.keep_volumes(disk.instance_id, {"vdb": kept.replace(disk.volume.export, "elsewhere")})
+    assert power.on_as(PowerOn(**held), quiet).lacking == "libvirt could not start it"
+    spec = guest.spec.model_copy(update={"volumes": [disk.volume]})
+    assert power.on_as(PowerOn(**held, spec=spec), quiet).lacking == ""
+    assert has(guest) and files.volumes(disk.instance_id) == {"vdb": kept}
+
+
 def test_a_guest_that_keeps_it_is_told_of_and_one_that_is_off_gives_it_back(
     guest: Built, disk: DiskOnGuest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
