@@ -12,7 +12,7 @@ from activities.step import Where, step
 from infra.contracts.errors import NeighbourAway, hopeless
 from infra.contracts.instance import DeletePlan
 from infra.contracts.network import PortAddresses, PortRequest, PortsHeld, PortsOnHost
-from infra.contracts.volume import VolumesOnHost
+from infra.contracts.volume import VolumeMark, VolumesOnHost
 from infra.host.heartbeats import Heartbeat, beating
 
 if TYPE_CHECKING:
@@ -58,6 +58,19 @@ class Services:
         """The addresses of the instance's ports as they are now. Reads only."""
         with beating(activity.heartbeat):
             return PortAddresses(addresses=self._ports.addresses(want.instance_id))
+
+    @step(on=Where.CONTROL, budget=timedelta(minutes=1), tries=0)
+    def mark_volume(self, want: VolumeMark) -> None:
+        """Tell the volume service whether a volume made for the instance is to go with it. Any other has no mark, and
+        is left alone. Writing it again changes nothing."""
+        with answering(activity.heartbeat):
+            self._volumes.mark(want, goes=want.goes)
+
+    @step(on=Where.CONTROL, budget=timedelta(minutes=1), tries=0)
+    def unmark_volume(self, want: VolumeMark) -> None:
+        """Undo of `mark_volume`."""
+        with beating(activity.heartbeat):
+            self._volumes.mark(want, goes=want.went)
 
     @step(on=Where.CONTROL, budget=timedelta(minutes=5), tries=0)
     def release_services(self, plan: DeletePlan) -> None:

@@ -1,4 +1,4 @@
-"""Rows of the table of actions: what is put into a server or taken out, and what its ports are told."""
+"""Rows of the table of actions: what is put into a server or taken out, and what its ports and volumes are told."""
 
 from infra.contracts.operation import Transition
 from infra.contracts.states import RESTING
@@ -11,6 +11,7 @@ from workflows.detach_interface import DetachInterface, DetachInterfaceBody
 from workflows.detach_volume import DetachVolume, DetachVolumeBody
 from workflows.refresh_network import RefreshNetwork
 from workflows.remove_security_group import RemoveSecurityGroup
+from workflows.update_attachment import UpdateAttachment, UpdateAttachmentBody
 
 DEVICES = (
     Action(
@@ -78,6 +79,21 @@ DEVICES = (
         ),
         admin=True,
         route="POST /os-server-external-events",
+    ),
+    Action(
+        "update_attachment",
+        "os-volumes-attachments:update",
+        UpdateAttachment,
+        Transition(
+            event="update_volume_attachment",
+            verb="update_volume_attachment",
+            allowed=frozenset(RESTING) - {"deleted"},
+            doing="updating",
+            without_host=True,
+        ),
+        body=UpdateAttachmentBody,
+        since=85,
+        route="PUT /servers/{server_id}/os-volume_attachments/{volume_id}",
     ),
     Action(
         "attach_interface",

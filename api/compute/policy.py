@@ -105,6 +105,7 @@ RULES: dict[str, str] = {
     "compute:aggregates:images": ADMIN,
     "network:attach_external_network": ADMIN,
     PREFIX + "os-server-external-events:create": "rule:admin_or_service",
+    PREFIX + "os-volumes-attachments:swap": "rule:admin_or_service",
     "kilonova:host": "rule:admin_required or rule:this_host",
     "kilonova:console": "rule:admin_required or rule:control_plane",
 }

@@ -64,3 +64,12 @@ class DiskOnGuest(Guarded):
     """One attached volume, and the guest that is to have it, or not to have it any more."""
 
     volume: VolumeConnection
+
+
+class VolumeMark(BaseModel):
+    """Whether a volume that was made for the instance `goes` with it, and whether it `went` before this change."""
+
+    instance_id: str
+    volume_id: str
+    goes: bool
+    went: bool

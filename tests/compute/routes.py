@@ -96,6 +96,9 @@ ROUTES = (
     Route("POST", "/servers/{id}/os-volume_attachments", 200, {"volumeAttachment": a.ATTACHED}, ATTACH),
     Route("POST", "/servers/{id}/os-volume_attachments", 202, EMPTY, ATTACH),
     Route("GET", "/servers/{id}/shares", 200, {"shares": [ANY]}),
+    Route("PUT", "/servers/{id}/os-volume_attachments/{volume}", 202, EMPTY,
+          {"volumeAttachment": {"volumeId": STR, **{name: At(May(ANY), 85) for name in (
+              "id", "serverId", "device", "tag", "delete_on_termination")}}}),
     Route("DELETE", "/servers/{id}/os-volume_attachments/{volume}", 202, EMPTY),
     Route("GET", "/servers/{id}/os-security-groups", 200, {"security_groups": [a.SECURITY_GROUP]}),
     *(Route("POST", "/os-server-external-events", status, {"events": [a.EXTERNAL_EVENT | {"code": INT}]},

@@ -1,4 +1,4 @@
-"""Ports of a server that runs: what is asked of a port that is there already, gone, or one too many."""
+"""Ports and volumes of a server: what is asked of one that is there already, gone, or one too many."""
 
 from typing import Any
 
@@ -37,6 +37,14 @@ async def test_a_tenants_own_port_is_attached_once(cloud: FrameCloud) -> None:
     assert not [thing for thing in cloud.things.things() if OWN in thing]
     _, error = await act(cloud, handle, "detach_interface", port_id=OWN)
     assert f"Port id {OWN} could not be found." in str(error)
+    await drop(cloud, handle)
+
+
+async def test_a_volume_that_is_not_the_servers_has_nothing_to_be_changed(cloud: FrameCloud) -> None:
+    handle = await server(cloud, "attach_volume")
+    with pytest.raises(ServiceError, match="No volume Block Device Mapping with id nothing"):
+        await act(cloud, handle, "update_attachment", volume_id="nothing", delete_on_termination=True)
+    await cloud.end(handle)
     await drop(cloud, handle)
 
 

@@ -45,6 +45,7 @@ class World:
     here: dict[str, set[Thing]] = field(default_factory=dict)
     anywhere: set[Thing] = field(default_factory=set)
     power: dict[str, int] = field(default_factory=dict)
+    marks: dict[str, bool] = field(default_factory=dict)  # volume id → whether it says that it goes with its server
     shelving: set[str] = field(default_factory=set)  # ids of images that shelved servers wait in
     guard: threading.RLock = field(default_factory=threading.RLock)
 
@@ -205,6 +206,12 @@ class Effects(LifeEffects):
     def _power(self, want: Any, state: int) -> Power:
         self.world.power[want.instance_id] = state
         return Power(power_state=state)
+
+    def mark_volume(self, want: Any) -> None:
+        self.world.marks[want.volume_id] = want.goes
+
+    def unmark_volume(self, want: Any) -> None:
+        self.world.marks[want.volume_id] = want.went
 
     def look_at_ports(self, want: Any) -> PortAddresses:
         return PortAddresses()

@@ -42,6 +42,12 @@ WAYS = {
         refusing=("find_ports", "change_groups", "end_action"),
     ),
     "detach_interface": Way(ends="active", before=("attach_interface",), of=_newest_port),
+    "update_attachment": Way(
+        ends="active",
+        before=("attach_volume",),
+        body={"volume_id": VOLUME["volume_id"], "delete_on_termination": True},
+        refusing=("mark_volume", "end_action"),
+    ),
     "refresh_network": Way(ends="active"),
     "os-stop": Way(ends="stopped"),
     "os-start": Way(ends="active", before=("os-stop",)),

@@ -27,7 +27,6 @@ NOT_BUILT: list[tuple[str, str, int, int | None]] = [
     ("GET", "/os-hosts/{host}/{power_action}", 1, 42),
     ("GET", "/servers/{server_id}/topology", 78, None),
     ("GET", "/servers/{server_id}/os-virtual-interfaces", 1, 43),
-    ("PUT", "/servers/{server_id}/os-volume_attachments/{volume_id}", 1, None),
     ("DELETE", "/servers/{server_id}/migrations/{migration_id}", 24, None),
     ("POST", "/servers/{server_id}/migrations/{migration_id}/action", 22, None),
     # proxies to other services, which Nova dropped at 2.36 and 2.39

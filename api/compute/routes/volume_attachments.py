@@ -1,7 +1,7 @@
 """Volumes attached to and detached from servers (Compute API reference, "Servers with volume attachments")."""
 
 import uuid
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Response
 from fastapi.concurrency import run_in_threadpool
@@ -10,7 +10,7 @@ from pydantic import Field, StringConstraints
 from sqlalchemy import RowMapping
 
 from api.compute.call import Body, Call, ComputeCall
-from api.compute.errors import bad_request, not_found
+from api.compute.errors import bad_request, not_found, not_implemented
 from api.compute.neighbours import neighbours
 from api.compute.records import instances
 from api.compute.routes.server_actions import action_request
@@ -79,3 +79,48 @@ def _require_usable(call: ComputeCall, row: RowMapping, volume_id: str) -> None:
         raise bad_request(
             f"Invalid volume: volume '{volume_id}' status must be 'available'. Currently in '{volume['status']}'"
         )
+
+
+class ChangedAttachment(Strict):
+    """Before 2.85 a PUT was nothing but a swap."""
+
+    volume_id: Annotated[Uuid, Field(alias="volumeId")]
+    id: Annotated[Uuid, Since(85)] = ""
+    server_id: Annotated[Uuid, Since(85), Field(alias="serverId")] = ""
+    device: Annotated[str | None, Since(85)] = None
+    tag: Annotated[Tag | None, Since(85)] = None
+    delete_on_termination: Annotated[bool, Since(85)] = False
+
+
+@router.put("/servers/{server_id}/os-volume_attachments/{volume_id}", status_code=202)
+async def update_attachment(call: Call, server_id: str, volume_id: str, body: Body) -> Response:
+    """Change whether a volume goes with its server (2.85). Another volume in its place is not built: 501."""
+    action = ACTIONS["update_attachment"]
+    row = await run_in_threadpool(instances.read, call, server_id)
+    wish = parse(call, ChangedAttachment, body, "volumeAttachment")
+    swaps = not call.since(action.since) or wish.volume_id != volume_id
+    if swaps:
+        call.enforce("os_compute_api:os-volumes-attachments:swap")
+    else:
+        call.enforce(f"os_compute_api:{action.rule}", project_id=row["project_id"], user_id=row["user_id"])
+    instances.require_unlocked(call, row)
+    held = next((v for v in row["volumes"] or () if v["volume_id"] == volume_id), None)
+    if held is None:
+        raise not_found(f"No volume Block Device Mapping with id {volume_id[:64]}.")
+    if swaps:
+        raise not_implemented("Swapping an attached volume is not implemented.")
+    _require_same(row, held, wish)
+    if "delete_on_termination" in wish.model_fields_set:
+        wanted = {"volume_id": volume_id, "delete_on_termination": wish.delete_on_termination}
+        await call.operations.start(action, action_request(call, row, action, wanted))
+    return Response(status_code=202)
+
+
+def _require_same(row: RowMapping, held: dict[str, Any], wish: ChangedAttachment) -> None:
+    """400 for a change of anything that only a new attachment could have."""
+    device = f"/dev/{str(held.get('device') or '').removeprefix('/dev/')}"
+    known = {"id": held["volume_id"], "serverId": row["id"], "device": device, "tag": held.get("tag")}
+    asked = wish.model_dump(by_alias=True, exclude_unset=True)
+    for name, value in known.items():
+        if asked.get(name, value) != value:
+            raise bad_request(f"The {name} property is not mutable")

@@ -7,7 +7,7 @@ from typing import Any
 from keystoneauth1.session import Session
 
 from infra.contracts.errors import hopeless
-from infra.contracts.volume import GOES_WITH_IT, MADE_FOR, VolumeRequest, VolumesOnHost, parted_id
+from infra.contracts.volume import GOES_WITH_IT, MADE_FOR, VolumeMark, VolumeRequest, VolumesOnHost, parted_id
 from infra.host.services.fence import Fence
 from infra.host.services.rest import Service, Unexpected, words
 from infra.interruption import still_wanted
@@ -120,6 +120,13 @@ class Volumes:
 
     def _end(self, attachment_id: str) -> None:
         self._api.ask("DELETE", f"/attachments/{attachment_id}", 200, 202, 204, 404, headers=VERSION)
+
+    def mark(self, want: VolumeMark, *, goes: bool) -> None:
+        """Whether a volume that a build made for this instance goes with it. Tenants' own are left alone."""
+        volume = self.get(want.volume_id)
+        if volume is not None and volume["metadata"].get(MADE_FOR) == want.instance_id:
+            body = {"metadata": {GOES_WITH_IT: str(goes)}}
+            self._api.ask("POST", f"/volumes/{want.volume_id}/metadata", json=body, headers=VERSION)
 
     def delete(self, volume_id: str) -> None:
         """Waits for a detach that is under way; absent is success, and so is a volume that another server has by now:

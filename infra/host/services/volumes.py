@@ -6,7 +6,7 @@ import time
 
 from keystoneauth1.session import Session
 
-from infra.contracts.volume import Attached, VolumeConnection, VolumeRequest, VolumesOnHost
+from infra.contracts.volume import Attached, VolumeConnection, VolumeMark, VolumeRequest, VolumesOnHost
 from infra.host.heartbeats import Heartbeat, at_once, beating
 from infra.host.services.cinder import Volumes, endpoint
 from infra.host.services.control import ControlClient
@@ -42,6 +42,9 @@ class VolumeConnector:
     def reserve(self, want: VolumesOnHost) -> None:
         """Attach the tenant's own volumes to the instance, before it has a host."""
         at_once(lambda request: self._volumes.reserve(want, request), want.volumes)
+
+    def mark(self, want: VolumeMark, *, goes: bool) -> None:
+        self._volumes.mark(want, goes=goes)
 
     def detach(self, want: VolumesOnHost, heartbeat: Heartbeat) -> None:
         """See `activities.volume.Volume.detach_volumes`. A failed build's own volumes go; with `deleting`, those that
