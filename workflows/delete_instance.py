@@ -57,7 +57,7 @@ class DeleteInstance(Operation):
         await workflow.wait_condition(workflow.all_handlers_finished)
         others = [each for each in self._asked if each.requester.request_id != req.requester.request_id]
         if others and (req.keep_as or req.follows or req.reclaim_after_s):
-            self._give_way(others[0])
+            self._give_way(next((each for each in others if not each.reclaim_after_s), others[0]))
 
     async def undo_all(self, req: DeleteRequest) -> None:
         id = req.instance_id

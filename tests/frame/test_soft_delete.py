@@ -112,6 +112,7 @@ async def test_a_delete_for_good_meanwhile_is_one(cloud: Cloud, hold: str) -> No
         await asyncio.wait_for(cloud.faults.held.wait(), 20)
     await cloud.delete(handle, reclaim_after_s=LONG_S)
     await asyncio.wait_for(cloud.faults.held.wait(), 20)
+    await cloud.delete(handle, reclaim_after_s=LONG_S)
     await cloud.delete(handle)
     cloud.faults.release.set()
     assert await cloud.end(handle) is None
