@@ -16,8 +16,8 @@ from workers.layout import Layout, guest_place, libvirt_run_dir
 class Hypervisor:
     """libvirtd in namespaces of its own, with private directories below the state directory."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._plain, self._layout = settings, Layout(hosts=[settings.host], driver="qemu", netns="")
+    def __init__(self, settings: Settings, netns: str = "") -> None:
+        self._plain, self._layout = settings, Layout(hosts=[settings.host], driver="qemu", netns=netns)
         libvirtd.prepare(settings, settings.host)
         socket = libvirt_run_dir(settings, settings.host) / "libvirt-sock"
         uri = f"qemu+unix:///system?socket={socket}"
