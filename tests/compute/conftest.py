@@ -256,10 +256,10 @@ class Cloud:
             session.add(row)
         return row.id
 
-    def volume(self, owner: Api) -> str:
+    def volume(self, owner: Api, **about: Any) -> str:
         """A volume of the owner's that can be attached."""
         url, token = self.settings.url("volume", "/v3/volumes"), {"X-Auth-Token": owner.token}
-        made = httpx.post(url, json={"volume": {"size": 1}}, headers=token, **HTTP).json()["volume"]
+        made = httpx.post(url, json={"volume": {"size": 1, **about}}, headers=token, **HTTP).json()["volume"]
         end = time.monotonic() + 30
         while httpx.get(f"{url}/{made['id']}", headers=token, **HTTP).json()["volume"]["status"] != "available":
             assert time.monotonic() < end

@@ -1,11 +1,12 @@
-"""PUT of a volume attachment: what may change (2.85), what may not, and who may swap."""
+"""Volume attachments: what a PUT may change (2.85), what not, who may swap; volumes for several servers (2.60)."""
 
 import uuid
 from typing import Any
 
+import httpx
 import pytest
 
-from tests.compute.conftest import Api, Cloud
+from tests.compute.conftest import HTTP, Api, Cloud
 
 VOLUME = str(uuid.uuid4())
 HELD = {"volume_id": VOLUME, "attachment_id": "a", "device": "vdb", "tag": "data", "delete_on_termination": False}
@@ -70,3 +71,16 @@ def test_absent_locked_and_busy(cloud: Cloud, demo: Api, other: Api, server: str
     busy = cloud.server(demo, host="node1", volumes=[HELD], task_state="attaching")
     words = demo.refused("PUT", path(busy), 409, json=asked)
     assert words == f"Cannot 'update_volume_attachment' instance {busy} while it is in task_state attaching"
+
+
+def test_a_volume_for_several_servers_needs_a_client_that_knows_of_it(cloud: Cloud, demo: Api, admin: Api) -> None:
+    url = cloud.settings.url("volume", "/v3")
+    kind = {"name": f"multi-{uuid.uuid4()}", "extra_specs": {"multiattach": "<is> True"}}
+    headers = {"X-Auth-Token": admin.token}
+    httpx.post(f"{url}/types", json={"volume_type": kind}, headers=headers, **HTTP).raise_for_status()
+    volume, server = cloud.volume(demo, volume_type=kind["name"]), cloud.server(demo, host="node1")
+    asked = {"volumeAttachment": {"volumeId": volume}}
+    words = demo.refused("POST", f"/servers/{server}/os-volume_attachments", 400, "2.59", json=asked)
+    assert words == "Multiattach volumes are only supported starting with compute API version 2.60."
+    demo.post(f"/servers/{server}/os-volume_attachments", asked, 200, "2.60")
+    assert cloud.ledger.started[-1] == (server, "attach_volume")
