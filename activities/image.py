@@ -10,13 +10,14 @@ from infra.contracts.image import DiskOnHost, ImageOnHost
 
 if TYPE_CHECKING:
     from infra.host.files.images import ImageStore
+    from infra.host.services.fence import Fence
 
 
 class Image:
     """Runs on the queue of the chosen host."""
 
-    def __init__(self, store: "ImageStore") -> None:
-        self._store = store
+    def __init__(self, store: "ImageStore", fence: "Fence") -> None:
+        self._store, self._fence = store, fence
 
     @step(resource="disk", budget=timedelta(minutes=30))
     def fetch_to_host(self, want: ImageOnHost) -> DiskOnHost:
@@ -36,5 +37,7 @@ class Image:
 
     @step(resource="disk", budget=timedelta(minutes=5))
     def remove_disk(self, want: ImageOnHost) -> None:
-        """Undo of `fetch_to_host`: the overlay and the instance's directory go, the cached image stays."""
-        self._store.remove(want.instance_id)
+        """Undo of `fetch_to_host`: the overlay and the instance's directory go, the cached image stays. A later
+        attempt's disk stays too."""
+        if not self._fence.superseded(want):
+            self._store.remove(want.instance_id)

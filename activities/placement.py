@@ -23,8 +23,8 @@ class Placement:
 
     @record_step
     def release_host(self, want: ClaimRequest) -> None:
-        """Undo of `claim_host`. No claim is success."""
-        self._claims.release(want.instance_id)
+        """Undo of `claim_host`. No claim is success, and a later attempt's stays."""
+        self._claims.release(want.instance_id, want.attempt)
 
     @record_step
     def check_host(self, ref: HostRef) -> bool:

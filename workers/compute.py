@@ -34,6 +34,7 @@ from infra.host.network.topology import TopologyPoll
 from infra.host.reconcile import reconcile
 from infra.host.rescues import Rescues
 from infra.host.services.control import ControlClient
+from infra.host.services.fence import Fence
 from infra.host.services.volumes import VolumeConnector
 from infra.host.shapes import Shapes
 from infra.host.snapshots import Snapshots
@@ -84,7 +85,7 @@ class Host:
     def activities(self) -> list[Any]:
         """Every step that runs on a host, bound to this one."""
         return activities_of(
-            Image(self.images),
+            Image(self.images, Fence(self.settings.host, self.control)),
             Network(PortPlugger(self.settings, self.session, self.hostnet, self.control)),
             Volume(VolumeConnector(self.settings, self.session, self.control)),
             Hypervisor(self.driver),

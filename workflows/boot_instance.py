@@ -43,6 +43,7 @@ class BootInstance(Build):
     def __init__(self) -> None:
         super().__init__()
         self.began = False
+        self.attempt = 0  # its last claim's number, once it is known
         self.addresses: dict[str, str] = {}  # port id -> what it had, to be had again by a retry
 
     @workflow.run
@@ -74,11 +75,13 @@ class BootInstance(Build):
             self.accept(Accepted(instance_id=id, admin_pass=req.admin_pass))
             async for attempt in Attempts(self, req):
                 async with attempt as on_host:
+                    wanted, self.attempt = claim_request(req, attempt.tried), 0
                     claim = await on_host.step(
                         Placement.claim_host,
-                        claim_request(req, attempt.tried),
+                        wanted,
                         undo=Placement.release_host,
                     )
+                    wanted.attempt = self.attempt = claim.attempt  # the undo releases this claim, and no later run's
                     host = attempt.move_to(claim.host)
                     flavor = await on_host.step(
                         Instance.fetch_flavor,
@@ -88,7 +91,9 @@ class BootInstance(Build):
                     disk, plugged, attached = await on_host.together(
                         on_host.step(
                             Image.fetch_to_host,
-                            ImageOnHost(instance_id=id, image_id=req.image_id, disk_gb=flavor.disk),
+                            ImageOnHost(
+                                instance_id=id, image_id=req.image_id, disk_gb=flavor.disk, attempt=claim.attempt
+                            ),
                             undo=Image.remove_disk,
                             at=host,
                         )
@@ -152,6 +157,7 @@ class BootInstance(Build):
             began=self.began,
             refused=not self.is_accepted and req.action == "create",
             addresses=self.addresses,
+            attempt=self.attempt,
         )
         step = Step(event="fail_record", start_time=workflow.now())
         await execute(Instance.fail_record, failed, HERE, step)

@@ -73,17 +73,19 @@ class UnshelveInstance(ServerOperation):
 
     async def make(self, req: ActionRequest, server: InstanceFacts, saga: Saga) -> InstanceChange:
         wish, id = Unshelving.model_validate(req.body), server.instance_id
+        wanted = ClaimRequest(
+            instance_id=id,
+            zone=wish.zone,
+            requested_host=wish.host,
+            same_host=wish.same_host,
+            different_host=wish.different_host,
+        )
         claim = await saga.step(
             Placement.claim_host,
-            ClaimRequest(
-                instance_id=id,
-                zone=wish.zone,
-                requested_host=wish.host,
-                same_host=wish.same_host,
-                different_host=wish.different_host,
-            ),
+            wanted,
             undo=Placement.release_host,
         )
+        wanted.attempt = claim.attempt  # the undo releases this claim, and no later one
         there = {"host": claim.host, "attempt": claim.attempt, "zone": claim.zone}
         server = server.model_copy(update=there)
         assert server.flavor is not None
@@ -96,7 +98,9 @@ class UnshelveInstance(ServerOperation):
         disk, plugged, attached = await saga.together(
             saga.step(
                 Image.fetch_to_host,
-                ImageOnHost(instance_id=id, image_id=server.shelved_image, disk_gb=server.flavor.disk),
+                ImageOnHost(
+                    instance_id=id, image_id=server.shelved_image, disk_gb=server.flavor.disk, attempt=claim.attempt
+                ),
                 undo=Image.remove_disk,
                 at=host,
             )

@@ -9,6 +9,7 @@ class ImageOnHost(BaseModel):
     instance_id: str
     image_id: str
     disk_gb: int  # size of the root disk; 0 keeps the image's own
+    attempt: int = 0  # whose disk it is; 0 removes whichever there is
 
 
 class DiskOnHost(Done):

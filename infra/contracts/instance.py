@@ -30,6 +30,7 @@ class BuildFailed(BaseModel):
     steps: list[Step]
     refused: bool = False  # a new server's request was never accepted: there is no server
     began: bool = True  # whether this run wrote the record; else only one that never ran may be its own
+    attempt: int = 0  # its last claim; 0 when it had none, or does not know
     addresses: dict[str, str] = {}  # port id -> the address it had, wanted again when the build runs again
 
 

@@ -27,6 +27,7 @@ class ClaimRequest(BaseModel):
     different_host: list[str] = []
     company: Company | None = None
     tried: dict[str, str] = {}  # hosts that could not, and why
+    attempt: int = 0  # of the claim to be released, once it is known; 0: whichever there is
 
 
 class Claimed(BaseModel):

@@ -86,9 +86,11 @@ class Claims:
         here = [c for c in _candidates(store) if c.host == host]
         return [name for c in here for name in self._scheduler.lacking(share, c, now())]
 
-    def release(self, instance_id: str) -> None:
+    def release(self, instance_id: str, attempt: int = 0) -> None:
+        """The claim of one attempt; 0: every claim on the server."""
         with self._db.transaction() as store:
-            store.execute(delete(allocations).where(allocations.c.instance_id == instance_id))
+            held = delete(allocations).where(allocations.c.instance_id == instance_id)
+            store.execute(held.where(allocations.c.attempt == attempt) if attempt else held)
 
     def is_up(self, host: str) -> bool:
         with self._db.engine.connect() as store:

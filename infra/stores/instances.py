@@ -108,6 +108,8 @@ class Records:
             found = session.get(Instance, failed.instance_id)
             if found is None or found.deleted_at is not None or (found.launched_at is not None and not failed.began):
                 return
+            if 0 < failed.attempt < found.claims:
+                return  # Temporal's Reset let an old run end; a later run has the server
             found.vm_state, found.task_state, found.parked, found.host = "error", None, None, None
             found.power_state, found.fault, found.updated_at = 0, fault_of(failed.fault), now()
             found.launched_at = None

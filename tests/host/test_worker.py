@@ -26,6 +26,7 @@ from infra.contracts.hypervisor import HostFacts, HostRef, Spawned
 from infra.contracts.image import DiskOnHost, ImageOnHost
 from infra.host.driver import Driver
 from infra.host.files.images import ImageStore
+from infra.host.services.fence import Fence
 from infra.settings import Settings
 from infra.tables.compute import ComputeNode, Instance
 from infra.temporal import compute_queue, connect
@@ -117,7 +118,7 @@ async def test_a_cancel_stops_a_download_and_keeps_what_arrived(
     settings = temporal.model_copy(update={"virt_type": "qemu", "libvirt_uri": "qemu:///system"})
     glance.images[image_id := new_id()] = StoredImage(os.urandom(8 << 20), "raw")
     glance.chunk_pause = 0.05
-    client, store = await connect(settings), Image(ImageStore(settings, cloud.session))
+    client, store = await connect(settings), Image(ImageStore(settings, cloud.session), Fence(settings.host, None))
     part = settings.host_dir / "images" / f"{image_id}.part"
     want = ImageOnHost(instance_id=new_id(), image_id=image_id, disk_gb=0)
     with ThreadPoolExecutor(4) as pool:
