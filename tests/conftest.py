@@ -2,8 +2,10 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from xdist.scheduler.loadscope import LoadScopeScheduling
 
 from tests.openstack import OpenStack
 
@@ -12,16 +14,23 @@ LONG = ("resilience", "workflows", "e2e", "frame", "hostnet", "network", "embedd
 """Folders that take longest, longest first: begun early, they leave the short ones to fill the gaps."""
 
 
-@pytest.hookimpl(tryfirst=True)
+class ByFolder(LoadScopeScheduling):  # type: ignore[misc]
+    """Where tests run beside each other (`-n 2`), those of a folder share its clouds and run in turn."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return nodeid.partition("::")[0].split("/")[1]
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFolder:
+    return ByFolder(config, log)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Where tests run beside each other (`--dist loadgroup`), those of a folder share its clouds and run in turn."""
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(_folder(item)))
-    items.sort(key=lambda item: LONG.index(_folder(item)) if _folder(item) in LONG else len(LONG))
+    def place(item: pytest.Item) -> int:
+        folder = item.path.relative_to(HERE).parts[0]
+        return LONG.index(folder) if folder in LONG else len(LONG)
 
-
-def _folder(item: pytest.Item) -> str:
-    return item.path.relative_to(HERE).parts[0]
+    items.sort(key=place)
 
 
 @pytest.fixture(scope="session")

@@ -117,6 +117,16 @@ async def _every(name: str, seconds: float, work: Callable[[], object]) -> None:
         await asyncio.sleep(max(0.1, seconds - (time.monotonic() - begun)))
 
 
+def _started(driver: Driver, instance_id: str) -> bool:
+    """Whether the guest runs again. One that cannot start keeps no other waiting."""
+    try:
+        driver.start(instance_id)
+    except Exception as error:
+        log.warning("guest not started again yet", instance_id=instance_id, error=str(error))
+        return False
+    return True
+
+
 def bring_back(settings: Settings, driver: Driver, control: ControlClient, stopping: threading.Event) -> None:
     """Start the guests that went down with this host, then tell the control plane every guest's state.
 
@@ -131,12 +141,11 @@ def bring_back(settings: Settings, driver: Driver, control: ControlClient, stopp
                 ran = ("active", "rescued")
                 active = {id for id, claim in claims.items() if claim.vm_state in ran and not claim.task_state}
                 waiting = (waiting & claims.keys()) | (active if booted else set())
-            for instance_id in sorted(waiting):
-                driver.start(instance_id)
-                waiting.discard(instance_id)
             booted = False
+            waiting = {instance_id for instance_id in sorted(waiting) if not _started(driver, instance_id)}
             driver.report_all()
-            break
+            if not waiting:
+                break
         except Exception as error:
             log.warning("guests not started again yet", count=len(waiting), error=str(error))
         if stopping.wait(2.0):

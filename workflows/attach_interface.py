@@ -60,6 +60,7 @@ class AttachInterface(ServerOperation):
             mine=not wish.port_id,
             tag=wish.tag or None,
         )
+        self.unless_undone(requested_ports={**server.ports, port.port_id: port.mine})
         plugged = await saga.step(
             Network.plug_ports,
             ports_of(server).model_copy(update={"ports": [port]}),

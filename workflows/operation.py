@@ -85,7 +85,7 @@ class Operation:
     def saga(self) -> Saga:
         return Saga(self.log, self.interrupted)
 
-    def left(self) -> dict[str, list[dict[str, Any]]]:
+    def left(self) -> dict[str, Any]:
         """Columns of the record that tell a delete what could not be undone."""
         return {}
 

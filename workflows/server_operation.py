@@ -39,7 +39,7 @@ class ServerOperation(Operation):
         self.told: Accepted | None = None  # the answer, where it is given at the end and the steps alone know it
         self.server: InstanceFacts | None = None
         self._saga: Saga | None = None
-        self._unless_undone: dict[str, list[dict[str, Any]]] = {}
+        self._unless_undone: dict[str, Any] = {}
         self._leftovers: list[tuple[Callable[[Any, Any], object], Any, Place]] = []
 
     async def act(self, req: ActionRequest, steps: Steps) -> None:
@@ -79,11 +79,11 @@ class ServerOperation(Operation):
         set_timer = cast(Callable[[Any, Due], None], Later.set_timer)  # a coroutine there
         self.afterwards(set_timer, due, control())
 
-    def unless_undone(self, **columns: list[dict[str, Any]]) -> None:
+    def unless_undone(self, **columns: Any) -> None:
         """What the record is to show should the way back be given up: a delete, or the tenant, frees it later."""
         self._unless_undone = columns
 
-    def left(self) -> dict[str, list[dict[str, Any]]]:
+    def left(self) -> dict[str, Any]:
         return self._unless_undone if self._saga is not None and self._saga.left else {}
 
     async def _tidy(self) -> None:

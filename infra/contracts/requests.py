@@ -93,7 +93,7 @@ class CutOff(BaseModel):
 
     request_id: str
     steps: list[Step]
-    left: dict[str, list[dict[str, Any]]] = {}
+    left: dict[str, Any] = {}
 
 
 class DeleteRequest(BaseModel):

@@ -33,6 +33,7 @@ from infra.temporal import compute_queue, connect
 from tests.host.cloud import Cloud, new_id, until
 from tests.host.glance import Glance, StoredImage
 from tests.host.specs import spec
+from workers import host_loops
 from workers.compute import compute_worker
 from workers.guests import LIST
 from workers.host_loops import bring_back
@@ -215,12 +216,16 @@ def test_guests_taken_down_with_their_host_come_back(cloud: Cloud, host: Setting
     driver.destroy(wanted.instance_id)
 
 
-def test_active_guests_come_back_after_the_machine_was_booted(cloud: Cloud, host: Settings) -> None:
-    """Mechanism: guests.machine_was_booted. A stopped server stays off; without a boot, nothing is started."""
+def test_active_guests_come_back_after_the_machine_was_booted(
+    cloud: Cloud, host: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Mechanism: guests.machine_was_booted. A stopped server stays off; without a boot, nothing is started; and one
+    whose guest is lost keeps no other waiting (`_started`), whichever comes first."""
+    monkeypatch.setattr(host_loops, "RESTART_TRIES", 1)
     driver, stop = Driver(host, cloud.control), threading.Event()
-    active, stopped = (spec(cloud.claim(new_id())) for _ in range(2))
+    active, stopped, *lost = (spec(cloud.claim(new_id())) for _ in range(6))
     with cloud.compute.write() as session:
-        for each, state in ((active, "active"), (stopped, "stopped")):
+        for each, state in ((active, "active"), (stopped, "stopped"), *((gone, "active") for gone in lost)):
             session.add(Instance(id=each.instance_id, project_id="p", user_id="u", name="vm", vm_state=state))
     for each in (active, stopped):
         driver.spawn(each, lambda *_: None)

@@ -53,6 +53,8 @@ class Extra:
             )
 
     def forget(self) -> None:
+        for instance_id in self.guests():  # its hypervisor outlives it
+            self.host.driver.destroy(instance_id)
         with self.cloud.database.write() as session:
             for table in (Service, ComputeNode, Allocation):
                 session.execute(delete(table).where(col(table.host) == NAME))

@@ -102,5 +102,5 @@ async def test_a_host_is_asked_for_a_guests_console(cloud: Cloud) -> None:
     assert await cloud.end(boot) is None
     assert await cloud.ops.console_output(instance_of(boot), 10) == ""
     with pytest.raises(ServiceError) as refused:
-        await cloud.ops.console_target(instance_of(boot))
+        await cloud.ops.console_target(instance_of(boot), "vnc")
     assert refused.value.status == 409 and "not ready" in str(refused.value)

@@ -29,7 +29,7 @@ def checks(arguments: list[str]) -> list[Check]:
         return [Check("pytest", [*pytest, *arguments], 3300)]
     covered = [*pytest, "--cov"]
     # Two folders at a time, each in its own process; tests/conftest.py says which come first.
-    beside = ["-n", "2", "--dist", "loadgroup", "--no-loadscope-reorder"]
+    beside = ["-n", "2", "--dist", "loadscope", "--no-loadscope-reorder"]
     return [
         Check("ruff check", [str(HERE / "ruff"), "check", "."], 120),
         Check("ruff format", [str(HERE / "ruff"), "format", "--check", "."], 120),
@@ -37,7 +37,7 @@ def checks(arguments: list[str]) -> list[Check]:
         Check("import contracts", [str(HERE / "lint-imports"), "--no-logo"], 120),
         # Fails below 100 % of the branches of workflows/ and activities/. Guests and clouds on a busy machine miss time
         # limits now and then: what failed is named and run once more by itself, and what fails both times has failed.
-        Check("pytest", [*covered, *beside], 3000, [*covered, "--cov-append", "--lf", "--lfnf=none"]),
+        Check("pytest", [*covered, *beside], 2600, [*covered, "--cov-append", "--lf", "--lfnf=none"]),
     ]
 
 
@@ -51,7 +51,7 @@ def run(root: Path, arguments: list[str]) -> int:
             results[check.name] = bounded(check, root, Path(state_dir))
             if results[check.name] == 1 and check.again:
                 out.print(f"[yellow]== {check.name}: what failed, once more by itself[/]")
-                results[check.name] = bounded(Check(check.name, check.again, 900), root, Path(state_dir))
+                results[check.name] = bounded(Check(check.name, check.again, 800), root, Path(state_dir))
     failed = [name for name, code in results.items() if code]
     summary = f"{len(results) - len(failed)} checks passed, {len(failed)} failed in {time.monotonic() - begun:.0f}s"
     out.print(f"== {summary}{': ' + ', '.join(failed) if failed else ''} ==")
