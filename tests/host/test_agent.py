@@ -135,6 +135,7 @@ def test_linux_with_an_agent(
         f"Failed to set admin password on {id} because error setting admin password",
         409,
     )
+    assert "hunter2" not in linux.log  # looked at before it is typed: a slow guest's port may echo that
     terminal = Terminal(linux)
     terminal.say("", "login:")
     terminal.say("cirros", "Password:")
@@ -167,4 +168,4 @@ def test_linux_with_an_agent(
     assert root.read_bytes > 1 << 20 and root.read_requests > 0 and root.write_bytes > 0
     assert known.cpus[0].time > 10**9 and known.memory["actual"] == known.memory_kib
     told = [hypervisor.settings.host_dir / "libvirtd.log", Path(f"/proc/{hypervisor.qemu(id)}/cmdline")]
-    assert not any(b"hunter2" in place.read_bytes() for place in told) and "hunter2" not in linux.log
+    assert not any(b"hunter2" in place.read_bytes() for place in told)
