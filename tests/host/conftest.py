@@ -37,6 +37,9 @@ def cloud(keystone: OpenStack, image_service: Glance) -> Iterator[Cloud]:
 def volumes(cloud: Cloud) -> Cloud:
     """The cloud with its volume service."""
     cloud.start_volumes()
+    with cloud.user("admin") as admin, cloud.user() as demo:  # the tests of the folder share one project's
+        quota = {"quota_set": {"volumes": 200, "gigabytes": 2000}}
+        admin.call("volume", "PUT", f"/v3/os-quota-sets/{demo.project_id}", quota)
     return cloud
 
 
