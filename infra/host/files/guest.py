@@ -47,7 +47,8 @@ class GuestFiles:
         (self._paths.make_instance(instance_id) / "domain.xml").write_text(xml)
 
     def forget_domain(self, instance_id: str) -> None:
-        (self._paths.instance(instance_id) / "domain.xml").unlink(missing_ok=True)
+        for name in ("domain.xml", "domain-off.xml"):
+            (self._paths.instance(instance_id) / name).unlink(missing_ok=True)
 
     def keep_running(self, instance_id: str, running: bool) -> None:
         """Whether the test driver's domain is to run again with its daemon."""
