@@ -13,6 +13,10 @@ from workflows.refresh_network import RefreshNetwork
 from workflows.remove_security_group import RemoveSecurityGroup
 from workflows.update_attachment import UpdateAttachment, UpdateAttachmentBody
 
+PLUGGABLE = frozenset(("active", "paused", "stopped"))
+"""vm_states of a server whose guest can be given a device, or has to give one back."""
+EXISTING = frozenset(RESTING) - {"deleted"}
+
 DEVICES = (
     Action(
         "attach_volume",
@@ -21,7 +25,7 @@ DEVICES = (
         Transition(
             event="attach_volume",
             verb="attach_volume",
-            allowed=frozenset(("active", "paused", "stopped")),
+            allowed=PLUGGABLE,
             doing="attaching",
         ),
         body=AttachVolumeBody,
@@ -34,7 +38,7 @@ DEVICES = (
         Transition(
             event="detach_volume",
             verb="detach_volume",
-            allowed=frozenset(("active", "paused", "stopped")),
+            allowed=PLUGGABLE,
             doing="detaching",
         ),
         body=DetachVolumeBody,
@@ -47,7 +51,7 @@ DEVICES = (
         Transition(
             event="addSecurityGroup",
             verb="addSecurityGroup",
-            allowed=frozenset(RESTING) - {"deleted"},
+            allowed=EXISTING,
             doing="updating",
             without_host=True,
         ),
@@ -60,7 +64,7 @@ DEVICES = (
         Transition(
             event="removeSecurityGroup",
             verb="removeSecurityGroup",
-            allowed=frozenset(RESTING) - {"deleted"},
+            allowed=EXISTING,
             doing="updating",
             without_host=True,
         ),
@@ -73,7 +77,7 @@ DEVICES = (
         Transition(
             event="refresh_network",
             verb="refresh_network",
-            allowed=frozenset(RESTING) - {"deleted"},
+            allowed=EXISTING,
             doing="updating",
             without_host=True,
         ),
@@ -87,7 +91,7 @@ DEVICES = (
         Transition(
             event="update_volume_attachment",
             verb="update_volume_attachment",
-            allowed=frozenset(RESTING) - {"deleted"},
+            allowed=EXISTING,
             doing="updating",
             without_host=True,
         ),
@@ -102,7 +106,7 @@ DEVICES = (
         Transition(
             event="attach_interface",
             verb="attach_interface",
-            allowed=frozenset(("active", "paused", "stopped")),
+            allowed=PLUGGABLE,
             doing="attaching",
         ),
         body=AttachInterfaceBody,
@@ -115,7 +119,7 @@ DEVICES = (
         Transition(
             event="detach_interface",
             verb="detach_interface",
-            allowed=frozenset(("active", "paused", "stopped")),
+            allowed=PLUGGABLE,
             doing="detaching",
         ),
         body=DetachInterfaceBody,

@@ -18,14 +18,8 @@ from workflows.inputs import domain_of, ports_of, volumes_of
 from workflows.saga import Place, Saga
 
 
-async def made_anew(server: InstanceFacts, host: Place, saga: Saga) -> DomainSpec:
-    """What its domain is to be, with bridge, DHCP entry and filter of each port and each volume's connection in place
-    again. Source: `_hard_reboot` of Nova's libvirt driver, which does the same."""
-    known = await saga.step(
-        Instance.fetch_guest,
-        InstanceRef(instance_id=server.instance_id),
-        undo=None,  # reads only
-    )
+async def connected(server: InstanceFacts, host: Place, saga: Saga) -> tuple[Plugged, Attached]:
+    """The server's own ports and volumes, in place on its host once more."""
     plugged, attached = await saga.together(
         saga.step(
             Network.plug_ports,
@@ -44,5 +38,17 @@ async def made_anew(server: InstanceFacts, host: Place, saga: Saga) -> DomainSpe
         if server.volumes
         else nothing(Attached()),
     )
+    return plugged, attached
+
+
+async def made_anew(server: InstanceFacts, host: Place, saga: Saga) -> DomainSpec:
+    """What its domain is to be, with bridge, DHCP entry and filter of each port and each volume's connection in place
+    again. Source: `_hard_reboot` of Nova's libvirt driver, which does the same."""
+    known = await saga.step(
+        Instance.fetch_guest,
+        InstanceRef(instance_id=server.instance_id),
+        undo=None,  # reads only
+    )
+    plugged, attached = await connected(server, host, saga)
     disk = DiskOnHost() if server.image_id else None
     return domain_of(server, known, disk, plugged, attached)

@@ -10,21 +10,17 @@ with workflow.unsafe.imports_passed_through():
     from activities.hypervisor import Hypervisor
     from activities.image import Image
     from activities.instance import Instance
-    from activities.network import Network
-    from activities.volume import Volume
     from infra.contracts.aside import Aside
     from infra.contracts.hypervisor import GuestConfig
     from infra.contracts.image import ImageOnHost
     from infra.contracts.instance import InstanceRef
-    from infra.contracts.network import Plugged
     from infra.contracts.operation import ActionRequest, InstanceChange, InstanceFacts
     from infra.contracts.power import PowerOff
-    from infra.contracts.volume import Attached
 
-from workflows.attempt import nothing
 from workflows.body import Body, Since
 from workflows.fields import AddressV4, AddressV6, Base64, Description, ImageRef, Metadata, Name
-from workflows.inputs import domain_of, ports_of, volumes_of
+from workflows.from_records import connected
+from workflows.inputs import domain_of
 from workflows.requests import Accepted
 from workflows.saga import Saga
 from workflows.server_operation import ServerOperation
@@ -102,29 +98,14 @@ class RebuildInstance(ServerOperation):
             undo=Kept.bring_back,
             at=host,
         )
-        new_disk, plugged, attached = await saga.together(
+        new_disk, (plugged, attached) = await saga.together(
             saga.step(
                 Image.fetch_to_host,
                 disk,
                 undo=None,  # `bring_back` puts the old one in its place
                 at=host,
             ),
-            saga.step(
-                Network.plug_ports,
-                ports_of(server),
-                undo=None,  # they were plugged before
-                at=host,
-            )
-            if server.networks
-            else nothing(Plugged()),
-            saga.step(
-                Volume.attach_volumes,
-                volumes_of(server),
-                undo=None,  # they were attached before
-                at=host,
-            )
-            if server.volumes
-            else nothing(Attached()),
+            connected(server, host, saga),
         )
         guest = _told(known, wish)
         spec = domain_of(server, guest, new_disk, plugged, attached).model_copy(

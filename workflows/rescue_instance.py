@@ -8,22 +8,18 @@ from temporalio import workflow
 with workflow.unsafe.imports_passed_through():
     from activities.aside import Kept
     from activities.instance import Instance
-    from activities.network import Network
     from activities.rescue import Rescue
-    from activities.volume import Volume
     from infra.contracts.aside import Aside
     from infra.contracts.image import DiskOnHost
     from infra.contracts.instance import InstanceRef
-    from infra.contracts.network import Plugged
     from infra.contracts.operation import ActionRequest, InstanceChange, InstanceFacts
     from infra.contracts.power_states import RUNNING
     from infra.contracts.rescue import RescueDisk, RescueGuest
-    from infra.contracts.volume import Attached
 
-from workflows.attempt import nothing
 from workflows.body import Body
 from workflows.fields import ImageRef
-from workflows.inputs import domain_of, ports_of, volumes_of
+from workflows.from_records import connected
+from workflows.inputs import domain_of
 from workflows.requests import Accepted
 from workflows.saga import Saga
 from workflows.server_operation import ServerOperation
@@ -82,24 +78,7 @@ class RescueInstance(ServerOperation):
             undo=Kept.bring_back,
             at=host,
         )
-        plugged, attached = await saga.together(
-            saga.step(
-                Network.plug_ports,
-                ports_of(server),
-                undo=None,  # they were plugged before
-                at=host,
-            )
-            if server.networks
-            else nothing(Plugged()),
-            saga.step(
-                Volume.attach_volumes,
-                volumes_of(server),
-                undo=None,  # they were attached before
-                at=host,
-            )
-            if server.volumes
-            else nothing(Attached()),
-        )
+        plugged, attached = await connected(server, host, saga)
         guest = known.model_copy(update={"admin_pass": wish.admin_pass})
         booted = await saga.step(
             Rescue.boot_rescue,

@@ -47,12 +47,17 @@ class GuestFiles:
         (self._paths.make_instance(instance_id) / "domain.xml").write_text(xml)
 
     def forget_domain(self, instance_id: str) -> None:
-        for name in ("domain.xml", "domain-off.xml"):
-            (self._paths.instance(instance_id) / name).unlink(missing_ok=True)
+        for file in self._definitions(instance_id):
+            file.unlink(missing_ok=True)
+
+    def _definitions(self, instance_id: str) -> tuple[Path, Path]:
+        """Of a domain that is to run again, and of one that is off."""
+        place = self._paths.instance(instance_id)
+        return place / "domain.xml", place / "domain-off.xml"
 
     def keep_running(self, instance_id: str, running: bool) -> None:
         """Whether the test driver's domain is to run again with its daemon."""
-        on, off = (self._paths.instance(instance_id) / name for name in ("domain.xml", "domain-off.xml"))
+        on, off = self._definitions(instance_id)
         with contextlib.suppress(FileNotFoundError):
             off.rename(on) if running else on.rename(off)
 
