@@ -1,6 +1,7 @@
 """Compute hosts as users of Keystone: made, listed and revoked by its v3 API, whosever Keystone it is."""
 
 import secrets
+import time
 from functools import cached_property
 from typing import Any
 
@@ -30,6 +31,9 @@ class HostUsers:
         if known:
             user_id = known["id"]
             self._call("PATCH", f"/users/{user_id}", {"user": {"password": password, "enabled": True}})
+            # Keystone revokes what was issued before this instant, and tokens count whole seconds: one that is
+            # issued within this second is refused. Who reads the new password after this call is not.
+            time.sleep(1)
         else:
             user_id = self._call("POST", "/users", {"user": wanted})["user"]["id"]
         project = self._find("projects", name=self._settings.service_project, domain_id="default")

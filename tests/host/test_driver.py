@@ -13,6 +13,7 @@ import pytest
 from temporalio.exceptions import ApplicationError
 
 from infra.contracts.errors import HOPELESS, HOST_CANNOT
+from infra.contracts.guarded import Guarded
 from infra.contracts.hypervisor import NicOnGuest
 from infra.host.driver import Driver
 from infra.host.libvirt import faults
@@ -51,6 +52,18 @@ def test_spawn_and_destroy_twice(cloud: Cloud, driver: Driver, host: Settings) -
         assert driver.domains() == {}
     driver.destroy(new_id())
     assert list((host.host_dir / "instances").iterdir()) == []
+
+
+def test_a_suspended_guest_is_destroyed_with_its_memory(cloud: Cloud, driver: Driver) -> None:
+    """Mechanism: UNDEFINE_PRETENDED. The test driver refused, and the domain outlived its server."""
+    wanted = spec(cloud.claim(new_id()))
+    driver.spawn(wanted, quiet)
+    assert (
+        driver.power.suspend(Guarded(instance_id=wanted.instance_id, attempt=wanted.attempt), quiet).power_state
+        == SHUTDOWN
+    )
+    driver.destroy(wanted.instance_id)
+    assert driver.domains() == {}
 
 
 def test_spawn_is_quick(cloud: Cloud, driver: Driver) -> None:

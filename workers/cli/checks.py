@@ -1,5 +1,6 @@
 """`kilonova test`: linters, types, import contracts, tests, each within its time, then one line that says it all."""
 
+import json
 import os
 import signal
 import subprocess
@@ -19,7 +20,7 @@ class Check:
     name: str
     command: list[str]
     within_s: float
-    again: list[str] | None = None  # run where the first failed; only what fails twice counts
+    again: list[str] | None = None  # with the files of tests that failed, once more; only what fails twice counts
 
 
 def checks(arguments: list[str]) -> list[Check]:
@@ -36,8 +37,9 @@ def checks(arguments: list[str]) -> list[Check]:
         Check("mypy", [str(HERE / "mypy")], 600),
         Check("import contracts", [str(HERE / "lint-imports"), "--no-logo"], 120),
         # Fails below 98 % of the branches of workflows/ and activities/. Guests and clouds on a busy machine miss time
-        # limits now and then: what failed is named and run once more by itself, and what fails both times has failed.
-        Check("pytest", [*covered, *beside], 2600, [*covered, "--cov-append", "--lf", "--lfnf=none"]),
+        # limits now and then: the files of what failed are run once more by themselves, whole because tests of a file
+        # may follow each other, and what fails both times has failed.
+        Check("pytest", [*covered, *beside], 2600, [*covered, "--cov-append"]),
     ]
 
 
@@ -49,13 +51,19 @@ def run(root: Path, arguments: list[str]) -> int:
         for check in checks(arguments):
             out.print(f"[bold]== {check.name}[/]")
             results[check.name] = bounded(check, root, Path(state_dir))
-            if results[check.name] == 1 and check.again:
-                out.print(f"[yellow]== {check.name}: what failed, once more by itself[/]")
-                results[check.name] = bounded(Check(check.name, check.again, 800), root, Path(state_dir))
+            if results[check.name] == 1 and check.again and (files := failed_files(root)):
+                out.print(f"[yellow]== {check.name}: once more by themselves: {' '.join(files)}[/]")
+                results[check.name] = bounded(Check(check.name, [*check.again, *files], 800), root, Path(state_dir))
     failed = [name for name, code in results.items() if code]
     summary = f"{len(results) - len(failed)} checks passed, {len(failed)} failed in {time.monotonic() - begun:.0f}s"
     out.print(f"== {summary}{': ' + ', '.join(failed) if failed else ''} ==")
     return 1 if failed else 0
+
+
+def failed_files(root: Path) -> list[str]:
+    """Those of pytest's last run; none when it failed without a test, as below the coverage that it asks for."""
+    known = root / ".pytest_cache" / "v" / "cache" / "lastfailed"
+    return sorted({test.partition("::")[0] for test in json.loads(known.read_text())}) if known.exists() else []
 
 
 def bounded(check: Check, root: Path, state_dir: Path) -> int:

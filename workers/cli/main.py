@@ -1,9 +1,11 @@
 """The `kilonova` command. Each command imports what it needs when it runs, so that `--help` is instant."""
 
+import logging
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NoReturn
 
 import typer
 
@@ -212,3 +214,21 @@ def _keys_group() -> typer.Typer:
 app.add_typer(_build_group(), name="build", help="Watch, retry, abort and replay builds.")
 app.add_typer(_keys_group(), name="keys")
 app.add_typer(_host_group(), name="host")
+
+
+def run() -> NoReturn:
+    """The console script. Leaves without the interpreter's own finalization where Temporal's core was in use: its
+    threads may still call into Python then, which aborts the process after all is done (exit status 134)."""
+    code: int | str | None = 0
+    try:
+        app()
+    except SystemExit as end:
+        code = end.code
+    core = "temporalio.bridge.temporal_sdk_bridge" in sys.modules
+    if not core or not (code is None or isinstance(code, int)):
+        sys.exit(code)
+    logging.shutdown()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):  # a pipe that nobody reads any more
+            stream.flush()
+    os._exit(code or 0)

@@ -1,0 +1,50 @@
+"""How the `kilonova` command ends, and what `kilonova test` runs once more."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from workers.cli.checks import failed_files
+
+ENDS = """
+import atexit, sys
+from workers.cli import main
+{uses}
+atexit.register(print, "finalized")
+def app():
+    print("all is done")
+    sys.exit({code})
+main.app = app
+main.run()
+"""
+
+
+def ends(uses: str, code: str) -> tuple[int, str, str]:
+    script = ENDS.format(uses=uses, code=code)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+    return done.returncode, done.stdout, done.stderr
+
+
+@pytest.mark.parametrize(("code", "status"), [("None", 0), ("0", 0), ("3", 3)])
+def test_nothing_is_finalized_under_temporals_threads(code: str, status: int) -> None:
+    """Mechanism: workers.cli.main.run. A thread of Temporal's core that calls into an interpreter which is being
+    finalized aborts it: `kilonova leaks` had answered, and its exit status was 134."""
+    assert ends("import temporalio.client", code) == (status, "all is done\n", "")
+
+
+def test_without_them_it_ends_as_every_python_program(tmp_path: Path) -> None:
+    assert ends("", "3") == (3, "all is done\nfinalized\n", "")
+    assert ends("", "'words'") == (1, "all is done\nfinalized\n", "words\n")
+    assert ends("import temporalio.client", "'words'")[0] == 1
+
+
+def test_files_of_what_failed_are_run_whole(tmp_path: Path) -> None:
+    assert failed_files(tmp_path) == []
+    cache = tmp_path / ".pytest_cache" / "v" / "cache"
+    cache.mkdir(parents=True)
+    failed = ["tests/a/test_b.py::test_two[x::y]", "tests/a/test_b.py::test_one", "tests/a/test_a.py"]
+    (cache / "lastfailed").write_text(json.dumps(dict.fromkeys(failed, True)))
+    assert failed_files(tmp_path) == ["tests/a/test_a.py", "tests/a/test_b.py"]
