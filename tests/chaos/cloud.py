@@ -95,9 +95,12 @@ class Cloud:
             ports = {"quota": {"port": -1}}
             await self.sure(self.admin, "PUT", "network", f"/v2.0/quotas/{project_id}", json=ports)
             self.tenants.append(Tenant(name, f"pw-{name}", self.settings))
+            group = {"security_group": {"name": "chaos"}}
+            await self.sure(self.tenants[-1], "POST", "network", "/v2.0/security-groups", json=group)
         ram = 96 if real_guests else 1
-        flavor = {"flavor": {"id": "chaos", "name": "chaos", "ram": ram, "vcpus": 1, "disk": 1}}
-        await self.sure(self.admin, "POST", "compute", "/v2.1/flavors", json=flavor)
+        for name, size in (("chaos", ram), ("chaos-larger", ram + (16 if real_guests else 1))):
+            flavor = {"flavor": {"id": name, "name": name, "ram": size, "vcpus": 1, "disk": 1}}
+            await self.sure(self.admin, "POST", "compute", "/v2.1/flavors", json=flavor)
         if real_guests:  # the one that `up` made
             found = await self.sure(self.admin, "GET", "image", "/v2/images?name=cirros")
             self.image = found.json()["images"][0]["id"]

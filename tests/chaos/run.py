@@ -1,4 +1,5 @@
-"""`make chaos`: boots, deletes and power actions while processes are killed with -9, at random and at each step.
+"""`make chaos`: boots, deletes and every action on servers while processes are killed with -9, at random and at each
+step.
 
 Settings (environment): CHAOS_SECONDS (180), CHAOS_HOSTS (3), CHAOS_TENANTS (3), CHAOS_SEED (random, printed),
 CHAOS_DRIVER (test; `qemu` boots real guests on one host), CHAOS_DATABASE (`postgresql`: every store on a server that
@@ -23,7 +24,10 @@ from typing import Any
 
 import activities
 from activities import step
+from infra.contracts.states import RESTING
+from tests.chaos.acts import Acts
 from tests.chaos.cloud import Cloud, Tenant
+from tests.chaos.truth import untruths_that_stay
 from tests.frame.world import READS
 from tests.ports import free_offset
 from tests.postgres import Server
@@ -33,9 +37,7 @@ KILONOVA = ROOT / ".venv" / "bin" / "kilonova"
 for _module in pkgutil.iter_modules(activities.__path__):
     importlib.import_module(f"activities.{_module.name}")
 STEPS = tuple(name for name in step.STEPS if name not in READS)
-ACTIONS = ("os-stop", "os-start", "reboot", "pause", "unpause", "suspend", "resume")
-"""Those of the table of actions that need nothing but a server; what its state forbids is refused, which is well."""
-RESTING = ("ACTIVE", "SHUTOFF", "PAUSED", "SUSPENDED")
+QUIET = frozenset(RESTING.values()) - {"ERROR", "DELETED"}
 SETTLE_S = 240
 DRIVER = os.environ.get("CHAOS_DRIVER", "test")
 DATABASE = os.environ.get("CHAOS_DATABASE", "sqlite")
@@ -58,6 +60,7 @@ class Chaos:
         self.wanted: list[Wanted] = []
         self.kills: Counter[str] = Counter()
         self.actions: Counter[str] = Counter()
+        self.acts = Acts(cloud, dice)
         self.operations = 0
         self.doubled = 0
         self.refused = 0
@@ -91,11 +94,6 @@ class Chaos:
         blank = {"source_type": "blank", "destination_type": "volume", "volume_size": 1, "boot_index": -1}
         return [root | {"delete_on_termination": True}, blank | {"delete_on_termination": True}]
 
-    async def orphaned_volumes(self) -> int:
-        """Volumes that no server holds any more; every one was made for a server, to go with it."""
-        found = await self.cloud.sure(self.cloud.admin, "GET", "volume", "/v3/volumes/detail?all_tenants=1")
-        return sum(not volume["attachments"] for volume in found.json()["volumes"])
-
     async def delete(self, want: Wanted) -> None:
         want.deleted = True
         await self.cloud.sure(want.tenant, "DELETE", "compute", f"/v2.1/servers/{want.server_id}")
@@ -108,12 +106,20 @@ class Chaos:
 
     async def act(self, want: Wanted) -> None:
         """One action, asked for with one request id until somebody answers: however often it arrives, it is one."""
-        name = self.dice.choice(ACTIONS)
-        body = {"type": self.dice.choice(("SOFT", "HARD"))} if name == "reboot" else None
+        path = f"/v2.1/servers/{want.server_id}"
+        shown = await self.cloud.sure(want.tenant, "GET", "compute", path)
+        if shown.status_code != 200:
+            return
+        server = shown.json()["server"]
+        name = self.dice.choice(self.acts.names(server["OS-EXT-STS:vm_state"]))
+        asked = await self.acts.request(name, want.tenant, server)
+        if asked is None:
+            return
         request = {"X-OpenStack-Request-ID": f"req-{uuid.UUID(int=self.dice.getrandbits(128))}"}
-        action = f"/v2.1/servers/{want.server_id}/action"
-        answer = await self.cloud.sure(want.tenant, "POST", "compute", action, json={name: body}, headers=request)
-        self.actions[name if answer.status_code == 202 else f"{name} refused"] += 1
+        answer = await self.cloud.sure(
+            want.tenant, asked.method, "compute", path + asked.path, json=asked.json, headers=request
+        )
+        self.actions[name if answer.status_code in (200, 202, 204) else f"{name} refused"] += 1
         self.operations += 1
 
     async def tenant_life(self, tenant: Tenant) -> None:
@@ -173,7 +179,7 @@ class Chaos:
             return "stuck"
         if server["status"] == "ERROR":
             return "error" if server.get("fault", {}).get("message") else "bare"
-        return "active" if server["status"] in RESTING else "stuck"
+        return "active" if server["status"] in QUIET else "stuck"
 
 
 def leaks(env: dict[str, str]) -> tuple[int, int, str]:
@@ -201,11 +207,11 @@ async def chaos(cloud: Cloud, seed: int, seconds: float, env: dict[str, str]) ->
     await storm.boot(cloud.tenants[0])  # what is still there must still build
     counts = await storm.settle()
     leaked, doubled, details = await asyncio.to_thread(leaks, env)
-    orphans = await storm.orphaned_volumes()
-    leaked += orphans
+    untrue = await untruths_that_stay(cloud, storm.acts.parted)
+    leaked += len(untrue)
     print(f"killed with -9: {sum(storm.kills.values())} ({dict(sorted(storm.kills.items()))})")
     if leaked or doubled:
-        print(f"{orphans} volumes without a server; {details}")
+        print("\n".join(untrue), details, sep="\n")
     doubled += storm.doubled
     stuck = counts["stuck"] + counts["bare"]
     print(f"actions: {dict(sorted(storm.actions.items()))}")
