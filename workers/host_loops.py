@@ -11,7 +11,7 @@ from infra import logs
 from infra.host.driver import Driver
 from infra.host.files.cache import ImageCache
 from infra.host.network.topology import TopologyPoll
-from infra.host.reconcile import look, reconcile
+from infra.host.reconcile import reconcile
 from infra.host.services.control import ControlClient
 from infra.settings import Settings
 from workers import guests
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 TOPOLOGY_S, SYNC_S, VOLUMES_S, LOGS_S = 0.5, 5.0, 3.0, 30.0
 SCRUB_S = 6 * 3600.0
 RECOUNT_S = 60.0
-"""How often guests are counted that the control plane does not know."""
+"""How often the host looks for what is not its own, and counts the guests that the control plane does not know."""
 NAMED = 20
 RESTART_TRIES = 30
 AFTERMATH_S = 30.0
@@ -32,7 +32,8 @@ log = logs.get(__name__)
 
 class Heartbeat:
     """Reports the inventory. After a silence in which the host may have been given up, it reconciles first: what it
-    then reports as `started_at` tells the control plane that nothing is left of before.
+    then reports as `started_at` tells the control plane that nothing is left of before. Until the first reports have
+    arrived a delete may still take the host for one that is down, and leave to it what lies here.
 
     `counted` is told how many guests here nobody knows, whenever they were counted."""
 
@@ -46,7 +47,7 @@ class Heartbeat:
     ) -> None:
         self._settings, self._driver, self._control, self._stopping = settings, driver, control, stopping
         self._last = time.monotonic()
-        self._aftermath = 0.0  # when it ends
+        self._aftermath = time.monotonic() + AFTERMATH_S  # when it ends
         self._counted, self._count_at = counted, 0.0
         self._unknown: list[str] = []
         self.started_at = datetime.now(UTC)
@@ -54,17 +55,19 @@ class Heartbeat:
     def _look(self) -> None:
         if time.monotonic() - self._last > self._settings.host_down_after_s:
             log.warning("this host was silent for long enough to be given up")
-            self._unknown = reconcile(self._driver, self._control, self._stopping).unknown
+            self._unknown = self._reconciled()
             self.started_at = datetime.now(UTC)
             self._aftermath = time.monotonic() + AFTERMATH_S
-        elif time.monotonic() < self._aftermath:
-            self._unknown = reconcile(self._driver, self._control, self._stopping).unknown
-        elif time.monotonic() > self._count_at:
-            self._unknown = look(self._driver, self._control)
+        elif time.monotonic() < self._aftermath or time.monotonic() > self._count_at:
+            self._unknown = self._reconciled()
         else:
             return
         self._counted(len(self._unknown))
         self._count_at = time.monotonic() + RECOUNT_S
+
+    def _reconciled(self) -> list[str]:
+        """Raises what the control plane or libvirt raise: then nothing is reported, and all of it is tried again."""
+        return reconcile(self._driver, self._control, self._stopping, patient=False).unknown
 
     def __call__(self) -> None:
         self._look()

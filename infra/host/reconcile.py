@@ -5,6 +5,7 @@ Absence proves nothing: what the control plane does not know is left running, na
 import threading
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from typing import TypeVar
 
 from infra import logs
@@ -32,22 +33,26 @@ class Reconciled:
     unknown: list[str] = field(default_factory=list)
 
 
-def reconcile(driver: Driver, control: ControlClient, stop: threading.Event | None = None) -> Reconciled:
+def reconcile(
+    driver: Driver, control: ControlClient, stop: threading.Event | None = None, *, patient: bool = True
+) -> Reconciled:
     """Undo every domain, directory and plugged port whose instance is, by two looks, deleted, claimed by another host,
     or given back by its build.
 
     Nothing is touched before a control plane of this host's own cloud has answered; it and libvirt are asked until
-    they do, or `stop` is set (then Stopped). Safe while steps run: a claim is older than anything its instance has
-    here, so that what was listed first and is not claimed afterwards is not this host's."""
+    they do, or `stop` is set (then Stopped); without patience they are asked once, and what they raise is raised. Safe
+    while steps run: a claim is older than anything its instance has here, so that what was listed first and is not
+    claimed afterwards is not this host's."""
     stop = stop or threading.Event()
-    present = _until_it_works(driver.present, stop)
-    first = _until_it_works(lambda: control.verdicts(present), stop)
+    asked = partial(_until_it_works, stop=stop) if patient else _once
+    present = asked(driver.present)
+    first = asked(lambda: control.verdicts(present))
     result = Reconciled(seen=len(present), unknown=unknown(first))
     gone = [instance_id for instance_id, verdict in sorted(first.items()) if verdict in GONE]
     if gone:
         if stop.wait(SECOND_LOOK_S):
             raise Stopped
-        again = _until_it_works(lambda: control.verdicts({id: present[id] for id in gone}), stop)
+        again = asked(lambda: control.verdicts({id: present[id] for id in gone}))
         _undo(driver, [id for id in gone if again[id] in GONE], result)
     if result.undone or result.failed or result.unknown:
         log.warning("reconciled", **asdict(result))
@@ -58,11 +63,6 @@ def unknown(verdicts: dict[str, Verdict]) -> list[str]:
     return sorted(instance_id for instance_id, verdict in verdicts.items() if verdict == Verdict.UNKNOWN)
 
 
-def look(driver: Driver, control: ControlClient) -> list[str]:
-    """Instances on this host that the control plane does not know. Touches nothing."""
-    return unknown(control.verdicts(driver.present()))
-
-
 def _undo(driver: Driver, gone: list[str], result: Reconciled) -> None:
     for instance_id in gone:
         try:
@@ -71,6 +71,10 @@ def _undo(driver: Driver, gone: list[str], result: Reconciled) -> None:
         except Exception as error:
             log.warning("leftover could not be undone", instance_id=instance_id, error=str(error))
             result.failed.append(instance_id)
+
+
+def _once(ask: Callable[[], Out]) -> Out:
+    return ask()
 
 
 def _until_it_works(ask: Callable[[], Out], stop: threading.Event) -> Out:
