@@ -128,7 +128,7 @@ class Chaos:
             if len(mine) >= self.at_most or (mine and self.dice.random() < 0.45):
                 chosen = self.dice.choice(mine)
                 kind = self.dice.random()
-                await (self.retry(chosen) if kind < 0.1 else self.act(chosen) if kind < 0.6 else self.delete(chosen))
+                await (self.retry(chosen) if kind < 0.05 else self.act(chosen) if kind < 0.75 else self.delete(chosen))
             else:
                 await self.boot(tenant)
             await asyncio.sleep(self.dice.random() * 0.8)
