@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from temporalio import activity
 
-from activities.auditing.compare import RULES, Tally, agreed, compare, keys, repairable
+from activities.auditing.compare import RULES, Tally, agreed, by_host, compare, keys, repairable
 from activities.auditing.plan import plan
 from activities.looking import Looker
 from activities.step import Where, record_step, step
@@ -89,9 +89,10 @@ class Audit:
     async def _repair(self, findings: list[Finding]) -> None:
         by_server: dict[str, list[Finding]] = {}
         for finding in findings:
-            if repairable(finding):
+            if repairable(finding) and finding.instance_id:
                 by_server.setdefault(finding.instance_id, []).append(finding)
         gate = asyncio.Semaphore(AT_ONCE)
+        await self._repair_networks([finding for finding in findings if by_host(finding) and repairable(finding)])
 
         async def mend(instance_id: str, some: list[Finding]) -> None:
             async with gate:
@@ -101,6 +102,17 @@ class Audit:
                 finding.repaired = finding.key in mended
 
         await asyncio.gather(*(mend(id, some) for id, some in by_server.items()))
+
+    async def _repair_networks(self, findings: list[Finding]) -> None:
+        """Each host looks after its own network. What a look afterwards does not find any more is mended."""
+        hosts = sorted({finding.host for finding in findings})
+        if not hosts:
+            return
+        await asyncio.gather(*(self._operations.sync_network(host) for host in hosts))
+        world = await self._looker.look_at_networks(hosts)
+        left = keys(compare(world))
+        for finding in findings:
+            finding.repaired = finding.host in world.hosts and hash(finding.key) not in left
 
 
 @asynccontextmanager

@@ -55,6 +55,8 @@ class Looker:
     def _read_services(self, world: World, want: RepairRequest | None) -> None:
         try:
             self._read_ports(world, want)
+            if want is None:
+                self._read_told(world)
             world.has_ports = True
         except NeighbourAway:
             world.unreachable.append("network")
@@ -74,6 +76,21 @@ class Looker:
         for page in _pages(self._services.shelved_images(world.only)):
             world.images |= self._records.shelved_into(dict(page))
         self._resolve(world, world.images.values())
+
+    async def look_at_networks(self, hosts: Iterable[str]) -> World:
+        """At what these hosts' network service told them, and what they have of it; at nothing else."""
+        world = World()
+        for host, facts in (await self._hosts.facts(hosts)).items():
+            self._add_host(world, host, facts)
+        await asyncio.to_thread(self._read_told, world)
+        return world
+
+    def _read_told(self, world: World) -> None:
+        """After the hosts' own words: what was told and has gone meanwhile is seen by the next look."""
+        for host, facts in world.hosts.items():
+            told = self._services.told(host) if facts.network else None
+            if told is not None:
+                world.told[host] = told
 
     def _read_ports(self, world: World, want: RepairRequest | None) -> None:
         services = self._services

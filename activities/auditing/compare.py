@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
-from activities.auditing import leftovers, nics, states
+from activities.auditing import leftovers, network_host, nics, states
 from infra.contracts.audit import Finding, World
 
 RULES: dict[str, Callable[[World], Iterator[Finding]]] = {
@@ -28,12 +28,12 @@ RULES: dict[str, Callable[[World], Iterator[Finding]]] = {
     "tap": nics.tap,
     "filter": nics.filters,
     "dhcp_entry": nics.dhcp_entry,
-    "dhcp_server": nics.dhcp_server,
+    **network_host.RULES,
     "unknown": leftovers.unknown,
 }
 """Kind of finding → its rule."""
 REPAIRED = frozenset(RULES) - {
-    "lost", "doubled", "address_twice", "port_gone", "attachment_gone", "dhcp_server", "unknown",
+    "lost", "doubled", "address_twice", "port_gone", "attachment_gone", "unknown",
 }  # fmt: skip
 """Kinds that may be repaired, where the finding has a proof."""
 
@@ -47,7 +47,12 @@ def compare(world: World) -> Iterator[Finding]:
 
 
 def repairable(finding: Finding) -> bool:
-    return bool(finding.proof and finding.instance_id) and finding.kind in REPAIRED
+    """What is no server's is mended by the host itself."""
+    return bool(finding.proof and (finding.instance_id or by_host(finding))) and finding.kind in REPAIRED
+
+
+def by_host(finding: Finding) -> bool:
+    return finding.kind in network_host.RULES
 
 
 @dataclass

@@ -1,81 +1,128 @@
-"""Compares what the network service told a host with what exists there: each difference, too many or missing.
+"""What the network service told a host against what exists there: each thing too many, missing or out of date.
 
-Pure: whoever audits brings both sides, one from `GET /v2.0/kilonova/topology`, one from `DataPlane.describe`."""
+Pure: one side is the answer of `GET /v2.0/kilonova/topology`, the other what `DataPlane.describe` said on the host."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
-from infra.hostnet.models import HostNetInventory
-from infra.hostnet.routers import floating_addresses
+from activities.auditing import nics
+from infra.contracts.audit import Finding, World
+from infra.hostnet.models import HostNetInventory, digest
+from infra.hostnet.routers import floating_addresses, routes_of
 from infra.hostnet.topology import Network, Router, Topology
 
-Kind = Literal["namespace", "rules", "address", "dhcp_server", "tunnel", "tunnel_peer", "port"]
+PROOF = "the network service's word for this host, against what the host has"
+MISSING, TOO_MANY, OLD = "missing", "too many", "out of date"
 
 
-@dataclass(frozen=True, order=True)
-class Difference:
-    """`what` is the id of a network, router or port, and for parts of one what is meant: 'net/<id> 10.0.0.1'."""
+class Difference(NamedTuple):
+    """`what`: 'net/<id>' or 'router/<id>', with what of it is meant: 'router/<id> 203.0.113.20'."""
 
-    kind: Kind
     what: str
-    problem: Literal["missing", "too many"]
+    problem: str
 
 
-def compare(told: Topology, found: HostNetInventory, *, tunnels: bool = False) -> list[Difference]:
-    """Sorted; empty when all is as told. `tunnels`: whether this host carries networks to others by VXLAN.
-
-    A network's namespace may exist although the service named no DHCP here, when a gateway is played on one machine
-    (`lab_gateway`): it counts as too many only when the network itself was not told."""
-    return sorted({*_spaces(told, found), *_ports(told, found), *(_tunnels(told, found) if tunnels else ())})
+Rule = Callable[[Topology, HostNetInventory], Iterator[Difference]]
 
 
-def _spaces(told: Topology, found: HostNetInventory) -> Iterator[Difference]:
-    routers = {f"router/{r.id}": r for r in told.routers if r.admin_state_up}
-    networks = {f"net/{n.id}": n for n in told.networks}
-    serving = {key: n for key, n in networks.items() if n.serves_dhcp}
-    for key in (routers.keys() | serving.keys()) - found.spaces.keys():
-        yield Difference("namespace", key, "missing")
-    for key, space in found.spaces.items():
-        if key not in routers and key not in networks:
-            yield Difference("namespace", key, "too many")
-            continue
-        if not space.rules:
-            yield Difference("rules", key, "missing")
-        if key in routers:
-            yield from _addresses(key, routers[key], set(space.addresses))
-    yield from _servers(serving, set(found.networks))
+def _between(wanted: set[str], found: set[str], name: str = "{}") -> Iterator[Difference]:
+    yield from (Difference(name.format(each), MISSING) for each in sorted(wanted - found))
+    yield from (Difference(name.format(each), TOO_MANY) for each in sorted(found - wanted))
 
 
-def _servers(serving: dict[str, Network], running: set[str]) -> Iterator[Difference]:
-    wanted = {n.id for n in serving.values() if any(subnet.enable_dhcp for subnet in n.subnets)}
-    yield from (Difference("dhcp_server", network_id, "missing") for network_id in wanted - running)
-    yield from (Difference("dhcp_server", network_id, "too many") for network_id in running - wanted)
+def _routers(told: Topology) -> dict[str, Router]:
+    return {f"router/{router.id}": router for router in told.routers if router.admin_state_up}
 
 
-def _addresses(key: str, router: Router, present: set[str]) -> Iterator[Difference]:
-    wanted = {fixed.ip_address for port in router.ports if port.admin_state_up for fixed in port.fixed_ips}
-    wanted |= floating_addresses(router) if router.gateway and router.gateway.admin_state_up else set()
-    yield from (Difference("address", f"{key} {address}", "missing") for address in wanted - present)
-    yield from (Difference("address", f"{key} {address}", "too many") for address in present - wanted)
+def _serving(told: Topology) -> dict[str, Network]:
+    return {network.id: network for network in told.networks if network.serves_dhcp}
 
 
-def _ports(told: Topology, found: HostNetInventory) -> Iterator[Difference]:
-    wanted = {port.id for port in told.ports}
-    yield from (Difference("port", port_id, "missing") for port_id in wanted - found.ports.keys())
-    yield from (Difference("port", port_id, "too many") for port_id in found.ports.keys() - wanted)
+def namespaces(told: Topology, found: HostNetInventory) -> Iterator[Difference]:
+    """One of a network may exist although no DHCP is served here: on one machine it has the network's gateway."""
+    wanted = _routers(told).keys() | {f"net/{network_id}" for network_id in _serving(told)}
+    may = wanted | {f"net/{network.id}" for network in told.networks}
+    others = {f"{kind}/{each}" for kind in ("net", "router") for each in found.others}
+    yield from _between(wanted, (found.spaces.keys() - may - others) | (found.spaces.keys() & wanted))
 
 
-def _tunnels(told: Topology, found: HostNetInventory) -> Iterator[Difference]:
-    here = {p.network_id for p in told.ports} | {p.network_id for r in told.routers for p in r.ports}
-    wanted = {
-        n.segment: set(n.peers)
-        for n in told.networks
-        if n.segment and not n.physical_network and (n.serves_dhcp or n.id in here)
-    }
-    for vni in wanted.keys() ^ found.tunnels.keys():
-        yield Difference("tunnel", str(vni), "missing" if vni in wanted else "too many")
-    for vni in wanted.keys() & found.tunnels.keys():
-        present = set(found.tunnels[vni])
-        yield from (Difference("tunnel_peer", f"{vni} {peer}", "missing") for peer in wanted[vni] - present)
-        yield from (Difference("tunnel_peer", f"{vni} {peer}", "too many") for peer in present - wanted[vni])
+def addresses(told: Topology, found: HostNetInventory) -> Iterator[Difference]:
+    for key, router in _routers(told).items():
+        wanted = {fixed.ip_address for port in router.ports if port.admin_state_up for fixed in port.fixed_ips}
+        wanted |= floating_addresses(router) if router.gateway and router.gateway.admin_state_up else set()
+        if key in found.spaces:
+            yield from _between(wanted, set(found.spaces[key].addresses), f"{key} {{}}")
+
+
+def routes(told: Topology, found: HostNetInventory) -> Iterator[Difference]:
+    for key, router in _routers(told).items():
+        if key in found.spaces:
+            yield from _between(set(map(" ".join, routes_of(router))), set(found.spaces[key].routes), f"{key} {{}}")
+
+
+def rules(told: Topology, found: HostNetInventory) -> Iterator[Difference]:
+    """Of nftables what somebody changed on the host; of ports and groups, what the host was not told yet."""
+    places = {"host": found.damage, **{key: space.damage for key, space in found.spaces.items()}}
+    for place, damage in sorted(places.items()):
+        yield from (Difference(f"{place} {each.part}", each.problem) for each in damage)
+    here = [port for port in told.ports if port.id in found.ports]
+    used = {rule.remote_set for port in here for rule in port.rules if rule.remote_set}
+    wanted = {f"port/{port.id}": digest(port) for port in here}
+    wanted |= {f"set/{name}": digest(members) for name, members in told.sets.items() if name in used}
+    yield from (Difference(key, MISSING) for key in sorted(wanted.keys() - found.told.keys()))
+    same = wanted.keys() & found.told.keys()
+    yield from (Difference(key, OLD) for key in sorted(same) if wanted[key] != found.told[key])
+
+
+def dhcp_servers(told: Topology, found: HostNetInventory) -> Iterator[Difference]:
+    wanted = {i for i, network in _serving(told).items() if any(subnet.enable_dhcp for subnet in network.subnets)}
+    yield from _between(wanted, found.networks.keys() - (set(found.others) - wanted), "net/{}")
+    strays = found.advertisers.keys() - {router.id for router in told.routers} - set(found.others)
+    yield from (Difference(f"router/{router}", TOO_MANY) for router in sorted(strays))
+
+
+def _vnis(told: Topology) -> dict[str, Network]:
+    """Networks that leave this host by VXLAN."""
+    here = {port.network_id for port in told.ports} | {p.network_id for r in told.routers for p in r.ports}
+    tunnelled = (network for network in told.networks if network.segment and not network.physical_network)
+    return {str(network.segment): network for network in tunnelled if network.serves_dhcp or network.id in here}
+
+
+def tunnels(told: Topology, found: HostNetInventory) -> Iterator[Difference]:
+    if found.tunnelled:
+        yield from _between(set(_vnis(told)), set(map(str, found.tunnels)), "vxlan/{}")
+
+
+def tunnel_peers(told: Topology, found: HostNetInventory) -> Iterator[Difference]:
+    """Hosts that frames for nobody in particular go to, and entries that somebody put for one MAC address."""
+    for vni, network in _vnis(told).items() if found.tunnelled else ():
+        if int(vni) in found.tunnels:
+            yield from _between(set(network.peers), set(found.tunnels[int(vni)]), f"vxlan/{vni} {{}}")
+
+
+PARTS: dict[str, Rule] = {
+    "namespace": namespaces,
+    "router_address": addresses,
+    "router_route": routes,
+    "rules": rules,
+    "dhcp_server": dhcp_servers,
+    "tunnel": tunnels,
+    "tunnel_peer": tunnel_peers,
+}
+"""Kind of finding → what is compared for it. A host mends all of them by looking after its own network."""
+
+
+def _rule(kind: str) -> Callable[[World], Iterator[Finding]]:
+    def rule(world: World) -> Iterator[Finding]:
+        for host, facts in world.hosts.items():
+            told = world.told.get(host)
+            if told is None or facts.network is None:
+                yield from nics.dhcp_server(facts) if kind == "dhcp_server" else ()
+                continue
+            for what, problem in PARTS[kind](told, facts.network):
+                yield Finding(kind=kind, instance_id="", host=host, what=what, problem=problem, proof=PROOF)
+
+    return rule
+
+
+RULES = {kind: _rule(kind) for kind in PARTS}

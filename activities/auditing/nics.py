@@ -53,8 +53,9 @@ def dhcp_entry(world: World) -> Iterator[Finding]:
                 yield Finding(kind="dhcp_entry", instance_id=owners[port], host=facts.host, what=port, proof=proof)
 
 
-def dhcp_server(world: World) -> Iterator[Finding]:
-    """The host starts it again by itself within seconds; one that stays away needs a person."""
-    for facts in world.hosts.values():
-        for network in facts.served.keys() - set(facts.dhcp):
-            yield Finding(kind="dhcp_server", instance_id="", host=facts.host, what=network)
+def dhcp_server(facts: HostFacts) -> Iterator[Finding]:
+    """Of a host whose network service does not tell it what to serve; it starts the server again within seconds."""
+    for network in facts.served.keys() - set(facts.dhcp):
+        proof = "the host has to serve the network, and says that no server runs"
+        where = {"host": facts.host, "what": f"net/{network}", "problem": "missing"}
+        yield Finding(kind="dhcp_server", instance_id="", proof=proof, **where)

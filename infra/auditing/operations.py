@@ -1,18 +1,21 @@
-"""The operations on servers as an audit sees them: whether one runs, and a repair as one of them."""
+"""The operations on servers as an audit sees them: whether one runs, and a repair as one of them; and hosts' own."""
 
+import uuid
 from datetime import timedelta
 
 from temporalio.client import Client, WorkflowExecutionStatus, WorkflowFailureError
 from temporalio.common import WorkflowIDConflictPolicy
-from temporalio.exceptions import WorkflowAlreadyStartedError
+from temporalio.exceptions import TemporalError, WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
 from infra import logs
 from infra.contracts.audit import RepairReport, RepairRequest
-from infra.temporal import CONTROL_QUEUE, server_workflow_id
+from infra.contracts.hypervisor import HostRef
+from infra.temporal import CONTROL_QUEUE, compute_queue, server_workflow_id
 
 REPAIR = "RepairInstance"
 AT_MOST = timedelta(minutes=30)
+SYNC_AT_MOST = timedelta(minutes=2)
 log = logs.get(__name__)
 
 
@@ -51,3 +54,16 @@ class ServerOperations:
             ended = [each.model_copy(update={"repaired": True}) for each in want.findings if each.kind == "stuck"]
             return RepairReport(findings=ended)
         return done
+
+    async def sync_network(self, host: str) -> None:
+        """Have a host look after its own network now. One that does not answer does so when it is back."""
+        try:
+            await self._client.execute_activity(
+                "sync_network",
+                HostRef(host=host),
+                id=f"audit-sync_network-{host}-{uuid.uuid4()}",
+                task_queue=compute_queue(host),
+                schedule_to_close_timeout=SYNC_AT_MOST,
+            )
+        except (TemporalError, RPCError) as error:
+            log.warning("network not repaired", host=host, error=str(error))

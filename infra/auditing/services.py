@@ -12,6 +12,7 @@ from infra.contracts.volume import GOES_WITH_IT, MADE_FOR
 from infra.host.services.cinder import VERSION
 from infra.host.services.neutron import MARK
 from infra.host.services.rest import Service
+from infra.hostnet.topology import Topology
 from infra.openstack import IMAGE, NETWORK, VOLUME, found_as
 from infra.settings import Settings
 
@@ -53,6 +54,11 @@ class AuditedServices:
             one = self._network.ask("GET", f"/ports/{id}", 200, 404)
             if one.status_code == 200:
                 yield id, _port(one.json()["port"])
+
+    def told(self, host: str) -> Topology | None:
+        """What the network service tells a host; None from a real Neutron, which has agents of its own."""
+        answer = self._network.ask("GET", "/kilonova/topology", 200, 404, params={"host": host})
+        return Topology.model_validate(answer.json()) if answer.status_code == 200 else None
 
     def attachments(self) -> Iterator[tuple[str, AttachmentSeen]]:
         for found in self._pages(self._volume, "/attachments", "attachments", {"all_tenants": "1"}):

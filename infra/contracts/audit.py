@@ -10,6 +10,7 @@ from infra.contracts.network import PortsOnHost
 from infra.contracts.requests import DeleteRequest
 from infra.contracts.states import at_rest
 from infra.contracts.verdict import Known
+from infra.hostnet.topology import Topology
 
 
 class AuditRequest(BaseModel):
@@ -24,13 +25,14 @@ class Finding(BaseModel):
     instance_id: str
     host: str = ""
     what: str = ""  # id of the leaked or missing thing
+    problem: str = ""  # with it, of a host's network: missing, too many, out of date
     volume_id: str = ""  # of an attachment
     proof: str = ""
     repaired: bool = False
 
     @property
-    def key(self) -> tuple[str, str, str, str]:
-        return self.kind, self.instance_id, self.host, self.what
+    def key(self) -> tuple[str, str, str, str, str]:
+        return self.kind, self.instance_id, self.host, self.what, self.problem
 
 
 class AuditReport(BaseModel):
@@ -163,6 +165,7 @@ class World:
     volumes: dict[str, VolumeSeen] = field(default_factory=dict)
     images: dict[str, str] = field(default_factory=dict)  # made to shelve a server → that server
     consoles: set[str] = field(default_factory=set)  # ids of servers with a console token
+    told: dict[str, Topology] = field(default_factory=dict)  # host → what the network service told it
     has_ports: bool = False  # the network service answered: only then an absence means anything
     has_volumes: bool = False  # so did the volume service
     only: str = ""

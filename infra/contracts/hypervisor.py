@@ -9,6 +9,7 @@ from infra.contracts.image import DiskOnHost
 from infra.contracts.network import Vif
 from infra.contracts.step import Done
 from infra.contracts.volume import VolumeConnection
+from infra.hostnet.models import HostNetInventory
 
 
 class FlavorFacts(BaseModel):
@@ -93,7 +94,7 @@ class HostFacts(BaseModel):
 
     `attempts`: of the claim that made each domain. `plugs`: whether the host plugs ports itself; only then the rest
     says anything: interface names in `taps` and `filters`, `dhcp`: ids of networks whose DHCP server runs, `answered`:
-    ports that it answers, `served`: network id → ports that it has to answer."""
+    ports that it answers, `served`: network id → ports that it has to answer, `network`: the rest of it."""
 
     host: str
     domains: dict[str, int] = {}
@@ -106,6 +107,7 @@ class HostFacts(BaseModel):
     dhcp: list[str] = []
     answered: list[str] = []
     served: dict[str, list[str]] = {}
+    network: HostNetInventory | None = None
 
 
 class NicsOnHost(BaseModel):

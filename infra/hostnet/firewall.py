@@ -3,10 +3,11 @@
 import json
 
 from infra import logs
-from infra.hostnet import netns
+from infra.hostnet import links, netns
 from infra.hostnet.guests import Guest, GuestBridge
 from infra.hostnet.links import Link
 from infra.hostnet.loader import Loader
+from infra.hostnet.models import Damage
 from infra.hostnet.netns import HostNetworkError
 from infra.hostnet.ruleset import bridge_table, guard, inet_table
 from infra.hostnet.store import PlugRecord, Store
@@ -66,20 +67,35 @@ class Firewall:
         self._guard.forget()
 
     def repair(self) -> bool:
-        """Load the rules again if somebody else removed our tables."""
-        if not self._present() >= {"bridge", "inet"} and (self._store.netns or self._store.ports()):
+        """Load the rules again if somebody else changed them."""
+        if self.damage():
             self.forget()
         return self.converge()
+
+    def damage(self) -> list[Damage]:
+        """What somebody else changed of our tables. That of taps says nothing until it knows all taps."""
+        with self._store.lock("filters"):
+            tables = self._tables() if self._rules.loaded() or self._store.ports() else []
+            found = self._rules.damage(tables) if tables else []
+            guests = self._guarded(links.snapshot(self._store.netns))
+            table = guard(self._table, [guest for guest, _ in guests])
+            if table and self._guard.has([table], _indexes(guests)):
+                found += self._guard.damage([table])
+            return found
+
+    def _guarded(self, found: dict[str, Link]) -> list[tuple[Guest, int]]:
+        """Guests whose taps exist, with the taps' indexes."""
+        guests = self._guests(self._store.ports())
+        return [(guest, found[guest.plug.tap].index) for guest in guests if guest.plug.tap in found]
 
     def guard(self, found: dict[str, Link]) -> bool:
         """Check sources at the taps that exist, too; whether anything had to be loaded."""
         with self._store.lock("filters"):
-            guests = [g for g in self._guests(self._store.ports()) if g.plug.tap in found]
-            table = guard(self._table, guests)
+            guests = self._guarded(found)
+            table = guard(self._table, [guest for guest, _ in guests])
             try:
                 if table:
-                    indexes = " ".join(f"{g.plug.tap}={found[g.plug.tap].index}" for g in guests)
-                    return self._guard.load([table], indexes)
+                    return self._guard.load([table], _indexes(guests))
                 if self._guard.loaded():
                     netns.run(self._store.netns, ["nft", "-f", "-"], self._without("netdev"))
                     self._guard.forget()
@@ -110,3 +126,7 @@ class Firewall:
         command = ["nft", "-j", "list", "set", "bridge", self._table, "taps"]
         listed = json.loads(netns.run(self._store.netns, command))["nftables"]
         return sorted(name for entry in listed for name in entry.get("set", {}).get("elem", []))
+
+
+def _indexes(guests: list[tuple[Guest, int]]) -> str:
+    return " ".join(f"{guest.plug.tap}={index}" for guest, index in guests)

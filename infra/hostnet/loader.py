@@ -5,7 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from infra import logs
-from infra.hostnet import netns
+from infra.hostnet import kernel_rules, netns
+from infra.hostnet.kernel_rules import Contents
+from infra.hostnet.models import Damage
 from infra.hostnet.netns import HostNetworkError
 from infra.hostnet.store import write_atomic
 from infra.hostnet.tables import Table, changes
@@ -21,6 +23,7 @@ class Loader:
         self._namespace, self._marker = namespace, marker
         self._key = ""
         self._tables: list[Table] = []
+        self._expected: tuple[str, Contents] = ("", {})
 
     def load(self, tables: Sequence[Table], extra: str = "") -> bool:
         """One transaction; whether it was needed. `extra`: what else the tables depend on (interface indexes)."""
@@ -49,6 +52,18 @@ class Loader:
             except HostNetworkError as error:  # somebody changed our tables
                 log.warning("rules are replaced whole", reason=str(error))
         netns.run(self._namespace, ["nft", "-f", "-"], whole)
+
+    def has(self, tables: Sequence[Table], extra: str = "") -> bool:
+        """Whether these were loaded last, whatever became of them."""
+        whole = "".join(table.whole() for table in tables)
+        return self.loaded() and self._marker.read_text() == _key(self._namespace, extra + whole)
+
+    def damage(self, tables: Sequence[Table]) -> list[Damage]:
+        """What the kernel has otherwise than `tables`. Costs one listing, and a trial load when they are new."""
+        whole = "".join(table.whole() for table in tables)
+        if self._expected[0] != whole:
+            self._expected = whole, kernel_rules.expected(tables)
+        return kernel_rules.compare(self._expected[1], kernel_rules.present(self._namespace, tables))
 
     def loaded(self) -> bool:
         """Whether anything was ever loaded."""

@@ -1,7 +1,9 @@
 """What a compute host is told about a port, and what it can tell about its own network."""
 
+import hashlib
 import ipaddress
 import re
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Annotated, Literal
 
@@ -155,11 +157,31 @@ class PortFilter(_Known):
     qos: Bandwidth | None = None
 
 
+def digest(told: PortFilter | Iterable[str]) -> str:
+    """Of a port's rules, or of a set's members, whose order means nothing."""
+    text = told.model_dump_json() if isinstance(told, PortFilter) else " ".join(sorted(told))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+class Damage(BaseModel):
+    """A table, chain, set, rule or element of nftables ("table inet chain spoof: …") that somebody else changed."""
+
+    model_config = ConfigDict(frozen=True)
+
+    part: str
+    problem: Literal["missing", "too many"]
+
+    def __lt__(self, other: "Damage") -> bool:
+        return (self.part, self.problem) < (other.part, other.problem)
+
+
 class SpaceFacts(BaseModel):
-    """Of one namespace: addresses on the interfaces that we made, without link-local ones; whether our rules are in."""
+    """Of one namespace: addresses on the interfaces that we made, without link-local ones; our routes, as "TO HOW";
+    what of our rules is not as we loaded it."""
 
     addresses: list[str] = []
-    rules: bool = False
+    routes: list[str] = []
+    damage: list[Damage] = []
 
 
 class HostNetInventory(BaseModel):
@@ -167,17 +189,25 @@ class HostNetInventory(BaseModel):
 
     `ports`: plugged port id → instance id, from the port files. `taps` and `filters`: interface names (`tap_name`
     of a port id). `bridges`: those that we made. `networks`: network id → process id of its dnsmasq.
-    `reservations`: port ids that a dnsmasq would answer; `served`: network id → those that it has to. `spaces`:
-    namespaces, as 'net/<id>' or 'router/<id>'. `tunnels`: VXLAN network identifier → addresses of the hosts that it
-    floods to.
+    `advertisers`: the same of routers. `reservations`: port ids that a dnsmasq would answer; `served`: network id →
+    those that it has to. `spaces`: namespaces, as 'net/<id>' or 'router/<id>'. `tunnelled`: whether networks leave this
+    host by VXLAN. `tunnels`: network identifier → addresses of the hosts that it floods to; an entry for one MAC
+    address has that before the host. `damage`: of the host's own rules. `told`: 'port/<id>' of plugged ports and
+    'set/<name>' → digest of the rules that the network service told. `others`: networks and routers that another host
+    in the same namespace carries.
     """
 
     ports: dict[str, str] = {}
     taps: list[str] = []
     bridges: list[str] = []
     networks: dict[str, int] = {}
+    advertisers: dict[str, int] = {}
     reservations: list[str] = []
     served: dict[str, list[str]] = {}
     spaces: dict[str, SpaceFacts] = {}
+    tunnelled: bool = False
     tunnels: dict[int, list[str]] = {}
     filters: list[str] = []
+    damage: list[Damage] = []
+    told: dict[str, str] = {}
+    others: list[str] = []

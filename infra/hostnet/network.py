@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from infra import logs
-from infra.hostnet import dhcp, inventory, links, netns, reporting, shaping
+from infra.hostnet import dhcp, inventory, links, netns, reporting, shaping, strays
 from infra.hostnet.dhcp import Dnsmasq
 from infra.hostnet.firewall import Firewall
 from infra.hostnet.links import Link
@@ -232,6 +232,7 @@ class HostNetwork:
         found = links.snapshot(self._netns)
         repaired += [f"bridge {name}" for name in self._repair_bridges(found)]
         repaired += [f"router {router_id}" for router_id in self._repair_routers()]
+        repaired += strays.remove(self._store, self._routers.made)
         if self._firewall.repair():
             repaired.append("filters")
         if self._firewall.guard(found):
@@ -264,7 +265,9 @@ class HostNetwork:
         return {r.port.port_id: r.port.instance_id for r in self._store.own_ports()}
 
     def describe(self) -> HostNetInventory:
-        return inventory.describe(self._settings, self._store, self._firewall, self._segments.served())
+        damage = {f"net/{i}": some for i, some in self._segments.damage().items()}
+        damage |= {f"router/{i}": some for i, some in self._routers.damage().items()}
+        return inventory.describe(self._settings, self._store, self._firewall, self._segments.served(), damage)
 
     def teardown(self) -> None:
         """End every dnsmasq and remove taps, bridges, tables and namespaces that we made; port files stay."""

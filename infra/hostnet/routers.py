@@ -10,11 +10,12 @@ from infra.hostnet import advertise, netns, router_rules, spaces
 from infra.hostnet.dhcp import Dnsmasq
 from infra.hostnet.links import Link
 from infra.hostnet.loader import Loader
-from infra.hostnet.models import is_v4
+from infra.hostnet.models import Damage, is_v4
 from infra.hostnet.netns import HostNetworkError
 from infra.hostnet.served import Listening
 from infra.hostnet.spaces import METADATA, SYSCTLS, Space, Veth
 from infra.hostnet.store import RouterRecord, Store
+from infra.hostnet.tables import Table
 from infra.hostnet.topology import Router, RouterPort
 
 log = logs.get("hostnet")
@@ -53,11 +54,16 @@ def space_of(record: RouterRecord, name: str, mtus: dict[str, int]) -> Space:
             bridge = record.bridges[port.network_id]
             veths.append(Veth(bridge, link, link, port.mac_address, mtu, frozenset(addresses)))
     return Space(
-        name, tuple(veths), frozenset(_routes(router)), dict(FORWARDING), frozenset({f"{METADATA}/32"}), ("qr-", "qg-")
+        name,
+        tuple(veths),
+        frozenset(routes_of(router)),
+        dict(FORWARDING),
+        frozenset({f"{METADATA}/32"}),
+        ("qr-", "qg-"),
     )
 
 
-def _routes(router: Router) -> set[tuple[str, str]]:
+def routes_of(router: Router) -> set[tuple[str, str]]:
     """The default route by the gateway, and extra routes whose next hop is on a network of the router."""
     wanted = {(route.destination, route.nexthop) for route in router.routes}
     gateway = router.gateway
@@ -113,8 +119,7 @@ class Routers:
         if not netns.path(space.name).exists():
             self._rules(router.id).forget()
         done = spaces.converge(space, self._host, found)
-        outside = device(router.gateway, outside=True) if router.gateway else ""
-        self._rules(router.id).load([router_rules.table(router, outside)])
+        self._rules(router.id).load([self._table(router)])
         Dnsmasq(self._store, router.id, "ra").converge(self._advertised(router))
         if before:
             self._cut(space.name, floating_addresses(before) - floating_addresses(router))
@@ -136,12 +141,27 @@ class Routers:
         name = self._store.space_name("router", record.router.id)
         if not record.router.admin_state_up:
             return not netns.path(name).exists()
-        if not netns.path(name).exists() or not spaces.is_right(self._space(record), found):
+        if not netns.path(name).exists():
             return False
-        if "kilonova" in netns.run(name, ["nft", "list", "tables"]):
-            return Dnsmasq(self._store, record.router.id, "ra").is_right(self._advertised(record.router))
-        self._rules(record.router.id).forget()
-        return False
+        if self._damage(record.router):
+            self._rules(record.router.id).forget()
+            return False
+        return spaces.is_right(self._space(record), found) and Dnsmasq(self._store, record.router.id, "ra").is_right(
+            self._advertised(record.router)
+        )
+
+    def damage(self) -> dict[str, list[Damage]]:
+        """Router id → what somebody else changed of the rules in its namespace, of namespaces that exist."""
+        wanted = [r.router for r in self._store.routers().values() if r.router.admin_state_up]
+        there = [router for router in wanted if netns.path(self._store.space_name("router", router.id)).exists()]
+        return {router.id: self._damage(router) for router in there}
+
+    def _damage(self, router: Router) -> list[Damage]:
+        return self._rules(router.id).damage([self._table(router)])
+
+    @staticmethod
+    def _table(router: Router) -> Table:
+        return router_rules.table(router, device(router.gateway, outside=True) if router.gateway else "")
 
     def made(self) -> set[str]:
         """Ids of routers whose namespace was made here."""

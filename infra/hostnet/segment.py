@@ -7,11 +7,12 @@ from infra.hostnet.dhcp import Dnsmasq
 from infra.hostnet.known import merged
 from infra.hostnet.links import Link, Wanted
 from infra.hostnet.loader import Loader
-from infra.hostnet.models import is_v4
+from infra.hostnet.models import Damage, is_v4
 from infra.hostnet.netns import HostNetworkError
 from infra.hostnet.served import Served
 from infra.hostnet.spaces import Space
 from infra.hostnet.store import PlugRecord, SpaceRecord, Store
+from infra.hostnet.tables import Table
 from infra.hostnet.topology import Network
 from infra.hostnet.tunnels import Tunnel
 from infra.hostnet.wayout import WayOut
@@ -31,6 +32,7 @@ class Segments:
 
     def __init__(self, settings: Settings, store: Store) -> None:
         self._settings, self._store, self._netns = settings, store, settings.netns
+        self._loaders: dict[str, Loader] = {}
 
     def bridge_of(self, network_id: str, physical_network: str | None) -> str:
         """HostNetworkError when this host has no such physical network."""
@@ -78,13 +80,13 @@ class Segments:
         links.apply(self._netns, tunnels.stale(bridge, {t.name for t in wanted}, found))
         for tunnel in wanted:
             links.apply(self._netns, tunnels.plan(tunnel, found))
-            flood = tunnels.plan_flood(tunnel, tunnels.flooded(self._netns, tunnel.name))
+            flood = tunnels.plan_flood(tunnel, tunnels.put(self._netns, tunnel.name))
             if flood:
                 netns.run(self._netns, ["bridge", "-batch", "-"], "\n".join(flood) + "\n")
 
     def _tunnels_are_right(self, bridge: str, want: Want, found: dict[str, Link]) -> bool:
         wanted = self._tunnels(bridge, want)
-        floods = [tunnels.plan_flood(t, tunnels.flooded(self._netns, t.name)) for t in wanted]
+        floods = [tunnels.plan_flood(t, tunnels.put(self._netns, t.name)) for t in wanted]
         plans = [tunnels.plan(t, found) for t in wanted]
         return not any([*plans, *floods, tunnels.stale(bridge, {t.name for t in wanted}, found)])
 
@@ -158,7 +160,7 @@ class Segments:
                 self._rules(network.id).forget()
                 self._move_in(network, space.name)
             spaces.converge(space, self._netns, found)
-            self._rules(network.id).load([space_rules.table(way_out=self._has_way_out(network))])
+            self._rules(network.id).load([self._table(network)])
             Dnsmasq(self._store, network.id).converge(self._served(network))
             if self._has_way_out(network):
                 self._way_out(network.id).converge()
@@ -173,7 +175,22 @@ class Segments:
             netns.alias(waiting, name)
 
     def _rules(self, network_id: str) -> Loader:
-        return Loader(self._store.space_name("net", network_id), self._store.run / "spaces" / f"{network_id}.loaded")
+        if network_id not in self._loaders:
+            marker = self._store.run / "spaces" / f"{network_id}.loaded"
+            self._loaders[network_id] = Loader(self._store.space_name("net", network_id), marker)
+        return self._loaders[network_id]
+
+    def _table(self, network: Network) -> Table:
+        return space_rules.table(way_out=self._has_way_out(network))
+
+    def _damage(self, network: Network) -> list[Damage]:
+        return self._rules(network.id).damage([self._table(network)])
+
+    def damage(self) -> dict[str, list[Damage]]:
+        """Network id → what somebody else changed of the rules in its namespace, of namespaces that exist."""
+        known = self._store.spaces()
+        wanted = [n for bridge in self.names() for n in self._with_space(self._want(bridge, {})).values()]
+        return {n.id: self._damage(n) for n in wanted if n.id in known and netns.path(known[n.id].name).exists()}
 
     def end_processes(self, network_id: str) -> None:
         Dnsmasq(self._store, network_id).stop()
@@ -183,24 +200,28 @@ class Segments:
         self.end_processes(network_id)
         spaces.remove(self._store.space_name("net", network_id), [spaces.outer_name(network_id)], self._netns)
         self._rules(network_id).forget()
+        del self._loaders[network_id]
         self._store.drop_space(network_id)
 
     def is_right(self, bridge: str, found: dict[str, Link]) -> bool:
         want = self._want(bridge, found)
+        served = self._with_space(want)
+        right = [self._space_is_right(n, bridge, found) for n in served.values()]  # each is to note its damage
         if not want.bridge or links.plan(want.bridge, self._store.bridge(bridge), found)[0]:
             return False
         if not self._tunnels_are_right(bridge, want, found):
             return False
-        served = self._with_space(want)
         known = {i for i, r in self._store.spaces().items() if r.bridge == bridge}
-        return known == served.keys() and all(self._space_is_right(n, bridge, found) for n in served.values())
+        return known == served.keys() and all(right)
 
     def _space_is_right(self, network: Network, bridge: str, found: dict[str, Link]) -> bool:
         space = self._space(network, bridge)
-        if not netns.path(space.name).exists() or not spaces.is_right(space, found):
+        if not netns.path(space.name).exists():
             return False
-        if "kilonova" not in netns.run(space.name, ["nft", "list", "tables"]):
+        if self._damage(network):
             self._rules(network.id).forget()
+            return False
+        if not spaces.is_right(space, found):
             return False
         if self._has_way_out(network) and not self._way_out(network.id).is_right():
             return False

@@ -254,6 +254,12 @@ class Store:
         files = sorted(top.glob(f"{pattern}/sets.json"), key=lambda file: file.stat().st_mtime_ns)
         return {name: members for file in files for name, members in (self._read(file, SETS) or {}).items()}
 
+    def own_filters(self) -> list[PortFilter]:
+        return self._read(self._host / "filters.json", FILTERS) or []
+
+    def own_sets(self) -> dict[str, list[str]]:
+        return self._read(self._host / "sets.json", SETS) or {}
+
     def filters(self) -> dict[str, PortFilter]:
         top, pattern = self._hosts
         files = sorted(top.glob(f"{pattern}/filters.json"))

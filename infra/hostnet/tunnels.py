@@ -13,8 +13,14 @@ from infra.hostnet.topology import Network
 
 PORT = 4789
 FLOOD = "00:00:00:00:00:00"
+LASTING = ("permanent", "noarp", "static")
+"""States of entries that somebody put there."""
 OVERHEAD = {4: 50, 6: 70}
 """Octets that a tunnel over IPv4 or IPv6 adds to a packet: outer Ethernet, IP, UDP and VXLAN headers."""
+
+
+def name_of(vni: int) -> str:
+    return f"vx{vni}"
 
 
 @dataclass(frozen=True)
@@ -29,7 +35,7 @@ class Tunnel:
 
     @property
     def name(self) -> str:
-        return f"vx{self.vni}"
+        return name_of(self.vni)
 
 
 def room(local: str, links: dict[str, Link]) -> int | None:
@@ -65,22 +71,23 @@ def plan(tunnel: Tunnel, links: dict[str, Link]) -> list[str]:
     return lines
 
 
-def flooded(namespace: str, name: str) -> set[str]:
-    """Addresses that the device floods to; none when it does not exist."""
+def put(namespace: str, name: str) -> set[tuple[str, str]]:
+    """(MAC address, host) of every entry that the device did not learn; none when it does not exist."""
     if name not in netns.call(namespace, _devices):
         return set()
     shown = json.loads(netns.run(namespace, ["bridge", "-j", "fdb", "show", "dev", name]) or "[]")
-    return {entry["dst"] for entry in shown if entry.get("mac") == FLOOD and "dst" in entry}
+    return {(entry["mac"], entry["dst"]) for entry in shown if "dst" in entry and entry.get("state") in LASTING}
 
 
 def _devices() -> set[str]:
     return {name for _, name in socket.if_nameindex()}
 
 
-def plan_flood(tunnel: Tunnel, present: set[str]) -> list[str]:
-    """The `bridge` batch that makes the flood list as wanted."""
-    lines = [f"fdb delete {FLOOD} dev {tunnel.name} dst {peer}" for peer in sorted(present - tunnel.peers)]
-    return lines + [f"fdb append {FLOOD} dev {tunnel.name} dst {peer}" for peer in sorted(tunnel.peers - present)]
+def plan_flood(tunnel: Tunnel, present: set[tuple[str, str]]) -> list[str]:
+    """The `bridge` batch that makes the flood list as wanted; where a single MAC address is, only frames tell."""
+    wanted = {(FLOOD, peer) for peer in tunnel.peers}
+    lines = [f"fdb delete {mac} dev {tunnel.name} dst {peer}" for mac, peer in sorted(present - wanted)]
+    return lines + [f"fdb append {mac} dev {tunnel.name} dst {peer}" for mac, peer in sorted(wanted - present)]
 
 
 def stale(bridge: str, wanted: set[str], links: dict[str, Link]) -> list[str]:

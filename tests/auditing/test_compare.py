@@ -2,12 +2,15 @@
 
 import dataclasses
 
-from activities.auditing.compare import REPAIRED, RULES, Tally, agreed, compare, keys, repairable
+from activities.auditing.compare import REPAIRED, RULES, Tally, agreed, by_host, compare, keys, repairable
 from activities.auditing.plan import ENDED, plan
 from infra.contracts.audit import AttachmentSeen, Finding, PortSeen, RepairPlan, RepairRequest
+from infra.hostnet.models import Damage, HostNetInventory, SpaceFacts
+from infra.hostnet.topology import Network, Router, Subnet, Topology
 from tests.auditing.worlds import (
     ATTACHMENT,
     ID,
+    NET,
     OTHER,
     PORT,
     VOLUME,
@@ -18,6 +21,9 @@ from tests.auditing.worlds import (
     volume,
     world,
 )  # fmt: skip
+
+SERVED = Network(id=NET, segment=7, peers=["10.99.0.2"], serves_dhcp=True, subnets=[Subnet(id=NET, cidr="10.0.0.0/24")])
+TOLD = Topology(networks=[SERVED], routers=[Router(id=OTHER)])
 
 
 def test_a_world_as_it_should_be_has_no_findings() -> None:
@@ -39,6 +45,7 @@ def test_each_finding_bears_its_rules_name_and_only_proven_ones_may_be_repaired(
         world(hosts={"here": facts(ports={}, taps=[], filters=[], answered=[], dhcp=[])}),
         bare(server(), server(OTHER), hosts={"here": facts(domains={})}),
         bare(server(task_state="deleting")),
+        bare(servers={}, hosts={"here": facts(network=damaged())}, told={"here": TOLD}),
     ]
     found = [finding for each in worlds for finding in compare(each)]
     assert {finding.kind for finding in found} == RULES.keys()
@@ -47,6 +54,29 @@ def test_each_finding_bears_its_rules_name_and_only_proven_ones_may_be_repaired(
     assert not repairable(Finding(kind="tap", instance_id=ID)) and not repairable(
         Finding(kind="lost", instance_id=ID, proof="x")
     )
+
+
+def damaged() -> HostNetInventory:
+    spaces = {f"router/{OTHER}": SpaceFacts(addresses=["10.0.0.9"], routes=["10.8.0.0/16 via 10.0.0.3 dev qr"])}
+    rule = Damage(part="table inet chain x", problem="too many")
+    return HostNetInventory(spaces=spaces, tunnelled=True, tunnels={7: [], 9: []}, networks={ID: 1}, damage=[rule])
+
+
+def test_a_hosts_network_is_mended_by_the_host_and_names_each_thing_and_what_is_wrong_with_it() -> None:
+    found = list(compare(bare(servers={}, hosts={"here": facts(network=damaged())}, told={"here": TOLD})))
+    network = [(f.kind, f.what, f.problem) for f in found if by_host(f) and repairable(f)]
+    assert network == [
+        ("namespace", f"net/{NET}", "missing"),
+        ("router_address", f"router/{OTHER} 10.0.0.9", "too many"),
+        ("router_route", f"router/{OTHER} 10.8.0.0/16 via 10.0.0.3 dev qr", "too many"),
+        ("rules", "host table inet chain x", "too many"),
+        ("dhcp_server", f"net/{NET}", "missing"),
+        ("dhcp_server", f"net/{ID}", "too many"),
+        ("tunnel", "vxlan/9", "too many"),
+        ("tunnel_peer", "vxlan/7 10.99.0.2", "missing"),
+    ]
+    again = [f.model_copy(update={"problem": "missing"}) for f in found if f.kind == "tunnel"]
+    assert not list(agreed(keys(found), again)), "too many, then missing, is no finding"
 
 
 def test_a_look_at_one_server_tells_of_no_other() -> None:

@@ -44,5 +44,5 @@ def test_dhcp_entry_on_whatever_host_serves_the_network() -> None:
 
 
 def test_dead_dhcp_server() -> None:
-    assert shown(nics.dhcp_server(world(hosts={"here": facts(dhcp=[])}))) == [("", "here", NET, False)]
-    assert shown(nics.dhcp_server(world())) == []
+    assert shown(nics.dhcp_server(facts(dhcp=[]))) == [("", "here", f"net/{NET}", True)]
+    assert shown(nics.dhcp_server(facts())) == []

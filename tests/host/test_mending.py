@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from activities.auditing import nics
+from activities.auditing import network_host, nics
 from infra.contracts.audit import PortHeld, PortSeen, World
 from infra.contracts.hypervisor import HostFacts
 from infra.contracts.network import PortRequest
@@ -36,7 +36,7 @@ def kinds(facts: HostFacts, instance_id: str, port: str) -> set[str]:
     known = server(instance_id, host=facts.host, held={facts.host: 1}, ports=held)
     facts = facts.model_copy(update={"domains": {instance_id: 1}})
     world = World(servers={instance_id: known}, hosts={facts.host: facts}, ports={port: PortSeen(instance_id)})
-    rules = (nics.unplugged, nics.tap, nics.filters, nics.dhcp_entry, nics.dhcp_server)
+    rules = (nics.unplugged, nics.tap, nics.filters, nics.dhcp_entry, network_host.RULES["dhcp_server"])
     return {finding.kind for rule in rules for finding in rule(world)}
 
 

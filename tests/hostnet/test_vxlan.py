@@ -102,7 +102,7 @@ def test_a_third_host_comes_and_goes(fabric: Fabric) -> None:
     for guest in (here, there):
         assert pings(guest.ns, late.address, 1) and pings(late.ns, guest.address, 1)
     fabric.tell(RED, 1, 2)
-    assert tunnels.flooded(one.host.ns, "vx1001") == {"10.99.0.2"}
+    assert tunnels.put(one.host.ns, "vx1001") == {(tunnels.FLOOD, "10.99.0.2")}
 
 
 def test_a_guest_that_moved_is_found_where_it_announces_itself(fabric: Fabric) -> None:
@@ -174,9 +174,9 @@ def test_what_is_damaged_is_repaired_and_nothing_stays(fabric: Fabric) -> None:
     ):
         netns.run(one.host.ns, damage)
         assert one.host.net.sync() == [bridge]
-        assert tunnels.flooded(one.host.ns, "vx1001") == {"10.99.0.2"}
+        assert tunnels.put(one.host.ns, "vx1001") == {(tunnels.FLOOD, "10.99.0.2")}
         assert pings(here.ns, there.address, 1)
     one.host.net.keep_only([], [])
     one.host.net.unplug(here.plug.port_id)
-    assert one.host.net.describe() == HostNetInventory()
+    assert one.host.net.describe() == HostNetInventory(tunnelled=True)
     assert links.snapshot(one.host.ns).keys() == {"lo", "und0"}

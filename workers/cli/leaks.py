@@ -25,7 +25,9 @@ def leaks(repair: bool, as_json: bool) -> int:
         return 1 if report.left or report.unreachable else 0
     table = Table("kind", "server", "host", "what", "repaired", "proof")
     for f in report.findings:
-        table.add_row(f.kind, f.instance_id, f.host, f.what, "yes" if f.repaired else "no", f.proof)
+        table.add_row(
+            f.kind, f.instance_id, f.host, f"{f.what} {f.problem}".strip(), "yes" if f.repaired else "no", f.proof
+        )
     if report.findings:
         console.print(table)
     if report.total > len(report.findings):

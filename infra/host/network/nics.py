@@ -28,7 +28,9 @@ class Nics:
             return {}
         network = self._hostnet.describe()
         found = network.model_dump(include={"ports", "taps", "filters", "served"})
-        return {**found, "plugs": True, "dhcp": sorted(network.networks), "answered": network.reservations}
+        rest = network.model_copy(update={"taps": list[str](), "filters": list[str](), "reservations": list[str]()})
+        said = {"dhcp": sorted(network.networks), "answered": network.reservations, "network": rest}
+        return {**found, **said, "plugs": True}
 
     def sync(self) -> None:
         """Bring this host's network in line with what it was told: bridges, DHCP servers and their entries, filters."""

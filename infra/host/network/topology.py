@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 REPORT_S = 3.0
 RETRY_S = 2.0
+AGAIN_S = 60.0
+"""How often the word is taken over again although it has not changed: what the host has lost of it comes back."""
 log = logs.get(__name__)
 
 
@@ -31,7 +33,7 @@ class TopologyPoll:
         self._api = Service(session, NETWORK, "/v2.0", settings.region)
         self._host, self._plane = settings.host, plane
         self._filters = FilterPoll(settings, self._api, plane)
-        self._etag = ""
+        self._etag, self._followed = "", float("-inf")
         self._embedded = True
         self._reported = self._failed = float("-inf")
 
@@ -47,7 +49,8 @@ class TopologyPoll:
     def _follow(self) -> bool:
         from infra.hostnet.topology import Topology
 
-        known = {"If-None-Match": self._etag} if self._etag else {}
+        again = time.monotonic() - self._followed >= AGAIN_S
+        known = {"If-None-Match": self._etag} if self._etag and not again else {}
         answer = self._api.ask("GET", "/kilonova/topology", 200, 304, 404, params={"host": self._host}, headers=known)
         if answer.status_code == 404:
             self._embedded = False
@@ -58,7 +61,7 @@ class TopologyPoll:
         if bring_about(self._plane, Topology.model_validate(answer.json())):
             self._failed = time.monotonic()
         else:
-            self._etag = answer.headers.get("ETag", "")
+            self._etag, self._followed = answer.headers.get("ETag", ""), time.monotonic()
         return True
 
     def _report(self) -> None:
