@@ -5,19 +5,21 @@ from collections.abc import Iterator
 import pytest
 from temporalio.exceptions import ApplicationError
 
+from activities.hypervisor import Hypervisor
 from infra.contracts.power import PowerOff, PowerOn
 from infra.contracts.volume import DiskOnGuest, VolumeRequest, VolumesOnHost
 from infra.host import guest_steps
 from infra.host.services.volumes import VolumeConnector
 from tests.host.cloud import Cloud, new_id, until
-from tests.host.hypervisor import Hypervisor
+from tests.host.hypervisor import Hypervisor as Libvirt
+from tests.host.steps import run
 from tests.host.test_guest import Built, driver, guest, hypervisor, quiet
 
 __all__ = ["driver", "guest", "hypervisor"]
 
 
 @pytest.fixture
-def disk(volumes: Cloud, guest: Built, hypervisor: Hypervisor) -> Iterator[DiskOnGuest]:
+def disk(volumes: Cloud, guest: Built, hypervisor: Libvirt) -> Iterator[DiskOnGuest]:
     """A volume that is attached to the server in the volume service, and not in the guest yet."""
     with volumes.user() as demo:
         made = demo.call("volume", "POST", "/v3/volumes", {"volume": {"size": 1}})["volume"]["id"]
@@ -43,7 +45,7 @@ def test_into_a_running_guest_and_into_it_again_when_it_starts(guest: Built, dis
     guest.spawn()
     until(guest.booted)
     for _ in range(2):
-        guest.driver.disks.plug(disk, quiet)
+        run(Hypervisor(guest.driver).plug_disk, disk)
         assert has(guest)
     held = {"instance_id": disk.instance_id, "attempt": disk.attempt}
     guest.driver.power.off(PowerOff(**held, timeout_s=0), quiet)
@@ -56,7 +58,7 @@ def test_a_connection_that_does_not_hold_is_made_anew_from_the_records(guest: Bu
     """Mechanism: PowerSwitch.on_as, Definer.define_again. What the host kept of the volume leads nowhere any more."""
     guest.spawn()
     until(guest.booted)
-    guest.driver.disks.plug(disk, quiet)
+    run(Hypervisor(guest.driver).plug_disk, disk)
     held = {"instance_id": disk.instance_id, "attempt": disk.attempt}
     power, files = guest.driver.power, guest.driver.files
     power.off(PowerOff(**held, timeout_s=0), quiet)
@@ -76,14 +78,14 @@ def test_a_guest_that_keeps_it_is_told_of_and_one_that_is_off_gives_it_back(
     monkeypatch.setattr(guest_steps, "GUEST_PATIENCE_S", 2.0)
     guest.spawn()
     until(guest.booted)
-    guest.driver.disks.plug(disk, quiet)
+    run(Hypervisor(guest.driver).plug_disk, disk)
     with pytest.raises(ApplicationError, match="did not release the device /dev/vdb"):
-        guest.driver.disks.unplug(disk, quiet)
+        run(Hypervisor(guest.driver).unplug_disk, disk)
     assert has(guest) and guest.driver.files.volumes(disk.instance_id)
     held = {"instance_id": disk.instance_id, "attempt": disk.attempt}
     guest.driver.power.off(PowerOff(**held, timeout_s=0), quiet)
     for _ in range(2):
-        guest.driver.disks.unplug(disk, quiet)
+        run(Hypervisor(guest.driver).unplug_disk, disk)
         assert not guest.driver.files.volumes(disk.instance_id)
     guest.driver.power.on(PowerOn(**held), quiet)
     assert not has(guest)
@@ -93,5 +95,5 @@ def test_a_host_that_lost_the_claim_leaves_the_guest_alone(guest: Built, disk: D
     guest.spawn()
     cloud.unclaim(guest.spec.instance_id)
     with pytest.raises(ApplicationError):
-        guest.driver.disks.plug(disk, quiet)
+        run(Hypervisor(guest.driver).plug_disk, disk)
     assert not has(guest)

@@ -4,6 +4,7 @@ import subprocess
 
 import pytest
 
+from activities.aside import Kept
 from infra.contracts.aside import Aside
 from infra.contracts.image import ImageOnHost
 from infra.contracts.power import PowerOff
@@ -12,6 +13,7 @@ from infra.host.libvirt.virt_type import boot_sector
 from tests.host.cloud import new_id, until
 from tests.host.glance import Glance, StoredImage
 from tests.host.hypervisor import Hypervisor
+from tests.host.steps import run
 from tests.host.test_guest import MIB, RUNNING, SHUTDOWN, Built, driver, guest, hypervisor, quiet
 
 __all__ = ["driver", "guest", "hypervisor"]
@@ -78,7 +80,7 @@ def test_a_copy_goes_on_alone_once_the_other_is_forgotten(off: Built, keeper: Ke
     keeper.set_aside(want, quiet)
     assert written(off)
     qemu_io(off, "write -P 0x33 512k 64k")
-    keeper.forget(want, quiet)
+    run(Kept(keeper).forget_aside, want)
     keeper.bring_back(want, quiet)
     assert off.driver.domains() == {off.spec.instance_id: SHUTDOWN}
     assert not written(off) and not list(off.driver._paths.instance(off.spec.instance_id).glob("*resize*"))

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from activities.auditing import network_host, nics
+from activities.hypervisor import Hypervisor
 from infra.contracts.audit import PortHeld, PortSeen, World
-from infra.contracts.hypervisor import HostFacts
+from infra.contracts.hypervisor import HostFacts, HostRef
 from infra.contracts.network import PortRequest
 from infra.host.driver import Driver
 from infra.host.network.ports import PortPlugger
@@ -16,7 +17,8 @@ from infra.hostnet import netns
 from infra.hostnet.network import HostNetwork
 from infra.settings import Settings
 from tests.auditing.worlds import server
-from tests.host.cloud import Cloud, new_id
+from tests.host.cloud import HOST, Cloud, new_id
+from tests.host.steps import run
 from tests.host.test_ports import Net, net, quiet  # noqa: F401 - a fixture
 
 
@@ -60,7 +62,7 @@ def test_what_a_plugged_port_lost_is_found_and_plugged_again(
         return kinds(driver.facts(), want.instance_id, port)
 
     make_tap()
-    driver.nics.sync()
+    run(Hypervisor(driver).sync_network, HostRef(host=HOST))
     assert found() == set()
     netns.run(settings.netns, ["ip", "link", "delete", tap])
     assert found() == {"tap"}
@@ -69,7 +71,7 @@ def test_what_a_plugged_port_lost_is_found_and_plugged_again(
     again = want.model_copy(update={"ports": [PortRequest(port_id=port, mine=False)]})
     assert plugger.plug(again, quiet).vifs[0].tap == tap
     make_tap()
-    driver.nics.sync()
+    run(Hypervisor(driver).sync_network, HostRef(host=HOST))
     assert found() == set()
     plugger.unplug(want, quiet)
 
@@ -91,6 +93,6 @@ def test_a_damaged_dhcp_entry_is_found_and_written_again(
     facts: Any = driver.facts()
     assert port in facts.served[net.network_id] and port not in facts.answered
     assert "dhcp_entry" in kinds(facts, want.instance_id, port)
-    driver.nics.sync()
+    run(Hypervisor(driver).sync_network, HostRef(host=HOST))
     assert "dhcp_entry" not in kinds(driver.facts(), want.instance_id, port)
     plugger.unplug(want, quiet)

@@ -9,6 +9,7 @@ import libvirt
 import pytest
 from temporalio.exceptions import ApplicationError
 
+from activities.shape import Shape
 from infra.contracts.aside import Aside
 from infra.contracts.hypervisor import FlavorFacts
 from infra.contracts.machine import PROPERTIES
@@ -18,6 +19,7 @@ from infra.host.keeper import Keeper
 from infra.host.shapes import Shapes, shape_of
 from tests.host.cloud import until
 from tests.host.hypervisor import Hypervisor
+from tests.host.steps import run
 from tests.host.test_guest import RUNNING, Built, driver, guest, hypervisor, quiet
 from tests.host.test_machines import DRIVE, ROOT, domain, flavor, seen
 
@@ -34,25 +36,25 @@ def disk_of(guest: Built) -> int:
 
 
 def test_another_flavor_and_back(guest: Built, hypervisor: Hypervisor) -> None:
-    id, shapes = guest.spec.instance_id, Shapes(hypervisor.settings, guest.driver)
+    id, shape = guest.spec.instance_id, Shape(Shapes(hypervisor.settings, guest.driver))
     keeper = Keeper(hypervisor.settings, guest.driver)
     old, new = (ShapeOnHost(instance_id=id, attempt=1, flavor=flavor) for flavor in (OLD, NEW))
     kept = Aside(instance_id=id, attempt=1, label="resize", request_id="req-1", disk="copied", runs=True)
     guest.spawn()
     until(guest.booted)
     before = disk_of(guest)
-    assert shapes.check(old).power_state == RUNNING
+    assert run(shape.check_shape, old).power_state == RUNNING
     keeper.set_aside(kept, quiet)
     for _ in range(2):
-        shapes.change(new, quiet)
+        run(shape.reshape, new)
     guest.driver.power.on(PowerOn(instance_id=id, attempt=1), quiet)
-    assert shapes.check(new).power_state == RUNNING and disk_of(guest) == 1 << 30
+    assert run(shape.check_shape, new).power_state == RUNNING and disk_of(guest) == 1 << 30
     live = guest.driver._domains.live_xml(id)
     assert live and shape_of(fromstring(live)) == ("m1.micro", 2, 96)
     with pytest.raises(ApplicationError, match="does not have this flavor"):
-        shapes.check(old)
+        run(shape.check_shape, old)
     keeper.bring_back(kept, quiet)
-    assert shapes.check(old).power_state == RUNNING and disk_of(guest) == before
+    assert run(shape.check_shape, old).power_state == RUNNING and disk_of(guest) == before
 
 
 EVERYTHING: list[tuple[dict[str, str], dict[str, str]]] = [

@@ -44,14 +44,15 @@ class Client:
     def _cacert(self) -> str | None:
         return str(self._settings.trusted) if self._settings.trusted else None
 
-    def __call__(self, *arguments: str) -> Any:
-        """Run `openstack ARGUMENTS`, shown as typed; its JSON answer. ClientFailed with its last words."""
+    def __call__(self, *arguments: str, answers: bool = True) -> Any:
+        """Run `openstack ARGUMENTS`, shown as typed; its JSON answer, if it `answers` anything. ClientFailed with its
+        last words."""
         self._console.print(f"[bold]$[/] openstack {escape(shlex.join(arguments))}", soft_wrap=True)
         env = {name: value for name, value in os.environ.items() if not name.startswith("OS_")}
         env |= {f"OS_{name.upper()}": value for name, value in self._auth.items()}
         env |= {"OS_CACERT": self._cacert} if self._cacert else {}
         env |= {"OS_REGION_NAME": self._settings.region, "OS_IDENTITY_API_VERSION": "3"}
-        silent = {"delete", "add", "set"} & set(arguments)
+        silent = not answers or {"delete", "add", "set"} & set(arguments)
         command = [str(Path(sys.executable).with_name("openstack")), *arguments, *([] if silent else ["-f", "json"])]
         done = subprocess.run(command, env=env, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
         if done.returncode:

@@ -1,0 +1,213 @@
+"""What a tenant does with a server, each command of the client once, and what the guest itself sees of it.
+
+The tests run in this order, on one server; after test_walkthrough.py, whose cloud begins without rules."""
+
+from contextlib import suppress
+
+import pytest
+from openstack.exceptions import ConflictException
+
+from tests.e2e.cloud import Cloud, Server, wait_for
+
+KEPT = "/home/cirros/kept"
+
+
+@pytest.fixture(scope="module")
+def server(cloud: Cloud) -> Server:
+    for rule in (("--proto", "icmp"), ("--proto", "tcp", "--dst-port", "22")):
+        protocol, port = rule[1], int(rule[3]) if len(rule) > 2 else None
+        group = cloud.demo.sdk.network.find_security_group("default", project_id=cloud.demo.sdk.current_project_id)
+        with suppress(ConflictException):  # the walkthrough has it
+            cloud.demo.sdk.network.create_security_group_rule(
+                security_group_id=group.id,
+                direction="ingress",
+                protocol=protocol,
+                port_range_min=port,
+                port_range_max=port,
+            )
+    made = cloud.built(cloud.boot("life"))
+    cloud.ssh(made, f"echo 'since the beginning' > {KEPT}; sync")
+    return made
+
+
+def becomes(cloud: Cloud, server: Server, status: str, seconds: float = 90) -> None:
+    def rests() -> bool:
+        shown = cloud.admin.get(f"/servers/{server.id}")["server"]
+        assert shown["status"] != "ERROR", shown.get("fault")
+        return bool(shown["status"] == status and shown["OS-EXT-STS:task_state"] is None)
+
+    wait_for(rests, seconds, f"the server is {status}")
+
+
+def ask(cloud: Cloud, server: Server, status: str, *command: str) -> None:
+    """`openstack server …`, and the server at rest in this status."""
+    cloud.demo("server", *command, answers=False)
+    becomes(cloud, server, status)
+
+
+def boot_of(cloud: Cloud, server: Server) -> str:
+    return cloud.ssh(server, "cat /proc/sys/kernel/random/boot_id").strip()
+
+
+def kept(cloud: Cloud, server: Server) -> bool:
+    return cloud.ssh(server, f"cat {KEPT} 2>/dev/null || true").strip() == "since the beginning"
+
+
+def kib(cloud: Cloud, server: Server) -> int:
+    return int(cloud.ssh(server, "grep MemTotal /proc/meminfo").split()[1])
+
+
+def disks(cloud: Cloud, server: Server) -> list[str]:
+    return [name for name in cloud.ssh(server, "ls /sys/block").split() if name.startswith("vd")]
+
+
+def test_stop_and_start(cloud: Cloud, server: Server) -> None:
+    before = boot_of(cloud, server)
+    ask(cloud, server, "SHUTOFF", "stop", "life")
+    assert not cloud.pings(server.address) and not cloud.qemu_pids(server.id)
+    ask(cloud, server, "ACTIVE", "start", "life")
+    assert kept(cloud, server) and boot_of(cloud, server) != before
+
+
+@pytest.mark.parametrize("how", ["--soft", "--hard"])
+def test_reboot(cloud: Cloud, server: Server, how: str) -> None:
+    before = boot_of(cloud, server)
+    ask(cloud, server, "ACTIVE", "reboot", how, "life")
+    wait_for(lambda: boot_of(cloud, server) != before, 60, "the guest has begun anew")
+    assert kept(cloud, server)
+
+
+def test_pause_and_suspend_go_on_where_they_stood(cloud: Cloud, server: Server) -> None:
+    before = boot_of(cloud, server)
+    cloud.ssh(server, "echo in memory > /run/mark")
+    ask(cloud, server, "PAUSED", "pause", "life")
+    assert not cloud.pings(server.address)
+    ask(cloud, server, "ACTIVE", "unpause", "life")
+    assert boot_of(cloud, server) == before
+    ask(cloud, server, "SUSPENDED", "suspend", "life")
+    assert not cloud.qemu_pids(server.id)
+    ask(cloud, server, "ACTIVE", "resume", "life")
+    assert boot_of(cloud, server) == before and cloud.ssh(server, "cat /run/mark").strip() == "in memory"
+
+
+def test_a_lock_holds(cloud: Cloud, server: Server) -> None:
+    cloud.demo("server", "lock", "life", answers=False)
+    with pytest.raises(ConflictException, match="is locked"):
+        cloud.demo.sdk.compute.stop_server(server.id)
+    cloud.demo("server", "unlock", "life", answers=False)
+    assert cloud.status(server.id) == "ACTIVE"
+
+
+def test_a_volume_comes_and_goes(cloud: Cloud, server: Server) -> None:
+    volume = cloud.demo("volume", "create", "--size", "1", "life-data")["id"]
+    wait_for(lambda: cloud.demo.sdk.block_storage.get_volume(volume).status == "available", 30, "the volume is made")
+    before = disks(cloud, server)
+    cloud.demo("server", "add", "volume", "life", "life-data")
+    wait_for(lambda: len(disks(cloud, server)) == len(before) + 1, 30, "the guest has the disk")
+    (disk,) = set(disks(cloud, server)) - set(before)
+    assert cloud.ssh(server, f"cat /sys/block/{disk}/size").strip() == str(2 << 20)
+    cloud.ssh(server, f"echo 'a volume of life' | sudo dd of=/dev/{disk} conv=fsync 2>/dev/null")
+    cloud.demo("server", "remove", "volume", "life", "life-data", answers=False)
+    wait_for(lambda: disks(cloud, server) == before, 60, "the guest gave it back")
+    wait_for(lambda: cloud.demo.sdk.block_storage.get_volume(volume).status == "available", 30, "it is free")
+    (file,) = [path for path in cloud.settings.state_dir.joinpath("volumes").rglob(f"*{volume}*") if path.is_file()]
+    with file.open("rb") as stored:
+        assert stored.read(16) == b"a volume of life"
+    cloud.demo("volume", "delete", "life-data")
+
+
+def test_an_interface_comes_and_goes(cloud: Cloud, server: Server) -> None:
+    def nics() -> int:
+        return int(cloud.ssh(server, "ls /sys/class/net | grep -vc lo"))
+
+    before = nics()
+    port = cloud.demo("port", "create", "--network", "provider", "life-port")["id"]
+    cloud.demo("server", "add", "port", "life", "life-port")
+    wait_for(lambda: nics() == before + 1, 30, "the guest has the interface")
+    addresses = cloud.admin.get(f"/servers/{server.id}")["server"]["addresses"]["provider"]
+    assert len(addresses) == 2
+    cloud.demo("server", "remove", "port", "life", "life-port", answers=False)
+    wait_for(lambda: nics() == before, 60, "the guest gave it back")
+    wait_for(lambda: not cloud.demo.sdk.network.get_port(port).device_id, 30, "the port is free")
+    cloud.demo("port", "delete", "life-port")
+
+
+def test_a_security_group_comes_and_goes(cloud: Cloud, server: Server) -> None:
+    assert cloud.pings(server.address)
+    cloud.demo("server", "remove", "security", "group", "life", "default", answers=False)
+    wait_for(lambda: not cloud.pings(server.address), 15, "nobody gets in any more")
+    cloud.demo("server", "add", "security", "group", "life", "default")
+    wait_for(lambda: cloud.pings(server.address), 15, "the rules are back")
+
+
+def test_an_image_of_it_boots_with_its_files(cloud: Cloud, server: Server) -> None:
+    cloud.demo("server", "image", "create", "--name", "life-copy", "life")
+    find = cloud.demo.sdk.image.find_image
+    wait_for(lambda: (found := find("life-copy")) and found.status == "active", 90, "the image is there")
+    becomes(cloud, server, "ACTIVE")
+    options = ["--flavor", "keywa.com", "--image", "life-copy", "--key-name", "mykey"]
+    made = cloud.demo("server", "create", *options, "--nic", f"net-id={cloud.network}", "life-twin")
+    twin = cloud.built(made["id"])
+    assert kept(cloud, twin) and cloud.ssh(twin, "hostname").strip() == "life-twin"
+    cloud.demo("server", "delete", "--wait", "life-twin")
+    cloud.demo("image", "delete", "life-copy")
+
+
+def test_backups_rotate(cloud: Cloud, server: Server) -> None:
+    def backups() -> list[str]:
+        images = cloud.demo.sdk.image.images()
+        return [image.name for image in images if image.name.startswith("life-backup") and image.status == "active"]
+
+    for name in ("life-backup-1", "life-backup-2"):
+        cloud.demo("server", "backup", "create", "--name", name, "--type", "daily", "--rotate", "1", "life")
+        wait_for(lambda name=name: backups() == [name], 90, "the newest is there, and none beside it")
+        becomes(cloud, server, "ACTIVE")
+    cloud.demo("image", "delete", "life-backup-2")
+
+
+def test_resize_and_back_and_for_good(cloud: Cloud, server: Server) -> None:
+    ram = cloud.admin.sdk.compute.find_flavor("keywa.com", ignore_missing=False).ram
+    cloud.admin("flavor", "create", "--vcpus", "1", "--ram", str(ram + 32), "--disk", "2", "larger")
+    before, address = kib(cloud, server), server.address
+    ask(cloud, server, "VERIFY_RESIZE", "resize", "--flavor", "larger", "life")
+    assert kib(cloud, server) > before + 20_000 and kept(cloud, server)
+    ask(cloud, server, "ACTIVE", "resize", "revert", "life")
+    assert kib(cloud, server) == before and kept(cloud, server)
+    ask(cloud, server, "VERIFY_RESIZE", "resize", "--flavor", "larger", "life")
+    ask(cloud, server, "ACTIVE", "resize", "confirm", "life")
+    assert kib(cloud, server) > before + 20_000 and kept(cloud, server)
+    assert cloud.ssh(server, "cat /sys/block/vda/size").strip() == str(4 << 20)
+    assert cloud.built(server.id).address == address
+
+
+def test_rescue_and_unrescue(cloud: Cloud, server: Server) -> None:
+    ask(cloud, server, "RESCUE", "rescue", "life")
+    assert not kept(cloud, server) and len(disks(cloud, server)) > 1, "it began from the rescue image"
+    ask(cloud, server, "ACTIVE", "unrescue", "life")
+    assert kept(cloud, server)
+
+
+def test_shelve_and_unshelve(cloud: Cloud, server: Server) -> None:
+    cloud.demo("server", "shelve", "life", answers=False)
+    wait_for(lambda: cloud.status(server.id).startswith("SHELVED"), 90, "the server is shelved")
+    becomes(cloud, server, "SHELVED_OFFLOADED")
+    assert not cloud.qemu_pids(server.id)
+    ask(cloud, server, "ACTIVE", "unshelve", "life")
+    assert kept(cloud, server) and cloud.built(server.id).address == server.address
+
+
+def test_rebuild_loses_its_files_and_keeps_its_address(cloud: Cloud, server: Server) -> None:
+    ask(cloud, server, "ACTIVE", "rebuild", "--image", "cirros", "life")
+    assert cloud.built(server.id).address == server.address
+    assert not kept(cloud, server)
+
+
+def test_every_action_is_told_and_delete_leaves_nothing(cloud: Cloud, server: Server) -> None:
+    events = cloud.demo("server", "event", "list", "--long", "life")
+    told = {event["Action"] for event in events}
+    assert {"create", "stop", "start", "reboot", "pause", "unpause", "suspend", "resume", "lock", "unlock"} <= told
+    assert {"attach_volume", "detach_volume", "attach_interface", "detach_interface", "createImage"} <= told
+    assert {"resize", "revertResize", "confirmResize", "rescue", "unrescue", "shelve", "unshelve", "rebuild"} <= told
+    cloud.demo("server", "delete", "--wait", "life")
+    done = cloud.kilonova("leaks")
+    assert done.returncode == 0, done.stdout
