@@ -1,0 +1,138 @@
+"""Routers, floating addresses, forwarded ports, IPv6, pairs and metadata with real guests. The tests run in this order.
+
+Both tenants' guests have the same address behind routers of their own; a namespace stands in for the world outside."""
+
+import json
+import re
+from collections.abc import Iterator
+
+import pytest
+
+from tests.e2e import networks
+from tests.e2e.cloud import Cloud, wait_for
+from tests.e2e.networks import INNER, INNER6, NAME, OUTSIDE, USER_DATA, Pings, Tenant, World, kill
+
+METADATA = "http://169.254.169.254"
+
+
+@pytest.fixture(scope="module")
+def both(cloud: Cloud) -> Iterator[tuple[Tenant, Tenant]]:
+    with networks.tenants(cloud) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def world(cloud: Cloud, both: tuple[Tenant, Tenant]) -> Iterator[World]:
+    """The provider network's bridge is there while something is on it."""
+    found = World(cloud)
+    yield found
+    found.close()
+
+
+@pytest.fixture(scope="module")
+def red(both: tuple[Tenant, Tenant]) -> Tenant:
+    return both[0]
+
+
+def test_each_tenants_guest_answers_at_its_own_floating_address(world: World, both: tuple[Tenant, Tenant]) -> None:
+    """The router that a floating address lies on decides whose 10.77.0.10 is meant, and so does it for metadata."""
+    for tenant in both:
+        script = f"hostname; ip -4 -o addr show eth0; wget -qO- {METADATA}/openstack/latest/meta_data.json"
+        name, addresses, document = world.ssh(tenant.address, script, seconds=90).split("\n", 2)
+        assert name == tenant.name and f"{INNER}.10/24" in addresses
+        assert json.loads(document)["uuid"] == tenant.server_id
+        wait_for(tenant.is_active, 10, "the floating address is ACTIVE")
+
+
+def test_out_by_address_and_by_name(world: World, red: Tenant) -> None:
+    """Through the router, which lends its guests an address, to a machine and by a name server outside."""
+    shown = world.ssh(red.address, f"ping -c 2 {OUTSIDE}; ping -c 2 {NAME}")
+    assert shown.count(" 0% packet loss") == 2, shown
+
+
+def test_metadata_from_inside(cloud: Cloud, world: World, red: Tenant) -> None:
+    paths = ["openstack/latest/user_data", "latest/meta-data/public-keys/0/openssh-key", "latest/meta-data/local-ipv4"]
+    said = world.ssh(red.address, "; echo; ".join(f"wget -qO- {METADATA}/{path}" for path in paths))
+    key = cloud.key.with_suffix(".pub").read_text().split()[1]
+    assert USER_DATA in said and key in said and f"{INNER}.10" in said, said
+
+
+def test_an_ipv6_address_of_its_own_by_slaac(world: World, red: Tenant) -> None:
+    shown = "ip -6 -o addr show dev eth0 scope global"
+    wait_for(lambda: red.address6 in world.ssh(red.address, shown), 20, "the address that the port has")
+    wait_for(lambda: " 0% packet loss" in world.ssh(red.address, f"ping -6 -c 1 {INNER6}1"), 20, "the router answers")
+
+
+def test_a_forwarded_port_and_nothing_but_it(cloud: Cloud, world: World, both: tuple[Tenant, Tenant]) -> None:
+    """Of a guest without a floating address of its own: Neutron refuses both at once."""
+    network, blue = both[1].sdk.network, both[1]
+    assert world.reaches(blue.address, 22)
+    network.delete_ip(blue.floating)
+    shared = network.create_ip(floating_network_id=cloud.network)
+    to = {"internal_port": 22, "internal_port_id": blue.port.id, "internal_ip_address": f"{INNER}.10"}
+    network.create_floating_ip_port_forwarding(shared, protocol="tcp", external_port=2222, **to)
+    assert world.ssh(shared.floating_ip_address, "hostname", port=2222, seconds=20) == "blue\n"
+    assert not world.reaches(shared.floating_ip_address, 22)
+
+
+def test_a_rule_comes_and_goes_while_a_ping_runs(world: World, red: Tenant) -> None:
+    with Pings(world, red.address) as pings:
+        rule = red.allow(protocol="icmp")
+        wait_for(pings.answered, 5, "answers after the rule", every_s=0.05)
+        red.sdk.network.delete_security_group_rule(rule)
+        wait_for(lambda: not pings.answered(within_s=1), 5, "silence after the rule", every_s=0.05)
+
+
+def test_an_allowed_pair_passes_and_without_it_is_dropped(world: World, red: Tenant) -> None:
+    more = f"{INNER}.99"
+    script = f"sudo ip addr add {more}/24 dev eth0 2>/dev/null; ping -c 1 -W 1 -I {more} {INNER}.1"
+
+    def loss() -> int:
+        said = world.ssh(red.address, script)
+        return int(re.findall(r"(\d+)% packet loss", said)[0])
+
+    assert loss() == 100
+    red.pairs({"ip_address": more})
+    wait_for(lambda: loss() == 0, 10, "the pair passes")
+    red.pairs()
+    wait_for(lambda: loss() == 100, 10, "it passes no more")
+
+
+def test_every_process_is_killed_in_the_middle_of_changes(cloud: Cloud, world: World, red: Tenant) -> None:
+    """A change that was answered holds, whoever is killed while it is carried out: the network service, the host's
+    worker with the metadata service in it, DHCP servers and advertisers."""
+    network, first = red.sdk.network, red.address
+    network.delete_ip(red.floating)
+    kill(cloud.pid("worker-compute"))
+    red.floating = network.create_ip(floating_network_id=cloud.network, port_id=red.port.id)
+    kill(*networks.dhcp_servers(cloud))
+    rule = red.allow(protocol="icmp")
+    kill(cloud.pid("api-services"))
+    wait_for(lambda: world.pings(red.address), 60, "the new address answers, and the rule lets pings in")
+    assert red.address == first or not world.pings(first)
+    route = {"destination": "10.88.0.0/16", "nexthop": f"{INNER}.10"}
+    wait_for(lambda: red.does(lambda: network.update_router(red.router, routes=[route])), 30, "the service is back")
+    kill(cloud.pid("worker-compute"))
+    network.delete_security_group_rule(rule)
+    kill(cloud.pid("api-services"), *networks.dhcp_servers(cloud))
+    wait_for(lambda: not world.pings(red.address), 60, "the rule is gone")
+    said = world.ssh(red.address, "hostname; sudo udhcpc -n -q -t 5 -i eth0 -s /bin/true")
+    assert said.startswith("red\n") and f"lease of {INNER}.10 obtained" in said
+    wait_for(lambda: networks.routes(cloud, red).count("10.88.0.0/16") == 1, 30, "the router has its route")
+    wait_for(lambda: world.ssh(red.address, f"wget -qO- {METADATA}/latest/meta-data/hostname"), 30, "metadata again")
+    wait_for(lambda: cloud.kilonova("leaks").returncode == 0, 60, "nothing leaked")
+
+
+def test_a_router_that_somebody_damaged_is_told_of_and_mended(cloud: Cloud, world: World, red: Tenant) -> None:
+    """`leaks --repair`, or the host by itself before it; both end with a guest that can be reached."""
+    networks.damage(cloud, red)
+    done = cloud.kilonova("leaks", "--repair")
+    assert done.returncode == 0, done.stdout
+    assert world.ssh(red.address, "hostname", seconds=20) == "red\n"
+
+
+def test_nothing_stays_of_a_tenant_who_leaves(cloud: Cloud, both: tuple[Tenant, Tenant]) -> None:
+    for each in both:
+        each.clear()
+    wait_for(lambda: not [s for t in both for s in networks.places(cloud, t)], 30, "namespaces are gone")
+    assert cloud.kilonova("leaks").returncode == 0
