@@ -1,15 +1,14 @@
 """Stands around the compute service in every test: what is not Nova's, asked or answered, becomes a 555."""
 
-import json
 import re
 from typing import Any
 
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tests.compute.contract import By, problems
 from tests.compute.routes import ACTIONS, ROUTES
+from tests.exchanges import Exchange, judged, parsed
 
-VIOLATION = 555
 KINDS = {400: "badRequest", 403: "forbidden", 404: "itemNotFound", 405: "badMethod", 409: "conflictingRequest",
          413: "overLimit", 415: "badMediaType", 501: "notImplemented", 503: "serviceUnavailable"}  # fmt: skip
 OURS = re.compile(r"/v2\.1/kilonova/.*|/openapi\.json|/v2(/.*)?|/v2\.1/?|/")
@@ -19,7 +18,7 @@ PROJECT = re.compile(r"^/[0-9a-f]{32}(?=/)")
 
 def violations(method: str, path: str, minor: int, asked: bytes, status: int, answer: bytes) -> list[str]:
     """Everything about one exchange that Nova's API reference does not have."""
-    body, given = _parsed(answer), _parsed(asked)
+    body, given = parsed(answer), parsed(asked)
     if status >= 400:
         return _error(status, body)
     if method == "POST" and re.fullmatch(r"/servers/[^/]+/action", path) and isinstance(given, dict):
@@ -53,13 +52,6 @@ def _error(status: int, body: Any) -> list[str]:
     return wrong
 
 
-def _parsed(text: bytes) -> Any:
-    try:
-        return json.loads(text) if text else None
-    except (ValueError, RecursionError):
-        return f"not JSON: {text[:60]!r}"
-
-
 class Contract:
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -68,37 +60,15 @@ class Contract:
         if scope["type"] != "http" or OURS.fullmatch(scope["path"]):
             await self.app(scope, receive, send)
             return
-        asked, answer = bytearray(), bytearray()
-        start: Message = {}
         path = PROJECT.sub("", scope["path"].removeprefix("/v2.1"), count=1)
 
-        async def hear() -> Message:
-            message = await receive()
-            asked.extend(message.get("body", b""))
-            return message
+        def judge(seen: Exchange) -> str:
+            minor = int(seen.headers.get("x-openstack-nova-api-version", "2.1").partition(".")[2])
+            wrong = violations(scope["method"], path, minor, seen.asked, seen.status, seen.answered)
+            wrong += [name for name in REQUEST_IDS if not seen.headers.get(name, "").startswith("req-")]
+            return f"at 2.{minor}: {wrong[:6]}" if wrong else ""
 
-        async def check(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                start.update(message)
-                return
-            answer.extend(message.get("body", b""))
-            if message.get("more_body"):
-                return
-            headers = {name.lower(): value.decode("latin-1") for name, value in start["headers"]}
-            minor = int(headers.get(b"x-openstack-nova-api-version", "2.1").partition(".")[2])
-            wrong = violations(scope["method"], path, minor, bytes(asked), start["status"], bytes(answer))
-            wrong += [name.decode() for name in REQUEST_IDS if not headers.get(name, "").startswith("req-")]
-            body = bytes(answer)
-            if wrong:
-                body = f"CONTRACT {scope['method']} {path} at 2.{minor}: {wrong[:6]}".encode()
-                start["status"] = VIOLATION
-                start["headers"] = [(b"content-type", b"text/plain"), (b"content-length", str(len(body)).encode()),
-                                    (b"x-openstack-request-id", b"req-contract")]  # fmt: skip
-                print(body.decode(), flush=True)
-            await send(start)
-            await send({"type": "http.response.body", "body": body})
-
-        await self.app(scope, hear, check)
+        await judged(self.app, scope, receive, send, judge)
 
 
-REQUEST_IDS = (b"x-openstack-request-id", b"x-compute-request-id")
+REQUEST_IDS = ("x-openstack-request-id", "x-compute-request-id")

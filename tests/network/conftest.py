@@ -11,11 +11,12 @@ from typing import Any
 import httpx
 import pytest
 import uvicorn
-from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 import api.network.app
 from infra import credentials
 from infra.settings import Settings
+from tests.network.interceptor import Contract
 from tests.openstack import OpenStack, state_dir_in_environment
 
 Json = dict[str, Any]
@@ -23,7 +24,7 @@ HTTP: Json = {"timeout": 60, "verify": False}  # loading certificates for plain 
 
 
 @contextmanager
-def served(app: FastAPI, port: int) -> Iterator[None]:
+def served(app: ASGIApp, port: int) -> Iterator[None]:
     server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_level="warning"))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
@@ -120,7 +121,7 @@ def cloud(keystone: OpenStack, tmp_path_factory: pytest.TempPathFactory) -> Iter
     passwords = credentials.load(settings.state_dir)
     with (
         state_dir_in_environment(settings.state_dir),
-        served(api.network.app.create(settings), settings.port("network")),
+        served(Contract(api.network.app.create(settings)), settings.port("network")),
     ):
         cloud = Cloud(settings, None, None)  # type: ignore[arg-type]
         cloud.admin = cloud.login("admin", passwords["admin"], "admin")

@@ -25,9 +25,9 @@ def allocate(api: Api, source: Json, status: int = 201, /, **attributes: Any) ->
 def test_defaults_and_bounds(demo: Api) -> None:
     made = pool(demo, "10.64.1.0/24", "10.64.0.0/24")
     assert made["prefixes"] == ["10.64.0.0/23"] and made["ip_version"] == 4
-    assert (made["min_prefixlen"], made["default_prefixlen"], made["max_prefixlen"]) == (8, 8, 32)
+    assert (made["min_prefixlen"], made["default_prefixlen"], made["max_prefixlen"]) == ("8", "8", "32")
     six = pool(demo, "fd00::/48")
-    assert (six["min_prefixlen"], six["max_prefixlen"], six["ip_version"]) == (64, 128, 6)
+    assert (six["min_prefixlen"], six["max_prefixlen"], six["ip_version"]) == ("64", "128", 6)
     for prefixes, attributes, kind in (
         ((), {}, "EmptySubnetPoolPrefixList"),
         (("10.0.0.0/8", "fd00::/48"), {}, "PrefixVersionMismatch"),

@@ -14,8 +14,8 @@ import httpx
 
 from infra import credentials
 from infra.nbd import nbd_socket, storage_daemon_argv
+from tests.exchanges import VIOLATION
 from tests.openstack import OpenStack
-from tests.volume.interceptor import VIOLATION
 
 ROOT = Path(__file__).parents[2]
 PROJECTS = {"admin": "admin", "demo": "demo"}

@@ -1,15 +1,14 @@
 """Stands around the volume service in every test: what is not Cinder's, asked or answered, becomes a 555."""
 
-import json
 import re
 from typing import Any
 
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
+from tests.exchanges import Exchange, judged, parsed
 from tests.volume.contract import Version, error_problems, problems
 from tests.volume.routes import ACTIONS, ROUTES
 
-VIOLATION = 555
 PROJECT = re.compile(r"^/v3/[0-9a-f]{32}(?=/)")
 
 
@@ -17,13 +16,6 @@ def version_of(scope: Scope) -> Version:
     headers = {name.decode().lower(): value.decode("latin-1") for name, value in scope["headers"]}
     match = re.search(r"volume\s+(\d{1,3})\.(\d{1,3})", headers.get("openstack-api-version", ""))
     return (int(match[1]), int(match[2])) if match else (3, 0)
-
-
-def parsed(text: bytes) -> Any:
-    try:
-        return json.loads(text) if text else None
-    except (ValueError, RecursionError):
-        return f"not JSON: {text[:60]!r}"
 
 
 def violations(method: str, path: str, version: Version, asked: bytes, status: int, answer: bytes) -> list[str]:
@@ -66,28 +58,9 @@ class Contract:
             await self.app(scope, receive, send)
             return
         method, version = scope["method"], version_of(scope)
-        asked, answer, start = bytearray(), bytearray(), {}
 
-        async def hear() -> Message:
-            message = await receive()
-            asked.extend(message.get("body", b""))
-            return message
+        def judge(seen: Exchange) -> str:
+            wrong = violations(method, path[3:], version, seen.asked, seen.status, seen.answered)
+            return f"at {version}: {wrong[:6]}" if wrong else ""
 
-        async def check(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                start.update(message)
-                return
-            answer.extend(message.get("body", b""))
-            if message.get("more_body"):
-                return
-            wrong = violations(method, path[3:], version, bytes(asked), start["status"], bytes(answer))
-            body = bytes(answer)
-            if wrong:
-                body = f"CONTRACT {method} {path} at {version}: {wrong[:6]}".encode()
-                start["status"] = VIOLATION
-                start["headers"] = [(b"content-type", b"text/plain"), (b"content-length", str(len(body)).encode())]
-                print(body.decode(), flush=True)
-            await send(start)
-            await send({"type": "http.response.body", "body": body})
-
-        await self.app(scope, hear, check)
+        await judged(self.app, scope, receive, send, judge)

@@ -25,6 +25,9 @@ from api.network.schemas.floating_ips import FloatingIpCreate, FloatingIpUpdate
 from api.network.schemas.ports import FixedIp
 from infra.tables.network import FloatingIp, Port, Subnet
 
+NO_NAME = {"dns_name": "", "dns_domain": ""}
+"""Part of the extension dns-integration; names of floating addresses need a DNS service, and are refused."""
+
 
 def _visible(project_id: str) -> ColumnElement[bool]:
     return col(FloatingIp.project_id) == project_id
@@ -40,6 +43,7 @@ def _render(session: Session, rows: Sequence[FloatingIp], _view: View) -> list[d
             "port_details": ports.get(row.port_id or ""),
             "port_forwardings": [port_forwardings.shown(one) for one in forwardings[row.id]],
         }
+        | NO_NAME
         | standard(row, words[row.id])
         for row in rows
     ]

@@ -46,7 +46,8 @@ def _visible(project_id: str) -> ColumnElement[bool]:
 def _render(session: Session, rows: Sequence[SubnetPool], view: View) -> list[dict[str, Any]]:
     words, shared = tags_of(session, rows), shares.shown(session, rows, view.project_id)
     return [
-        {name: getattr(row, name) for name in (*NAMES, *LENGTHS)}
+        {name: getattr(row, name) for name in NAMES}
+        | {name: str(getattr(row, name)) for name in LENGTHS}  # as Neutron has them
         | {"shared": row.id in shared}
         | standard(row, words[row.id])
         for row in rows
