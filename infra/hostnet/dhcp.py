@@ -28,11 +28,17 @@ def _account() -> tuple[str, str, int]:
 
 def processes(run: Path, kind: str = "dhcp") -> dict[str, int]:
     """Network id (router id for `kind` ra) → process id of every dnsmasq that runs on a configuration below `run`."""
+    return {identifier: pid for (found, identifier), pid in all_processes(run).items() if found == kind}
+
+
+def all_processes(run: Path) -> dict[tuple[str, str], int]:
+    """The same of both kinds, by (kind, id): one look at all processes of the machine."""
     found = {}
-    marker = f"--conf-file={run}/{kind}/"
+    marker = f"--conf-file={run}/"
     for pid, words in procs.commands():
         if "dnsmasq" in words[0] and (ours := next((w for w in words if w.startswith(marker)), "")):
-            found[ours.removeprefix(marker).partition("/")[0]] = pid
+            kind, identifier, *_ = ours.removeprefix(marker).split("/")
+            found[kind, identifier] = pid
     return found
 
 

@@ -3,7 +3,7 @@
 import json
 
 from infra import logs
-from infra.hostnet import links, netns
+from infra.hostnet import kernel_rules, links, netns
 from infra.hostnet.guests import Guest, GuestBridge
 from infra.hostnet.links import Link
 from infra.hostnet.loader import Loader
@@ -53,13 +53,15 @@ class Firewall:
         Whoever holds the lock loads for all who wait for it: they then find nothing left to do.
         """
         with self._store.lock("filters"):
-            tables = self._tables()
-            if tables:
-                return self._rules.load(tables)
-            if not self._rules.loaded():
-                return False
-            self._remove()
-            return True
+            return self._converge(self._tables())
+
+    def _converge(self, tables: list[Table]) -> bool:
+        if tables:
+            return self._rules.load(tables)
+        if not self._rules.loaded():
+            return False
+        self._remove()
+        return True
 
     def forget(self) -> None:
         """The namespace is another one now: nothing is loaded, even if its identity is that of the last one."""
@@ -68,20 +70,27 @@ class Firewall:
 
     def repair(self) -> bool:
         """Load the rules again if somebody else changed them."""
-        if self.damage():
-            self.forget()
-        return self.converge()
+        with self._store.lock("filters"):
+            tables = self._tables()
+            if self._damage(tables):
+                self.forget()
+            return self._converge(tables)
 
     def damage(self) -> list[Damage]:
         """What somebody else changed of our tables. That of taps says nothing until it knows all taps."""
         with self._store.lock("filters"):
-            tables = self._tables() if self._rules.loaded() or self._store.ports() else []
-            found = self._rules.damage(tables) if tables else []
-            guests = self._guarded(links.snapshot(self._store.netns))
-            table = guard(self._table, [guest for guest, _ in guests])
-            if table and self._guard.has([table], _indexes(guests)):
-                found += self._guard.damage([table])
-            return found
+            return self._damage(self._tables())
+
+    def _damage(self, tables: list[Table]) -> list[Damage]:
+        if not tables or not (self._rules.loaded() or self._store.ports()):
+            return []
+        listing = kernel_rules.listed(self._store.netns)
+        found = self._rules.damage(tables, listing)
+        guests = self._guarded(links.snapshot(self._store.netns))
+        table = guard(self._table, [guest for guest, _ in guests])
+        if table and self._guard.has([table], _indexes(guests)):
+            found += self._guard.damage([table], listing)
+        return found
 
     def _guarded(self, found: dict[str, Link]) -> list[tuple[Guest, int]]:
         """Guests whose taps exist, with the taps' indexes."""

@@ -27,8 +27,9 @@ def describe(
     own = {r.port.port_id: r.port.instance_id for r in store.own_ports()}
     others = [r.port for r in store.ports() if r.port.port_id not in own]
     foreign = {p.tap for p in others} | {p.port_id for p in others}
-    inventory = HostNetInventory(ports=own, networks=dhcp.processes(store.run))
-    inventory.advertisers = dhcp.processes(store.run, "ra")
+    running = dhcp.all_processes(store.run)
+    inventory = HostNetInventory(ports=own, networks={i: pid for (kind, i), pid in running.items() if kind == "dhcp"})
+    inventory.advertisers = {i: pid for (kind, i), pid in running.items() if kind == "ra"}
     servers = [Dnsmasq(store, d.name) for d in sorted(store.run.glob("dhcp/*"))]
     inventory.reservations = [p for server in servers for p in server.reservations() if p not in foreign]
     inventory.served = {network: [p for p in ports if p not in foreign] for network, ports in served.items()}

@@ -24,12 +24,13 @@ def expected(tables: Sequence[Table]) -> Contents:
     return _contents(netns.run("", LOADED_ALONE, text), tables)
 
 
-def present(namespace: str, tables: Sequence[Table]) -> Contents:
-    return _contents(netns.run(namespace, ["nft", "-j", "-s", "list", "ruleset"]), tables)
+def listed(namespace: str) -> str:
+    return netns.run(namespace, ["nft", "-j", "-s", "list", "ruleset"])
 
 
-def compare(wanted: Contents, found: Contents) -> list[Damage]:
-    """Sorted. Of a table that is missing, nothing else is named."""
+def compare(wanted: Contents, listing: str, tables: Sequence[Table]) -> list[Damage]:
+    """Sorted. Of a table that is missing, nothing else is named. `listing`: see `listed`."""
+    found = _contents(listing, tables)
     lost = {name for name in wanted.keys() - found.keys() if " " not in name.removeprefix("table ")}
     return sorted({*_parts(wanted, found, "missing", lost), *_parts(found, wanted, "too many", set())})
 
@@ -52,10 +53,10 @@ def _anywhere(table: Table) -> Table:
     return replace(table, chains={name: Chain(chain.rules) for name, chain in table.chains.items()})
 
 
-def _contents(listed: str, tables: Iterable[Table]) -> Contents:
+def _contents(listing: str, tables: Iterable[Table]) -> Contents:
     ours = {(table.family, table.name) for table in tables}
     found: Contents = {}
-    for entry in json.loads(listed)["nftables"]:
+    for entry in json.loads(listing)["nftables"]:
         ((kind, body),) = entry.items()
         if kind == "table" and (body["family"], body["name"]) in ours:
             found.setdefault(f"table {body['family']}", Counter())

@@ -24,6 +24,7 @@ class Loader:
         self._key = ""
         self._tables: list[Table] = []
         self._expected: tuple[str, Contents] = ("", {})
+        self._right = "", ""  # tables as text, and how the kernel lists them
 
     def load(self, tables: Sequence[Table], extra: str = "") -> bool:
         """One transaction; whether it was needed. `extra`: what else the tables depend on (interface indexes)."""
@@ -58,12 +59,18 @@ class Loader:
         whole = "".join(table.whole() for table in tables)
         return self.loaded() and self._marker.read_text() == _key(self._namespace, extra + whole)
 
-    def damage(self, tables: Sequence[Table]) -> list[Damage]:
-        """What the kernel has otherwise than `tables`. Costs one listing, and a trial load when they are new."""
+    def damage(self, tables: Sequence[Table], listing: str = "") -> list[Damage]:
+        """What the kernel has otherwise than `tables`. Costs one listing unless the caller has one
+        (`kernel_rules.listed`), and a trial load when the tables are new."""
         whole = "".join(table.whole() for table in tables)
         if self._expected[0] != whole:
             self._expected = whole, kernel_rules.expected(tables)
-        return kernel_rules.compare(self._expected[1], kernel_rules.present(self._namespace, tables))
+        listing = listing or kernel_rules.listed(self._namespace)
+        if self._right == (whole, listing):
+            return []
+        damage = kernel_rules.compare(self._expected[1], listing, tables)
+        self._right = (whole, listing) if not damage else ("", "")
+        return damage
 
     def loaded(self) -> bool:
         """Whether anything was ever loaded."""

@@ -20,9 +20,9 @@ def _spaces(store: Store, routers: Routers) -> list[str]:
 
 def _servers(store: Store, routers: Routers) -> list[int]:
     """Process ids of dnsmasqs that run on files below our directory, for what is not there."""
-    found = {kind: dhcp.processes(store.run, kind) for kind in ("dhcp", "ra")}
+    found = dhcp.all_processes(store.run)
     wanted = {"dhcp": set(store.spaces()), "ra": routers()}
-    return [pid for kind, running in found.items() for i, pid in running.items() if i not in wanted[kind]]
+    return [pid for (kind, identifier), pid in found.items() if identifier not in wanted.get(kind, ())]
 
 
 def _unbridged(store: Store, found: dict[str, Link]) -> list[str]:
