@@ -93,7 +93,9 @@ class Edge:
         if answer.started:  # half an answer cannot become another one: the connection ends
             raise error
         refusal = failures.of(error, scope["state"].get("request_id", ""))
-        if refusal is not error and refusal.status >= 500:
+        if refusal is not error and refusal.status == 503:
+            log.warning("a store or a service does not answer", error=f"{type(error).__name__}: {error}"[:400])
+        elif refusal is not error and refusal.status >= 500:
             log.error("unexpected error", exc_info=error)
         response = respond(refusal, Request(scope), self._render, self._settings)
         if refusal.status == 408:

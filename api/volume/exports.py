@@ -148,15 +148,16 @@ class Exports:
         return Export(attachment.id, attachment.volume_id, name, path, writable)
 
     def _watch(self) -> None:
-        down = False
+        down = failing = False
         while not self._stop.is_set():
             try:
                 self.reconcile()
-                down = False
+                down = failing = False
             except QmpUnreachable as error:
                 if not down:
                     log.warning("storage daemon unreachable", error=str(error))
                 down = True
-            except Exception:
-                log.exception("export watch failed")
+            except Exception as error:
+                log.error("export watch failed", error=str(error)[:400], exc_info=None if failing else error)
+                failing = True
             self._stop.wait(0.2 if down else CHECK_S)

@@ -94,12 +94,15 @@ class Jobs:
         self._sweeper.start()
 
     def _sweep(self) -> None:
+        failing = False
         while not self._work.stopping.wait(SWEEP_S):
             try:
                 self._work.tidy()
                 self.resume()
-            except Exception:
-                log.exception("sweep failed")
+                failing = False
+            except Exception as error:
+                log.error("sweep failed", error=str(error)[:400], exc_info=None if failing else error)
+                failing = True
 
     def close(self) -> None:
         """Stop at the next safe point. Statuses stay as they are: the next start resumes."""

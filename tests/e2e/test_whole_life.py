@@ -132,6 +132,22 @@ def test_an_interface_comes_and_goes(cloud: Cloud, server: Server) -> None:
     cloud.demo("port", "delete", "life-port")
 
 
+def test_a_tap_that_is_gone_is_named_and_comes_back(cloud: Cloud, server: Server) -> None:
+    """Mechanism: RepairInstance.network. The interface goes out of the running guest and in again."""
+    (port,) = cloud.admin.sdk.network.ports(device_id=server.id)
+    before = boot_of(cloud, server)
+    (tap,) = [word for word in cloud.kilonova("exec", "--bridges", "--", "ls", "/sys/class/net").stdout.split()
+              if word.startswith("tap") and word[3:] in port.id]  # fmt: skip
+    assert cloud.kilonova("exec", "--bridges", "--", "ip", "link", "delete", tap).returncode == 0
+    assert not cloud.pings(server.address)
+    found = cloud.kilonova("leaks")
+    assert found.returncode == 1 and "tap" in found.stdout, found.stdout
+    mended = cloud.kilonova("leaks", "--repair")
+    assert mended.returncode == 0, mended.stdout
+    wait_for(lambda: cloud.pings(server.address), 30, "the guest answers again")
+    assert boot_of(cloud, server) == before
+
+
 def test_a_security_group_comes_and_goes(cloud: Cloud, server: Server) -> None:
     assert cloud.pings(server.address)
     cloud.demo("server", "remove", "security", "group", "life", "default", answers=False)

@@ -68,6 +68,28 @@ async def test_a_host_that_falls_silent_while_it_undoes_is_given_up(cloud: Frame
         cloud.silence()
 
 
+async def test_services_that_cannot_be_freed_for_a_silent_host_do_not_keep_a_build_from_its_end(
+    cloud: FrameCloud,
+) -> None:
+    boot = await cloud.boot(fail_after="spawn", hold="destroy")
+    await asyncio.wait_for(cloud.faults.held.wait(), 20)
+    lost = cloud.claim(boot)
+    assert lost is not None
+    cloud.silence(lost.host)
+    await asyncio.sleep(0.8)
+    cloud.faults.fail_before = "release_services"
+    cloud.faults.release.set()
+    assert await cloud.end(boot) is not None
+    assert row(cloud, boot).vm_state == "error"
+    assert "release_services" in cloud.faults.ran
+    cloud.things.here[lost.host].clear()
+    cloud.silence()
+    cloud.faults.arm()
+    await cloud.delete(boot)
+    assert await cloud.end(boot) is None
+    assert await cloud.leaks() == []
+
+
 @pytest.mark.parametrize("undo", ["destroy", "unplug_ports", "release_host", "fail_record"])
 async def test_a_delete_while_a_failed_build_ends_gets_through(cloud: FrameCloud, undo: str) -> None:
     """Mechanism: carry_out looks for a delete last, in the one place that ends a run."""

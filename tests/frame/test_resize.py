@@ -69,6 +69,13 @@ async def test_a_stopped_server_is_stopped_afterwards(cloud: FrameCloud) -> None
         await drop(cloud, handle)
 
 
+async def test_a_rebuilt_server_that_was_stopped_is_stopped(cloud: FrameCloud) -> None:
+    handle = await server(cloud, "os-start")
+    assert await do(cloud, handle, "rebuild") is None
+    assert (row(cloud, handle).vm_state, row(cloud, handle).power_state) == ("stopped", 4)
+    await drop(cloud, handle)
+
+
 async def test_over_quota_and_without_room_it_is_refused(cloud: FrameCloud) -> None:
     handle = await server(cloud, "resize")
     huge = {"flavor": {"id": "huge", "name": "huge", "vcpus": 10**6, "ram": 64}}

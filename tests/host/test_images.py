@@ -16,12 +16,15 @@ from typing import Any
 import pytest
 from temporalio.exceptions import ApplicationError
 
+from activities.image import Image
 from infra.contracts.errors import HOPELESS, HOST_CANNOT
 from infra.contracts.image import ImageOnHost
 from infra.host.files.images import ImageStore
+from infra.host.services.fence import Fence
 from infra.settings import Settings
 from tests.host.cloud import Cloud, new_id, until
 from tests.host.glance import Glance, StoredImage
+from tests.host.steps import run
 
 MIB = 1 << 20
 
@@ -94,6 +97,15 @@ def test_overlay_over_one_download(glance: Glance, store: ImageStore, real: Sett
     for _ in range(2):
         store.remove(first.instance_id)
     assert not path.parent.exists() and (real.host_dir / "images" / image_id).exists()
+
+
+def test_an_image_is_in_the_cache_before_anything_is_changed(glance: Glance, store: ImageStore, real: Settings) -> None:
+    """A rebuild's first step on its host."""
+    image_id = add(glance, raw_image(2 * MIB))
+    step = Image(store, Fence(real.host, None)).cache_image
+    assert run(step, want(image_id)).downloaded_bytes == 2 * MIB
+    assert run(step, want(image_id)).downloaded_bytes == 0
+    assert not disk_of(real, want(image_id)).exists() and len(glance.downloads) == 1
 
 
 def test_many_builds_one_download(glance: Glance, store: ImageStore) -> None:
