@@ -1,9 +1,10 @@
 """From the network service's API to packets: what a tenant asks for is what the host's data plane does."""
 
 import time
+from pathlib import Path
 
 from tests.host.place import Place
-from tests.hostnet.conftest import StandIn, pings, reaches
+from tests.hostnet.conftest import StandIn, ip, pings, reaches
 
 OUTSIDE = "203.0.113.99"
 
@@ -64,3 +65,32 @@ def test_a_rule_reaches_the_packets_soon_and_so_does_its_end(place: Place) -> No
     path, rule = place._made.pop()
     place.tenant.call("network", "DELETE", f"/v2.0/{path}/{rule}")
     assert place.poll() and not reaches(home, two.address, 80)
+
+
+def test_what_a_tenant_changes_of_a_subnet_or_port_reaches_the_guest_that_asks_next(
+    place: Place, tmp_path: Path
+) -> None:
+    """Name servers, routes, MTU and the port's address: each by the API, and in the lease after the next poll."""
+    place.poll()
+    inner = place.make("network", name="inner")
+    subnet = place.make(
+        "subnet", network_id=inner["id"], cidr="10.6.0.0/24", ip_version=4, dns_nameservers=["192.0.2.1"]
+    )
+    guest = place.guest(inner)
+    place.poll()
+
+    def change(path: str, kind: str, **fields: object) -> dict[str, str]:
+        place.tenant.call("network", "PUT", f"/v2.0/{path}", {kind: fields})
+        assert place.poll()
+        ip(guest.ns, "address", "flush", "dev", "eth0")
+        return guest.dhcp(tmp_path)
+
+    ip(guest.ns, "address", "flush", "dev", "eth0")
+    assert guest.dhcp(tmp_path)["dns"] == "192.0.2.1"
+    route = {"destination": "198.51.100.0/24", "nexthop": "10.6.0.9"}
+    lease = change(f"subnets/{subnet['id']}", "subnet", dns_nameservers=["192.0.2.2"], host_routes=[route])
+    assert lease["dns"] == "192.0.2.2" and lease["staticroutes"].startswith("198.51.100.0/24 10.6.0.9")
+    assert change(f"networks/{inner['id']}", "network", mtu=1300)["mtu"] == "1300"
+    fixed = [{"subnet_id": subnet["id"], "ip_address": "10.6.0.77"}]
+    assert change(f"ports/{guest.plug.port_id}", "port", fixed_ips=fixed)["ip"] == "10.6.0.77"
+    assert change(f"subnets/{subnet['id']}", "subnet", enable_dhcp=False) == {}
