@@ -24,6 +24,7 @@ _NETWORK = dict.fromkeys(
         "provider:network_type",
         "provider:physical_network",
         "provider:segmentation_id",
+        "segments",
     ),
     "rule:admin_required",
 )

@@ -1,6 +1,7 @@
 """Volumes against the real volume service and its storage daemon."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any
 
 import pytest
@@ -76,6 +77,26 @@ def test_made_and_attached_twice_then_undone_twice(demo: User, connector: Volume
         connector.detach(want, quiet)
         until(lambda: all(status(demo, each.volume_id) in ("deleting", "gone") for each in want.volumes))
     until(lambda: all(status(demo, each.volume_id) == "gone" for each in want.volumes))
+
+
+def test_two_servers_take_a_volume_that_they_share_at_once(
+    demo: User, connector: VolumeConnector, volumes: Cloud
+) -> None:
+    kind = {"name": new_id(), "extra_specs": {"multiattach": "<is> True"}}
+    with volumes.user("admin") as admin:
+        admin.call("volume", "POST", "/v3/types", {"volume_type": kind})
+    body = {"volume": {"size": 1, "volume_type": kind["name"]}}
+    volume_id = str(demo.call("volume", "POST", "/v3/volumes", body)["volume"]["id"])
+    until(lambda: status(demo, volume_id) == "available")
+    first, second = (wanted(demo, VolumeRequest(volume_id=volume_id, attachment_id=new_id())) for _ in range(2))
+    connector.reserve(first)
+    with ThreadPoolExecutor(1) as beside:
+        later = beside.submit(connector.attach, second, quiet)
+        assert wait([later], 0.5).not_done, "no second server while the first one is being connected"
+        connector.attach(first, quiet)
+        assert later.result(10).volumes[0].volume_id == volume_id
+    for want in (first, second):
+        connector.detach(want, quiet)
 
 
 def test_what_a_delete_leaves(demo: User, connector: VolumeConnector) -> None:

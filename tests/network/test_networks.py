@@ -24,6 +24,7 @@ def test_provider_network_as_admin_and_as_member(admin: Api, demo: Api, provider
         {"router:external": True},
         {"provider:network_type": "flat"},
         {"provider:physical_network": "x"},
+        {"segments": [{"provider:physical_network": "x"}]},
     ],
 )
 def test_members_may_not_choose_provider_attributes(anyone: Api, attribute: dict[str, Any]) -> None:
@@ -53,9 +54,20 @@ def test_a_flat_network_needs_its_physical_network_for_itself(admin: Api, provid
     admin.delete(f"/networks/{admin.network(**flat)['id']}")
 
 
+def test_provider_attributes_as_a_segment(admin: Api) -> None:
+    """As Terraform writes them, whose number is 0 where none was given."""
+    segment = {"provider:network_type": "flat", "provider:physical_network": "one", "provider:segmentation_id": 0}
+    made = admin.network(segments=[segment])
+    assert (made["provider:physical_network"], made["provider:segmentation_id"]) == ("one", None)
+    assert "segments" not in made
+    admin.delete(f"/networks/{made['id']}")
+
+
 @pytest.mark.parametrize(
     ("attributes", "words"),
     [
+        ({"segments": [{}, {}]}, "several segments"),
+        ({"segments": [{}], "provider:network_type": "vxlan"}, "Segments and provider values cannot both be set."),
         ({"provider:network_type": "vlan"}, "network_type value 'vlan' not supported"),
         ({"provider:network_type": "flat"}, "physical_network required for flat provider network"),
         (

@@ -6,7 +6,7 @@ from sqlalchemy import func
 from sqlmodel import Session, col, select
 
 from api.network.errors import conflict, invalid, typed
-from api.network.schemas.networks import NetworkCreate
+from api.network.schemas.networks import NetworkCreate, ProviderSegment
 from infra.tables.network import Network
 
 LARGEST = 2**24 - 1
@@ -24,34 +24,46 @@ class Segment:
 
 def choose(session: Session, body: NetworkCreate) -> Segment:
     """The segment that the body names; without provider attributes a VXLAN with a free identifier."""
-    kind = body.network_type or ("flat" if body.physical_network else "vxlan")
+    wanted = _asked(body)
+    kind = wanted.network_type or ("flat" if wanted.physical_network else "vxlan")
     if kind == "flat":
-        return _flat(session, body)
+        return _flat(session, wanted)
     if kind != "vxlan":
         raise invalid(f"network_type value '{kind}' not supported")
-    if body.physical_network:
+    if wanted.physical_network:
         raise invalid("physical_network prohibited for vxlan provider network")
-    if body.segmentation_id is None:
+    if wanted.segmentation_id is None:
         return Segment(kind, number=_free(session))
-    if not 1 <= body.segmentation_id <= LARGEST:
+    if not 1 <= wanted.segmentation_id <= LARGEST:
         raise invalid(f"segmentation_id out of range (1 through {LARGEST})")
-    if session.exec(select(Network.id).where(Network.segmentation_id == body.segmentation_id)).first():
-        words = f"Unable to create the network. The tunnel ID {body.segmentation_id} is in use."
+    if session.exec(select(Network.id).where(Network.segmentation_id == wanted.segmentation_id)).first():
+        words = f"Unable to create the network. The tunnel ID {wanted.segmentation_id} is in use."
         raise conflict("TunnelIdInUse", words)
-    return Segment(kind, number=body.segmentation_id)
+    return Segment(kind, number=wanted.segmentation_id)
 
 
-def _flat(session: Session, body: NetworkCreate) -> Segment:
-    if body.segmentation_id is not None:
+def _asked(body: NetworkCreate) -> ProviderSegment:
+    """The provider attributes, wherever they stand; 400 for both places, and for more segments than a network has."""
+    if not body.segments:
+        return body
+    if body.network_type or body.physical_network or body.segmentation_id:
+        raise invalid("Segments and provider values cannot both be set.")
+    if len(body.segments) > 1:
+        raise invalid("networks of several segments are not supported")
+    return body.segments[0]
+
+
+def _flat(session: Session, wanted: ProviderSegment) -> Segment:
+    if wanted.segmentation_id:
         raise invalid("segmentation_id prohibited for flat provider network")
-    if not body.physical_network:
+    if not wanted.physical_network:
         raise invalid("physical_network required for flat provider network")
-    if session.exec(select(Network.id).where(Network.physical_network == body.physical_network)).first():
+    if session.exec(select(Network.id).where(Network.physical_network == wanted.physical_network)).first():
         raise conflict(
             "FlatNetworkInUse",
-            f"Unable to create the flat network. Physical network {body.physical_network} is in use.",
+            f"Unable to create the flat network. Physical network {wanted.physical_network} is in use.",
         )
-    return Segment("flat", physical=body.physical_network)
+    return Segment("flat", physical=wanted.physical_network)
 
 
 def _free(session: Session) -> int:

@@ -2,7 +2,7 @@
 
 import ipaddress
 import re
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
@@ -69,6 +69,11 @@ def _none_to_list(value: Any) -> Any:
     return [] if value is None else value
 
 
+def _number(value: Any) -> Any:
+    """Neutron takes numbers in strings wherever it takes numbers; pydantic does so for `int`, not for a Literal."""
+    return int(value) if isinstance(value, str) and value.isdecimal() and value.isascii() else value
+
+
 ProjectId = Annotated[str | None, Field(max_length=64)]
 Text = Annotated[str, StringConstraints(max_length=255)]
 Uuid = Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F]{8}-([0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}$", to_lower=True)]
@@ -79,6 +84,7 @@ IpOrCidr = Annotated[str, AfterValidator(_ip_or_cidr)]
 Mac = Annotated[str, AfterValidator(_mac)]
 DnsLabel = Annotated[str, AfterValidator(_dns_label)]
 DnsDomain = Annotated[str, StringConstraints(max_length=255), AfterValidator(_dns_domain)]
+IpVersion = Annotated[Literal[4, 6], BeforeValidator(_number)]
 NoneIsEmpty = BeforeValidator(_none_to_list)
 TagText = Annotated[str, StringConstraints(min_length=1, max_length=255)]
 ZoneHints = Annotated[list[Annotated[str, StringConstraints(max_length=255)]], NoneIsEmpty]

@@ -1,10 +1,10 @@
 """Bodies of subnet pools and address scopes."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field
 
-from api.network.schemas.fields import Attributes, Cidr, Owned, Tagged, Text, Uuid
+from api.network.schemas.fields import Attributes, Cidr, IpVersion, Owned, Tagged, Text, Uuid
 
 Prefixlen = Annotated[int, Field(ge=0, le=128)]
 Share = Annotated[int, Field(ge=0, le=2**31 - 1)]
@@ -44,7 +44,7 @@ class AddressScopeCreate(Owned):
     """Source: Networking API v2.0, POST /v2.0/address-scopes."""
 
     name: Text = ""
-    ip_version: Literal[4, 6] = 4
+    ip_version: IpVersion = 4
     shared: bool = False
 
 

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from api.network.schemas.fields import Attributes, Cidr, Ip, NoneIsEmpty, Tagged, Text, Uuid
+from api.network.schemas.fields import Attributes, Cidr, Ip, IpVersion, NoneIsEmpty, Tagged, Text, Uuid
 
 Mode = Literal["slaac", "dhcpv6-stateful", "dhcpv6-stateless"]
 
@@ -32,7 +32,7 @@ class SubnetCreate(Tagged):
     Without `cidr` the prefix comes from a subnet pool, `prefixlen` long or as long as the pool says."""
 
     network_id: Uuid
-    ip_version: Literal[4, 6]
+    ip_version: IpVersion
     cidr: Cidr | None = None
     name: Text = ""
     gateway_ip: Ip | None = None

@@ -17,6 +17,7 @@ from infra.settings import Settings
 Body = dict[str, Any]
 VERSION = {"OpenStack-API-Version": "volume 3.44"}
 DELETE_PATIENCE_S = 30.0
+SHARE_PATIENCE_S = 30.0
 AT_REST = ("available", "error", "error_deleting")
 
 
@@ -79,20 +80,32 @@ class Volumes:
         return dict(info) | dict(info.get("data", {})) | {"attachment_id": attachment_id}
 
     def reserve(self, want: VolumesOnHost, request: VolumeRequest) -> str:
-        """The volume is this instance's from now on, on no host yet; the attachment's id. Hopeless when it is taken."""
+        """The volume is this instance's from now on, on no host yet; the attachment's id. Hopeless when it is taken.
+
+        Cinder reserves a volume for one server at a time: one that may be shared is waited for while another server
+        is being connected to it."""
         body: Body = {
             "id": request.attachment_id,
             "volume_uuid": request.volume_id,
             "instance_uuid": want.instance_id,
             "connector": None,
         }
-        answer = self._api.request("POST", "/attachments", json={"attachment": body}, headers=VERSION)
-        if answer.status_code in (200, 201, 202):
-            return str(answer.json()["attachment"]["id"])
-        known = self._attachment(request.attachment_id)
-        if known and known["instance"] == want.instance_id:
-            return request.attachment_id
-        raise self._refusal(answer)
+        end = time.monotonic() + SHARE_PATIENCE_S
+        while True:
+            answer = self._api.request("POST", "/attachments", json={"attachment": body}, headers=VERSION)
+            if answer.status_code in (200, 201, 202):
+                return str(answer.json()["attachment"]["id"])
+            known = self._attachment(request.attachment_id)
+            if known and known["instance"] == want.instance_id:
+                return request.attachment_id
+            if answer.status_code != 400 or time.monotonic() > end or not self._is_shared(request.volume_id):
+                raise self._refusal(answer)
+            still_wanted()
+            time.sleep(0.2)
+
+    def _is_shared(self, volume_id: str) -> bool:
+        volume = self.get(volume_id) or {}
+        return bool(volume.get("multiattach")) and "error" not in volume["status"]
 
     def detach(self, want: VolumesOnHost, request: VolumeRequest) -> bool:
         """End the attachment; whether it is gone. (`fenced`) Not when another host, or a later attempt on this one,
