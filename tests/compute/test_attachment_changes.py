@@ -6,7 +6,11 @@ from typing import Any
 import httpx
 import pytest
 
+from api.compute.operations import Busy
+from infra.contracts.operation import ActionRequest
 from tests.compute.conftest import HTTP, Api, Cloud
+from workflows.action import Action
+from workflows.requests import Accepted
 
 VOLUME = str(uuid.uuid4())
 HELD = {"volume_id": VOLUME, "attachment_id": "a", "device": "vdb", "tag": "data", "delete_on_termination": False}
@@ -71,6 +75,19 @@ def test_absent_locked_and_busy(cloud: Cloud, demo: Api, other: Api, server: str
     busy = cloud.server(demo, host="node1", volumes=[HELD], task_state="attaching")
     words = demo.refused("PUT", path(busy), 409, json=asked)
     assert words == f"Cannot 'update_volume_attachment' instance {busy} while it is in task_state attaching"
+
+
+@pytest.mark.parametrize(("task_state", "status"), [("detaching", 400), ("attaching", 409)])
+def test_a_detach_that_is_asked_for_again(
+    cloud: Cloud, demo: Api, server: str, monkeypatch: pytest.MonkeyPatch, task_state: str, status: int
+) -> None:
+    """Terraform asks until the attachment is gone: it goes on after a 400, and gives up after a 409."""
+
+    async def busy(action: Action, request: ActionRequest) -> Accepted:
+        raise Busy(action.name, request.instance_id, task_state)
+
+    monkeypatch.setattr(cloud.ledger, "start", busy)
+    assert f"while it is in task_state {task_state}" in demo.refused("DELETE", path(server), status)
 
 
 def test_a_volume_for_several_servers_needs_a_client_that_knows_of_it(cloud: Cloud, demo: Api, admin: Api) -> None:

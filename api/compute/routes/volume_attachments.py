@@ -12,6 +12,7 @@ from sqlalchemy import RowMapping
 from api.compute.call import Body, Call, ComputeCall
 from api.compute.errors import bad_request, not_found, not_implemented
 from api.compute.neighbours import neighbours
+from api.compute.operations import Busy
 from api.compute.records import instances
 from api.compute.routes.server_actions import action_request
 from api.compute.validation import Strict, Tag, Uuid, parse
@@ -53,7 +54,8 @@ async def attach_volume(call: Call, server_id: str, body: Body) -> Response:
 
 @router.delete("/servers/{server_id}/os-volume_attachments/{volume_id}", status_code=202)
 async def detach_volume(call: Call, server_id: str, volume_id: str) -> Response:
-    """Detach a volume: accepted; the guest is asked to give it back."""
+    """Detach a volume: accepted; the guest is asked to give it back. Asked again meanwhile, it is 400 as in Nova, by
+    which Terraform knows that it has to wait."""
     action = ACTIONS["detach_volume"]
     row = await run_in_threadpool(instances.read, call, server_id, action.rule)
     held = next((v for v in row["volumes"] or () if v["volume_id"] == volume_id), None)
@@ -63,7 +65,12 @@ async def detach_volume(call: Call, server_id: str, volume_id: str) -> Response:
         raise bad_request("Cannot detach a root device volume")
     instances.require_unlocked(call, row)
     wanted = {"volume_id": volume_id}
-    await call.operations.start(action, action_request(call, row, action, wanted))
+    try:
+        await call.operations.start(action, action_request(call, row, action, wanted))
+    except Busy as busy:
+        if busy.task_state != action.transition.doing:
+            raise
+        raise bad_request(f"Invalid volume: Unable to detach volume {volume_id} while {busy}") from busy
     return Response(status_code=202)
 
 
