@@ -45,6 +45,7 @@ class Cloud:
     tenants: list[Tenant] = field(default_factory=list)
     image: str = ""
     network: str = ""
+    outside: str = ""  # the external network, where there are real guests
 
     def __post_init__(self) -> None:
         self.settings = Settings(state_dir=self.state_dir, port_offset=self.offset)

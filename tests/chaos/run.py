@@ -25,6 +25,7 @@ from typing import Any
 import activities
 from activities import step
 from infra.contracts.states import RESTING
+from tests.chaos import floating
 from tests.chaos.acts import Acts
 from tests.chaos.cloud import Cloud, Tenant
 from tests.chaos.truth import untruths_that_stay
@@ -128,7 +129,10 @@ class Chaos:
             if len(mine) >= self.at_most or (mine and self.dice.random() < 0.45):
                 chosen = self.dice.choice(mine)
                 kind = self.dice.random()
-                await (self.retry(chosen) if kind < 0.05 else self.act(chosen) if kind < 0.75 else self.delete(chosen))
+                if self.cloud.outside and kind < 0.1:
+                    self.actions[await floating.change(self.cloud, self.dice, tenant, chosen.server_id)] += 1
+                    continue
+                await (self.retry(chosen) if kind < 0.15 else self.act(chosen) if kind < 0.8 else self.delete(chosen))
             else:
                 await self.boot(tenant)
             await asyncio.sleep(self.dice.random() * 0.8)
@@ -199,7 +203,8 @@ def leaks(env: dict[str, str]) -> tuple[int, int, str]:
 
 async def chaos(cloud: Cloud, seed: int, seconds: float, env: dict[str, str]) -> int:
     await cloud.prepare(int(os.environ.get("CHAOS_TENANTS", "3")), real_guests=DRIVER == "qemu")
-    real = DRIVER == "qemu"
+    if real := DRIVER == "qemu":
+        await floating.prepare(cloud)
     storm = Chaos(cloud, random.Random(seed), seconds, at_most=2 if real else 10**6)
     await storm.run()
     await storm.settle()

@@ -3,6 +3,7 @@
 import asyncio
 from typing import Any
 
+from tests.chaos import floating
 from tests.chaos.cloud import Cloud
 
 SHELVED = ("SHELVED", "SHELVED_OFFLOADED")
@@ -19,6 +20,7 @@ async def untruths(cloud: Cloud, parted: set[str]) -> list[str]:
     return [
         *(line for volume in volumes if (line := _volume(volume, servers, parted))),
         *(line for image in images if (line := _image(image, servers))),
+        *await floating.untruths(cloud),
         *(
             f"port {port['id']} belongs to server {port['device_id']}, which is gone"
             for port in ports
