@@ -34,9 +34,7 @@ def describe(
     inventory.reservations = [p for server in servers for p in server.reservations() if p not in foreign]
     inventory.served = {network: [p for p in ports if p not in foreign] for network, ports in served.items()}
     inventory.spaces = _spaces(store, damage)
-    inventory.others = sorted(
-        {*(store.networks().keys() - set(store.own_networks())), *(store.routers().keys() - set(store.own_routers()))}
-    )
+    inventory.others = sorted(store.others())
     inventory.told = _told(store, set(own))
     inventory.tunnelled = bool(settings.tunnel_ip)
     if settings.netns and not netns.path(settings.netns).exists():

@@ -216,6 +216,12 @@ class Store:
         found = [self._read(file, ROUTER) for file in sorted(top.glob(f"{pattern}/routers/*.json"))]
         return {record.router.id: record for record in found if record and record.netns == self.netns}
 
+    def others(self) -> set[str]:
+        """Ids of the networks and routers that other hosts in this namespace were told of."""
+        top, pattern = self._hosts
+        files = [file for kind in ("networks", "routers") for file in top.glob(f"{pattern}/{kind}/*.json")]
+        return {file.stem for file in files if file.parent.parent != self._host}
+
     def put_space(self, network_id: str, record: SpaceRecord) -> None:
         write_atomic(self.run / "spaces" / f"{network_id}.json", record.model_dump_json())
 

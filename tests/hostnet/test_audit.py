@@ -10,6 +10,7 @@ from infra.contracts.hypervisor import HostFacts
 from infra.hostnet import netns
 from infra.hostnet.dhcp import Dnsmasq
 from infra.hostnet.models import HostNetInventory
+from infra.hostnet.network import HostNetwork
 from infra.hostnet.topology import Topology
 from tests.hostnet.conftest import Host, StandIn, filters, ingress, ip
 from tests.hostnet.routed import Lab, external, floating, forwarding, gateway, network, router
@@ -180,6 +181,10 @@ def test_what_another_host_serves_is_not_missing_here(audited: Audited) -> None:
 
 def test_a_server_under_another_hosts_name_in_the_same_namespace_is_not_too_many(audited: Audited) -> None:
     """Hosts that share a namespace on one machine see each other's networks and routers there."""
-    found = audited.host.net.describe()
-    beside = found.model_copy(update={"others": [RED.id, audited.routed.id], "tunnelled": False, "ports": {}})
-    assert differences(Topology(), beside) == []
+    beside = HostNetwork(audited.host.settings.model_copy(update={"host": "h2", "tunnel_ip": ""}))
+    assert {kind for kind, _, _ in differences(Topology(), beside.describe())} == set(), "nothing was told to it"
+    beside.ensure_network(RED)
+    silent = RED.model_copy(update={"serves_dhcp": False})
+    audited.host.net.ensure_network(silent)
+    told = audited.told.model_copy(update={"networks": [silent, external()]})
+    assert audited.differences(told) == [], "its DHCP server is the other host's"
