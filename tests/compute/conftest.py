@@ -34,6 +34,7 @@ from infra.stores.instances import Records
 from infra.stores.transitions import Transitions
 from infra.tables.compute import Flavor, Instance, Service, now
 from tests.compute.interceptor import Contract
+from tests.network.interceptor import Contract as NetworkContract
 from tests.openstack import OpenStack, state_dir_in_environment
 from tests.signed_in import environment
 from workers import servers
@@ -279,7 +280,7 @@ def cloud(openstack: OpenStack, tmp_path_factory: pytest.TempPathFactory) -> Ite
         database.migrate()
         ledger = Ledger(database, KeyRing.load(settings.codec_keys))
         apps = {
-            "network": api.network.app.create(settings),
+            "network": NetworkContract(api.network.app.create(settings)),
             "volume": api.volume.app.create(acting_as(settings, "cinder")),
             "compute": Contract(create_compute(settings, ledger)),
         }
