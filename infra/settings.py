@@ -118,6 +118,7 @@ class Settings(BaseSettings):
     lab_gateway: bool = False  # answer on the subnet's gateway address ourselves (no router on this network)
     way_out: Literal["slirp", "none"] = "slirp"  # of provider networks, with lab_gateway
     way_out_dns: list[str] = []  # name servers for the guests' questions; default: the machine's own
+    vendor_data_file: Path | None = None  # a JSON object that every guest of this host reads as vendor_data.json
     guest_uid: int = 0  # user of QEMU and owner of disks; 0: this host's own libvirt says, and owns
     guest_view: str = ""  # where libvirt sees this host's directory, when it has a mount namespace of its own
     vnc_listen: str = "socket"  # "socket": a UNIX socket beside the guest's disk; else an address of this host

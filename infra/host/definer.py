@@ -32,7 +32,7 @@ class Definer:
     def __init__(self, settings: Settings, files: GuestFiles, definitions: Definitions, virt: VirtType) -> None:
         self._host, self._vnc_listen, self._virt = settings.host, settings.vnc_listen, virt
         self._paths, self._files, self._definitions = HostPaths(settings), files, definitions
-        self._pretend = virt.virt_type == "test"
+        self._pretend, self._vendor_data = virt.virt_type == "test", settings.vendor_data_file
 
     def define(self, spec: DomainSpec, clock: Clock) -> str:
         """All of it anew; the definition's XML."""
@@ -59,7 +59,7 @@ class Definer:
         drive = self._paths.config_drive(id)
         with room_on_disk(drive.with_name("config.iso.part")):
             if not (keep_drive and drive.exists()):
-                configdrive.write(spec, drive)
+                configdrive.write(spec, drive, self._vendor_data)
                 self._paths.owner.writes(drive)
             self._files.make_log(id)
             self._files.keep_volumes(id, {volume.device: volume_xml(volume) for volume in spec.volumes})

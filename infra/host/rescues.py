@@ -22,7 +22,7 @@ class Rescues:
 
     def __init__(self, settings: Settings, driver: Driver, images: ImageStore) -> None:
         self._paths, self._driver, self._images = HostPaths(settings), driver, images
-        self._pretend = is_test_driver(settings)
+        self._pretend, self._vendor_data = is_test_driver(settings), settings.vendor_data_file
 
     def fetch(self, want: RescueDisk, heartbeat: Heartbeat) -> DiskOnHost:
         """See `activities.rescue.Rescue.fetch_rescue_disk`. What an earlier rescue left goes first."""
@@ -62,7 +62,7 @@ class Rescues:
             disk = self._paths.as_guest(self._paths.rescue_disk(id))
             volumes = {v.device: volume_xml(v) for v in want.spec.volumes} if want.device else {}
             with room_on_disk():
-                configdrive.write(want.spec, self._paths.config_drive(id))
+                configdrive.write(want.spec, self._paths.config_drive(id), self._vendor_data)
                 self._paths.owner.writes(self._paths.config_drive(id))
                 files.keep_volumes(id, {name: rescue_xml.later(each) for name, each in volumes.items()})
             if want.device:

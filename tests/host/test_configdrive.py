@@ -75,6 +75,14 @@ def test_files(tmp_path: Path, version: str, kind: str) -> None:
     assert network["services"] == [{"type": "dns", "address": "8.8.4.4"}]
 
 
+def test_vendor_data(tmp_path: Path) -> None:
+    file, target = tmp_path / "vendor.json", tmp_path / "config.iso"
+    file.write_text('{"ntp": "192.0.2.123"}')
+    configdrive.write(spec(new_id(), guest=full_guest()), target, file)
+    assert json.loads(read(target, "latest", "vendor_data.json", "rr_path")) == {"ntp": "192.0.2.123"}
+    assert json.loads(read(target, "latest", "vendor_data2.json", "rr_path")) == {"static": {"ntp": "192.0.2.123"}}
+
+
 def test_addresses_without_dhcp() -> None:
     plugged = vif()
     plugged.fixed_ips[0].enable_dhcp = False

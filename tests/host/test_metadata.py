@@ -7,6 +7,7 @@ import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from infra.codec import KeyRing
@@ -92,6 +93,26 @@ def test_each_guest_reads_its_own_and_two_tenants_with_one_address_do_too(place:
             assert read(guest, "/latest/meta-data/local-ipv4") == guest.address
             assert read(guest, "/latest/user-data") == SCRIPT.decode()
             assert read(guest, "/latest/meta-data/nothing") == read(guest, "/openstack/1999-01-01/meta_data.json") == ""
+
+
+def test_what_the_operator_tells_every_guest(place: Place, tmp_path: Path) -> None:
+    """Read whenever a guest asks; a file that is no JSON object keeps no guest from the rest."""
+    file = tmp_path / "vendor.json"
+    file.write_text('{"ntp": "192.0.2.123"}')
+    place.settings = place.settings.model_copy(update={"vendor_data_file": file})
+    place.poll()
+    guest = place.guest(network(place, "red"))
+    recorded(place, guest, "red")
+    place.poll()
+    with serving(place):
+        until(lambda: read(guest, "/openstack"))
+        assert document(guest, "vendor_data.json") == {"ntp": "192.0.2.123"}
+        assert document(guest, "vendor_data2.json") == {"static": {"ntp": "192.0.2.123"}}
+        for damaged in ("[1]", "{", None):
+            file.unlink() if damaged is None else file.write_text(damaged)
+            assert read(guest, "/openstack/latest/vendor_data.json") == "{}"
+            assert read(guest, "/openstack/latest/vendor_data2.json") == "{}"
+        assert document(guest, "meta_data.json")["name"] == "red"
 
 
 def test_a_guest_tells_its_password_once(place: Place) -> None:

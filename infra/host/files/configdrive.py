@@ -17,25 +17,26 @@ import pycdlib
 from infra.contracts.errors import hopeless
 from infra.contracts.hypervisor import DomainSpec
 from infra.contracts.network import FixedIp, Vif
+from infra.host.files.vendor_data import documents
 
 VERSIONS = ("2018-08-27", "latest")
 
 
-def write(spec: DomainSpec, target: Path) -> None:
-    """Replace `target` atomically by the drive of `spec`; only its owner may read it, since it holds secrets."""
+def write(spec: DomainSpec, target: Path, vendor_data: Path | None = None) -> None:
+    """Replace `target` atomically by the drive of `spec`; only its owner may read it, since it holds secrets.
+    `vendor_data`: the operator's file for every guest."""
     partial = target.with_name(f"{target.name}.part")
     with os.fdopen(os.open(partial, os.O_CREAT | os.O_RDWR | os.O_TRUNC, 0o600), "w+b") as out:
-        _image(files(spec), out)
+        _image(files(spec, vendor_data), out)
     partial.replace(target)
 
 
-def files(spec: DomainSpec) -> dict[str, bytes]:
+def files(spec: DomainSpec, vendor_data: Path | None = None) -> dict[str, bytes]:
     """File name → content, the same for every version of the format that is offered."""
     content = {
         "meta_data.json": _json(meta_data(spec)),
         "network_data.json": _json(network_data(spec.vifs)),
-        "vendor_data.json": b"{}",
-        "vendor_data2.json": b"{}",
+        **{name: _json(told) for name, told in documents(vendor_data).items()},
     }
     if spec.guest.user_data:
         try:

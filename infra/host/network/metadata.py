@@ -12,6 +12,7 @@ from typing import Any
 from keystoneauth1.session import Session
 
 from infra import logs
+from infra.host.files.vendor_data import documents
 from infra.host.network.metadata_tree import Answer, answer, is_password
 from infra.host.services.rest import Service
 from infra.openstack import COMPUTE
@@ -33,6 +34,7 @@ class MetadataServer:
         from infra.hostnet.store import Store
 
         self._api = Service(session, COMPUTE, "/v2.1", settings.region)
+        self._vendor_data = settings.vendor_data_file
         self._path = f"/kilonova/hosts/{settings.host}/metadata"
         self._prefixes = dict(zip(("network_id", "router_id"), Store(settings).space_prefixes, strict=True))
         self._servers: dict[str, tuple[str, asyncio.Server]] = {}
@@ -100,7 +102,7 @@ class MetadataServer:
         except Exception as error:
             log.warning("metadata could not be asked for", reason=f"{type(error).__name__}: {error}")
             return Answer(503)
-        return Answer(404) if document is None else answer(document, words[1])
+        return Answer(404) if document is None else answer(document, words[1], documents(self._vendor_data))
 
     async def _tell_password(self, reader: asyncio.StreamReader, head: str, where: dict[str, str]) -> Answer:
         """Pass on what the guest encrypted for its owner. 400 for nothing and for too much; 409 once told."""

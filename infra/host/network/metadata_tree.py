@@ -30,12 +30,11 @@ def _user_data(document: Tree) -> bytes | None:
         return None
 
 
-def _openstack(document: Tree) -> Tree:
+def _openstack(document: Tree, vendor: Tree) -> Tree:
     files = {
         "meta_data.json": document["meta_data"],
         "network_data.json": document["network_data"],
-        "vendor_data.json": {},
-        "vendor_data2.json": {},
+        **vendor,
     }
     tree: Tree = {name: (json.dumps(body).encode(), JSON) for name, body in files.items()}
     tree["password"] = (document.get("password", "").encode(), TEXT)
@@ -64,15 +63,15 @@ def _ec2(document: Tree) -> Tree:
     return {"meta-data": tree} | ({"user-data": (data, BINARY)} if data is not None else {})
 
 
-def answer(document: Tree, path: str) -> Answer:
-    """What a GET of `path` is answered: a file, or the names in a directory, one a line."""
+def answer(document: Tree, path: str, vendor: Tree) -> Answer:
+    """What a GET of `path` is answered: a file, or the names in a directory, one a line. `vendor`: name → document."""
     parts = [part for part in path.partition("?")[0].split("/") if part]
     if not parts:
         return _listing([*EC2, "openstack"])
     if parts[0] == "openstack":
         if len(parts) == 1:
             return _listing(list(OPENSTACK))
-        return _walk(_openstack(document), parts[2:]) if parts[1] in OPENSTACK else Answer(404)
+        return _walk(_openstack(document, vendor), parts[2:]) if parts[1] in OPENSTACK else Answer(404)
     return _walk(_ec2(document), parts[1:]) if parts[0] in EC2 else Answer(404)
 
 
