@@ -1,6 +1,6 @@
 # Developers' own tasks. Users need only ./kilonova.
 BIN := .venv/bin
-.PHONY: help lint format types contracts test acceptance bench bench-network bench-guest chaos screenshots
+.PHONY: help lint format types contracts test acceptance bench bench-actions bench-network bench-guest chaos screenshots
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
@@ -27,6 +27,9 @@ acceptance: ## a cloud of its own, the walkthrough, and down again
 
 bench: ## what a boot costs, beside the floor of the same run; docs/benchmarks.md has the last table
 	$(BIN)/python -m tests.bench $(ARGS)
+
+bench-actions: ## what actions on a server cost, beside a bare workflow of their shape
+	$(BIN)/python -m tests.bench.actions
 
 bench-network: ## the data plane beside a bare bridge and a bare VXLAN
 	$(BIN)/python -m tests.bench.network

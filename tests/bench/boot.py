@@ -30,6 +30,10 @@ KILONOVA = ROOT / ".venv" / "bin" / "kilonova"
 OFFSET = 21000
 
 
+Row = tuple[str, str, str]
+"""What, measured, aim."""
+
+
 class Cloud:
     """The cloud under test, by plain HTTP with one kept-alive token."""
 
@@ -153,7 +157,9 @@ async def cpu_per_boot(cloud: Cloud, count: int) -> tuple[dict[str, float], floa
     return each, sum(idle.values()) * 1000
 
 
-async def measure_floor(cloud: Cloud, count: int) -> tuple[float, float, float, float]:
+async def measure_floor(
+    cloud: Cloud, count: int, shape: floor.Bare = floor.BareBoot
+) -> tuple[float, float, float, float]:
     """Of a bare workflow: (CPU ms of Temporal, of its workers, p50 ms of acceptance, p50 ms to the end)."""
     place = cloud.settings.temporal_place
     enter = ["ip", "netns", "exec", place] if place else []
@@ -170,12 +176,12 @@ async def measure_floor(cloud: Cloud, count: int) -> tuple[float, float, float, 
     )
     mine = [p for p in cloud.processes() if "temporal" in p.name()] + [psutil.Process(worker.pid)]
     for number in range(5):
-        await (await (await floor.boot(client, f"warm-{number}-{uuid.uuid4()}")).workflow_handle()).result()
+        await (await (await floor.boot(client, f"warm-{number}-{uuid.uuid4()}", shape)).workflow_handle()).result()
     before = [sum(p.cpu_times()[:2]) for p in mine]
     accepted, ended = [], []
     for _ in range(count):
         begun = time.perf_counter()
-        start = await floor.boot(client, f"floor-{uuid.uuid4()}")
+        start = await floor.boot(client, f"floor-{uuid.uuid4()}", shape)
         accepted.append(time.perf_counter() - begun)
         await (await start.workflow_handle()).result()
         ended.append(time.perf_counter() - begun)
@@ -186,7 +192,7 @@ async def measure_floor(cloud: Cloud, count: int) -> tuple[float, float, float, 
     return sum(used[:-1]), used[-1], p50(accepted), p50(ended)
 
 
-async def measure(cloud: Cloud, ready_s: float, fresh_mib: float, count: int) -> list[tuple[str, str, str]]:
+async def measure(cloud: Cloud, ready_s: float, fresh_mib: float, count: int) -> list[Row]:
     await cloud.sign_in()
     await cloud.prepare()
     for number in range(5):
@@ -242,7 +248,10 @@ async def measure(cloud: Cloud, ready_s: float, fresh_mib: float, count: int) ->
     ]
 
 
-def main() -> None:
+Measure = Callable[[Cloud, float, float, int], Awaitable[list[Row]]]
+
+
+def main(measured: Measure = measure) -> None:
     count = int(os.environ.get("BENCH_BOOTS", "60"))
     with tempfile.TemporaryDirectory(prefix="kilonova-bench-") as scratch:
         env = {**os.environ, "KILONOVA_STATE_DIR": scratch, "KILONOVA_PORT_OFFSET": str(OFFSET)}
@@ -253,7 +262,7 @@ def main() -> None:
         try:
             cloud = Cloud(Path(scratch))
             time.sleep(2)
-            rows = asyncio.run(measure(cloud, ready, cloud.pss_mib(), count))
+            rows = asyncio.run(measured(cloud, ready, cloud.pss_mib(), count))
         finally:
             subprocess.run([KILONOVA, "down"], env=env, check=False)
     print("\n| what | measured | aim |\n|---|---|---|")

@@ -48,15 +48,38 @@ class BareBoot:
         return "ok"
 
 
-async def boot(client: Client, id: str) -> WithStartWorkflowOperation:
+@workflow.defn
+class BareAction:
+    """A local step, one on a host, a local step: as a stop, a pause, or an attachment."""
+
+    def __init__(self) -> None:
+        self._accepted = False
+
+    @workflow.run
+    async def run(self, request: Request) -> None:
+        await workflow.execute_local_activity(nothing, request, start_to_close_timeout=SHORT)
+        self._accepted = True
+        await workflow.execute_activity(nothing, request, start_to_close_timeout=SHORT, task_queue=HOST_QUEUE)
+        await workflow.execute_local_activity(nothing, request, start_to_close_timeout=SHORT)
+
+    @workflow.update
+    async def accepted(self) -> str:
+        await workflow.wait_condition(lambda: self._accepted)
+        return "ok"
+
+
+Bare = type[BareBoot] | type[BareAction]
+
+
+async def boot(client: Client, id: str, shape: Bare = BareBoot) -> WithStartWorkflowOperation:
     start = WithStartWorkflowOperation(
-        BareBoot.run,
+        shape.run,
         Request(id=id),
         id=id,
         task_queue=FLOOR_QUEUE,
         id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
     )
-    await client.execute_update_with_start_workflow(BareBoot.accepted, start_workflow_operation=start)
+    await client.execute_update_with_start_workflow(shape.accepted, start_workflow_operation=start)
     return start
 
 
@@ -67,7 +90,7 @@ async def serve(address: str) -> None:
         control = Worker(
             client,
             task_queue=FLOOR_QUEUE,
-            workflows=[BareBoot],
+            workflows=[BareBoot, BareAction],
             activities=[nothing],
             activity_executor=pool,
             workflow_runner=UnsandboxedWorkflowRunner(),
