@@ -23,7 +23,7 @@ from infra.contracts.hypervisor import (
     Spawned,
 )
 from infra.contracts.power import Power, PowerOff, PowerOn, Reboot
-from infra.contracts.volume import DiskOnGuest
+from infra.contracts.volume import DiskOnGuest, DiskSize
 
 if TYPE_CHECKING:
     from infra.host.driver import Driver
@@ -117,6 +117,15 @@ class Hypervisor:
 
         A running guest is asked again for a minute; Hopeless (409) when it does not heed that."""
         self._driver.disks.unplug(want, activity.heartbeat)
+
+    @step(resource="domain", budget=timedelta(minutes=5))
+    def grow_disk(self, want: DiskSize) -> None:
+        """Tell a guest that runs the size of a volume of its own. That size already is success, and so is a guest that
+        does not run, since it sees the size when it starts.
+
+        Raises HostCannot when this host has lost the server; a size that the volume server does not show yet is asked
+        for again."""
+        self._driver.disks.grow(want, activity.heartbeat)
 
     @step(resource="domain", budget=timedelta(minutes=5))
     def plug_nic(self, want: NicOnGuest) -> None:

@@ -12,7 +12,7 @@ from activities.step import Where, step
 from infra.contracts.errors import NeighbourAway, hopeless
 from infra.contracts.instance import DeletePlan
 from infra.contracts.network import PortAddresses, PortRequest, PortsHeld, PortsOnHost
-from infra.contracts.volume import VolumeMark, VolumesOnHost
+from infra.contracts.volume import VolumeHeld, VolumeMark, VolumeSeen, VolumesOnHost
 from infra.host.heartbeats import Heartbeat, beating
 
 if TYPE_CHECKING:
@@ -58,6 +58,12 @@ class Services:
         """The addresses of the instance's ports as they are now. Reads only."""
         with beating(activity.heartbeat):
             return PortAddresses(addresses=self._ports.addresses(want.instance_id))
+
+    @step(on=Where.CONTROL, budget=timedelta(minutes=1), tries=0)
+    def look_at_volume(self, want: VolumeHeld) -> VolumeSeen:
+        """The size of a volume of the instance as it is now. Reads only. Raises Hopeless (404) when it is gone."""
+        with beating(activity.heartbeat):
+            return VolumeSeen(size_gb=self._volumes.size(want.volume_id))
 
     @step(on=Where.CONTROL, budget=timedelta(minutes=1), tries=0)
     def mark_volume(self, want: VolumeMark) -> None:

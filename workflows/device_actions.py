@@ -9,6 +9,7 @@ from workflows.attach_volume import AttachVolume, AttachVolumeBody
 from workflows.changing_groups import GroupBody
 from workflows.detach_interface import DetachInterface, DetachInterfaceBody
 from workflows.detach_volume import DetachVolume, DetachVolumeBody
+from workflows.extend_volume import ExtendVolume, ExtendVolumeBody
 from workflows.refresh_network import RefreshNetwork
 from workflows.remove_security_group import RemoveSecurityGroup
 from workflows.update_attachment import UpdateAttachment, UpdateAttachmentBody
@@ -82,6 +83,21 @@ DEVICES = (
             without_host=True,
         ),
         admin=True,
+        route="POST /os-server-external-events",
+    ),
+    Action(
+        "extend_volume",
+        "os-server-external-events:create",
+        ExtendVolume,
+        Transition(
+            event="extend_volume",
+            verb="extend_volume",
+            allowed=EXISTING - {"shelved_offloaded"},
+            doing="updating",
+        ),
+        body=ExtendVolumeBody,
+        admin=True,
+        since=51,
         route="POST /os-server-external-events",
     ),
     Action(

@@ -66,6 +66,22 @@ class DiskOnGuest(Guarded):
     volume: VolumeConnection
 
 
+class DiskSize(Guarded):
+    """The size that a volume of the guest has by now."""
+
+    volume_id: str
+    size_gb: int
+
+
+class VolumeHeld(BaseModel):
+    instance_id: str
+    volume_id: str
+
+
+class VolumeSeen(Done):
+    size_gb: int = 0
+
+
 class VolumeMark(BaseModel):
     """Whether a volume that was made for the instance `goes` with it, and whether it `went` before this change."""
 

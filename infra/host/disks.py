@@ -1,7 +1,7 @@
 """Volumes put into a guest and taken out, while it runs and while it does not."""
 
 from infra.contracts.power_states import PAUSED, RUNNING
-from infra.contracts.volume import DiskOnGuest
+from infra.contracts.volume import DiskOnGuest, DiskSize
 from infra.host.guest_steps import GuestSteps
 from infra.host.heartbeats import Heartbeat
 from infra.host.libvirt.domain_xml import volume_xml
@@ -16,6 +16,12 @@ class DiskPlugger(GuestSteps):
             self._files.keep_volumes(id, self._files.volumes(id) | {device: xml})
             if not self._pretend and self._domains.power_state(id) in (RUNNING, PAUSED):
                 self._domains.plug(id, device, xml)
+
+    def grow(self, want: DiskSize, heartbeat: Heartbeat) -> None:
+        """See `activities.hypervisor.Hypervisor.grow_disk`."""
+        with self._at_work(want, heartbeat):
+            if not self._pretend:
+                self._domains.grow(want.instance_id, want.volume_id, want.size_gb << 30)
 
     def unplug(self, want: DiskOnGuest, heartbeat: Heartbeat) -> None:
         """See `activities.hypervisor.Hypervisor.unplug_disk`."""

@@ -36,7 +36,7 @@ def test_each_event_gets_its_own_code(cloud: Cloud, demo: Api, cinder: Api) -> N
         {"name": "network-changed", "server_uuid": str(uuid.uuid4())},
         {"name": "network-changed", "server_uuid": unplaced},
         {"name": "volume-extended", "server_uuid": server},
-        {"name": "volume-extended", "server_uuid": server, "tag": "v"},
+        {"name": "volume-reimaged", "server_uuid": server, "tag": "v"},
         {"name": "accelerator-request-bound", "server_uuid": server, "tag": "a"},
         {"name": "network-changed", "server_uuid": server},
         status=207,
@@ -56,6 +56,20 @@ def test_a_port_that_was_deleted_leaves_the_server(cloud: Cloud, demo: Api, cind
     assert action["project_id"] == demo.project_id
     suspended = cloud.server(demo, host="node1", vm_state="suspended", networks=[HELD])
     assert tell(cinder, both[0] | {"server_uuid": suspended}, status=207) == [("failed", 409)]
+
+
+def test_a_volume_that_has_grown_is_shown_to_its_server(cloud: Cloud, demo: Api, cinder: Api) -> None:
+    volume = {"volume_id": str(uuid.uuid4()), "attachment_id": "a", "device": "vdb"}
+    server = cloud.server(demo, host="node1", volumes=[volume])
+    grown = {"name": "volume-extended", "server_uuid": server, "tag": volume["volume_id"]}
+    tell(cinder, grown, grown | {"tag": str(uuid.uuid4())}, version="2.51")
+    assert cloud.ledger.started[-1] == (server, "extend_volume")
+    assert cloud.ledger.bodies[-1] == {"volume_id": volume["volume_id"]}
+    began = len(cloud.ledger.started)
+    tell(cinder, grown | {"tag": str(uuid.uuid4())})
+    assert len(cloud.ledger.started) == began, "none of its volumes"
+    busy = cloud.server(demo, host="node1", volumes=[volume], task_state="powering-off")
+    assert tell(cinder, grown | {"server_uuid": busy}, status=207) == [("failed", 409)]
 
 
 @pytest.mark.parametrize(

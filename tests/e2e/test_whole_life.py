@@ -107,6 +107,8 @@ def test_a_volume_comes_and_goes(cloud: Cloud, server: Server) -> None:
     (disk,) = set(disks(cloud, server)) - set(before)
     assert cloud.ssh(server, f"cat /sys/block/{disk}/size").strip() == str(2 << 20)
     cloud.ssh(server, f"echo 'a volume of life' | sudo dd of=/dev/{disk} conv=fsync 2>/dev/null")
+    cloud.demo("--os-volume-api-version", "3.42", "volume", "set", "--size", "2", "life-data", answers=False)
+    wait_for(lambda: cloud.ssh(server, f"cat /sys/block/{disk}/size").strip() == str(4 << 20), 30, "the disk has grown")
     cloud.demo("server", "remove", "volume", "life", "life-data", answers=False)
     wait_for(lambda: disks(cloud, server) == before, 60, "the guest gave it back")
     wait_for(lambda: cloud.demo.sdk.block_storage.get_volume(volume).status == "available", 30, "it is free")
@@ -221,7 +223,14 @@ def test_every_action_is_told_and_delete_leaves_nothing(cloud: Cloud, server: Se
     events = cloud.demo("server", "event", "list", "--long", "life")
     told = {event["Action"] for event in events}
     assert {"create", "stop", "start", "reboot", "pause", "unpause", "suspend", "resume", "lock", "unlock"} <= told
-    assert {"attach_volume", "detach_volume", "attach_interface", "detach_interface", "createImage"} <= told
+    assert {
+        "attach_volume",
+        "extend_volume",
+        "detach_volume",
+        "attach_interface",
+        "detach_interface",
+        "createImage",
+    } <= told
     assert {"resize", "revertResize", "confirmResize", "rescue", "unrescue", "shelve", "unshelve", "rebuild"} <= told
     cloud.demo("server", "delete", "--wait", "life")
     done = cloud.kilonova("leaks")

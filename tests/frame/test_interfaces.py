@@ -45,6 +45,8 @@ async def test_a_volume_that_is_not_the_servers_has_nothing_to_be_changed(cloud:
     with pytest.raises(ServiceError, match="No volume Block Device Mapping with id nothing"):
         await act(cloud, handle, "update_attachment", volume_id="nothing", delete_on_termination=True)
     await cloud.end(handle)
+    _, error = await act(cloud, handle, "extend_volume", volume_id="nothing")
+    assert "No volume Block Device Mapping with id nothing" in str(error)
     await drop(cloud, handle)
 
 

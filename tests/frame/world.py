@@ -29,7 +29,7 @@ from infra.contracts.hypervisor import Spawned
 from infra.contracts.image import DiskOnHost
 from infra.contracts.network import FixedIp, Plugged, PortAddresses, PortsFound, Vif
 from infra.contracts.power import Power
-from infra.contracts.volume import Attached, VolumeConnection
+from infra.contracts.volume import Attached, VolumeConnection, VolumeSeen
 from tests.frame.life import LifeEffects
 
 RUNNING, PAUSED, SHUTDOWN = 1, 3, 4
@@ -46,6 +46,7 @@ class World:
     anywhere: set[Thing] = field(default_factory=set)
     power: dict[str, int] = field(default_factory=dict)
     marks: dict[str, bool] = field(default_factory=dict)  # volume id → whether it says that it goes with its server
+    sizes: dict[str, int] = field(default_factory=dict)  # volume id → GiB, as a guest was told
     shelving: set[str] = field(default_factory=set)  # ids of images that shelved servers wait in
     guard: threading.RLock = field(default_factory=threading.RLock)
 
@@ -184,6 +185,12 @@ class Effects(LifeEffects):
 
     def unplug_disk(self, want: Any) -> None:
         self.mine.discard(("plugged", want.instance_id, want.volume.device))
+
+    def grow_disk(self, want: Any) -> None:
+        self.world.sizes[want.volume_id] = want.size_gb
+
+    def look_at_volume(self, want: Any) -> VolumeSeen:
+        return VolumeSeen(size_gb=2)
 
     def plug_nic(self, want: Any) -> None:
         self.mine.add(("nic", want.instance_id, want.vif.port_id))

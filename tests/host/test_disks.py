@@ -7,13 +7,13 @@ from temporalio.exceptions import ApplicationError
 
 from activities.hypervisor import Hypervisor
 from infra.contracts.power import PowerOff, PowerOn
-from infra.contracts.volume import DiskOnGuest, VolumeRequest, VolumesOnHost
+from infra.contracts.volume import DiskOnGuest, DiskSize, VolumeRequest, VolumesOnHost
 from infra.host import guest_steps
 from infra.host.services.volumes import VolumeConnector
 from tests.host.cloud import Cloud, new_id, until
 from tests.host.hypervisor import Hypervisor as Libvirt
 from tests.host.steps import run
-from tests.host.test_guest import Built, driver, guest, hypervisor, quiet
+from tests.host.test_guest import RUNNING, Built, driver, guest, hypervisor, quiet
 
 __all__ = ["driver", "guest", "hypervisor"]
 
@@ -97,3 +97,33 @@ def test_a_host_that_lost_the_claim_leaves_the_guest_alone(guest: Built, disk: D
     with pytest.raises(ApplicationError):
         run(Hypervisor(guest.driver).plug_disk, disk)
     assert not has(guest)
+
+
+def test_a_running_guest_sees_that_its_volume_has_grown(
+    guest: Built, disk: DiskOnGuest, volumes: Cloud, hypervisor: Libvirt
+) -> None:
+    """The boot sector never reads the disk: QEMU has no other reason to connect to the export that was made anew."""
+    guest.spawn()
+    until(guest.booted)
+    run(Hypervisor(guest.driver).plug_disk, disk)
+    volume_id = disk.volume.volume_id
+    with volumes.user() as demo:
+        grown = {"os-extend": {"new_size": 2}}
+        demo.call("volume", "POST", f"/v3/volumes/{volume_id}/action", grown)
+        until(lambda: demo.call("volume", "GET", f"/v3/volumes/{volume_id}")["volume"]["status"] == "in-use")
+    connector = VolumeConnector(hypervisor.settings, volumes.session)
+    assert size(guest) == 1 << 30 and connector.size(volume_id) == 2
+    with pytest.raises(ApplicationError, match="could not be found"):
+        connector.size(new_id())
+    want = DiskSize(instance_id=disk.instance_id, attempt=disk.attempt, volume_id=volume_id, size_gb=2)
+    for _ in range(2):
+        run(Hypervisor(guest.driver).grow_disk, want)
+        assert size(guest) == 2 << 30
+    assert guest.driver.power_state(disk.instance_id) == RUNNING
+
+
+def size(guest: Built) -> int:
+    """Of the disk, as QEMU shows it to the guest."""
+    return int(
+        guest.driver._domains._libvirt.call(lambda c: c.lookupByUUIDString(guest.spec.instance_id).blockInfo("vdb")[0])
+    )

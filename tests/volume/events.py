@@ -10,11 +10,12 @@ from tests.volume.images import respond
 
 
 class EventServer:
-    """`told`: (microversion, event). `down`: how many requests it refuses with 503 first."""
+    """`told`: (microversion, event). `down`: how many requests it refuses with 503 first; `busy`: and how many
+    then, since their servers are busy."""
 
     def __init__(self, port: int) -> None:
         self.told: list[tuple[str, dict[str, Any]]] = []
-        self.down = 0
+        self.down = self.busy = 0
         owner = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -29,6 +30,11 @@ class EventServer:
                 if owner.down:
                     owner.down -= 1
                     respond(self, 503, b"{}")
+                    return
+                if owner.busy:
+                    owner.busy -= 1
+                    refused = [event | {"status": "failed", "code": 409} for event in body["events"]]
+                    respond(self, 207, json.dumps({"events": refused}).encode())
                     return
                 assert self.path.endswith("/os-server-external-events") and self.headers["X-Auth-Token"]
                 owner.told += [(self.headers["OpenStack-API-Version"], event) for event in body["events"]]

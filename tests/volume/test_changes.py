@@ -44,7 +44,7 @@ def test_extended_in_use_the_server_sees_it_and_compute_is_told(cloud: Cloud, co
     assert io(nbd_url(attachment["connection_info"]), "write -P 5 0 1M", "flush")
     old = act(cloud, volume, "os-extend", {"new_size": 2}, version="3.41")
     assert old.status_code == 400 and "to extend, currently in-use" in old.json()["badRequest"]["message"]
-    compute.down = 1
+    compute.down = compute.busy = 1
     assert act(cloud, volume, "os-extend", {"new_size": 2}, version="3.42").status_code == 202
     until(lambda: cloud.status(volume) == "in-use")
     assert cloud.ok("GET", f"/volumes/{volume}")["volume"]["size"] == 2

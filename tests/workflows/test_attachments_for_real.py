@@ -1,4 +1,5 @@
-"""What becomes of a volume with its server, told to the volume service, too: the audit removes by its word."""
+"""What becomes of a volume with its server, told to the volume service, too: the audit removes by its word. What the
+volume service tells of its size is looked at there."""
 
 import httpx
 import pytest
@@ -27,6 +28,7 @@ async def test_a_volume_that_is_kept_outlives_its_server_and_the_audit(cloud: Cl
     record = cloud.record(boot)
     assert record and record.volumes == [held | {"delete_on_termination": False}]
     assert mark() == "False"
+    await act(cloud, boot, "extend_volume", volume_id=held["volume_id"])
     await cloud.delete(boot)
     await cloud.end(boot)
     assert await cloud.leaks() == []

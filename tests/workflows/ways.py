@@ -48,6 +48,7 @@ WAYS = {
         body={"volume_id": VOLUME["volume_id"], "delete_on_termination": True},
         refusing=("mark_volume", "end_action"),
     ),
+    "extend_volume": Way(ends="active", before=("attach_volume",), body={"volume_id": VOLUME["volume_id"]}),
     "refresh_network": Way(ends="active"),
     "os-stop": Way(ends="stopped"),
     "os-start": Way(ends="active", before=("os-stop",)),

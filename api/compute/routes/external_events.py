@@ -22,7 +22,7 @@ SINCE = {"volume-extended": 51, "power-update": 76, "accelerator-request-bound":
 """First microversion of events that are younger than the route."""
 TAGGED = frozenset(("volume-extended", "power-update", "accelerator-request-bound"))
 """Events that say nothing without a tag."""
-NOT_BUILT = frozenset(("volume-extended", "accelerator-request-bound", "volume-reimaged"))
+NOT_BUILT = frozenset(("accelerator-request-bound", "volume-reimaged"))
 DONE, GONE, UNTAGGED, UNPLACED, UNBUILT = 200, 404, 400, 422, 501
 """Codes of single events; the last is ours, for what no host here could do."""
 
@@ -84,6 +84,8 @@ async def _take(call: ComputeCall, row: RowMapping | None, event: Event) -> int:
     try:
         if event.name == "network-changed":
             await _start(call, row, "refresh_network", {})
+        elif event.name == "volume-extended" and _has_volume(row, event.tag):
+            await _start(call, row, "extend_volume", {"volume_id": event.tag})
         elif event.name == "network-vif-deleted" and _has(row, event.tag):
             await _start(call, row, "detach_interface", {"port_id": event.tag})
     except ServiceError as refused:
@@ -93,6 +95,10 @@ async def _take(call: ComputeCall, row: RowMapping | None, event: Event) -> int:
 
 def _has(row: RowMapping, port_id: str) -> bool:
     return any(port["port_id"] == port_id for port in row["networks"] or ())
+
+
+def _has_volume(row: RowMapping, volume_id: str) -> bool:
+    return any(volume["volume_id"] == volume_id for volume in row["volumes"] or ())
 
 
 async def _start(call: ComputeCall, row: RowMapping, name: str, body: dict[str, Any]) -> None:

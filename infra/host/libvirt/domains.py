@@ -9,6 +9,7 @@ import libvirt
 from infra.contracts.power_states import NOSTATE, RUNNING
 from infra.host.libvirt.connection import Connection
 from infra.host.libvirt.faults import is_missing, is_no_device, is_wrong_state
+from infra.host.libvirt.growing import grow
 from infra.host.libvirt.looks import POWER, devices, find, has_acpi, living, marks_of, nics, power_of, tolerating
 
 START_S = 120.0
@@ -200,6 +201,10 @@ class Domains:
             return domain is not None and bool(domain.isActive()) and device in devices(domain.XMLDesc(0))
 
         return self._libvirt.call(work)
+
+    def grow(self, instance_id: str, volume_id: str, size: int) -> None:
+        """Give the running guest's disk of this volume `size` bytes; one that does not run is left alone."""
+        self._libvirt.call(lambda connection: grow(find(connection, instance_id), volume_id, size), START_S)
 
     def destroy(self, instance_id: str) -> None:
         """Stop at once and undefine."""

@@ -6,6 +6,7 @@ import time
 
 from keystoneauth1.session import Session
 
+from infra.contracts.errors import hopeless
 from infra.contracts.volume import Attached, VolumeConnection, VolumeMark, VolumeRequest, VolumesOnHost
 from infra.host.heartbeats import Heartbeat, at_once, beating
 from infra.host.services.cinder import Volumes, endpoint
@@ -45,6 +46,13 @@ class VolumeConnector:
 
     def mark(self, want: VolumeMark, *, goes: bool) -> None:
         self._volumes.mark(want, goes=goes)
+
+    def size(self, volume_id: str) -> int:
+        """In GiB. Hopeless (404) when there is no such volume."""
+        volume = self._volumes.get(volume_id)
+        if volume is None:
+            raise hopeless(f"Volume {volume_id} could not be found.", code=404)
+        return int(volume["size"])
 
     def detach(self, want: VolumesOnHost, heartbeat: Heartbeat) -> None:
         """See `activities.volume.Volume.detach_volumes`. A failed build's own volumes go; with `deleting`, those that
