@@ -6,33 +6,53 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from alembic import command
 from alembic.config import Config
+from pydantic import model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
-from sqlalchemy import Connection, Engine, event, text
+from sqlalchemy import Connection, Engine, event, make_url, text
 from sqlmodel import Session, create_engine
 
 from infra.interruption import still_in_time
-from infra.settings import default_state_dir
+from infra.settings import default_state_dir, is_loopback
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 _MIGRATING = threading.Lock()  # Alembic's context is global: two stores of one process must take turns
 
 
 class DatabaseSettings(BaseSettings):
-    """`KILONOVA_DATABASE_URL` may hold `{service}`; without it each service has STATE/db/<service>.sqlite."""
+    """`KILONOVA_DATABASE_URL` may hold `{service}`; without it each service has STATE/db/<service>.sqlite.
+
+    ValidationError for a server of another machine without sslmode=verify-full: its rows and passwords would pass the
+    network in the clear, or to whoever answers in its place. Source: libpq, "SSL Support"."""
 
     model_config = SettingsConfigDict(env_prefix="KILONOVA_", extra="ignore")
 
     database_url: str = ""
     database_pool_size: int = 10
 
+    @model_validator(mode="after")
+    def no_row_passes_in_the_clear(self) -> Self:
+        if self.database_url.startswith("postgresql"):
+            url = make_url(self.database_url)
+            hosts = {str(host) for host in (url.host, *_several(url.query.get("host"))) if host}
+            elsewhere = [host for host in hosts if not (host.startswith("/") or is_loopback(host))]
+            if elsewhere and url.query.get("sslmode") != "verify-full":
+                raise ValueError("database_url names a server of another machine: it needs ?sslmode=verify-full")
+        return self
+
     def url(self, service: str, state_dir: Path | None = None) -> str:
         if self.database_url:
             return self.database_url.format(service=service)
         return f"sqlite:///{(state_dir or default_state_dir()) / 'db' / f'{service}.sqlite'}"
+
+
+def _several(value: str | tuple[str, ...] | None) -> tuple[str, ...]:
+    """A parameter of a URL, which may come several times, or hold several hosts between commas."""
+    values = value if isinstance(value, tuple) else (value or "",)
+    return tuple(host.partition(":")[0] for each in values for host in each.split(","))
 
 
 def _prepare_sqlite(dbapi: Any, _record: object) -> None:

@@ -39,7 +39,8 @@ def default_state_dir() -> Path:
     return Path(os.environ.get("KILONOVA_STATE_DIR", "var")).absolute()
 
 
-def _is_loopback(address: str) -> bool:
+def is_loopback(address: str) -> bool:
+    """Whether nobody but this machine reaches it."""
     try:
         return ipaddress.ip_address(address).is_loopback
     except ValueError:
@@ -152,7 +153,7 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def nothing_is_served_in_the_clear(self) -> Self:
-        if not (self.tls or self.tls_terminated or _is_loopback(self.listen)):
+        if not (self.tls or self.tls_terminated or is_loopback(self.listen)):
             raise ValueError(
                 f"listen={self.listen} is reached by others: set tls, or tls_terminated where a proxy in front does TLS"
             )
@@ -163,7 +164,7 @@ class Settings(BaseSettings):
 
     def url(self, service: str, path: str = "") -> str:
         """Base URL of an embedded service, as the catalog publishes it."""
-        secure = self.tls or (self.tls_terminated and not _is_loopback(self.advertise))
+        secure = self.tls or (self.tls_terminated and not is_loopback(self.advertise))
         return f"{'https' if secure else 'http'}://{self.advertise}:{self.port(service)}{path}"
 
     @property

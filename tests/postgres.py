@@ -24,9 +24,11 @@ def tool(name: str) -> str | None:
 
 
 class Server:
-    """One cluster. What dies of it is started again within a second, until `stop`."""
+    """One cluster. What dies of it is started again within a second, until `stop`.
 
-    def __init__(self, port: int) -> None:
+    `tls`: certificate and key of the server, which then takes no connection without TLS."""
+
+    def __init__(self, port: int, tls: tuple[Path, Path] | None = None) -> None:
         self.port, self.url = port, f"postgresql+psycopg://postgres@127.0.0.1:{port}"
         self.folder = Path(tempfile.mkdtemp(prefix="pg-"))
         self._who: dict[str, Any] = {"user": "postgres", "group": "postgres"} if os.geteuid() == 0 else {}
@@ -37,6 +39,8 @@ class Server:
         subprocess.run(init, check=True, cwd="/", stdout=subprocess.DEVNULL, **self._who)
         self._argv = [str(tool("postgres")), *data, "-p", str(port), "-h", "127.0.0.1", "-k", str(self.folder)]
         self._argv += ["-c", "fsync=off", "-c", "max_connections=300"]
+        if tls:
+            self._argv += self._tls(*tls)
         self._ending = threading.Event()
         self._process = self._start()
         self._keeper = threading.Thread(target=self._keep)
@@ -46,6 +50,16 @@ class Server:
     @property
     def pid(self) -> int:
         return self._process.pid
+
+    def _tls(self, certificate: Path, key: Path) -> list[str]:
+        for name, file in (("cert.pem", certificate), ("key.pem", key)):
+            shutil.copyfile(file, self.folder / name)
+            (self.folder / name).chmod(0o600)
+            if self._who:
+                shutil.chown(self.folder / name, "postgres", "postgres")
+        (self.folder / "data" / "pg_hba.conf").write_text("hostssl all all 127.0.0.1/32 trust\n")
+        files = {"ssl_cert_file": self.folder / "cert.pem", "ssl_key_file": self.folder / "key.pem"}
+        return ["-c", "ssl=on", *(part for name, file in files.items() for part in ("-c", f"{name}={file}"))]
 
     def _start(self) -> subprocess.Popen[bytes]:
         with (self.folder / "log").open("ab") as log:
@@ -95,11 +109,11 @@ class Server:
 
 
 @contextmanager
-def postgres(port: int) -> Iterator[Server]:
+def postgres(port: int, tls: tuple[Path, Path] | None = None) -> Iterator[Server]:
     """The server; the test is skipped where there is no PostgreSQL to run."""
     if not all(tool(name) for name in ("initdb", "postgres", "pg_isready", "createdb")):
         pytest.skip("no PostgreSQL on this machine")
-    server = Server(port)
+    server = Server(port, tls)
     try:
         yield server
     finally:

@@ -20,6 +20,7 @@ import pytest
 from infra import credentials
 from infra.bootstrap import FormerState, bootstrap
 from infra.settings import Settings
+from infra.tls import Authority
 from tests.embedded.people import Api, person
 from tests.openstack import OpenStack
 from tests.ports import free_offset
@@ -222,9 +223,11 @@ def test_limits_of_size_and_of_a_projects_images(tmp_path: Path) -> None:
         openstack.stop()
 
 
-def test_on_postgresql(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with postgres(5432 + free_offset()) as server:
-        monkeypatch.setenv("KILONOVA_DATABASE_URL", server.databases())
+def test_on_postgresql_by_tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    authority = Authority(tmp_path / "authority")
+    with postgres(5432 + free_offset(), authority.ensure("database", ["127.0.0.1"])) as server:
+        verified = f"?sslmode=verify-full&sslrootcert={authority.certificate}"
+        monkeypatch.setenv("KILONOVA_DATABASE_URL", server.databases() + verified)
         openstack = OpenStack(tmp_path)
         try:
             openstack.start("identity", "image")
