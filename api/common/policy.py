@@ -13,6 +13,7 @@ COMMON = {
     "admin_required": "role:admin",
     "service_role": "role:service",
     "admin_or_service": "rule:admin_required or rule:service_role",
+    "admin_or_service_user": "rule:admin_required or (rule:service_role and not role:kilonova-host)",
     "owner": "project_id:%(project_id)s",
     "control_plane": "rule:service_role and user_name:nova",
     "this_host": "role:kilonova-host and user_name:host-%(host)s",

@@ -104,8 +104,8 @@ RULES: dict[str, str] = {
     "compute:servers:create:requested_destination": ADMIN,
     "compute:aggregates:images": ADMIN,
     "network:attach_external_network": ADMIN,
-    PREFIX + "os-server-external-events:create": "rule:admin_or_service",
-    PREFIX + "os-volumes-attachments:swap": "rule:admin_or_service",
+    PREFIX + "os-server-external-events:create": "rule:admin_or_service_user",
+    PREFIX + "os-volumes-attachments:swap": "rule:admin_or_service_user",
     "kilonova:host": "rule:admin_required or rule:this_host",
     "kilonova:console": "rule:admin_required or rule:control_plane",
 }

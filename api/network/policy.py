@@ -1,16 +1,19 @@
 """Default rules of the network service, under Neutron's names; STATE/policy/network.yaml overrides them."""
 
 PRIVILEGED = "rule:admin_or_service"
+SERVICE_USER = "rule:admin_or_service_user"
 THAT_HOST = "rule:admin_required or rule:control_plane or rule:this_host"
-MEMBER = "rule:admin_or_service or (role:member and rule:owner)"
-NETWORK_MEMBER = "rule:admin_or_service or (role:member and rule:network_owner)"
+MEMBER = "rule:admin_or_service_user or (role:member and rule:owner)"
+NETWORK_MEMBER = "rule:admin_or_service_user or (role:member and rule:network_owner)"
+PORT_MEMBER = "rule:admin_or_service or (role:member and rule:owner)"  # compute hosts write ports, and nothing else
+PORT_NETWORK_MEMBER = "rule:admin_or_service or (role:member and rule:network_owner)"
 
 _PORT = {
-    "mac_address": NETWORK_MEMBER,
-    "fixed_ips:ip_address": NETWORK_MEMBER,
-    "port_security_enabled": NETWORK_MEMBER,
-    "allowed_address_pairs": NETWORK_MEMBER,
-    "device_owner:network": NETWORK_MEMBER,
+    "mac_address": PORT_NETWORK_MEMBER,
+    "fixed_ips:ip_address": PORT_NETWORK_MEMBER,
+    "port_security_enabled": PORT_NETWORK_MEMBER,
+    "allowed_address_pairs": PORT_NETWORK_MEMBER,
+    "device_owner:network": PORT_NETWORK_MEMBER,
     "binding:host_id": PRIVILEGED,
     "binding:profile": PRIVILEGED,
     "status": PRIVILEGED,
@@ -40,10 +43,10 @@ DEFAULTS = {
     "create_subnet": NETWORK_MEMBER,
     "update_subnet": NETWORK_MEMBER,
     "delete_subnet": NETWORK_MEMBER,
-    "create_port": MEMBER,
+    "create_port": PORT_MEMBER,
     "create_port:on_external_network": PRIVILEGED,
-    "update_port": MEMBER,
-    "delete_port": f"{MEMBER} or (role:member and rule:network_owner)",
+    "update_port": PORT_MEMBER,
+    "delete_port": f"{PORT_MEMBER} or (role:member and rule:network_owner)",
     **{f"{verb}_port:{attribute}": rule for verb in ("create", "update") for attribute, rule in _PORT.items()},
     "create_router": MEMBER,
     "update_router": MEMBER,
@@ -53,12 +56,12 @@ DEFAULTS = {
     "add_extraroutes": MEMBER,
     "remove_extraroutes": MEMBER,
     **{
-        f"{verb}_router:external_gateway_info:{attribute}": PRIVILEGED
+        f"{verb}_router:external_gateway_info:{attribute}": SERVICE_USER
         for verb in ("create", "update")
         for attribute in ("enable_snat", "external_fixed_ips")
     },
     "create_floatingip": MEMBER,
-    "create_floatingip:floating_ip_address": PRIVILEGED,
+    "create_floatingip:floating_ip_address": SERVICE_USER,
     "update_floatingip": MEMBER,
     "delete_floatingip": MEMBER,
     "create_security_group": MEMBER,

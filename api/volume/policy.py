@@ -13,7 +13,7 @@ OPERATE = "rule:operator"
 ADMIN = "rule:admin_required"
 
 RULES = {
-    "operator": "rule:admin_required or (rule:service_role and not role:kilonova-host)",
+    "operator": "rule:admin_or_service_user",
     "writer": "rule:operator or (role:member and rule:owner)",
     "attacher": "rule:admin_or_service or (role:member and rule:owner)",
     "volume:create": MAKE,

@@ -1,8 +1,7 @@
 """Tries every door of a running cloud as somebody who must not come through: `python -m tests.security.doors STATE`.
 
 Started as root, which finds the doors, and becomes an unprivileged local user (65534, no groups) to try them. Prints a
-line a door; exit status 1 when one is open. Doors of a stolen host's credential are in
-tests/compute/test_host_credentials.py."""
+line a door; exit status 1 when one is open. Doors of a stolen host's credential are in tests/security/stolen.py."""
 
 import encodings.idna  # noqa: F401 - nobody may not read the interpreter's files any more
 import http.client
@@ -16,8 +15,10 @@ from pathlib import Path
 
 import psutil
 
+from infra import credentials
 from infra.hostnet.netns import entered
 from infra.settings import Settings
+from workers.layout import Layout, guest_uid
 from workers.plan import Plan
 
 NOBODY = 65534
@@ -47,10 +48,13 @@ def doors(settings: Settings) -> Iterator[Door]:
     yield from _ports(settings, cloud)
     yield from _answers(settings)
     for path in sorted(_sockets(cloud)):
-        yield Door(f"socket {path}", lambda path=path: _connects(path))
+        yield Door(f"socket {path!r}", lambda path=path: _connects(path))
+    secrets = _secrets(settings)
     for process in cloud:
+        who = f"{process.pid} ({process.name()})"
         for name in ("environ", "root/etc/shadow", "mem"):
-            yield Door(f"{name} of {process.pid} ({process.name()})", _reads(Path(f"/proc/{process.pid}/{name}")))
+            yield Door(f"{name} of {who}", _reads(Path(f"/proc/{process.pid}/{name}")))
+        yield Door(f"cmdline of {who} tells a secret", _tells(Path(f"/proc/{process.pid}/cmdline"), secrets))
     for path in settings.state_dir.rglob("*"):
         if path.is_file() and not path.is_symlink() and _secret(path.relative_to(settings.state_dir)):
             yield Door(f"file {path}", _reads(path))
@@ -68,13 +72,37 @@ def _processes(settings: Settings) -> list[psutil.Process]:
             found |= {p.pid: p for p in (process, *process.children(recursive=True))}
         except (psutil.NoSuchProcess, ValueError, IndexError):
             continue
-    return list(found.values())
+    return list((found | {p.pid: p for p in _guests(settings)}).values())
+
+
+def _guests(settings: Settings) -> Iterator[psutil.Process]:
+    """QEMU, which libvirtd lets go of, and all else that lives in the guests' network namespaces."""
+    layout = Layout.load(settings.state_dir)
+    theirs = (
+        {file.stat().st_ino for file in Path("/run/netns").glob(f"{layout.netns}*")} if layout and layout.netns else ()
+    )
+    for process in psutil.process_iter():
+        try:
+            inside = Path(f"/proc/{process.pid}/ns/net").stat().st_ino in theirs
+            if inside or process.uids().real == guest_uid(settings):
+                yield process
+        except (OSError, psutil.NoSuchProcess):
+            continue
+
+
+def _secrets(settings: Settings) -> set[bytes]:
+    """Passwords, payload keys and the operator's token."""
+    keys = json.loads(settings.codec_keys.read_text())["keys"].values()
+    operator = (settings.state_dir / "keys" / "codec-token").read_text().strip()
+    return {word.encode() for word in (*credentials.load(settings.state_dir).values(), *keys, operator)}
 
 
 def _ports(settings: Settings, cloud: list[psutil.Process]) -> Iterator[Door]:
     """Whatever the cloud's processes listen on by TCP, known to us or not."""
     asking = {settings.port(name) for name in ASK_FOR_A_CREDENTIAL}
-    listening = {c.laddr for p in cloud for c in p.net_connections("tcp") if c.status == psutil.CONN_LISTEN}
+    here = Path("/proc/self/ns/net").readlink()
+    reached = [p for p in cloud if Path(f"/proc/{p.pid}/ns/net").readlink() == here]
+    listening = {c.laddr for p in reached for c in p.net_connections("tcp") if c.status == psutil.CONN_LISTEN}
     listening |= {(settings.listen, settings.port(name)) for name in ("temporal", "metrics", "nbd")}
     for address, port in sorted({(address, port) for address, port in listening}):
         if port not in asking:
@@ -110,9 +138,11 @@ def _sockets(cloud: list[psutil.Process]) -> set[str]:
         inodes = {str(fd.readlink()) for fd in _descriptors(process)}
         for line in Path(f"/proc/{process.pid}/net/unix").read_text().splitlines()[1:]:
             fields = line.split()
-            if len(fields) > 7 and fields[7].startswith("/") and f"socket:[{fields[6]}]" in inodes:
+            if len(fields) <= 7 or f"socket:[{fields[6]}]" not in inodes:
+                continue
+            if fields[7].startswith("/"):
                 paths.add(f"/proc/{process.pid}/root{fields[7]}")
-                paths.add(fields[7])
+            paths.add(fields[7].replace("@", "\0"))  # an abstract name is shown with @
     return paths
 
 
@@ -132,6 +162,11 @@ def _reads(path: Path) -> Callable[[], bool]:
         return True
 
     return reads
+
+
+def _tells(path: Path, secrets: set[bytes]) -> Callable[[], bool]:
+    """A command line is open to all: the door is what stands in it."""
+    return lambda: any(secret in path.read_bytes() for secret in secrets)
 
 
 def _makes(path: Path) -> bool:
