@@ -22,6 +22,22 @@ def host_file(state_dir: Path, host: str) -> Path:
     return state_dir / "hosts" / host / "credential.json"
 
 
+def host_keys(state_dir: Path, host: str) -> Path:
+    """Its payload keys, given with the credential: see `infra.codec.KeyRing.give`."""
+    return state_dir / "hosts" / host / "codec.json"
+
+
+def revoked_hosts(state_dir: Path) -> frozenset[str]:
+    """Hosts whose certificate is refused, though it is not over: `kilonova host revoke` names them."""
+    file = state_dir / "revoked-hosts.json"
+    return frozenset(json.loads(file.read_text())) if file.exists() else frozenset()
+
+
+def set_revoked(state_dir: Path, host: str, revoked: bool) -> None:
+    known = revoked_hosts(state_dir) - {host}
+    write_private(state_dir / "revoked-hosts.json", json.dumps(sorted(known | {host} if revoked else known)))
+
+
 def path(state_dir: Path) -> Path:
     return state_dir / "credentials.json"
 

@@ -2,7 +2,8 @@
 
 Bare JSON strings, numbers and null stay readable: step summaries and current details, which name no secret, so that
 the Web UI tells the story even without the codec server. Models, which carry tokens and passwords, are all sealed, and
-a model that is not sealed, or sealed for something else, is refused.
+a model that is not sealed, or sealed for something else, is refused. What goes to a compute host or comes from it is
+sealed by a key of that host's own, which is good for the steps of its queue only.
 """
 
 import json
@@ -26,6 +27,8 @@ from infra.codec import KeyRing
 
 ENCODING = b"binary/encrypted"
 WORKFLOW, LONE_STEP = b"workflow\n", b"lone step\n"
+HOST_QUEUE = "compute."
+"""What the names of hosts' task queues begin with."""
 NOTHING, JSON = b"binary/null", b"json/plain"
 SCHEDULED = re.compile(r"-\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")
 """What Temporal appends to the workflow id of a schedule, whose input was sealed when the schedule was made."""
@@ -55,6 +58,13 @@ def purpose_of(context: SerializationContext) -> bytes:
     else:
         raise Refused(f"{type(context).__name__} is not used here")
     return "\n".join(parts).encode()
+
+
+def host_of(purpose: bytes) -> str:
+    """The compute host on whose queue the step of this purpose runs; "" for all else."""
+    kind, *parts = purpose.decode(errors="replace").split("\n")
+    queue = parts[2] if kind.endswith("step") and len(parts) == 4 else ""
+    return queue.removeprefix(HOST_QUEUE) if queue.startswith(HOST_QUEUE) else ""
 
 
 class EncryptingCodec(PayloadCodec, WithSerializationContext):
@@ -91,7 +101,10 @@ class EncryptingCodec(PayloadCodec, WithSerializationContext):
     def _seal(self, payload: Payload) -> Payload:
         if not self._purpose:
             raise Refused("it has no purpose to be sealed for")
-        key_id, sealed = self._ring.encrypt(payload.SerializeToString(), self._purpose)
+        try:
+            key_id, sealed = self._ring.encrypt(payload.SerializeToString(), self._purpose, host_of(self._purpose))
+        except KeyError:
+            raise Refused("this host has no key to seal it by") from None
         metadata = {"encoding": ENCODING, "key-id": key_id.encode(), "purpose": self._purpose}
         return Payload(metadata=metadata, data=sealed)
 
@@ -105,6 +118,9 @@ class EncryptingCodec(PayloadCodec, WithSerializationContext):
             raise Refused("its seal names no purpose")
         if purpose and not self._is_for(purpose):
             raise Refused("it was sealed for something else")
+        host = key_id.partition("@")[2]
+        if host and host != host_of(purpose):
+            raise Refused("a host sealed what is not its own to say")
         clear = Payload()
         try:
             clear.ParseFromString(self._ring.decrypt(key_id, payload.data, purpose))

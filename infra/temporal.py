@@ -16,7 +16,7 @@ from temporalio.service import RPCError, TLSConfig
 from infra import tracing
 from infra.codec import KeyRing
 from infra.hostnet import netns
-from infra.payloads import EncryptingCodec, Reader
+from infra.payloads import HOST_QUEUE, EncryptingCodec, Reader
 from infra.settings import Settings
 
 CONTROL_QUEUE = "control"
@@ -27,7 +27,7 @@ STEP_BUCKETS = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800)
 
 def compute_queue(host: str) -> str:
     """Task queue of the compute worker on `host` (seed steps 12-13: where rpc.cast went)."""
-    return f"compute.{host}"
+    return f"{HOST_QUEUE}{host}"
 
 
 def server_workflow_id(instance_id: str) -> str:

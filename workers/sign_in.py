@@ -16,9 +16,12 @@ def as_service(settings: Settings, user: str) -> Settings:
 
 
 def as_host(settings: Settings) -> Settings:
-    """`settings` that sign in as the user of this host. Its password comes from the file that `kilonova host add` made,
-    else, for a host of the controller's own machine, from STATE/credentials.json."""
+    """`settings` that sign in as the user of this host. Its password and its payload keys come from the files that
+    `kilonova host add` made, else, for a host of the controller's own machine, from the controller's."""
     user, file = credentials.host_user(settings.host), credentials.host_file(settings.state_dir, settings.host)
+    keys = credentials.host_keys(settings.state_dir, settings.host)
+    if keys.exists() and settings.codec_key_file is None:
+        settings = settings.model_copy(update={"codec_key_file": keys})
     if file.exists():
         return _as_user(settings, user, json.loads(file.read_text())["password"])
     return as_service(settings, user)

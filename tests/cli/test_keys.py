@@ -1,5 +1,6 @@
 """Keys change while things run: what was sealed before stays readable, and nobody needs a restart."""
 
+import json
 import os
 import subprocess
 import sys
@@ -35,6 +36,27 @@ def test_payload_keys_change_under_a_running_process(tmp_path: Path, ring_file: 
     assert fresh.unseal(before) == running.unseal(before) == "old"
     assert running.unseal(fresh.seal("new")) == "new"
     assert ring_file.stat().st_mode & 0o777 == 0o600
+
+
+def test_hosts_keys_follow(tmp_path: Path, ring_file: Path) -> None:
+    """Keys of a host open what the controllers sealed for it, and after a rotation its file has the new one too."""
+    file = tmp_path / "hosts" / "rack7" / "codec.json"
+    KeyRing.give(ring_file, "rack7", file)
+    running, controllers = KeyRing.load(file), KeyRing.load(ring_file)
+    old = controllers.encrypt(b"x", b"p", "rack7")
+    assert str(file) in keys(tmp_path, "rotate-payloads").stdout.replace("\n", "")
+    new = controllers.encrypt(b"y", b"p", "rack7")
+    assert (old[0], new[0]) == ("k1@rack7", "k2@rack7")
+    assert [running.decrypt(*sealed, b"p") for sealed in (old, new)] == [b"x", b"y"]
+    assert controllers.decrypt(*running.encrypt(b"z", b"p", "rack7"), b"p") == b"z"
+    for other in (controllers.encrypt(b"x", b"p"), controllers.encrypt(b"x", b"p", "rack8")):
+        with pytest.raises(KeyError):
+            running.decrypt(*other, b"p")
+    assert file.stat().st_mode & 0o777 == 0o600
+    shared = set(json.loads(file.read_text())["keys"].values()) & set(
+        json.loads(ring_file.read_text())["keys"].values()
+    )
+    assert not shared
 
 
 def test_a_staged_key_opens_before_it_seals(tmp_path: Path, ring_file: Path) -> None:

@@ -127,6 +127,8 @@ def test_a_credential_is_given_and_taken_back(openstack: OpenStack, cloud: Cloud
         assert added.returncode == 0, added.stdout + added.stderr
         assert file.stat().st_mode & 0o777 == 0o600 and json.loads(file.read_text())["password"] not in ("", old)
         assert json.loads(file.read_text())["password"] not in added.stdout
+    keys = json.loads(credentials.host_keys(openstack.settings.state_dir, "rack7").read_text())
+    assert keys["host"] == "rack7" and keys["keys"]
     assert "rack7" in kilonova("list").stdout.split()
     token = token_of(openstack, file)
     assert token is not None

@@ -16,6 +16,7 @@ from temporalio.worker import Worker
 
 from activities.scheduling.scheduler import Scheduler
 from infra import credentials
+from infra.codec import KeyRing
 from infra.contracts.audit import Finding
 from infra.database import Database
 from infra.nbd import storage_daemon_argv
@@ -23,7 +24,7 @@ from infra.openstack import service_session
 from infra.settings import Settings
 from infra.stores.claims import Claims
 from infra.tables.compute import Flavor
-from infra.temporal import CONTROL_QUEUE, compute_queue
+from infra.temporal import CONTROL_QUEUE, compute_queue, data_converter
 from tests.openstack import OpenStack
 from tests.workflows.servers import HOSTS, Servers
 from workers.compute import Host
@@ -103,6 +104,7 @@ class Cloud(Servers):
         self.audit = audit_of(settings, client, self.database, session, self.claims)
         self.hosts = {}
         for name in HOSTS:
+            KeyRing.give(settings.codec_keys, name, credentials.host_keys(settings.state_dir, name))
             mine = as_host(settings.model_copy(update={"host": name}))
             self.hosts[name] = Host.connect(mine)
         self.token, self.user, self.project = "", "", ""
@@ -155,9 +157,10 @@ class Cloud(Servers):
                 )
             ]
             for name, host in self.hosts.items():
+                own = {**self.client.config(), "data_converter": data_converter(host.settings)}
                 workers.append(
                     Worker(
-                        self.client,
+                        Client(**own),
                         task_queue=compute_queue(name),
                         activities=host.activities(),
                         activity_executor=pool,

@@ -18,7 +18,8 @@ from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 from infra.codec import KeyRing
 from infra.contracts.hypervisor import InstanceRef
 from infra.contracts.requests import DeleteRequest
-from infra.payloads import EncryptingCodec, Reader, Refused
+from infra.credentials import host_keys
+from infra.payloads import HOST_QUEUE, EncryptingCodec, Reader, Refused
 from infra.temporal import compute_queue
 from tests.workflows.cloud import Cloud
 from tests.workflows.servers import HOSTS
@@ -95,11 +96,69 @@ async def test_a_seal_is_good_for_its_own_step_only(cloud: Cloud) -> None:
         assert "sealed for something else" in str(await stranger(cloud, where, what, RawValue(sealed)))
     named = Payload()
     named.CopyFrom(sealed)
-    named.metadata["purpose"] = b"another"
-    with pytest.raises(Refused, match="broken"):
-        await EncryptingCodec(KeyRing.load(cloud.settings.codec_keys), b"another").decode([named])
+    ring, mine = KeyRing.load(cloud.settings.codec_keys), sealed.metadata["purpose"]
+    for purpose, why in ((mine.replace(b"spawn", b"destroy"), "broken"), (b"another", "not its own")):
+        named.metadata["purpose"] = purpose
+        with pytest.raises(Refused, match=why):
+            await EncryptingCodec(ring, purpose).decode([named])
     await cloud.delete(boot)
     assert await cloud.end(boot) is None
+
+
+async def step_payloads(boot: Any) -> dict[str, Payload]:
+    """Inputs of the build's steps on its host, and of the workflow itself."""
+    found = {}
+    async for event in boot.fetch_history_events():
+        if event.event_type == EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED:
+            step = event.activity_task_scheduled_event_attributes
+            found[step.activity_type.name] = step.input.payloads[0]
+        if event.event_type == EventType.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED:
+            found["workflow"] = event.workflow_execution_started_event_attributes.input.payloads[0]
+    return found
+
+
+async def test_a_stolen_host_opens_its_own_steps_only(cloud: Cloud) -> None:
+    """With what `kilonova host add` gave it: neither another host's steps, nor what workflows and controllers have."""
+    boot = await cloud.boot()
+    assert await cloud.end(boot) is None
+    sealed = await step_payloads(boot)
+    queue = sealed["spawn"].metadata["purpose"].decode().split("\n")[3]
+    mine, other = queue.removeprefix(HOST_QUEUE), next(h for h in HOSTS if not queue.endswith(h))
+    rings = {host: KeyRing.load(host_keys(cloud.settings.state_dir, host)) for host in HOSTS}
+    (opened,) = await EncryptingCodec(rings[mine]).decode([sealed["spawn"]])
+    assert b"instance_id" in opened.data
+    for ring, payload in ((rings[other], sealed["spawn"]), (rings[mine], sealed["workflow"])):
+        with pytest.raises(Refused, match="key is unknown"):
+            await EncryptingCodec(ring).decode([payload])
+    with pytest.raises(KeyError):
+        rings[mine].seal("a column")
+    await cloud.delete(boot)
+    assert await cloud.end(boot) is None
+
+
+async def test_a_stolen_host_seals_for_its_own_steps_only(cloud: Cloud) -> None:
+    controllers, host = KeyRing.load(cloud.settings.codec_keys), HOSTS[0]
+    ring = KeyRing.load(host_keys(cloud.settings.state_dir, host))
+    model = Payload(metadata={"encoding": b"json/plain"}, data=b"{}")
+    for purpose in (
+        f"step\ndefault\nw\ncompute.{HOSTS[1]}\nspawn",
+        "step\ndefault\nw\ncontrol\nx",
+        "workflow\ndefault\nw",
+    ):
+        codec = EncryptingCodec(controllers, purpose.encode())
+        with pytest.raises(Refused, match="no key"):
+            await EncryptingCodec(ring, purpose.encode()).encode([model])
+        key_id, forged = ring.encrypt(model.SerializeToString(), purpose.encode(), host)
+        metadata = {"encoding": b"binary/encrypted", "key-id": key_id.encode(), "purpose": purpose.encode()}
+        if purpose.startswith("workflow"):
+            (dropped,) = await codec.decode([Payload(metadata=metadata, data=forged)])
+            assert dropped.metadata["encoding"] == b"refused"
+        else:
+            with pytest.raises(Refused, match="not its own"):
+                await codec.decode([Payload(metadata=metadata, data=forged)])
+    own = f"step\ndefault\nw\ncompute.{host}\nspawn".encode()
+    (sealed,) = await EncryptingCodec(ring, own).encode([model])
+    assert await EncryptingCodec(controllers, own).decode([sealed]) == [model]
 
 
 async def test_a_workflow_does_not_start_on_an_unsealed_request(cloud: Cloud) -> None:

@@ -18,8 +18,9 @@ NAME = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]{0,250}")
 
 @app.command()
 def add(name: Name) -> None:
-    """Make the host's user in Keystone, or give it a new password; its credential goes to a file to be copied."""
-    from infra.credentials import host_file, host_user, write_private
+    """Make the host's user in Keystone, or give it a new password; its credential and payload keys go to files."""
+    from infra.codec import KeyRing
+    from infra.credentials import host_file, host_keys, host_user, set_revoked, write_private
     from infra.settings import Settings
 
     if not NAME.fullmatch(name):
@@ -29,22 +30,29 @@ def add(name: Name) -> None:
     password = _users().add(name)
     file = host_file(settings.state_dir, name)
     write_private(file, json.dumps({"username": host_user(name), "password": password}, indent=1))
-    out.print(f"{host_user(name)} may act as host {name}. Copy {file} to the same place on that host (mode 0600).")
+    set_revoked(settings.state_dir, name, False)
+    keys = host_keys(settings.state_dir, name)
+    KeyRing.load(settings.codec_keys)
+    KeyRing.give(settings.codec_keys, name, keys)
+    out.print(f"{host_user(name)} may act as host {name}. Copy {file} and {keys} to the same places there (mode 0600).")
 
 
 @app.command()
 def revoke(name: Name) -> None:
     """Delete the host's user: what it has signed in with is refused at once."""
-    from infra.credentials import host_file
+    from infra.credentials import host_file, host_keys, set_revoked
     from infra.host_users import NoSuchHost
     from infra.settings import Settings
 
+    settings = Settings()
+    set_revoked(settings.state_dir, name, True)
     try:
         _users().revoke(name)
     except NoSuchHost as error:
         out.print(f"[red]Nothing to revoke:[/] {error}.")
         raise typer.Exit(1) from None
-    host_file(Settings().state_dir, name).unlink(missing_ok=True)
+    for file in (host_file(settings.state_dir, name), host_keys(settings.state_dir, name)):
+        file.unlink(missing_ok=True)
     out.print(f"Host {name} has no credential any more. Its guests go on; its builds move when it is given up.")
 
 
