@@ -91,6 +91,12 @@ def console() -> NoReturn:
     _run("console", run_console, Settings())
 
 
+def gate(address: str) -> NoReturn:
+    from workers.gate import run
+
+    _run("temporal-gate", lambda settings: run(settings, address), Settings())
+
+
 def codec() -> NoReturn:
     from workers.codec_server import run_codec
 

@@ -161,6 +161,16 @@ def codec() -> None:
     foreground.codec()
 
 
+@app.command("temporal-gate")
+def temporal_gate(
+    listen: Annotated[str, typer.Option(help="ADDRESS:PORT that compute hosts of other machines reach.")],
+) -> None:
+    """Serve compute hosts' way to Temporal in the foreground: each polls its own queue, by its certificate."""
+    from workers.cli import foreground
+
+    foreground.gate(listen)
+
+
 @app.command()
 def supervise() -> None:
     """Supervise the planned processes in the foreground, as `up` does in the background."""
