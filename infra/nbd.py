@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import shlex
 import threading
 import time
 from collections.abc import Callable
@@ -10,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from infra.nbd_process import nbd_socket, socket_path, storage_daemon_argv, volumes_dir, volumes_uid, volumes_view
 from infra.qmp import Qmp, QmpDown, QmpError, QmpUnreachable
-from infra.settings import Settings
 
 __all__ = [
     "Export",
@@ -22,65 +21,10 @@ __all__ = [
     "nbd_socket",
     "socket_path",
     "storage_daemon_argv",
+    "volumes_dir",
+    "volumes_uid",
+    "volumes_view",
 ]
-
-
-SOCKETS = Path("/run/kilonova")
-
-
-def socket_path(settings: Settings) -> Path:
-    return settings.run_dir.absolute() / "nbd.qmp"
-
-
-def nbd_socket(settings: Settings) -> Path | None:
-    """Where the machine's own guests reach volumes; None when hosts reach them by TLS.
-
-    Below /run, since the guests' user does not come through the state directory, and a socket's path is short."""
-    if settings.nbd_address:
-        return None
-    if os.geteuid() != 0:
-        return settings.run_dir.absolute() / "nbd" / "socket"
-    digest = hashlib.sha256(str(settings.state_dir.absolute()).encode()).hexdigest()[:10]
-    return SOCKETS / f"{digest}.nbd" / "socket"
-
-
-def storage_daemon_argv(settings: Settings, group: int | None = None) -> list[str]:
-    """Command line of the daemon, in the foreground; a supervisor runs it (in a network namespace, if it likes).
-
-    `group`: of QEMU's user, who must reach the socket; None: QEMU's user is ours. The command line tells no secret.
-    The daemon exports nothing until the volume service tells it to, and may be killed and started again at any time:
-    clients that reconnect lose nothing that they had flushed."""
-    daemon = [
-        "qemu-storage-daemon",
-        "--chardev",
-        f"socket,id=qmp,path={_quoted(socket_path(settings))},server=on,wait=off",
-        "--monitor",
-        "chardev=qmp",
-        "--pidfile",
-        str(settings.run_dir.absolute() / "nbd.pid"),
-    ]
-    path = nbd_socket(settings)
-    if path is None:
-        tls = _quoted((settings.nbd_tls_dir or Path("/nonexistent")).absolute())
-        return [
-            *daemon,
-            "--object",
-            f"tls-creds-x509,id=tls,dir={tls},endpoint=server,verify-peer=on",
-            "--nbd-server",
-            f"addr.type=inet,addr.host={settings.nbd_address},addr.port={settings.port('nbd')},"
-            "tls-creds=tls,max-connections=0",
-        ]
-    owner = "" if group is None else f"chgrp {group} {shlex.quote(str(path.parent))}; "
-    mode = "0700" if group is None else "02710"
-    place = shlex.quote(str(path.parent))
-    script = f'set -e; mkdir -p {place}; {owner}chmod {mode} {place}; umask 0117; exec "$@"'
-    server = ["--nbd-server", f"addr.type=unix,addr.path={_quoted(path)},max-connections=0"]
-    return ["/bin/sh", "-c", script, "nbd", *daemon, *server]
-
-
-def _quoted(path: Path) -> str:
-    """As QEMU's comma-separated options want it."""
-    return str(path).replace(",", ",,")
 
 
 @dataclass(frozen=True)
@@ -109,8 +53,8 @@ class StorageDaemon:
 
     All raise QmpUnreachable when the daemon does not answer, QmpError when it refuses."""
 
-    def __init__(self, socket: Path, timeout: float = 5.0) -> None:
-        self._socket, self._timeout = socket, timeout
+    def __init__(self, socket: Path, timeout: float = 5.0, view: Path | None = None) -> None:
+        self._socket, self._timeout, self._view = socket, timeout, view
         self.lock = threading.RLock()
 
     def _qmp(self) -> Qmp:
@@ -125,7 +69,7 @@ class StorageDaemon:
         with self.lock, self._qmp() as qmp:
             if wanted.id in {e["id"] for e in qmp("query-block-exports")}:
                 return
-            _open(qmp, wanted.volume_id, wanted.path)
+            self._open(qmp, wanted.volume_id, wanted.path)
             # While a copy runs, writers must enter above its filter, which saves each block before it is overwritten.
             above = _node("f", wanted.volume_id)
             node = above if above in _nodes(qmp) else _node("v", wanted.volume_id)
@@ -158,8 +102,8 @@ class StorageDaemon:
         with self.lock, self._qmp() as qmp:
             _end_job(qmp, job)
             _close(qmp, node)
-            _open(qmp, volume_id, source)
-            qmp("blockdev-add", driver="qcow2", node_name=node, discard="unmap", file=_file(target))
+            self._open(qmp, volume_id, source)
+            qmp("blockdev-add", driver="qcow2", node_name=node, discard="unmap", file=self._file(target))
             qmp(
                 "blockdev-backup",
                 job_id=job,
@@ -193,23 +137,27 @@ class StorageDaemon:
             time.sleep(pause)
             pause = min(pause * 2, 0.5)
 
+    def _open(self, qmp: Qmp, volume_id: str, path: Path) -> None:
+        if _node("v", volume_id) not in _nodes(qmp):
+            qmp("blockdev-add", driver="raw", node_name=_node("v", volume_id), discard="unmap", file=self._file(path))
+
+    def _file(self, path: Path) -> dict[str, Any]:
+        """By the name that the daemon knows it by, and its own by then: what was made by root, or by an older version,
+        becomes its directory's owner's."""
+        owner = path.parent.stat()
+        if path.stat().st_uid != owner.st_uid:
+            os.chown(path, owner.st_uid, owner.st_gid)
+        seen = path if self._view is None else self._view / path.name
+        return {"driver": "file", "filename": str(seen), "discard": "unmap"}
+
     def _close_unused(self, qmp: Qmp) -> None:
         for node in _nodes(qmp):
             if node.startswith("v"):
                 _close(qmp, node)
 
 
-def _file(path: Path) -> dict[str, Any]:
-    return {"driver": "file", "filename": str(path), "discard": "unmap"}
-
-
 def _nodes(qmp: Qmp) -> set[str]:
     return {n["node-name"] for n in qmp("query-named-block-nodes", flat=True)}
-
-
-def _open(qmp: Qmp, volume_id: str, path: Path) -> None:
-    if _node("v", volume_id) not in _nodes(qmp):
-        qmp("blockdev-add", driver="raw", node_name=_node("v", volume_id), discard="unmap", file=_file(path))
 
 
 def _close(qmp: Qmp, node: str) -> None:

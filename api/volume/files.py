@@ -42,9 +42,12 @@ def copy_limit(size_gib: int) -> float:
 class Files:
     """Paths below STATE/volumes. Every method may be repeated after a crash at any point."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, uid: int | None = None) -> None:
+        """`uid`: whose the files are, and who qemu-img runs as; None: as `tools.unprivileged` says."""
         self.root = root
         root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if uid is not None:
+            os.chown(root, uid, uid)
 
     def volume(self, volume_id: str) -> Path:
         return self.root / f"{volume_id}.raw"

@@ -24,7 +24,7 @@ from api.volume.types import Types
 from api.volume.upload_work import Uploads
 from api.volume.work import Work
 from infra.database import Database, DatabaseSettings
-from infra.nbd import StorageDaemon, socket_path
+from infra.nbd import StorageDaemon, socket_path, volumes_dir, volumes_uid, volumes_view
 from infra.settings import Settings
 
 
@@ -39,8 +39,8 @@ class VolumeService:
         self.policy = Policy("volume", RULES, settings.state_dir)
         self.records = Records(self.policy)
         self.types = Types(self.policy)
-        self.files = Files(state / "volumes")
-        self.daemon = StorageDaemon(socket_path(settings))
+        self.files = Files(volumes_dir(settings), volumes_uid(settings))
+        self.daemon = StorageDaemon(socket_path(settings), view=volumes_view(settings))
         self.images = Images(settings)
         self.exports = Exports(settings, self.db, self.files, self.daemon)
         self.reserve = Reserve(self.files.root)

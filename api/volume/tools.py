@@ -35,10 +35,17 @@ def unprivileged() -> tuple[int, int] | None:
     return 65534, 65534
 
 
+def _owner(known: os.stat_result) -> tuple[int, int] | tuple[None, None]:
+    """Whom root acts as on a file or directory: its owner, unless that is root."""
+    if os.geteuid() == 0 and known.st_uid != 0:
+        return known.st_uid, known.st_gid
+    return unprivileged() or (None, None)
+
+
 def run(argv: list[str], cancelled: Callable[[], bool], limit_s: float, files: tuple[int, ...] = ()) -> str:
     """Output of a command that sees nothing but `files`. Raises Cancelled, TimedOut, or OSError with the command's last
     words (ENOSPC where they say so)."""
-    uid, gid = unprivileged() or (None, None)
+    uid, gid = _owner(os.fstat(files[0])) if files else (unprivileged() or (None, None))
     groups: list[int | str] | None = None if uid is None else []
     end = time.monotonic() + limit_s
     late = False
@@ -79,14 +86,14 @@ def run(argv: list[str], cancelled: Callable[[], bool], limit_s: float, files: t
 def lent(*wanted: tuple[Path, int]) -> Iterator[list[int]]:
     """Descriptors of files that the tools' user may open. `wanted`: path and the flags of open(2). The files stay that
     user's, since another tool may be about to open the same one; nobody else comes through their directory (0700)."""
-    who = unprivileged()
+    who = _owner(wanted[0][0].parent.stat())
     with ExitStack() as held:
         found = []
         for path, flags in wanted:
             descriptor = os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
             held.callback(os.close, descriptor)
             os.fchmod(descriptor, 0o600)
-            if who:
+            if who != (None, None):
                 os.fchown(descriptor, *who)
             found.append(descriptor)
         yield found

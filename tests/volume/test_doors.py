@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from infra.nbd import nbd_socket, storage_daemon_argv
+from infra import credentials
+from infra.nbd import nbd_socket, socket_path, storage_daemon_argv, volumes_uid, volumes_view
 from infra.settings import Settings
 from tests.volume.cloud import Cloud, io, nbd_url, until
 from tests.volume.images import ImageServer
@@ -43,6 +44,34 @@ def test_a_local_user_neither_lists_nor_reads_volumes(cloud: Cloud) -> None:
     cloud.delete(volume)
 
 
+@needs_root
+def test_the_daemon_is_a_user_that_comes_to_volumes_only(cloud: Cloud) -> None:
+    """What a guest could do that took it over by NBD: nothing as root, and nothing with the rest of the state."""
+    volume, daemon = cloud.volume(), cloud.processes["nbd"].pid
+    attachment = cloud.attach(volume, instance_uuid=str(uuid.uuid4()))
+    uid = volumes_uid(cloud.settings)
+    lines = (line.split() for line in Path(f"/proc/{daemon}/status").read_text().splitlines())
+    known = {words[0].rstrip(":"): words[1:] for words in lines if words}
+    assert uid and set(known["Uid"]) == set(known["Gid"]) == {str(uid)} and known["Groups"] == []
+    assert int(known["CapEff"][0], 16) == int(known["CapBnd"][0], 16) == 0 and known["NoNewPrivs"] == ["1"]
+    assert cloud.file(volume).stat().st_uid == uid
+    as_it = [
+        "nsenter",
+        f"--target={daemon}",
+        "--mount",
+        "setpriv",
+        f"--reuid={uid}",
+        f"--regid={uid}",
+        "--clear-groups",
+    ]
+    seen = volumes_view(cloud.settings)
+    for path, comes in ((f"{seen}/{volume}.raw", True), (str(credentials.path(cloud.settings.state_dir)), False)):
+        done = subprocess.run([*as_it, "head", "-c1", path], capture_output=True, timeout=20)
+        assert (done.returncode == 0) is comes, done.stderr
+    cloud.ok("DELETE", f"/attachments/{attachment['id']}", user="nova")
+    cloud.delete(volume)
+
+
 def test_an_export_exists_only_while_a_host_has_the_volume(cloud: Cloud) -> None:
     volume = cloud.volume()
     body = {"attachment": {"volume_uuid": volume, "instance_uuid": str(uuid.uuid4())}}
@@ -65,12 +94,13 @@ def test_the_guests_group_reaches_the_socket_and_nobody_else(tmp_path: Path) -> 
         path = nbd_socket(settings)
         assert path is not None
         until(path.exists)
-        until((settings.run_dir / "nbd.qmp").exists)
+        until(socket_path(settings).exists)
         member = ["setpriv", "--reuid=65001", "--regid=65000", "--clear-groups"]
         argv = ["qemu-nbd", "--list", "-k", str(path)]
         assert subprocess.run([*member, *argv], capture_output=True, timeout=20).returncode == 0
         assert subprocess.run([*AS_NOBODY, *argv], capture_output=True, timeout=20).returncode
-        for private in (settings.run_dir / "nbd.qmp", path):
+        assert subprocess.run([*member, "ls", str(socket_path(settings).parent)], capture_output=True).returncode
+        for private in (socket_path(settings), path):
             assert not stat.S_IMODE(private.stat().st_mode) & 0o007
     finally:
         daemon.terminate()
