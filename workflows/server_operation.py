@@ -33,8 +33,10 @@ class ServerOperation(Operation):
     counter = "kilonova_actions_total"
     accepts_late = False  # the steps call `accept` once what the answer names is there, or leave it to the end
 
-    def __init__(self) -> None:
+    @workflow.init
+    def __init__(self, req: ActionRequest) -> None:
         super().__init__()
+        self.task_state = req.transition.doing  # a second operation may ask before `run` has its turn
         self.lost = False
         self.told: Accepted | None = None  # the answer, where it is given at the end and the steps alone know it
         self.server: InstanceFacts | None = None
@@ -43,7 +45,7 @@ class ServerOperation(Operation):
         self._leftovers: list[tuple[Callable[[Any, Any], object], Any, Place]] = []
 
     async def act(self, req: ActionRequest, steps: Steps) -> None:
-        self.instance_id, self.task_state = req.instance_id, req.transition.doing
+        self.instance_id = req.instance_id
         deadline = timedelta(seconds=req.deadline_s)
         await self.carry_out(self._act(req, steps), deadline, lambda fault: self.put_back(req, fault))
 

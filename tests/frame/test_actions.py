@@ -1,11 +1,17 @@
 """Invariants of every action on a server, over the table of actions: a new row is tested without a line here."""
 
 import asyncio
+from typing import Any
 
 import pytest
+from temporalio.client import WithStartWorkflowOperation, WorkflowUpdateFailedError
+from temporalio.common import WorkflowIDConflictPolicy
+from temporalio.exceptions import ApplicationError
 
 from api.common.errors import ServiceError
+from infra.contracts.search import REQUEST_KEY
 from infra.tables.compute import Instance
+from infra.temporal import CONTROL_QUEUE
 from tests.frame.cloud import FrameCloud as Cloud
 from tests.workflows.acting import Handle as Handle
 from tests.workflows.acting import do, request, server, starting
@@ -111,6 +117,27 @@ async def test_another_request_meanwhile_is_refused(cloud: Cloud, name: str) -> 
         await cloud.ops.start(*request(cloud, handle, "os-stop"))
     cloud.faults.release.set()
     await asked
+    assert await cloud.end(handle) is None
+    await drop(cloud, handle)
+
+
+async def test_another_request_that_comes_with_the_start_is_told_what_is_done(cloud: Cloud) -> None:
+    """Temporal hands both over at once, before the operation's first line: a wrong word would end the queueing."""
+    handle = await server(cloud, "os-stop")
+    cloud.faults.arm()
+    action, wanted = request(cloud, handle, "os-stop")
+    start: WithStartWorkflowOperation[Any, None] = WithStartWorkflowOperation(
+        action.workflow.__name__,
+        wanted,
+        id=handle.id,
+        task_queue=CONTROL_QUEUE,
+        id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
+        memo={REQUEST_KEY: "its own"},
+    )
+    with pytest.raises(WorkflowUpdateFailedError) as refused:
+        await cloud.client.execute_update_with_start_workflow("accepted", "another", start_workflow_operation=start)
+    assert isinstance(refused.value.cause, ApplicationError)
+    assert refused.value.cause.details[0]["task_state"] == "powering-off"
     assert await cloud.end(handle) is None
     await drop(cloud, handle)
 
