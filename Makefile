@@ -1,6 +1,6 @@
 # Developers' own tasks. Users need only ./kilonova.
 BIN := .venv/bin
-.PHONY: help lint format types contracts test acceptance bench bench-actions bench-network bench-guest chaos screenshots
+.PHONY: help lint format types contracts test acceptance bench bench-actions bench-network bench-guest chaos clients screenshots
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
@@ -39,6 +39,9 @@ bench-guest: ## POST to ssh with a real guest, beside a bare virsh create
 
 chaos: ## kill everything at random and count what was lost
 	$(BIN)/python -m tests.chaos $(ARGS)
+
+clients: ## OpenTofu, unmodified, against a cloud with real guests; docs/clients.md
+	$(BIN)/python -m tests.clients $(ARGS)
 
 screenshots: ## pictures of the Web UI and of a console, for the README
 	$(BIN)/python -m tests.screenshots $(ARGS)

@@ -1,0 +1,44 @@
+"""The clients themselves, unmodified: built once and kept in ~/.cache/kilonova, as guest images are."""
+
+import fcntl
+import json
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from infra.guest.source import cache_dir
+
+HERE = Path(__file__).parent
+TOFU = ("github.com/opentofu/opentofu", "v1.12.6", "./cmd/tofu")
+PROVIDER = ("github.com/terraform-provider-openstack/terraform-provider-openstack/v3", "v3.4.0", ".")
+"""Module, version, package. Go checks each by the checksum database, and what they need by their own go.sum."""
+
+
+def go_program(name: str, module: str, version: str, package: str) -> Path:
+    """The program `name`, built in its module's own directory, so that its own replacements of modules count."""
+    directory = cache_dir() / f"{name}-{version}"
+    with _locked(directory):
+        if not (directory / name).exists():
+            fetched = _run(["go", "mod", "download", "-json", f"{module}@{version}"], cwd=HERE / "gophercloud")
+            source = Path(json.loads(fetched)["Dir"])
+            directory.mkdir(parents=True, exist_ok=True)
+            _run(["go", "build", "-o", str(directory / f".{name}"), package], cwd=source)
+            (directory / f".{name}").rename(directory / name)
+    return directory / name
+
+
+@contextmanager
+def _locked(directory: Path) -> Iterator[None]:
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    with directory.with_name(f"{directory.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _run(command: list[str], cwd: Path | None = None) -> str:
+    done = subprocess.run(command, cwd=cwd, env=os.environ, capture_output=True, text=True, timeout=1500)
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(command)}: {done.stderr[-3000:]}")
+    return done.stdout
