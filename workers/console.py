@@ -17,6 +17,7 @@ from infra import logs
 from infra.host.services.rest import Service
 from infra.openstack import COMPUTE, service_session
 from infra.settings import Settings
+from workers import console_bounds as bounds
 from workers.sign_in import as_service
 
 NOVNC = "/usr/share/novnc"
@@ -51,6 +52,22 @@ def _split(target: str) -> tuple[str, str, str]:
 class ConsoleHandler(ProxyRequestHandler):  # type: ignore[misc]
     """One connection. It is given no target before its token was accepted, and never logs its path."""
 
+    def setup(self) -> None:
+        super().setup()
+        self.rfile: bounds.Head = bounds.Head(self.rfile, self.connection)
+
+    def handle_one_request(self) -> None:
+        self.rfile.begin()
+        try:
+            super().handle_one_request()
+        finally:
+            self.rfile.end()
+
+    def parse_request(self) -> bool:
+        complete: bool = super().parse_request()
+        self.rfile.end()
+        return complete
+
     def handle_upgrade(self) -> None:
         try:
             target = self._target()
@@ -59,6 +76,14 @@ class ConsoleHandler(ProxyRequestHandler):  # type: ignore[misc]
             return self._refuse(503)
         if target is None:
             return self._refuse(403)
+        try:
+            with self.server.seats.viewer(target):
+                self._show(target)
+        except bounds.Full:
+            log.warning("a screen has as many viewers as it may")
+            self._refuse(503)
+
+    def _show(self, target: tuple[str, str]) -> None:
         try:
             self._screen = _connect(*target)
         except OSError as error:
@@ -82,6 +107,7 @@ class ConsoleHandler(ProxyRequestHandler):  # type: ignore[misc]
 
     def new_websocket_client(self) -> None:
         self.request.setsockopt(socket.SOL_TCP, socket.TCP_NODELAY, 1)
+        self.request.setsockopt(socket.SOL_TCP, socket.TCP_USER_TIMEOUT, bounds.UNHEARD_MS)
         self.do_proxy(self._screen)
 
     def _target(self) -> tuple[str, str] | None:
@@ -136,7 +162,7 @@ class ConsoleServer(LibProxyServer):  # type: ignore[misc]
     request_queue_size = 64
 
     def __init__(self, settings: Settings, tokens: ConsoleTokens) -> None:
-        self.tokens, self.file_only = tokens, True
+        self.tokens, self.file_only, self.seats = tokens, True, bounds.Seats()
         self._tls = _context(settings)
         super().__init__(
             ConsoleHandler,
@@ -152,6 +178,19 @@ class ConsoleServer(LibProxyServer):  # type: ignore[misc]
         if self._tls is None:
             return plain, address
         return self._tls.wrap_socket(plain, server_side=True, do_handshake_on_connect=False), address
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        if self.seats.enter():
+            super().process_request(request, client_address)
+        else:
+            log.warning("no room for a connection", client=str(client_address))
+            self.shutdown_request(request)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self.seats.leave()
 
     def finish_request(self, request: Any, client_address: Any) -> None:
         if self._tls is not None:
