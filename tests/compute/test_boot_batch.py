@@ -125,3 +125,25 @@ def test_ports_and_groups_of_a_server(cloud: Cloud, lab: Lab, demo: Api) -> None
     assert group["name"] == "default" and group["rules"]
     empty = cloud.server(demo)
     assert demo.get(f"/servers/{empty}/os-security-groups") == {"security_groups": []}
+
+
+def test_a_volume_for_several_servers_may_be_used_already(cloud: Cloud, lab: Lab, demo: Api, admin: Api) -> None:  # noqa: F811
+    """As for an attach: tests/compute/test_attachment_changes.py."""
+    kind = {"name": f"multi-{uuid.uuid4()}", "extra_specs": {"multiattach": "<is> True"}}
+    lab.ask(admin, "volume", "POST", "/v3/types", {"volume_type": kind})
+    shared, single = cloud.volume(demo, volume_type=kind["name"]), cloud.volume(demo)
+    for volume in (shared, single):
+        used = {"os-reset_status": {"status": "in-use"}}
+        lab.ask(admin, "volume", "POST", f"/v3/volumes/{volume}/action", used)
+
+    def mapped(volume: str) -> dict[str, Any]:
+        return {"block_device_mapping_v2": [_data(volume)]}
+
+    words = lab.refused(demo, 400, "2.59", **mapped(shared))
+    assert words == "Multiattach volumes are only supported starting with compute API version 2.60."
+    assert "status must be 'available'" in lab.refused(demo, 400, "2.60", **mapped(single))
+    assert [volume.volume_id for volume in lab.boot(demo, "2.60", **mapped(shared)).volumes] == [shared]
+
+
+def _data(volume: str) -> dict[str, Any]:
+    return {"uuid": volume, "source_type": "volume", "destination_type": "volume"}

@@ -157,11 +157,19 @@ def _volume(call: ComputeCall, volume_id: str, *, root: bool) -> Needs:
     if body is None:
         raise bad_request(f"Volume {volume_id} could not be found.")
     volume: dict[str, Any] = body["volume"]
-    if volume.get("status") != "available":
-        raise bad_request(
-            f"Invalid volume: volume '{volume_id}' status must be 'available'. Currently in '{volume.get('status')}'"
-        )
+    require_attachable(call, volume)
     if root and str(volume.get("bootable", "true")).lower() != "true":
         raise bad_request(f"Block Device {volume_id} is not bootable.")
     known = volume.get("volume_image_metadata") or {}
     return Needs(int(known.get("min_ram") or 0), properties=properties_of(known))
+
+
+def require_attachable(call: ComputeCall, volume: dict[str, Any]) -> None:
+    """400 for a volume that another server has, unless it is for several, of which clients know since 2.60."""
+    shared = bool(volume.get("multiattach"))
+    if shared and not call.since(60):
+        raise bad_request("Multiattach volumes are only supported starting with compute API version 2.60.")
+    status = volume["status"]
+    if status != "available" and not (shared and status == "in-use"):
+        words = f"volume '{volume['id']}' status must be 'available'. Currently in '{status}'"
+        raise bad_request(f"Invalid volume: {words}")

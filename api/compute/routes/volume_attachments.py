@@ -9,6 +9,7 @@ from fastapi.responses import JSONResponse
 from pydantic import Field, StringConstraints
 from sqlalchemy import RowMapping
 
+from api.compute.boot.disks import require_attachable
 from api.compute.call import Body, Call, ComputeCall
 from api.compute.errors import bad_request, not_found, not_implemented
 from api.compute.neighbours import neighbours
@@ -80,14 +81,9 @@ def _require_usable(call: ComputeCall, row: RowMapping, volume_id: str) -> None:
     if body is None:
         raise not_found(f"Volume {volume_id} could not be found.")
     volume = body["volume"]
-    if volume.get("multiattach") and not call.since(60):
-        raise bad_request("Multiattach volumes are only supported starting with compute API version 2.60.")
     if any(held.get("server_id") == row["id"] for held in volume.get("attachments") or ()):
         raise bad_request(f"Invalid volume: volume {volume_id} already attached")
-    if volume["status"] != "available" and not (volume["status"] == "in-use" and volume.get("multiattach")):
-        raise bad_request(
-            f"Invalid volume: volume '{volume_id}' status must be 'available'. Currently in '{volume['status']}'"
-        )
+    require_attachable(call, volume)
 
 
 class ChangedAttachment(Strict):
