@@ -13,9 +13,16 @@ from temporalio.exceptions import ApplicationError
 from infra.contracts.hypervisor import GuestConfig
 from infra.contracts.image import DiskOnHost
 from infra.contracts.volume import VolumeConnection
+from infra.host.definer import Definer
 from infra.host.files import configdrive
+from infra.host.files.guest import GuestFiles
+from infra.host.files.paths import HostPaths
+from infra.host.libvirt.connection import Connection
+from infra.host.libvirt.definitions import Definitions
 from infra.host.libvirt.domain_xml import Place, domain_xml
 from infra.host.libvirt.machine_xml import METADATA
+from infra.host.libvirt.virt_type import VirtType
+from infra.settings import Settings
 from tests.host.cloud import new_id
 from tests.host.specs import spec, vif
 
@@ -81,6 +88,18 @@ def test_vendor_data(tmp_path: Path) -> None:
     configdrive.write(spec(new_id(), guest=full_guest()), target, file)
     assert json.loads(read(target, "latest", "vendor_data.json", "rr_path")) == {"ntp": "192.0.2.123"}
     assert json.loads(read(target, "latest", "vendor_data2.json", "rr_path")) == {"static": {"ntp": "192.0.2.123"}}
+
+
+def test_what_a_build_writes_tells_the_operators_vendor_data(host: Settings, tmp_path: Path) -> None:
+    file = tmp_path / "vendor.json"
+    file.write_text('{"ntp": "192.0.2.123"}')
+    settings = host.model_copy(update={"vendor_data_file": file})
+    paths, made = HostPaths(settings), spec(new_id(), guest=full_guest())
+    driver = Definitions(Connection(settings))
+    definer = Definer(settings, GuestFiles(paths), driver, VirtType("qemu", "only then a drive is written"))
+    definer._write_files(made, keep_drive=False)
+    drive = paths.config_drive(made.instance_id)
+    assert json.loads(read(drive, "latest", "vendor_data.json", "rr_path")) == {"ntp": "192.0.2.123"}
 
 
 def test_addresses_without_dhcp() -> None:
