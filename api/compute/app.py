@@ -11,6 +11,7 @@ from api.common.policy import Policy
 from api.compute import versions
 from api.compute.contract import Operations
 from api.compute.errors import render
+from api.compute.floating import FloatingAddresses
 from api.compute.neighbours import Neighbours
 from api.compute.policy import RULES
 from api.compute.routes import (
@@ -90,6 +91,7 @@ def create_compute(settings: Settings, operations: Operations | None = None) -> 
     app.state.database = Database("compute", state_dir=settings.state_dir)
     app.state.policy = Policy("compute", RULES, settings.state_dir)
     app.state.neighbours = Neighbours()
+    app.state.floating = FloatingAddresses(settings)
     app.state.ring = KeyRing.load(settings.codec_keys)
     app.user_middleware.append(Middleware(versions.Microversions))
     app.include_router(versions.router)

@@ -1,6 +1,7 @@
 """`python -m tests.clients`: clients that are programs of their own, unmodified, against one cloud with real guests.
 
-Each client is built or installed once (minutes, kept in ~/.cache/kilonova). Needs root, as `./kilonova up` does."""
+Each client is built or installed once (minutes, kept in ~/.cache/kilonova; `--build` does only that). Needs root, as
+`./kilonova up` does."""
 
 import shutil
 import subprocess
@@ -12,6 +13,7 @@ from pathlib import Path
 
 from infra.guest.source import obtain
 from tests.clients.opentofu import OpenTofu
+from tests.clients.tools import PROVIDER, TOFU, go_program
 from tests.e2e.cloud import Cloud
 from tests.ports import free_offset
 
@@ -20,6 +22,10 @@ CLIENTS = {"opentofu": OpenTofu}
 
 def main(names: list[str]) -> int:
     """Exit status 0 when everything that was tried succeeded and left nothing."""
+    if names == ["--build"]:
+        for program in (TOFU, PROVIDER):
+            print(go_program(*program))
+        return 0
     if unknown := set(names) - set(CLIENTS):
         print(f"no such client: {', '.join(sorted(unknown))}; there are {', '.join(CLIENTS)}")
         return 2

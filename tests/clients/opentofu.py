@@ -21,7 +21,7 @@ class OpenTofu:
     """Each method is one thing that is shown, and answers with what there is to say of it."""
 
     def __init__(self, cloud: Cloud, image: GuestImage, directory: Path) -> None:
-        tofu, provider = go_program("tofu", *TOFU), go_program("terraform-provider-openstack", *PROVIDER)
+        tofu, provider = go_program(*TOFU), go_program(*PROVIDER)
         self._cloud, self._tofu, self._state = cloud, str(tofu), directory / "tofu.tfstate"
         settings = directory / "tofurc"
         overrides = f'dev_overrides {{ "terraform-provider-openstack/openstack" = "{provider.parent}" }}'

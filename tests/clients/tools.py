@@ -11,9 +11,14 @@ from pathlib import Path
 from infra.guest.source import cache_dir
 
 HERE = Path(__file__).parent
-TOFU = ("github.com/opentofu/opentofu", "v1.12.6", "./cmd/tofu")
-PROVIDER = ("github.com/terraform-provider-openstack/terraform-provider-openstack/v3", "v3.4.0", ".")
-"""Module, version, package. Go checks each by the checksum database, and what they need by their own go.sum."""
+TOFU = ("tofu", "github.com/opentofu/opentofu", "v1.12.6", "./cmd/tofu")
+PROVIDER = (
+    "terraform-provider-openstack",
+    "github.com/terraform-provider-openstack/terraform-provider-openstack/v3",
+    "v3.4.0",
+    ".",
+)
+"""Program, module, version, package. Go checks each by the checksum database, what they need by their own go.sum."""
 
 
 def go_program(name: str, module: str, version: str, package: str) -> Path:

@@ -282,7 +282,7 @@ def cloud(openstack: OpenStack, tmp_path_factory: pytest.TempPathFactory) -> Ite
         apps = {
             "network": NetworkContract(api.network.app.create(settings)),
             "volume": api.volume.app.create(acting_as(settings, "cinder")),
-            "compute": Contract(create_compute(settings, ledger)),
+            "compute": Contract(create_compute(acting_as(settings, "nova"), ledger)),
         }
         for service, app in apps.items():
             running.enter_context(served(app, settings.port(service)))

@@ -8,6 +8,7 @@ from fastapi.responses import JSONResponse
 from api.compute import limits
 from api.compute.call import Body, Call, ComputeCall, versions
 from api.compute.errors import bad_request, forbidden, not_found
+from api.compute.floating import floating_of
 from api.compute.records import instances, quotas
 from api.compute.schemas.servers import MetaBody, MetadataBody, TagsBody
 from api.compute.validation import check, check_query
@@ -156,14 +157,15 @@ def list_addresses(call: Call, server_id: str) -> Response:
     """A server's addresses by network."""
     check_query(call, since=102)
     row = instances.read(call, server_id, "ips:index")
-    return JSONResponse({"addresses": addresses(row, extended=False)})
+    return JSONResponse({"addresses": addresses(row, floating_of(call), extended=False)})
 
 
 @router.get("/servers/{server_id}/ips/{label}")
 def list_addresses_of_network(call: Call, server_id: str, label: str) -> Response:
     """A server's addresses on one network."""
     check_query(call, since=102)
-    shown = addresses(instances.read(call, server_id, "ips:show"), extended=False)
+    row = instances.read(call, server_id, "ips:show")
+    shown = addresses(row, floating_of(call), extended=False)
     if label not in shown:
         raise not_found("Instance is not a member of specified network")
     return JSONResponse({label: shown[label]})

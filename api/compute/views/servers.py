@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import RowMapping as Row
 
 from api.compute.call import ComputeCall
+from api.compute.floating import floating_of
 from api.compute.records.extras import EXTENDED, Extras
 from api.compute.views import shapes
 from api.compute.views.shapes import PREFIX
@@ -38,6 +39,7 @@ class ServerView:
         self._shape = shapes.Server if self._extended else shapes.TenantsServer
         self._specs = call.since(47) and call.allows("os_compute_api:servers:show:flavor-extra-specs")
         self._extras = extras or Extras()
+        self._floating = floating_of(call)
 
     def basic(self, row: Row) -> Json:
         return {"id": row["id"], "name": row["name"], "links": self.links(row["id"])}
@@ -72,7 +74,7 @@ class ServerView:
             "flavor": self._flavor(row),
             "created": second(row["created_at"]),
             "updated": second(row["updated_at"]),
-            "addresses": addresses(row, extended=extended),
+            "addresses": addresses(row, self._floating, extended=extended),
             "accessIPv4": row["access_ip_v4"] or "",
             "accessIPv6": row["access_ip_v6"] or "",
             "links": self.links(row["id"]),

@@ -1,7 +1,7 @@
 """What users see as a server's status, from the states in its record (Nova's table of vm and task states)."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Any
 
@@ -52,18 +52,23 @@ def micro(moment: datetime | str | None) -> str | None:
     return moment.replace(tzinfo=None).isoformat(timespec="microseconds")
 
 
-def addresses(row: RowMapping, *, extended: bool) -> dict[str, list[dict[str, Any]]]:
-    """Network name → addresses; hidden while the server is building."""
+Floating = Callable[[str, str], list[str]]
+"""(port id, one of its addresses) → the floating ones that lead there."""
+
+
+def addresses(row: RowMapping, floating: Floating, *, extended: bool) -> dict[str, list[dict[str, Any]]]:
+    """Network name → addresses, each with its floating ones after it; hidden while the server is building."""
     shown: dict[str, list[dict[str, Any]]] = {}
     if row["vm_state"] == "building":
         return shown
     for port in row["networks"] or ():
         of_network = shown.setdefault(port["label"], [])
         for ip in port.get("fixed_ips") or ():
-            text = ip["ip_address"] if isinstance(ip, dict) else ip
-            entry: dict[str, Any] = {"version": 6 if ":" in text else 4, "addr": text}
-            if extended:
-                entry["OS-EXT-IPS:type"] = "fixed"
-                entry["OS-EXT-IPS-MAC:mac_addr"] = port["mac"]
-            of_network.append(entry)
+            fixed = ip["ip_address"] if isinstance(ip, dict) else ip
+            for number, text in enumerate((fixed, *floating(port.get("port_id") or "", fixed))):
+                entry: dict[str, Any] = {"version": 6 if ":" in text else 4, "addr": text}
+                if extended:
+                    entry["OS-EXT-IPS:type"] = "floating" if number else "fixed"
+                    entry["OS-EXT-IPS-MAC:mac_addr"] = port["mac"]
+                of_network.append(entry)
     return shown

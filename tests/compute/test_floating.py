@@ -1,0 +1,77 @@
+"""A server's addresses list the floating ones that lead to its ports, as the network service has them."""
+
+import time
+from typing import Any
+
+import httpx
+import pytest
+
+from api.compute.floating import LOOK_S
+from tests.compute.conftest import HTTP, Api, Cloud
+
+Json = dict[str, Any]
+
+
+class Network:
+    def __init__(self, cloud: Cloud, who: Api) -> None:
+        self._http = httpx.Client(
+            base_url=cloud.settings.url("network", "/v2.0"), headers={"X-Auth-Token": who.token}, **HTTP
+        )
+
+    def make(self, path: str, member: str, **attributes: Any) -> Json:
+        answer = self._http.post(path, json={member: attributes})
+        assert answer.status_code == 201, answer.text
+        return dict(answer.json()[member])
+
+    def put(self, path: str, body: Json) -> Json:
+        answer = self._http.put(path, json=body)
+        assert answer.status_code == 200, answer.text
+        return dict(answer.json())
+
+
+@pytest.fixture(scope="module")
+def led(cloud: Cloud, admin: Api, demo: Api) -> tuple[str, Json, Json]:
+    """(server, its port, a floating address of nothing) of a project with a way out."""
+    outer, mine = Network(cloud, admin), Network(cloud, demo)
+    outside = outer.make("/networks", "network", name="outside", **{"router:external": True})
+    outer.make("/subnets", "subnet", network_id=outside["id"], ip_version=4, cidr="203.0.113.0/24")
+    inside = mine.make("/networks", "network", name="inside")
+    subnet = mine.make("/subnets", "subnet", network_id=inside["id"], ip_version=4, cidr="10.60.0.0/24")
+    router = mine.make("/routers", "router", external_gateway_info={"network_id": outside["id"]})
+    mine.put(f"/routers/{router['id']}/add_router_interface", {"subnet_id": subnet["id"]})
+    port = mine.make("/ports", "port", network_id=inside["id"])
+    fixed = [ip["ip_address"] for ip in port["fixed_ips"]]
+    of_server = {"port_id": port["id"], "network_id": inside["id"], "label": "inside", "mac": port["mac_address"]}
+    server = cloud.server(demo, networks=[of_server | {"fixed_ips": fixed}])
+    return server, port, mine.make("/floatingips", "floatingip", floating_network_id=outside["id"])
+
+
+def addresses(demo: Api, server: str) -> list[tuple[str, str]]:
+    (network,) = demo.get(f"/servers/{server}")["server"]["addresses"].values()
+    assert len({each["OS-EXT-IPS-MAC:mac_addr"] for each in network}) == 1
+    return [(each["addr"], each["OS-EXT-IPS:type"]) for each in network]
+
+
+def test_one_that_leads_to_the_server_is_shown_and_goes(
+    cloud: Cloud, demo: Api, led: tuple[str, Json, Json], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server, port, floating = led
+    fixed = (port["fixed_ips"][0]["ip_address"], "fixed")
+    moving, path = Network(cloud, demo), f"/floatingips/{floating['id']}"
+    assert addresses(demo, server) == [fixed]
+    moving.put(path, {"floatingip": {"port_id": port["id"]}})
+    time.sleep(LOOK_S)
+    both = [fixed, (floating["floating_ip_address"], "floating")]
+    assert addresses(demo, server) == both
+    listed = {each["id"]: each["addresses"] for each in demo.get("/servers/detail")["servers"]}
+    assert [each["addr"] for each in listed[server]["inside"]] == [address for address, _ in both]
+    only = [{"version": 4, "addr": address} for address, _ in both]
+    assert demo.get(f"/servers/{server}/ips/inside") == {"inside": only}
+
+    with monkeypatch.context() as away:  # what it said last stays
+        away.setattr("infra.host.services.rest.Service.url", lambda *_: "http://127.0.0.1:9/v2.0/floatingips")
+        time.sleep(LOOK_S)
+        assert addresses(demo, server) == both
+    moving.put(path, {"floatingip": {"port_id": None}})
+    time.sleep(LOOK_S)
+    assert addresses(demo, server) == [fixed]
