@@ -45,10 +45,12 @@ def test_refusals(demo: Api, service: Api) -> None:
     network, narrow = demo.network(mtu=1400), demo.network()
     parent, one, two = (demo.port(network) for _ in range(3))
     trunk = demo.post("/trunks", "trunk", port_id=parent["id"], sub_ports=[vlan(one, 100)])
-    assert demo.post("/trunks", "trunk", 409, port_id=parent["id"])["type"] == "TrunkPortInUse"
+    assert demo.post("/trunks", "trunk", 409, port_id=parent["id"])["type"] == "ParentPortInUse"
     assert demo.post("/trunks", "trunk", 409, port_id=one["id"])["type"] == "TrunkPortInUse"
     assert act(demo, trunk, "add_subports", 409, vlan(two, 100))["type"] == "DuplicateSubPort"
-    assert act(demo, trunk, "add_subports", 409, vlan(one, 7))["type"] == "TrunkPortInUse"
+    for again in (vlan(one, 7), vlan(one, 100)):
+        assert act(demo, trunk, "add_subports", 409, again)["type"] == "TrunkPortInUse"
+    assert act(demo, trunk, "add_subports", 409, vlan(parent, 7))["type"] == "ParentPortInUse"
     wide = act(demo, trunk, "add_subports", 409, vlan(demo.port(narrow), 7))
     assert wide["type"] == "SubPortMtuGreaterThanTrunkPortMtu"
     busy = demo.port(network, device_id="vm")

@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import ColumnElement
 from sqlmodel import Session, col, select
 
+from api.common.errors import ServiceError
 from api.network.ask import Asker
 from api.network.errors import conflict, typed
 from api.network.model import tags
@@ -88,8 +89,7 @@ def create(session: Session, ask: Asker, body: TrunkCreate, _given: list[str]) -
     port = find(session, ask, PORTS, body.port_id)
     _check_apart(session, port)
     if port.host:
-        words = f"Port {port.id} is currently in use and is not eligible for use as a parent port."
-        raise conflict("ParentPortInUse", words)
+        raise _parent_in_use(port)
     row = Trunk(
         project_id=project_id, port_id=port.id, **body.model_dump(include={"name", "description", "admin_state_up"})
     )
@@ -101,9 +101,15 @@ def create(session: Session, ask: Asker, body: TrunkCreate, _given: list[str]) -
 
 
 def _check_apart(session: Session, port: Port) -> None:
-    parent = session.exec(select(Trunk.id).where(Trunk.port_id == port.id)).first()
-    if parent or session.get(SubPort, port.id):
+    if session.get(SubPort, port.id):
         raise conflict("TrunkPortInUse", f"Port {port.id} is in use by another trunk.")
+    if session.exec(select(Trunk.id).where(Trunk.port_id == port.id)).first():
+        raise _parent_in_use(port)
+
+
+def _parent_in_use(port: Port) -> ServiceError:
+    words = f"Port {port.id} is currently in use and is not eligible for use as a parent port."
+    return conflict("ParentPortInUse", words)
 
 
 def update(_session: Session, ask: Asker, row: Trunk, body: TrunkUpdate, _given: list[str]) -> None:
@@ -140,8 +146,6 @@ def _add(session: Session, ask: Asker, row: Trunk, wanted: Iterable[SubPortBody]
     largest = _mtu(session, session.get_one(Port, row.port_id))
     for one in wanted:
         port = find(session, ask, PORTS, one.port_id)
-        if port.id == row.port_id:
-            raise conflict("TrunkPortInUse", f"Port {port.id} is in use by another trunk.")
         _check_apart(session, port)
         if port.device_id:
             words = f"Port {port.id} already has an attached device {port.device_id}."
