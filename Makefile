@@ -40,7 +40,7 @@ bench-guest: ## POST to ssh with a real guest, beside a bare virsh create
 chaos: ## kill everything at random and count what was lost
 	$(BIN)/python -m tests.chaos $(ARGS)
 
-clients: ## OpenTofu, unmodified, against a cloud with real guests; docs/clients.md
+clients: ## OpenTofu and Ansible, unmodified, against a cloud with real guests; docs/clients.md
 	$(BIN)/python -m tests.clients $(ARGS)
 
 screenshots: ## pictures of the Web UI and of a console, for the README

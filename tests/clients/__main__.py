@@ -1,7 +1,7 @@
 """`python -m tests.clients`: clients that are programs of their own, unmodified, against one cloud with real guests.
 
-Each client is built or installed once (minutes, kept in ~/.cache/kilonova; `--build` does only that). Needs root, as
-`./kilonova up` does."""
+Each client is built or installed once (minutes, kept in ~/.cache/kilonova; `--build NAME` does only that). Needs root,
+as `./kilonova up` does."""
 
 import shutil
 import subprocess
@@ -13,22 +13,29 @@ from pathlib import Path
 
 from infra.guest.source import obtain
 from tests.clients.opentofu import OpenTofu
-from tests.clients.tools import PROVIDER, TOFU, go_program
+from tests.clients.playbooks import Playbooks
+from tests.clients.tools import PROVIDER, TOFU, ansible, go_program
 from tests.e2e.cloud import Cloud
 from tests.ports import free_offset
 
-CLIENTS = {"opentofu": OpenTofu}
+CLIENTS = {"opentofu": OpenTofu, "ansible": Playbooks}
+PROGRAMS: dict[str, Callable[[], list[Path]]] = {
+    "opentofu": lambda: [go_program(*TOFU), go_program(*PROVIDER)],
+    "ansible": lambda: [ansible()],
+}
 
 
 def main(names: list[str]) -> int:
     """Exit status 0 when everything that was tried succeeded and left nothing."""
-    if names == ["--build"]:
-        for program in (TOFU, PROVIDER):
-            print(go_program(*program))
-        return 0
+    build_only = names[:1] == ["--build"]
+    names = names[1:] if build_only else names
     if unknown := set(names) - set(CLIENTS):
         print(f"no such client: {', '.join(sorted(unknown))}; there are {', '.join(CLIENTS)}")
         return 2
+    if build_only:
+        for name in names or PROGRAMS:
+            print(*PROGRAMS[name]())
+        return 0
     state_dir = Path(tempfile.mkdtemp(prefix="kilonova-clients-"))
     cloud = Cloud(state_dir, free_offset())
     results: list[bool] = []

@@ -1,9 +1,12 @@
-"""The clients themselves, unmodified: built once and kept in ~/.cache/kilonova, as guest images are."""
+"""The clients themselves, unmodified: built or installed once and kept in ~/.cache/kilonova, as guest images are."""
 
 import fcntl
+import hashlib
 import json
 import os
+import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +14,7 @@ from pathlib import Path
 from infra.guest.source import cache_dir
 
 HERE = Path(__file__).parent
+UV = Path(sys.prefix) / ".uv" / "bin" / "uv"
 TOFU = ("tofu", "github.com/opentofu/opentofu", "v1.12.6", "./cmd/tofu")
 PROVIDER = (
     "terraform-provider-openstack",
@@ -32,6 +36,20 @@ def go_program(name: str, module: str, version: str, package: str) -> Path:
             _run(["go", "build", "-o", str(directory / f".{name}"), package], cwd=source)
             (directory / f".{name}").rename(directory / name)
     return directory / name
+
+
+def ansible() -> Path:
+    """`bin` of an environment of Ansible's own: what its lock says, by hash, and nothing of Kilonova's."""
+    lock = HERE / "ansible" / "requirements.lock"
+    directory = cache_dir() / f"ansible-{hashlib.sha256(lock.read_bytes()).hexdigest()[:16]}"
+    with _locked(directory):
+        if not (directory / "complete").exists():
+            shutil.rmtree(directory, ignore_errors=True)
+            _run([str(UV), "--no-config", "-q", "venv", "--python", sys.executable, str(directory)])
+            install = ["pip", "sync", "--require-hashes", "--python", str(directory / "bin" / "python"), str(lock)]
+            _run([str(UV), "--no-config", "-q", *install])
+            (directory / "complete").touch()
+    return directory / "bin"
 
 
 @contextmanager
