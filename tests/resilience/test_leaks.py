@@ -31,7 +31,7 @@ async def command(cloud: Cloud, *flags: str) -> subprocess.CompletedProcess[str]
     ours = {"KILONOVA_STATE_DIR": str(s.state_dir), "KILONOVA_PORT_OFFSET": str(s.port_offset), "COLUMNS": "200"}
     argv = [str(KILONOVA), "leaks", *flags]
     return await asyncio.to_thread(
-        lambda: subprocess.run(argv, env={**os.environ, **ours}, cwd=ROOT, capture_output=True, text=True, timeout=60)
+        lambda: subprocess.run(argv, env={**os.environ, **ours}, cwd=ROOT, capture_output=True, text=True, timeout=150)
     )
 
 

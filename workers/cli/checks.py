@@ -39,7 +39,7 @@ def checks(arguments: list[str]) -> list[Check]:
         # Fails below 98 % of the branches of workflows/ and activities/. Guests and clouds on a busy machine miss time
         # limits now and then: the files of what failed are run once more by themselves, whole because tests of a file
         # may follow each other, and what fails both times has failed.
-        Check("pytest", [*covered, *beside], 2600, [*covered, "--cov-append"]),
+        Check("pytest", [*covered, *beside], 3000, [*covered, "--cov-append"]),
     ]
 
 
