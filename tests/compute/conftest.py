@@ -274,7 +274,7 @@ class Cloud:
 
 @pytest.fixture(scope="package")
 def cloud(openstack: OpenStack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
-    settings = openstack.join(tmp_path_factory.mktemp("compute"))
+    settings = acting_as(openstack.join(tmp_path_factory.mktemp("compute")), "nova")
     with state_dir_in_environment(settings.state_dir), ExitStack() as running:
         database = Database("compute", state_dir=settings.state_dir)
         database.migrate()
@@ -282,7 +282,7 @@ def cloud(openstack: OpenStack, tmp_path_factory: pytest.TempPathFactory) -> Ite
         apps = {
             "network": NetworkContract(api.network.app.create(settings)),
             "volume": api.volume.app.create(acting_as(settings, "cinder")),
-            "compute": Contract(create_compute(acting_as(settings, "nova"), ledger)),
+            "compute": Contract(create_compute(settings, ledger)),
         }
         for service, app in apps.items():
             running.enter_context(served(app, settings.port(service)))
@@ -302,8 +302,11 @@ def service(cloud: Cloud) -> Api:
 
 @pytest.fixture(scope="package")
 def demo(cloud: Cloud, admin: Api) -> Api:
-    """A member whose project many tests share."""
-    return cloud.tenant(admin)
+    """A member whose project many tests share, so that it has room for the volumes of all of them."""
+    member, room = cloud.tenant(admin), {"quota_set": {"volumes": 200, "gigabytes": 2000}}
+    url = cloud.settings.url("volume", f"/v3/os-quota-sets/{member.project_id}")
+    httpx.put(url, json=room, headers={"X-Auth-Token": admin.token}, **HTTP).raise_for_status()
+    return member
 
 
 @pytest.fixture

@@ -35,12 +35,12 @@ def stores_away() -> Iterator[None]:
 
 
 @pytest.mark.parametrize("service", SERVICES)
-def test_with_its_store_away_nothing_is_said_to_be_absent(cloud: Cloud, admin: Api, demo: Api, service: str) -> None:
+def test_with_its_store_away_nothing_is_said_to_be_absent(cloud: Cloud, admin: Api, fresh: Api, service: str) -> None:
     """Mechanism: api.common.failures.AWAY. Every GET that succeeds is asked again; it says the same or 503."""
-    ids = things.made_by(cloud, demo)[service]
+    ids = things.made_by(cloud, fresh)[service]
     newest = {"compute": "compute 2.104", "volume": "volume 3.71", "network": "network 2.0"}[service]
     wrong, away = [], 0
-    for who in (demo, admin):
+    for who in (fresh, admin):
         headers = {"X-Auth-Token": who.token, "OpenStack-API-Version": newest}
         with httpx.Client(base_url=cloud.settings.url(service), headers=headers, **HTTP) as http:
             openapi = http.get("/openapi.json").json()
