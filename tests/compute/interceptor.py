@@ -11,7 +11,7 @@ from tests.exchanges import Exchange, judged, parsed
 
 KINDS = {400: "badRequest", 403: "forbidden", 404: "itemNotFound", 405: "badMethod", 409: "conflictingRequest",
          413: "overLimit", 415: "badMediaType", 501: "notImplemented", 503: "serviceUnavailable"}  # fmt: skip
-OURS = re.compile(r"/v2\.1/kilonova/.*|/openapi\.json|/v2(/.*)?|/v2\.1/?|/")
+OURS = re.compile(r"/v2\.1/kilonova/.*|/openapi\.json|/v2(/.*)?|/v2\.1/?|/", re.DOTALL)
 """Routes that Nova does not have, documents, and version 2.0, which asks for less."""
 PROJECT = re.compile(r"^/[0-9a-f]{32}(?=/)")
 

@@ -8,7 +8,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from tests.exchanges import Exchange, judged, parsed
 from tests.network.shapes import violations
 
-OURS = re.compile(r"/v2\.0/kilonova/.*|/openapi\.json|/")
+OURS = re.compile(r"/v2\.0/kilonova/.*|/openapi\.json|/", re.DOTALL)
 """Routes that Neutron does not have, and the document of versions."""
 
 
