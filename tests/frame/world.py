@@ -224,8 +224,10 @@ class Effects(LifeEffects):
         return PortAddresses()
 
     def find_ports(self, want: Any) -> PortsFound:
-        there = ("group", want.instance_id, want.group_id) in self.world.anywhere
-        return PortsFound(port_ids=["port"] if there is not want.add else [])
+        anywhere = self.world.anywhere
+        there = ("group", want.instance_id, want.group_id) in anywhere
+        has_port = any(thing[:2] == ("port", want.instance_id) for thing in anywhere)
+        return PortsFound(port_ids=["port"] if has_port and there is not want.add else [])
 
     def change_groups(self, want: Any) -> None:
         self._group(want, want.add)
