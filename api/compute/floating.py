@@ -3,7 +3,8 @@
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
+
+from temporalio.exceptions import ApplicationError
 
 from api.compute.call import ComputeCall
 from infra import logs
@@ -15,7 +16,6 @@ from infra.settings import Settings
 LOOK_S = 2.0
 """How old an answer may be. One request in this time waits for a look, of all projects' addresses at once."""
 PATIENCE_S = 5.0
-PAGE = 1000
 FIELDS = ("id", "port_id", "fixed_ip_address", "floating_ip_address")
 log = logs.get(__name__)
 
@@ -52,7 +52,7 @@ class FloatingAddresses:
         try:
             self._known = self._read()
             self._failing = False
-        except (NeighbourAway, ValueError, KeyError) as error:
+        except (NeighbourAway, ApplicationError, ValueError, KeyError) as error:  # refused: a network without routers
             if not self._failing:
                 log.warning("floating addresses are those of the last look", error=str(error))
             self._failing = True
@@ -66,14 +66,8 @@ class FloatingAddresses:
             session.timeout = PATIENCE_S
             self._service = Service(session, NETWORK, "/v2.0", self._settings.region)
         found: dict[tuple[str, str], list[str]] = {}
-        marker = ""
-        while True:
-            query: dict[str, Any] = {"fields": list(FIELDS), "limit": PAGE} | ({"marker": marker} if marker else {})
-            page = self._service.ask("GET", "/floatingips", params=query, connect_retries=0).json()["floatingips"]
-            for one in page:
-                if one["port_id"]:
-                    led_to = found.setdefault((one["port_id"], one["fixed_ip_address"]), [])
-                    led_to.append(one["floating_ip_address"])
-            if len(page) < PAGE or page[-1]["id"] == marker:
-                return found
-            marker = page[-1]["id"]
+        for one in self._service.pages("/floatingips", "floatingips", {"fields": list(FIELDS)}, connect_retries=0):
+            if one["port_id"]:
+                led_to = found.setdefault((one["port_id"], one["fixed_ip_address"]), [])
+                led_to.append(one["floating_ip_address"])
+        return found

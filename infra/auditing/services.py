@@ -11,12 +11,11 @@ from infra.contracts.snapshot import SHELVED
 from infra.contracts.volume import GOES_WITH_IT, MADE_FOR
 from infra.host.services.cinder import VERSION
 from infra.host.services.neutron import MARK
-from infra.host.services.rest import Service
+from infra.host.services.rest import PAGE, Service
 from infra.hostnet.topology import Topology
 from infra.openstack import IMAGE, NETWORK, VOLUME, found_as
 from infra.settings import Settings
 
-PAGE = 500
 FIELDS = ("id", "name", "device_id", "device_owner", "binding:host_id", "binding:profile")
 Body = dict[str, Any]
 
@@ -41,7 +40,7 @@ class AuditedServices:
 
     def ports(self) -> Iterator[tuple[str, PortSeen]]:
         """Every port of a server, ours or not: (id, port)."""
-        for port in self._pages(self._network, "/ports", "ports", {"fields": list(FIELDS)}):
+        for port in self._network.pages("/ports", "ports", {"fields": list(FIELDS)}):
             if (port.get("device_owner") or "").startswith("compute:"):
                 yield port["id"], _port(port)
 
@@ -61,7 +60,7 @@ class AuditedServices:
         return Topology.model_validate(answer.json()) if answer.status_code == 200 else None
 
     def attachments(self) -> Iterator[tuple[str, AttachmentSeen]]:
-        for found in self._pages(self._volume, "/attachments", "attachments", {"all_tenants": "1"}):
+        for found in self._volume.pages("/attachments", "attachments", {"all_tenants": "1"}, headers=VERSION):
             yield found["id"], _attachment(found)
 
     def attachments_of(self, ids: Iterable[str]) -> Iterator[tuple[str, AttachmentSeen]]:
@@ -72,7 +71,7 @@ class AuditedServices:
 
     def volumes(self) -> Iterator[tuple[str, VolumeSeen]]:
         """Those that a build made, as they say, and that nothing uses."""
-        for volume in self._pages(self._volume, "/volumes/detail", "volumes", {"all_tenants": "1"}):
+        for volume in self._volume.pages("/volumes/detail", "volumes", {"all_tenants": "1"}, headers=VERSION):
             yield from _volume(volume)
 
     def volumes_of(self, ids: Iterable[str]) -> Iterator[tuple[str, VolumeSeen]]:
@@ -89,18 +88,6 @@ class AuditedServices:
             found = self._image.ask("GET", path, params=query).json()
             yield from ((image["id"], image.get("instance_uuid", "")) for image in found["images"])
             path, query = (found.get("next") or "").removeprefix("/v2"), {}
-
-    def _pages(self, service: Service, path: str, kind: str, query: Body) -> Iterator[Body]:
-        """Everything of every project. A service that knows no pages gives all at once, again and again."""
-        last = ""
-        headers = VERSION if service is self._volume else {}
-        while True:
-            params = {**query, "limit": PAGE} | ({"marker": last} if last else {})
-            found = service.ask("GET", path, params=params, headers=headers).json()[kind]
-            yield from found
-            if len(found) < PAGE or found[-1]["id"] == last:
-                return
-            last = found[-1]["id"]
 
 
 def _port(port: Body) -> PortSeen:

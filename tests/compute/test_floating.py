@@ -68,10 +68,12 @@ def test_one_that_leads_to_the_server_is_shown_and_goes(
     only = [{"version": 4, "addr": address} for address, _ in both]
     assert demo.get(f"/servers/{server}/ips/inside") == {"inside": only}
 
-    with monkeypatch.context() as away:  # what it said last stays
-        away.setattr("infra.host.services.rest.Service.url", lambda *_: "http://127.0.0.1:9/v2.0/floatingips")
-        time.sleep(LOOK_S)
-        assert addresses(demo, server) == both
+    nobody, refusing = "http://127.0.0.1:9/v2.0/floatingips", cloud.settings.url("network", "/v2.0/no-such-things")
+    for url in (nobody, refusing):  # what it said last stays
+        with monkeypatch.context() as away:
+            away.setattr("infra.host.services.rest.Service.url", lambda *_, url=url: url)
+            time.sleep(LOOK_S)
+            assert addresses(demo, server) == both
     moving.put(path, {"floatingip": {"port_id": None}})
     time.sleep(LOOK_S)
     assert addresses(demo, server) == [fixed]

@@ -9,7 +9,7 @@ from activities.step import STEPS, Where
 from infra.tables.compute import Instance
 from tests.frame.cloud import FrameCloud
 from tests.frame.test_actions import every_action
-from tests.workflows.acting import request, server, starting
+from tests.workflows.acting import Handle, request, server, starting
 from tests.workflows.servers import instance_of
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -52,37 +52,38 @@ async def test_a_host_that_falls_silent_at_any_step_is_left_for_the_next(cloud: 
         assert await cloud.end(boot) is None
 
 
+async def silent_while_undoing(cloud: FrameCloud, undo: str) -> tuple[Handle, str]:
+    """A build that failed, held in `undo` on a host that the watch has found silent; that host's name."""
+    boot = await cloud.boot(fail_after="spawn", hold=undo)
+    await asyncio.wait_for(cloud.faults.held.wait(), 20)
+    lost = cloud.claim(boot)
+    assert lost is not None
+    cloud.silence(lost.host)
+    await asyncio.sleep(0.8)
+    return boot, lost.host
+
+
 async def test_a_host_that_falls_silent_while_it_undoes_is_given_up(cloud: FrameCloud) -> None:
     for undo in ("destroy", "unplug_ports", "detach_volumes", "remove_disk"):
-        boot = await cloud.boot(fail_after="spawn", hold=undo)
-        await asyncio.wait_for(cloud.faults.held.wait(), 20)
-        lost = cloud.claim(boot)
-        assert lost is not None
-        cloud.silence(lost.host)
-        await asyncio.sleep(0.8)
+        boot, host = await silent_while_undoing(cloud, undo)
         cloud.faults.release.set()
         assert await cloud.end(boot) is not None
         assert row(cloud, boot).vm_state == "error"
         assert not [t for t in await cloud.leaks() if t[0] == ""], undo  # what services hold is freed from here
-        cloud.things.here[lost.host].clear()
+        cloud.things.here[host].clear()
         cloud.silence()
 
 
 async def test_services_that_cannot_be_freed_for_a_silent_host_do_not_keep_a_build_from_its_end(
     cloud: FrameCloud,
 ) -> None:
-    boot = await cloud.boot(fail_after="spawn", hold="destroy")
-    await asyncio.wait_for(cloud.faults.held.wait(), 20)
-    lost = cloud.claim(boot)
-    assert lost is not None
-    cloud.silence(lost.host)
-    await asyncio.sleep(0.8)
+    boot, host = await silent_while_undoing(cloud, "destroy")
     cloud.faults.fail_before = "release_services"
     cloud.faults.release.set()
     assert await cloud.end(boot) is not None
     assert row(cloud, boot).vm_state == "error"
     assert "release_services" in cloud.faults.ran
-    cloud.things.here[lost.host].clear()
+    cloud.things.here[host].clear()
     cloud.silence()
     cloud.faults.arm()
     await cloud.delete(boot)
@@ -103,12 +104,7 @@ async def test_a_delete_while_a_failed_build_ends_gets_through(cloud: FrameCloud
 
 
 async def test_a_delete_while_services_are_freed_gets_through(cloud: FrameCloud) -> None:
-    boot = await cloud.boot(fail_after="spawn", hold="destroy")
-    await asyncio.wait_for(cloud.faults.held.wait(), 20)
-    lost = cloud.claim(boot)
-    assert lost is not None
-    cloud.silence(lost.host)
-    await asyncio.sleep(0.8)
+    boot, host = await silent_while_undoing(cloud, "destroy")
     cloud.faults.held.clear()
     cloud.faults.hold = "release_services"
     cloud.faults.release.set()
@@ -118,7 +114,7 @@ async def test_a_delete_while_services_are_freed_gets_through(cloud: FrameCloud)
     cloud.faults.release.set()
     assert await cloud.end(boot) is None
     assert row(cloud, boot).vm_state == "deleted"
-    cloud.things.here[lost.host].clear()
+    cloud.things.here[host].clear()
     cloud.silence()
 
 

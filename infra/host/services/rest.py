@@ -1,6 +1,7 @@
 """Another service as this host asks it: found in the catalog, with the service user's token."""
 
 import re
+from collections.abc import Iterator
 from typing import Any
 
 from keystoneauth1.exceptions import ClientException
@@ -11,6 +12,8 @@ from infra.contracts.errors import NeighbourAway, refused
 VERSIONED = re.compile(r"/v\d+(\.\d+)?(/|$)")
 PASSING = frozenset({401, 408, 412, 425, 429})
 """Client errors that a repeat may better: token expired, too slow, changed since it was read, too early, too many."""
+
+PAGE = 500
 
 
 class Unexpected(NeighbourAway):
@@ -53,6 +56,18 @@ class Service:
         if answer.status_code not in (good or (200,)):
             raise self.unexpected(answer)
         return answer
+
+    def pages(self, path: str, kind: str, query: dict[str, Any], **kwargs: Any) -> Iterator[dict[str, Any]]:
+        """Everything that the list `kind` at `path` has. A service that knows no pages gives all at once, again and
+        again."""
+        last = ""
+        while True:
+            params = {**query, "limit": PAGE} | ({"marker": last} if last else {})
+            found = self.ask("GET", path, params=params, **kwargs).json()[kind]
+            yield from found
+            if len(found) < PAGE or found[-1]["id"] == last:
+                return
+            last = found[-1]["id"]
 
     def unexpected(self, answer: Any) -> Exception:
         """The failure that an answer stands for: a client error that no repeat betters is a refusal."""
