@@ -134,6 +134,6 @@ def test_a_service_may_open_as_many_files_as_the_system_lets_it() -> None:
 def test_the_services_are_started_with_these_bounds(tmp_path: object) -> None:
     server = servers.server(FastAPI(), "127.0.0.1", 1, 7)
     server.config.load()
-    assert server.config.http_protocol_class.most == 7  # type: ignore[union-attr]
+    assert server.config.http_protocol_class.most == 7  # type: ignore[attr-defined]
     assert server.config.ws_protocol_class is None
     assert Settings().trusted_proxies == []

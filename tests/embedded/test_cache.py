@@ -28,7 +28,7 @@ def test_each_gets_an_object_of_its_own() -> None:
 
 def test_values_end_after_the_shortest_time_that_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.0]
-    monkeypatch.setattr(cache.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(cache.time, "monotonic", lambda: now[0])  # type: ignore[attr-defined]
     kept = Bounded(60)
     kept.set("short", 1, time=3)
     kept.set("long", 1, time=600)

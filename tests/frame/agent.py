@@ -130,7 +130,7 @@ async def ask(cloud: FrameCloud) -> None:
 
 
 async def main(role: str, state_dir: str, offset: str) -> None:
-    workflows.saga.HEARTBEAT = HEARTBEAT
+    workflows.saga.HEARTBEAT = HEARTBEAT  # type: ignore[attr-defined]
     settings = Settings(state_dir=Path(state_dir), port_offset=int(offset))
     cloud = cloud_of(settings, await connect(settings))
     if role == "api":

@@ -181,7 +181,7 @@ async def test_a_record_step_that_fails_fast_ends_in_time(cloud: FrameCloud) -> 
 async def test_a_bug_fails_the_task_and_mended_code_goes_on(cloud: FrameCloud, monkeypatch: Any) -> None:
     """Row 8. Mechanism: carry_out waits for nobody when what ended was not a failure."""
     broken = True
-    real = operation.metrics.ended
+    real = operation.metrics.ended  # type: ignore[attr-defined]
 
     def ended(*args: Any, **kwargs: Any) -> None:
         if broken:
@@ -190,7 +190,7 @@ async def test_a_bug_fails_the_task_and_mended_code_goes_on(cloud: FrameCloud, m
 
     # Strict sandboxes import workflow code anew; this worker's does not, so that the bug can be mended under it.
     queue = "alone-8"
-    monkeypatch.setattr(operation.metrics, "ended", ended)
+    monkeypatch.setattr(operation.metrics, "ended", ended)  # type: ignore[attr-defined]
     from workflows.delete_instance import DeleteInstance
 
     request = DeleteRequest(requester=cloud.requester(), instance_id=str(uuid.uuid4()))

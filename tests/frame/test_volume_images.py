@@ -11,7 +11,7 @@ from tests.frame.cloud import FrameCloud as Cloud
 from tests.frame.test_actions import drop, state
 from tests.workflows.acting import Handle, do, request
 from tests.workflows.servers import instance_of
-from workflows.actions import Action
+from workflows.action import Action
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 STEPS = (

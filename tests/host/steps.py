@@ -5,7 +5,8 @@ from typing import TypeVar
 
 from temporalio.testing import ActivityEnvironment
 
-In, Out = TypeVar("In"), TypeVar("Out")
+In = TypeVar("In")
+Out = TypeVar("Out")
 
 
 def run(step: Callable[[In], Out], want: In) -> Out:

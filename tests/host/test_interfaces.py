@@ -12,7 +12,7 @@ from temporalio.exceptions import ApplicationError
 from infra.contracts.hypervisor import NicOnGuest
 from infra.contracts.power import PowerOff, PowerOn
 from infra.host import guest_steps
-from infra.host.libvirt.domains import nics
+from infra.host.libvirt.looks import nics
 from tests.host.cloud import Cloud, until
 from tests.host.hypervisor import Hypervisor
 from tests.host.specs import vif

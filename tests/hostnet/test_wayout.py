@@ -54,7 +54,7 @@ class World:
         )
         plug = self.host.port(number, physical_network="provider", fixed_ips=[fixed])
         guest = self.inside(lambda: self.host.boot(plug, bridge="br-provider"))
-        ip(guest.ns, "route", "add", "default", "via", "192.168.56.1")
+        ip(guest.ns, "route", "add", "default", "via", "192.168.56.1")  # type: ignore[attr-defined]
         self.inside(lambda: self.host.net.apply_groups([filters(g.plug, ingress(None)) for g in self.host.guests], {}))
         return guest
 

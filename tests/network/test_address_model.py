@@ -177,7 +177,7 @@ def test_pools_and_overlaps_against_plain_sets(seed: int) -> None:
     chance = random.Random(seed)
     base = ip_network("10.0.0.0/24") if seed % 2 else ip_network("fd00::/120")
     cidr = chance.choice(list(base.subnets(new_prefix=chance.randint(base.prefixlen, base.max_prefixlen - 2))))
-    hosts = {str(one) for one in cidr} - {str(cidr[0])} - ({str(cidr[-1])} if cidr.version == 4 else set())
+    hosts = {str(one) for one in cidr} - {str(cidr[0])} - ({str(cidr[-1])} if cidr.version == 4 else set())  # type: ignore[attr-defined]
     gateway = chance.choice([None, *sorted(hosts)])
     pools = ranges.default_pools(cidr, gateway)
     inside = {str(ranges.address(cidr, n)) for a, b in ranges.spans(pools) for n in range(a, b + 1)}
@@ -188,7 +188,7 @@ def test_pools_and_overlaps_against_plain_sets(seed: int) -> None:
         overlaps = False
     except ServiceError:
         overlaps = True
-    assert overlaps == bool({str(one) for one in cidr} & {str(one) for one in other})
+    assert overlaps == bool({str(one) for one in cidr} & {str(one) for one in other})  # type: ignore[attr-defined]
     _check_given(chance, cidr, gateway)
 
 

@@ -97,7 +97,7 @@ async def test_repair_by_itself_is_off_until_the_operator_turns_it_on(cloud: Clo
     assert Settings.model_fields["audit_repairs"].default is False
     await schedule_audit(cloud.client, cloud.settings.model_copy(update={"audit_repairs": repairs}))
     found = await cloud.client.get_schedule_handle("reconcile-cloud").describe()
-    (payload,) = found.schedule.action.args  # type: ignore[union-attr]
+    (payload,) = found.schedule.action.args  # type: ignore[attr-defined]
     (want,) = await EncryptingCodec(KeyRing.load(cloud.settings.codec_keys)).decode([payload])
     assert json.loads(want.data) == {"repair": repairs}
 

@@ -1,6 +1,7 @@
 """Secrets stay out of Temporal's histories, of logs and of the records."""
 
 import base64
+import contextlib
 from pathlib import Path
 
 import pytest
@@ -56,9 +57,7 @@ async def test_histories_and_records_hold_no_secret_in_clear(cloud: Cloud) -> No
         with pytest.raises(Exception, match=r".") as refused:  # a client without the key can read nothing of it
             await handle.query("steps", result_type=list)
         assert found_in(str(refused.value).encode(), secrets) == []
-        stores = b"".join(
-            f.read_bytes() for f in files(cloud.settings.state_dir) if ".db" in f.name or "sqlite" in f.name
-        )
+        stores = b"".join(read(f) for f in files(cloud.settings.state_dir) if ".db" in f.name or "sqlite" in f.name)
         assert request.instance_id.encode() in stores or wanted.instance_id.encode() in stores
         assert found_in(stores, [PASSWORD, DATA, data]) == []
         assert found_in(stores, [cloud.token]) == []
@@ -87,3 +86,10 @@ async def test_logs_of_all_processes_hold_no_secret(real: Processes) -> None:
 
 def files(place: Path) -> list[Path]:
     return [file for file in sorted(place.rglob("*")) if file.is_file()]
+
+
+def read(file: Path) -> bytes:
+    """SQLite removes its journals while they are looked for."""
+    with contextlib.suppress(FileNotFoundError):
+        return file.read_bytes()
+    return b""

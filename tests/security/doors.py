@@ -47,8 +47,8 @@ def doors(settings: Settings) -> Iterator[Door]:
     cloud = _processes(settings)
     yield from _ports(settings, cloud)
     yield from _answers(settings)
-    for path in sorted(_sockets(cloud)):
-        yield Door(f"socket {path!r}", lambda path=path: _connects(path))
+    for socket_path in sorted(_sockets(cloud)):
+        yield Door(f"socket {socket_path!r}", lambda socket_path=socket_path: _connects(socket_path))
     secrets = _secrets(settings)
     for process in cloud:
         who = f"{process.pid} ({process.name()})"

@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from infra import credentials, tls
 from infra.settings import Settings
 from tests.ports import free_offset
-from tests.security.test_doors import KILONOVA
+from tests.security.cloud import KILONOVA
 
 SERVED = ("identity", "compute", "image", "network", "volume", "codec", "temporal_ui", "console")
 
