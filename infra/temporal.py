@@ -1,19 +1,17 @@
 """Connection to Temporal: pydantic models in, encrypted payloads out, metrics on one port per process."""
 
 import asyncio
-import dataclasses
 import time
 from contextlib import suppress
 from functools import lru_cache
 
 from temporalio.client import Client
 from temporalio.common import MetricMeter
-from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.converter import DataConverter
 from temporalio.runtime import PrometheusConfig, Runtime, TelemetryConfig
 from temporalio.service import RPCError, TLSConfig
 
-from infra import tracing
+from infra import converter, tracing
 from infra.codec import KeyRing
 from infra.hostnet import netns
 from infra.payloads import HOST_QUEUE, EncryptingCodec, Reader
@@ -36,13 +34,12 @@ def server_workflow_id(instance_id: str) -> str:
 
 
 def data_converter(settings: Settings) -> DataConverter:
-    codec = EncryptingCodec(KeyRing.load(settings.codec_keys))
-    return dataclasses.replace(pydantic_data_converter, payload_codec=codec)
+    return converter.of(EncryptingCodec(KeyRing.load(settings.codec_keys)))
 
 
 def reading_converter(settings: Settings) -> DataConverter:
     """For histories that are read and replayed, never acted upon: see `infra.payloads.Reader`."""
-    return dataclasses.replace(pydantic_data_converter, payload_codec=Reader(KeyRing.load(settings.codec_keys)))
+    return converter.of(Reader(KeyRing.load(settings.codec_keys)))
 
 
 @lru_cache
