@@ -115,7 +115,8 @@ class Hypervisor:
     def unplug_disk(self, want: DiskOnGuest) -> None:
         """Have the guest give the volume back. Absent is success.
 
-        A running guest is asked again for a minute; Hopeless (409) when it does not heed that."""
+        A running guest is asked again for a minute; Hopeless (409) when it does not heed that, and for one that is
+        paused, which cannot."""
         self._driver.disks.unplug(want, activity.heartbeat)
 
     @step(resource="domain", budget=timedelta(minutes=5))
@@ -138,7 +139,8 @@ class Hypervisor:
     def unplug_nic(self, want: NicOnGuest) -> None:
         """Have the guest give an interface back. Absent is success.
 
-        A running guest is asked again for a minute; Hopeless (409) when it does not heed that."""
+        A running guest is asked again for a minute; Hopeless (409) when it does not heed that, and for one that is
+        paused, which cannot."""
         self._driver.interfaces.unplug(want, activity.heartbeat)
 
     @step(budget=timedelta(minutes=1))

@@ -29,6 +29,7 @@ class DiskPlugger(GuestSteps):
         with self._at_work(want, heartbeat):
             if not self._pretend:
                 self._take_back(
+                    id,
                     f"/dev/{device}",
                     lambda: self._domains.has_disk(id, device),
                     lambda: self._domains.unplug(id, device),

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 
 from infra.contracts.errors import hopeless
 from infra.contracts.guarded import Guarded
+from infra.contracts.power_states import PAUSED
 from infra.host.heartbeats import Heartbeat, beating
 from infra.host.parts import Claims, Files, Guests, News, Turns
 from infra.interruption import still_wanted
@@ -32,10 +33,14 @@ class GuestSteps:
             self._fence.require(want)
             yield
 
-    def _take_back(self, device: str, has: Callable[[], bool], ask: Callable[[], None]) -> None:
-        """Ask until the guest has the device no more; Hopeless (409) when it keeps it."""
+    def _take_back(self, id: str, device: str, has: Callable[[], bool], ask: Callable[[], None]) -> None:
+        """Ask until the guest has the device no more; Hopeless (409) when it keeps it.
+
+        A paused guest is not asked: it would answer when it goes on, after its server was told that it kept it."""
         end, asked = time.monotonic() + GUEST_PATIENCE_S, 0.0
         while has():
+            if self._domains.power_state(id) == PAUSED:
+                raise hopeless(f"The guest is paused and cannot release the device {device}; let it go on.", code=409)
             now = time.monotonic()
             if now > end:
                 raise hopeless(f"The guest did not release the device {device}.", code=409)

@@ -48,7 +48,7 @@ class InterfacePlugger(GuestSteps):
             if self._pretend:
                 self._rewrite(id, mac, None)
                 return
-            self._take_back(mac, lambda: self._interfaces.has(id, mac), lambda: self._interfaces.ask_back(id, mac))
+            self._take_back(id, mac, lambda: self._interfaces.has(id, mac), lambda: self._interfaces.ask_back(id, mac))
             self._interfaces.forget(id, mac)
 
     def _rewrite(self, instance_id: str, mac: str, xml: str | None) -> None:

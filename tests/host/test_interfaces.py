@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from temporalio.exceptions import ApplicationError
 
+from infra.contracts.guarded import Guarded
 from infra.contracts.hypervisor import NicOnGuest
 from infra.contracts.power import PowerOff, PowerOn
 from infra.host import guest_steps
@@ -68,6 +69,10 @@ def test_into_a_running_guest_that_keeps_it_and_out_of_one_that_is_off(
     for _ in range(2):
         plugger.plug(nic, quiet)
         assert runs_with(guest) and starts_with(guest)
+    guest.driver.power.pause(Guarded(**held), quiet)
+    with pytest.raises(ApplicationError, match=f"is paused and cannot release the device {MAC}"):
+        plugger.unplug(nic, quiet)
+    guest.driver.power.unpause(Guarded(**held), quiet)
     with pytest.raises(ApplicationError, match=f"did not release the device {MAC}"):
         plugger.unplug(nic, quiet)
     assert runs_with(guest) and starts_with(guest), "what the guest keeps, it has again when it starts"
