@@ -27,6 +27,7 @@ class Faults(Interceptor):
     raises: type[BaseException] | None = None  # raised within the step, instead of a failure around it
     run_twice: bool = False  # every do and every undo runs two times
     hold: str | None = None  # the step waits for `release`
+    says: Any = None  # what the heartbeat of the step that waits says
     held: asyncio.Event = field(default_factory=asyncio.Event)
     release: asyncio.Event = field(default_factory=asyncio.Event)
     ran: list[str] = field(default_factory=list)
@@ -63,6 +64,8 @@ class _Inject(ActivityInboundInterceptor):
         else:
             f.looks += 1
         if step == f.hold:
+            if f.says is not None:
+                activity.heartbeat(f.says)
             f.held.set()
             await asyncio.shield(f.release.wait())
         if f.raises and step == f.fail_before and f.times > 0:

@@ -16,6 +16,7 @@ from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 
 from api.common.errors import ServiceError
+from api.compute import progress
 from infra.codec import KeyRing
 from infra.contracts.diagnostics import Diagnostics
 from infra.contracts.errors import BUSY
@@ -31,7 +32,6 @@ from workflows.action import Action
 from workflows.boot_instance import BootInstance
 from workflows.build import RETRY, Build
 from workflows.delete_instance import DeleteInstance
-from workflows.operation import Operation
 from workflows.requests import Accepted, BootRequest, DeleteRequest, Requester
 
 CREATE = "create"
@@ -175,13 +175,7 @@ class Operations:
 
     async def progress(self, instance_id: str) -> list[dict[str, Any]]:
         """Steps of the operation that runs now, rows like ActionEvent's; [] when nothing answers within a second."""
-        handle = self._client.get_workflow_handle(server_workflow_id(instance_id))
-        try:
-            async with asyncio.timeout(1.0):
-                steps = await handle.query(Operation.steps)
-        except (RPCError, TimeoutError):
-            return []
-        return [step.model_dump(exclude={"parts"}) for step in steps]
+        return await progress.steps(self._client, server_workflow_id(instance_id))
 
     async def console_output(self, instance_id: str, length: int | None) -> str:
         """The last `length` lines of the guest's serial console, read by its host. 409 while it has no host."""

@@ -4,6 +4,16 @@ from datetime import datetime
 
 from pydantic import BaseModel, Field
 
+MIB = 1 << 20
+
+
+def moved(heartbeat: object) -> str:
+    """In words, what a step's last heartbeat says of bytes that it moves; "" when it says nothing of them."""
+    if not isinstance(heartbeat, dict) or not heartbeat.get("of"):
+        return ""
+    done, of = int(heartbeat.get("bytes", 0)), int(heartbeat["of"])
+    return f"{min(100, 100 * done // of)} % of {-(-of // MIB)} MiB"
+
 
 class Done(BaseModel):
     """Base of a step's result. The worker's interceptor fills in all but `parts`."""

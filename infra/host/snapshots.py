@@ -12,6 +12,7 @@ from infra.host.agent import GuestAgent
 from infra.host.driver import Driver
 from infra.host.files.cache import room_on_disk
 from infra.host.files.disk_tool import DiskTool
+from infra.host.files.download import Progress
 from infra.host.files.paths import HostPaths, checked, is_test_driver
 from infra.host.heartbeats import Heartbeat, beating
 from infra.host.services.glance import Images
@@ -34,24 +35,24 @@ class Snapshots:
 
     def take(self, want: SnapshotOnHost, heartbeat: Heartbeat) -> Uploaded:
         """See `activities.snapshot.Snapshot.take_snapshot`."""
-        file, begun = self._file(want), time.monotonic()
-        with beating(heartbeat), self._driver.at_work(want):
+        file, begun, progress = self._file(want), time.monotonic(), Progress(want.image_id)
+        with beating(heartbeat, progress.details), self._driver.at_work(want):
             self._agent.thaw(want.instance_id)  # an earlier try may have ended in between
             if not file.exists():
                 partial = file.with_suffix(".part")
                 partial.unlink(missing_ok=True)
                 with room_on_disk(partial):
-                    self._copy(want, partial)
+                    self._copy(want, partial, progress)
                     partial.replace(file)
         return Uploaded(parts={"copy": round(time.monotonic() - begun, 3)})
 
     def upload(self, want: SnapshotOnHost, heartbeat: Heartbeat) -> Uploaded:
         """See `activities.snapshot.Snapshot.upload_snapshot`."""
-        file = self._file(want)
-        with beating(heartbeat):
+        file, progress = self._file(want), Progress(want.image_id)
+        with beating(heartbeat, progress.details):
             if not file.exists():
                 raise hopeless(f"The copy of instance {want.instance_id}'s disk is gone.")
-            return Uploaded(uploaded_bytes=self._images.upload(want.image_id, file))
+            return Uploaded(uploaded_bytes=self._images.upload(want.image_id, file, progress))
 
     def remove(self, want: SnapshotOnHost) -> None:
         """Absent is success."""
@@ -62,7 +63,7 @@ class Snapshots:
     def _file(self, want: SnapshotOnHost) -> Path:
         return self._paths.instance(want.instance_id) / f"snapshot-{checked(want.image_id)}.qcow2"
 
-    def _copy(self, want: SnapshotOnHost, partial: Path) -> None:
+    def _copy(self, want: SnapshotOnHost, partial: Path, progress: Progress) -> None:
         instance_id, tool = want.instance_id, self._tool
         disk = self._paths.disk(instance_id)
         if self._pretend:
@@ -74,7 +75,7 @@ class Snapshots:
             with self._driver.backups.ending(instance_id):
                 with self._agent.still(instance_id, required=want.quiesce):
                     self._driver.backups.begin(instance_id, ROOT, self._paths.as_guest(partial))
-                self._driver.backups.wait(instance_id, LOOK_S)
+                self._driver.backups.wait(instance_id, LOOK_S, progress)
         else:
             image = self._paths.images / self._paths.image_of(instance_id).read_text()
             facts = json.loads(image.with_name(f"{image.name}.json").read_text())

@@ -6,6 +6,7 @@ import pytest
 from temporalio.client import WorkflowExecutionStatus
 
 from tests.frame.cloud import FrameCloud as Cloud
+from tests.workflows.servers import instance_of
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -125,6 +126,21 @@ async def test_a_host_that_cannot_is_left_for_the_next(cloud: Cloud) -> None:
         assert await cloud.leaks() == [], step
         await cloud.delete(boot)
         await cloud.end(boot)
+
+
+async def test_what_a_step_has_moved_is_told_while_it_runs(cloud: Cloud) -> None:
+    boot = await cloud.boot(hold="fetch_to_host", says={"image_id": "i", "bytes": 3 << 20, "of": 10 << 20})
+    await cloud.faults.held.wait()
+
+    async def told() -> dict[str, str | None]:
+        return {step["event"]: step["details"] for step in await cloud.ops.progress(instance_of(boot))}
+
+    async with asyncio.timeout(20):
+        while not (shown := await told()).get("fetch_to_host"):
+            await asyncio.sleep(0.1)
+    assert shown.pop("fetch_to_host") == "30 % of 10 MiB" and not any(shown.values())
+    cloud.faults.release.set()
+    assert await cloud.end(boot) is None
 
 
 async def test_when_no_host_can_the_fault_names_each(cloud: Cloud) -> None:

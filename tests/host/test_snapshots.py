@@ -9,7 +9,9 @@ from temporalio.exceptions import ApplicationError
 from infra.contracts.errors import HOST_CANNOT
 from infra.contracts.power import PowerOff
 from infra.contracts.snapshot import SnapshotOnHost
+from infra.host.files.download import Progress
 from infra.host.libvirt.backup import ON_ITS_OWN
+from infra.host.services.glance import _chunks
 from infra.host.snapshots import Snapshots
 from tests.host.cloud import Cloud, new_id, until
 from tests.host.hypervisor import Hypervisor
@@ -37,8 +39,11 @@ def test_of_a_guest_that_runs(guest: Built, snapshots: Snapshots, hypervisor: Hy
     guest.spawn()
     until(guest.booted)
     pid, want = hypervisor.qemu(guest.spec.instance_id), wanted(guest)
+    file, progress = snapshots._file(want), Progress(want.image_id)
+    snapshots._copy(want, file, progress)
+    assert progress.bytes == progress.of == MIB
+    file.unlink()
     snapshots.take(want, quiet)
-    file = snapshots._file(want)
     made = file.stat().st_mtime_ns
     snapshots.take(want, quiet)
     assert file.stat().st_mtime_ns == made, "a repeat copied again"
@@ -75,6 +80,14 @@ def test_of_a_guest_that_is_off(guest: Built, snapshots: Snapshots, tmp_path: Pa
     snapshots._file(want).with_suffix(".part").write_text("of a try that died")
     snapshots.take(want, quiet)
     assert b"the guest runs" in raw_of(snapshots._file(want), tmp_path)
+
+
+def test_an_upload_counts_what_it_sent(tmp_path: Path) -> None:
+    file, progress = tmp_path / "file", Progress("image")
+    file.write_bytes(bytes(5 * MIB // 2))
+    seen = [progress.details()[0] | {"sent": len(chunk)} for chunk in _chunks(file, progress)]
+    assert [(one["bytes"], one["of"]) for one in seen] == [(n * MIB, 5 * MIB // 2) for n in range(3)]
+    assert progress.bytes == progress.of
 
 
 def test_not_without_the_claim(guest: Built, snapshots: Snapshots) -> None:

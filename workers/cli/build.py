@@ -104,16 +104,16 @@ def watch(server: str, once: bool = typer.Option(False, help="Print what there i
 def _watch(server: str, once: bool) -> None:
     cloud = Cloud()
     found = cloud.server(server)
-    seen: dict[tuple[str, str], str | None] = {}
+    seen: dict[tuple[str, str], tuple[str | None, str | None]] = {}
     while True:
         actions = cloud.call("GET", f"/servers/{found['id']}/os-instance-actions")["instanceActions"]
         newest = max(actions, key=lambda a: a["start_time"])
         path = f"/servers/{found['id']}/os-instance-actions/{newest['request_id']}"
         action = cloud.call("GET", path)["instanceAction"]
         for event in action["events"]:
-            key = (event["event"], event["start_time"])
-            if seen.get(key, "unseen") != event["result"]:
-                seen[key] = event["result"]
+            key, now = (event["event"], event["start_time"]), (event["result"], event.get("details"))
+            if seen.get(key) != now:
+                seen[key] = now
                 _print_event(event)
         status = cloud.call("GET", f"/servers/{found['id']}")["server"]["status"]
         if once or action.get("finish_time") or status == "DELETED":

@@ -16,14 +16,16 @@ CHUNK = 1 << 20
 
 @dataclass
 class Progress:
-    """Bytes of the image on this host so far, and how many of them this call has fetched."""
+    """Bytes of an image that were moved so far, of how many (0 while that is unknown), and how many of them this call
+    has fetched. Its details are what the step's heartbeats say: `infra.contracts.step.moved` reads them."""
 
     image_id: str
     bytes: int = 0
     fetched: int = 0
+    of: int = 0
 
     def details(self) -> tuple[Any, ...]:
-        return ({"image_id": self.image_id, "bytes": self.bytes},)
+        return ({"image_id": self.image_id, "bytes": self.bytes, "of": self.of},)
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,7 @@ def download(glance: Service, image: ImageFacts, part: Path, progress: Progress)
 
 def _receive(glance: Service, image: ImageFacts, part: Path, progress: Progress) -> str:
     """Append what is missing; digest of the whole."""
+    progress.of = image.size
     with part.open("a+b") as out:
         hasher = _hash_existing(out, image, progress)
         if progress.bytes < image.size:

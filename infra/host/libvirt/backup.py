@@ -10,6 +10,7 @@ from xml.etree.ElementTree import Element, SubElement, tostring
 import libvirt
 
 from infra.contracts.errors import host_cannot
+from infra.host.files.download import Progress
 from infra.host.libvirt.connection import Connection
 from infra.host.libvirt.faults import is_missing
 from infra.interruption import still_wanted
@@ -45,13 +46,16 @@ class Backups:
         """Begin to fill `target`, an empty qcow2 of the disk's size, with what the disk holds at this moment."""
         self._libvirt.call(lambda c: _begin(c, instance_id, device, target), PATIENCE_S)
 
-    def wait(self, instance_id: str, every_s: float) -> None:
+    def wait(self, instance_id: str, every_s: float, progress: Progress) -> None:
         """Until the copy is complete. Raises HostCannot when the guest went down meanwhile."""
-        while self._runs(instance_id):
+        while job := self._libvirt.call(lambda c: _job(c, instance_id)):
+            _count(job, progress)
             still_wanted()
             time.sleep(every_s)
-        if not self._libvirt.call(lambda c: _succeeded(c, instance_id)):
+        job = self._libvirt.call(lambda c: _ended(c, instance_id))
+        if not job.get("success", job.get("type") == libvirt.VIR_DOMAIN_JOB_COMPLETED):
             raise host_cannot("the copy of the guest's disk was broken off")
+        _count(job, progress)
 
     def _abort(self, instance_id: str) -> None:
         end = time.monotonic() + PATIENCE_S
@@ -59,9 +63,6 @@ class Backups:
             if time.monotonic() > end:
                 raise host_cannot("an earlier copy of the guest's disk does not end")
             time.sleep(0.1)
-
-    def _runs(self, instance_id: str) -> bool:
-        return self._libvirt.call(lambda c: _job(c, instance_id))
 
 
 def _active(connection: Any, instance_id: str) -> Any:
@@ -82,9 +83,11 @@ def _begin(connection: Any, instance_id: str, device: str, target: Path) -> None
     connection.lookupByUUIDString(instance_id).backupBegin(tostring(backup, encoding="unicode"), None, ON_ITS_OWN)
 
 
-def _job(connection: Any, instance_id: str) -> bool:
+def _job(connection: Any, instance_id: str) -> dict[str, Any]:
+    """What libvirt says of the job that runs; {} when none does."""
     domain = _active(connection, instance_id)
-    return domain is not None and domain.jobStats().get("type") != libvirt.VIR_DOMAIN_JOB_NONE
+    stats: dict[str, Any] = domain.jobStats() if domain is not None else {}
+    return {} if stats.get("type", libvirt.VIR_DOMAIN_JOB_NONE) == libvirt.VIR_DOMAIN_JOB_NONE else stats
 
 
 def _end(connection: Any, instance_id: str) -> bool:
@@ -102,9 +105,11 @@ def _end(connection: Any, instance_id: str) -> bool:
     return True
 
 
-def _succeeded(connection: Any, instance_id: str) -> bool:
+def _ended(connection: Any, instance_id: str) -> dict[str, Any]:
+    """What libvirt says of the job that ended last; {} when the guest went down."""
     domain = _active(connection, instance_id)
-    if domain is None:
-        return False
-    stats = domain.jobStats(libvirt.VIR_DOMAIN_JOB_STATS_COMPLETED)
-    return bool(stats.get("success", stats.get("type") == libvirt.VIR_DOMAIN_JOB_COMPLETED))
+    return dict(domain.jobStats(libvirt.VIR_DOMAIN_JOB_STATS_COMPLETED)) if domain is not None else {}
+
+
+def _count(job: dict[str, Any], progress: Progress) -> None:
+    progress.bytes, progress.of = job.get("disk_processed", 0), job.get("disk_total", 0)

@@ -8,6 +8,7 @@ from keystoneauth1.session import Session
 
 from infra.contracts.errors import hopeless, refused
 from infra.contracts.snapshot import SHELVED, ImageToBe, Rotation
+from infra.host.files.download import Progress
 from infra.host.services.rest import Service, Unexpected, words
 from infra.interruption import still_wanted
 from infra.openstack import IMAGE
@@ -65,7 +66,7 @@ class Images:
             raise hopeless(words(answer)[1] or "The image service refused.", code=answer.status_code)
         raise self._api.unexpected(answer)
 
-    def upload(self, image_id: str, file: Path) -> int:
+    def upload(self, image_id: str, file: Path, progress: Progress) -> int:
         """Send the whole file; its size in bytes. An image that has its data already is left alone.
 
         An upload that broke off leaves the image `queued`, sooner or later: until then Unexpected. Hopeless when the
@@ -75,7 +76,7 @@ class Images:
         if status != "active":
             if status != "queued":
                 raise Unexpected(f"image {image_id} is still {status}")
-            self._send(image_id, file)
+            self._send(image_id, file, progress)
         found = self.get(image_id) or {}
         if found.get("status") != "active":
             raise Unexpected(f"image {image_id} is {found.get('status', 'gone')} after its upload")
@@ -139,12 +140,12 @@ class Images:
             raise hopeless(f"Image {image_id} could not be found.", code=404)
         return str(found["status"])
 
-    def _send(self, image_id: str, file: Path) -> None:
+    def _send(self, image_id: str, file: Path, progress: Progress) -> None:
         """A body is read once: keystoneauth must not send the rest of it again after a 401 or a broken connection."""
         answer = self._api.request(
             "PUT",
             f"/images/{image_id}/file",
-            data=_chunks(file),
+            data=_chunks(file, progress),
             headers={
                 "Content-Type": "application/octet-stream",
                 "x-openstack-image-size": str(file.stat().st_size),
@@ -159,11 +160,14 @@ class Images:
             raise self._api.unexpected(answer)
 
 
-def _chunks(file: Path) -> Iterator[bytes]:
+def _chunks(file: Path, progress: Progress) -> Iterator[bytes]:
+    """A request that is sent again begins anew, and so does the count."""
+    progress.bytes, progress.of = 0, file.stat().st_size
     with file.open("rb") as data:
         while chunk := data.read(CHUNK):
             still_wanted()
             yield chunk
+            progress.bytes += len(chunk)
 
 
 def _about(want: ImageToBe) -> dict[str, str]:
