@@ -9,7 +9,7 @@ from sqlmodel import Session, col, select
 
 from api.network.ask import Asker
 from api.network.errors import bad, conflict, typed
-from api.network.model import shares
+from api.network.model import limits, shares
 from api.network.model.kinds import Kind, View, batches, standard, standard_filters, standard_sort, text
 from api.network.schemas.security_groups import AddressGroupCreate, AddressGroupUpdate
 from infra.tables.network import AddressGroup, SecurityGroupRule
@@ -63,6 +63,7 @@ def create(session: Session, ask: Asker, body: AddressGroupCreate, _given: list[
         description=body.description,
         addresses=sorted(_prefixes(body.addresses)),
     )
+    limits.check("addresses", row.addresses)
     session.add(row)
     return row
 
@@ -92,6 +93,7 @@ def add(ask: Asker, row: AddressGroup, addresses: list[str]) -> None:
     if again := sorted(wanted & set(row.addresses)):
         words = f"Addresses {again} already exist in the address group {row.id}."
         raise bad(words, "AddressesAlreadyExist")
+    limits.check("addresses", {*row.addresses, *wanted})
     row.addresses = sorted({*row.addresses, *wanted})
     row.touch()
 

@@ -7,12 +7,11 @@ from sqlmodel import Session, col, select
 
 from api.common.errors import ServiceError
 from api.network.errors import bad, conflict
-from api.network.model import ranges
+from api.network.model import limits, ranges
 from api.network.model.free_addresses import next_free
 from api.network.schemas.ports import FixedIp
 from infra.tables.network import Port, PortAddress, Subnet
 
-MAX_PER_PORT = 5
 INTERFACE = "network:router_interface"
 
 
@@ -41,11 +40,6 @@ def own_address(session: Session, subnet: Subnet, port: Port) -> list[PortAddres
     return [_taken(session, subnet, address, port)]
 
 
-def check_count(asked: Sequence[FixedIp]) -> None:
-    if len(asked) > MAX_PER_PORT:
-        raise bad("Exceeded maximum amount of fixed ips per port.", "InvalidInput")
-
-
 def _any(session: Session, subnets: Sequence[Subnet], port: Port) -> list[PortAddress]:
     suited = [s for s in subnets if not s.auto_addressed and _serves(s, port.device_owner)]
     found: list[PortAddress] = []
@@ -68,7 +62,7 @@ def _serves(subnet: Subnet, device_owner: str) -> bool:
 
 
 def _each(session: Session, subnets: Sequence[Subnet], port: Port, asked: Sequence[FixedIp]) -> list[PortAddress]:
-    check_count(asked)
+    limits.check("fixed_ips", asked)
     found: list[PortAddress] = []
     for one in sorted(asked, key=lambda fixed: fixed.ip_address is None):
         subnet = _subnet_of(subnets, one, port.network_id)

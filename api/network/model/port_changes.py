@@ -6,7 +6,7 @@ from sqlmodel import Session, col, delete
 
 from api.network.ask import Asker
 from api.network.errors import bad, conflict
-from api.network.model import addresses, association, macs, own_ports, placement, port_groups, qos
+from api.network.model import addresses, association, limits, macs, own_ports, placement, port_groups, qos
 from api.network.model.port_view import memberships
 from api.network.model.ports import check_device, enforce
 from api.network.schemas.ports import FixedIp, PortUpdate
@@ -33,7 +33,7 @@ def update(session: Session, ask: Asker, row: Port, body: PortUpdate, given: lis
     if "host_id" in body.model_fields_set and (body.host_id or "") != row.host:
         changes = {"host": body.host_id or "", "status": "DOWN"} | changes
     if "profile" in body.model_fields_set:
-        changes["profile"] = body.profile or {}
+        changes["profile"] = port_groups.profile(body)
     if "qos_policy_id" in body.model_fields_set:
         changes["qos_policy_id"] = qos.usable_id(session, ask, body.qos_policy_id)
     if body.mac_address and body.mac_address != row.mac_address:
@@ -82,7 +82,7 @@ def _update_addresses(session: Session, row: Port, asked: list[FixedIp] | None) 
     going = [one for one in have if one not in auto]
     if asked is None:
         asked = [FixedIp(subnet_id=one.subnet_id, ip_address=one.ip_address) for one in going]
-    addresses.check_count(asked)
+    limits.check("fixed_ips", asked)
     fresh: list[FixedIp] = []
     for one in sorted(asked, key=lambda fixed: fixed.ip_address is None):
         kept = next((address for address in going if _matches(one, address)), None)

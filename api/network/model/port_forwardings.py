@@ -8,7 +8,7 @@ from sqlmodel import Session, col, select
 
 from api.network.ask import Asker
 from api.network.errors import bad_request, conflict
-from api.network.model import association, own_ports
+from api.network.model import association, limits, own_ports
 from api.network.model.kinds import Kind, View, batches, find, number, standard_sort, text
 from api.network.model.port_view import PORTS
 from api.network.schemas.port_forwardings import PortForwardingCreate, PortForwardingUpdate
@@ -87,6 +87,8 @@ def create(session: Session, ask: Asker, parent: FloatingIp, body: PortForwardin
             f"{body.internal_port_id} using fixed IP {body.internal_ip_address}, as that fixed IP already has a "
             f"floating IP on external network {parent.floating_network_id}.",
         )
+    have = select(PortForwarding.id).where(PortForwarding.floatingip_id == parent.id)
+    limits.check("port_forwardings", [*session.exec(have), "this one"])
     external = _span(body.external_port, body.external_port_range, "external")
     internal = _span(body.internal_port, body.internal_port_range, "internal")
     row = PortForwarding(

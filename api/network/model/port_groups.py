@@ -1,10 +1,13 @@
-"""Security groups and allowed address pairs of ports."""
+"""Security groups, allowed address pairs and binding profiles of ports."""
+
+import json
+from typing import Any
 
 from sqlalchemy import or_
 from sqlmodel import Session, col, select
 
 from api.network.errors import bad, conflict, no_group
-from api.network.model import groups, shares
+from api.network.model import groups, limits, shares
 from api.network.schemas.ports import PortCreate, PortUpdate
 from infra.tables.network import Port, PortGroup, SecurityGroup
 
@@ -13,6 +16,7 @@ INFRASTRUCTURE = ("network:", "neutron:")
 
 
 def set_pairs(row: Port, body: PortCreate | PortUpdate) -> None:
+    limits.check("allowed_address_pairs", body.allowed_address_pairs)
     pairs: list[dict[str, str]] = []
     for pair in body.allowed_address_pairs:
         one = {"ip_address": pair.ip_address, "mac_address": pair.mac_address or row.mac_address}
@@ -35,6 +39,12 @@ def check_pairs(row: Port) -> None:
         )
 
 
+def profile(body: PortCreate | PortUpdate) -> dict[str, Any]:
+    """What the port's binding says; 400 for more than Neutron's column takes, as JSON."""
+    limits.check("binding:profile", json.dumps(body.profile or {}))
+    return body.profile or {}
+
+
 def memberships(session: Session, row: Port, asked: list[str] | None) -> list[PortGroup]:
     """Memberships to add; `asked` None: the project's default group, where the port has security at all."""
     default = groups.ensure_default(session, row.project_id)
@@ -47,6 +57,7 @@ def memberships(session: Session, row: Port, asked: list[str] | None) -> list[Po
             "PortSecurityAndIPRequiredForSecurityGroups",
         )
     wanted = list(dict.fromkeys(asked))
+    limits.check("security_groups", wanted)
     usable = or_(
         col(SecurityGroup.project_id) == row.project_id, col(SecurityGroup.id).in_(shares.usable(row.project_id))
     )

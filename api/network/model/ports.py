@@ -34,7 +34,7 @@ def create(session: Session, ask: Asker, body: PortCreate, given: list[str]) -> 
         allowed_address_pairs=[],
         status=body.status or "DOWN",
         host=body.host_id or "",
-        profile=body.profile or {},
+        profile=port_groups.profile(body),
         qos_policy_id=qos.usable_id(session, ask, body.qos_policy_id),
         **body.model_dump(
             include={

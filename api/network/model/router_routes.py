@@ -5,18 +5,16 @@ from ipaddress import ip_address, ip_network
 from sqlmodel import Session, col, select
 
 from api.network.errors import conflict, typed
+from api.network.model import limits
 from infra.tables.network import Port, PortAddress, Router, Subnet
 
 Routes = list[dict[str, str]]
-MAXIMUM = 30
 
 
 def replace(session: Session, row: Router, routes: Routes) -> None:
     """400 InvalidRoutes for a next hop that no port of the router reaches, or that is the router itself."""
     unique = list({(route["destination"], route["nexthop"]): route for route in routes}.values())
-    if len(unique) > MAXIMUM:
-        words = f"Unable to complete operation for {row.id}. The number of routes exceeds the maximum {MAXIMUM}."
-        raise typed(400, "RoutesExhausted", words)
+    limits.check("routes", unique, row.id)
     row.routes = unique
     check(session, row)
 

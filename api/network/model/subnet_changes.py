@@ -7,7 +7,7 @@ from sqlmodel import Session, col, select
 
 from api.network.ask import Asker
 from api.network.errors import bad, conflict, invalid
-from api.network.model import addresses, pools, quotas, ranges, tags
+from api.network.model import addresses, limits, pools, quotas, ranges, tags
 from api.network.model.kinds import find
 from api.network.model.networks import NETWORKS
 from api.network.model.own_ports import INTERFACE
@@ -38,6 +38,7 @@ def create(session: Session, ask: Asker, body: SubnetCreate, _given: list[str]) 
     network = find(session, ask, NETWORKS, body.network_id)
     ask.enforce("create_subnet", project_id, network.project_id)
     _check_modes(body)
+    _check_counts(body, "new subnet")
     _check_service_types(body.service_types)
     pool = pools.wanted(session, ask, body)
     text = pools.allocate(session, pool, body, project_id) if pool else body.cidr
@@ -96,6 +97,11 @@ def _check_eui64(cidr: Cidr) -> None:
         )
 
 
+def _check_counts(body: SubnetCreate | SubnetUpdate, subnet: str) -> None:
+    for name in ("dns_nameservers", "host_routes", "allocation_pools", "service_types"):
+        limits.check(name, getattr(body, name) or (), subnet)
+
+
 def _check_service_types(wanted: list[str]) -> None:
     for one in wanted:
         if not one.startswith(SERVICES):
@@ -134,6 +140,7 @@ def update(session: Session, ask: Asker, row: Subnet, body: SubnetUpdate, _given
         ranges.subnet_cidr(row.ip_version, row.cidr, enable_dhcp=True)
     if changes.get("enable_dhcp") is False and (row.ipv6_ra_mode or row.ipv6_address_mode):
         raise invalid("Cannot disable enable_dhcp with ipv6 attributes set")
+    _check_counts(body, row.id)
     _check_service_types(body.service_types)
     _check_families(body, row.ip_version)
     if "gateway_ip" in changes or "allocation_pools" in changes:

@@ -9,7 +9,7 @@ from sqlmodel import Session, col, select
 
 from api.network.ask import Asker
 from api.network.errors import bad, bad_request, typed
-from api.network.model import address_scopes, quotas, shares, tags
+from api.network.model import address_scopes, limits, quotas, shares, tags
 from api.network.model.kinds import (
     Kind,
     View,
@@ -126,7 +126,9 @@ def _compact(texts: list[str]) -> list[Cidr]:
         raise bad("Empty subnet pool prefix list.", "EmptySubnetPoolPrefixList")
     if len({prefix.version for prefix in prefixes}) > 1:
         raise bad("Cannot mix IPv4 and IPv6 prefixes in a subnet pool.", "PrefixVersionMismatch")
-    return list(collapse_addresses(prefixes))  # type: ignore[type-var]
+    found = list(collapse_addresses(prefixes))  # type: ignore[type-var]
+    limits.check("prefixes", found)
+    return found
 
 
 def _check(session: Session, ask: Asker, row: SubnetPool) -> None:

@@ -3,11 +3,8 @@
 from sqlalchemy import delete
 from sqlmodel import Session, col, select
 
-from api.network.errors import bad_request
+from api.network.model import limits
 from infra.tables.network import Standard, Tag
-
-MOST = 50
-"""Tags of one resource, as in Neutron."""
 
 
 def names(session: Session, row: Standard) -> list[str]:
@@ -22,9 +19,7 @@ def replace(session: Session, row: Standard, wanted: list[str]) -> None:
 def add(session: Session, row: Standard, wanted: list[str]) -> None:
     """Tags that the resource has already are left alone; 400 when it would have too many."""
     known = set(names(session, row)) if wanted else set()
-    if len(known.union(wanted)) > MOST:
-        member = str(row.__tablename__).removesuffix("s")
-        raise bad_request(member, f"The number of tags exceed the per-resource limit of {MOST}")
+    limits.check("tags", known.union(wanted), str(row.__tablename__).removesuffix("s"))
     session.add_all(Tag(resource_id=row.id, tag=tag) for tag in dict.fromkeys(wanted) if tag not in known)
 
 

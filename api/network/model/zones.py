@@ -5,6 +5,7 @@ from typing import Any
 from sqlmodel import Session
 
 from api.network.errors import typed
+from api.network.model import limits
 from api.network.model.hosts import alive_names
 
 ZONE = "nova"
@@ -19,6 +20,7 @@ def listed(session: Session) -> list[dict[str, Any]]:
 
 def check_hints(session: Session, hints: list[str]) -> None:
     """404 for a zone that does not exist, or has no host that reports."""
+    limits.check("availability_zone_hints", hints)
     for hint in hints:
         if hint != ZONE or not alive_names(session):
             raise typed(404, "AvailabilityZoneNotFound", f"AvailabilityZone {hint} could not be found.")

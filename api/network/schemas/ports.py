@@ -36,7 +36,7 @@ class AddressPair(BaseModel):
 
 
 FixedIps = Annotated[list[FixedIp], NoneIsEmpty]
-Pairs = Annotated[list[AddressPair], Field(max_length=10), NoneIsEmpty]
+Pairs = Annotated[list[AddressPair], NoneIsEmpty]
 Groups = Annotated[list[Uuid], NoneIsEmpty]
 Profile = dict[str, Any] | None
 

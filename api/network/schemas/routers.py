@@ -2,14 +2,13 @@
 
 from typing import Annotated
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator
 
 from api.network.schemas.fields import Attributes, NoneIsEmpty, Tagged, Text, Uuid, ZoneHints
 from api.network.schemas.ports import FixedIp
 from api.network.schemas.subnets import HostRoute
 
-Routes = Annotated[list[HostRoute], Field(max_length=30), NoneIsEmpty]
-"""Source: Neutron's option `max_routes`, 30."""
+Routes = Annotated[list[HostRoute], NoneIsEmpty]
 
 
 class Gateway(Attributes):

@@ -21,8 +21,8 @@ class HostRoute(BaseModel):
     nexthop: Ip
 
 
-Nameservers = Annotated[list[Ip], Field(max_length=5), NoneIsEmpty]
-HostRoutes = Annotated[list[HostRoute], Field(max_length=20), NoneIsEmpty]
+Nameservers = Annotated[list[Ip], NoneIsEmpty]
+HostRoutes = Annotated[list[HostRoute], NoneIsEmpty]
 ServiceTypes = Annotated[list[Text], NoneIsEmpty]
 
 
