@@ -1,6 +1,6 @@
 # Developers' own tasks. Users need only ./kilonova.
 BIN := .venv/bin
-.PHONY: help lint format types contracts test acceptance bench bench-actions bench-network bench-guest chaos clients screenshots
+.PHONY: help lint format types contracts test acceptance bench bench-actions bench-network bench-guest chaos clients horizon screenshots
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
@@ -42,6 +42,9 @@ chaos: ## kill everything at random and count what was lost
 
 clients: ## OpenTofu and Ansible, unmodified, against a cloud with real guests; docs/clients.md
 	$(BIN)/python -m tests.clients $(ARGS)
+
+horizon: ## Horizon's pages in Chromium, against a cloud with real guests; docs/clients.md
+	$(BIN)/python -m tests.horizon
 
 screenshots: ## pictures of the Web UI and of a console, for the README
 	$(BIN)/python -m tests.screenshots $(ARGS)

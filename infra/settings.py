@@ -26,6 +26,7 @@ PORTS = {
     "network": 9696,
     "volume": 8776,
     "console": 6080,
+    "horizon": 8080,
     "codec": 8081,
     "temporal": 7233,
     "temporal_ui": 8233,

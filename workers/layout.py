@@ -13,6 +13,7 @@ from infra.settings import Settings
 from workers.plan import write_atomically
 
 Driver = Literal["qemu", "test"]
+Extra = Literal["horizon", "nothing"]
 SOCKET_PATH_MAX = 107  # sun_path, without its terminating zero byte
 
 FIRST_GUEST_UID, GUEST_UIDS = 1_900_000_000, 200_000_000
@@ -25,6 +26,7 @@ class Layout(BaseModel):
     driver: Driver = "qemu"
     netns: str = ""  # of the guests and their volumes' server; "" is the machine's own
     netns_made: bool = False  # by us: `down` may remove it
+    horizon: bool = False
 
     @classmethod
     def load(cls, state_dir: Path) -> "Layout | None":
@@ -35,12 +37,14 @@ class Layout(BaseModel):
         write_atomically(state_dir / "cloud.json", json.dumps(self.model_dump(), indent=1) + "\n")
 
 
-def decide(settings: Settings, hosts: int | None, driver: Driver | None) -> Layout:
+def decide(settings: Settings, hosts: int | None, driver: Driver | None, extra: Extra | None = None) -> Layout:
     """The layout that an `up` with these options means: what is kept, changed by what is asked, else one QEMU host."""
     kept = Layout.load(settings.state_dir)
     chosen = (kept or Layout()).model_copy()
     if driver is not None:
         chosen.driver = driver
+    if extra is not None:
+        chosen.horizon = extra == "horizon"
     if hosts is not None:
         chosen.hosts = [f"node{number}" for number in range(1, hosts + 1)]
     if chosen.driver == "test":

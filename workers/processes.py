@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from infra.settings import Settings
-from workers import libvirtd
+from workers import horizon, libvirtd
 from workers.layout import Layout, guest_uid, host_overrides, host_settings, libvirt_run_dir, temporal_netns
 from workers.plan import Plan
 from workers.probes import Probe
@@ -45,6 +45,7 @@ def build_plan(settings: Settings, layout: Layout) -> Plan:
     specs += _network_side(settings, layout)
     for host in layout.hosts:
         specs += _compute_host(settings, layout, host)
+    specs += [horizon.spec(settings, {*ours, *stores})] if layout.horizon else []
     for spec in specs:  # nothing that runs on a compute host may know where the stores are
         if spec.name in HAVE_A_STORE:
             spec.env.update(stores)

@@ -7,11 +7,11 @@ import time
 from pathlib import Path
 
 from infra.settings import Settings
+from workers import horizon, supervisor
 from workers import layout as layouts
-from workers import supervisor
 from workers.cli import prepare, tidy
 from workers.cli.screen import out
-from workers.layout import Driver, Layout
+from workers.layout import Driver, Extra, Layout
 from workers.plan import Plan, read_status
 
 SHOWN_LOG_LINES = 15
@@ -47,7 +47,15 @@ def make_directories(settings: Settings) -> None:
         directory.chmod(mode)
 
 
-def up(*, hosts: int | None, driver: Driver | None, image: bool, timeout_s: float, objects: bool = False) -> int:
+def up(
+    *,
+    hosts: int | None,
+    driver: Driver | None,
+    image: bool,
+    timeout_s: float,
+    objects: bool = False,
+    extra: Extra | None = None,
+) -> int:
     """Exit status: 0 ready, 1 not ready, 2 refused."""
     if not need_root():
         return 2
@@ -56,7 +64,7 @@ def up(*, hosts: int | None, driver: Driver | None, image: bool, timeout_s: floa
     begun = time.monotonic()
     with supervisor.held(settings.run_dir / "up.lock", patience_s=LOCK_PATIENCE_S):
         try:
-            plan = _start(settings, hosts, driver)
+            plan = _start(settings, layouts.decide(settings, hosts, driver, extra))
             wait_until_ready(plan, timeout_s)
         except (NotReady, prepare.Refused) as error:
             out.print(f"[red]The cloud is not up.[/] {error}")
@@ -68,6 +76,8 @@ def up(*, hosts: int | None, driver: Driver | None, image: bool, timeout_s: floa
 
     status.print_table(plan)
     out.print(f"[green]Ready[/] after {time.monotonic() - begun:.1f} s; state in {settings.state_dir}")
+    if any(spec.name == "horizon" for spec in plan.specs):
+        out.print(f"Horizon: {horizon.address(settings)}; its users are those of the openrc files.", soft_wrap=True)
     found = None
     if image:
         from workers.cli import guest_image
@@ -99,9 +109,8 @@ def first_objects(settings: Settings, make: bool, min_ram_mb: int) -> int:
     return 0
 
 
-def _start(settings: Settings, hosts: int | None, driver: Driver | None) -> Plan:
+def _start(settings: Settings, layout: Layout) -> Plan:
     """The plan that runs: the present one of a running cloud, else a new one, prepared and handed to a supervisor."""
-    layout = layouts.decide(settings, hosts, driver)
     if supervisor.running(settings.state_dir):
         plan = Plan.load(settings.state_dir)
         if layout != Layout.load(settings.state_dir) or prepare.differs(plan, settings, layout):

@@ -42,6 +42,9 @@ def up(
     demo_objects: Annotated[
         bool, typer.Option("--demo-objects", help="Also a flavor, a network, a key pair and rules to try with.")
     ] = False,
+    extra: Annotated[
+        str | None, typer.Option("--with", help="horizon: OpenStack's dashboard as well; nothing: no longer.")
+    ] = None,
     timeout: Annotated[float, typer.Option(help="Seconds to wait until all is ready.")] = 90.0,
 ) -> None:
     """Start the whole cloud on this machine and wait until it is ready. Does nothing to what runs already."""
@@ -51,8 +54,15 @@ def up(
         raise typer.BadParameter("qemu or test", param_hint="--driver")
     if tls:
         cloud.keep_tls()
+    if extra not in (None, "horizon", "nothing"):
+        raise typer.BadParameter("horizon or nothing", param_hint="--with")
     chosen: Literal["qemu", "test"] | None = None if driver is None else ("test" if driver == "test" else "qemu")
-    raise typer.Exit(cloud.up(hosts=hosts, driver=chosen, image=image, timeout_s=timeout, objects=demo_objects))
+    beside: Literal["horizon", "nothing"] | None = (
+        None if extra is None else ("horizon" if extra == "horizon" else "nothing")
+    )
+    raise typer.Exit(
+        cloud.up(hosts=hosts, driver=chosen, image=image, timeout_s=timeout, objects=demo_objects, extra=beside)
+    )
 
 
 @app.command()

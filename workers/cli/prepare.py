@@ -3,8 +3,11 @@
 import os
 import socket
 
+from rich.markup import escape
+
 from infra.settings import Settings
-from workers import libvirtd
+from workers import horizon, libvirtd
+from workers.cli.screen import out
 from workers.layout import Layout, host_settings, temporal_netns
 from workers.plan import Plan
 from workers.process import Process
@@ -29,6 +32,8 @@ def everything(settings: Settings, layout: Layout) -> Plan:
         _namespace(settings, layout)
     for host in layout.hosts:
         libvirtd.prepare(settings, host)
+    if layout.horizon:
+        _horizon(settings)
     plan.save()
     return plan
 
@@ -57,6 +62,18 @@ def _keys_and_users(settings: Settings, hosts: list[str]) -> None:
         bootstrap(settings, hosts)
     except FormerState as error:
         raise Refused(str(error)) from error
+
+
+def _horizon(settings: Settings) -> None:
+    from infra.horizon import config, environment
+
+    if not environment.place().exists():
+        out.print("Installing Horizon into an environment of its own.")
+    try:
+        made = environment.ensure()
+    except (environment.HorizonUnavailable, OSError) as error:
+        raise Refused(f"No Horizon: {escape(str(error))}") from error
+    config.write(settings, made / "static", horizon.uid(settings))
 
 
 def _temporal_namespace(settings: Settings) -> None:

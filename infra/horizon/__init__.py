@@ -1,0 +1,1 @@
+"""OpenStack's Horizon as `kilonova up --with horizon` starts it: its environment, its settings, its server."""

@@ -1,0 +1,1 @@
+"""Horizon in a browser, against a cloud with real guests."""
