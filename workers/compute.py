@@ -42,7 +42,7 @@ from infra.openstack import service_session
 from infra.settings import Settings
 from infra.temporal import compute_queue, connect, meter
 from workers.collect import activities_of
-from workers.host_loops import Heartbeat, bring_back, loops
+from workers.host_loops import TOPOLOGY_WAIT_S, Heartbeat, bring_back, loops
 from workers.interceptors import StepInterceptor
 from workers.settle import settle
 from workers.sign_in import as_host
@@ -164,7 +164,7 @@ async def _serve(settings: Settings, life: _Life) -> None:
     client = await connect(settings, metrics_port=settings.host_metrics_port, patience_s=PATIENCE_S)
     unknown = meter(client).create_gauge("kilonova_unknown_guests", "Guests on this host that no record knows")
     heartbeat = Heartbeat(settings, host.driver, host.control, life.stopping, unknown.set)
-    topology = TopologyPoll(settings, host.session, host.hostnet) if host.hostnet else None
+    topology = TopologyPoll(settings, host.session, host.hostnet, TOPOLOGY_WAIT_S) if host.hostnet else None
     with ThreadPoolExecutor(settings.max_concurrent_builds * HEAVY + 2, "step") as pool:
         async with compute_worker(client, settings, host.activities(), pool):
             life.working = True

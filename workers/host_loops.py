@@ -19,7 +19,9 @@ from workers import guests
 if TYPE_CHECKING:
     from infra.hostnet.plane import DataPlane
 
-TOPOLOGY_S, SYNC_S, VOLUMES_S, LOGS_S = 0.5, 5.0, 3.0, 30.0
+TOPOLOGY_S, SYNC_S, VOLUMES_S, LOGS_S = 0.2, 5.0, 3.0, 30.0
+TOPOLOGY_WAIT_S = 2.0
+"""So long the network service may take to say that nothing has changed; a change it tells at once."""
 SCRUB_S = 6 * 3600.0
 RECOUNT_S = 60.0
 """How often the host looks for what is not its own, and counts the guests that the control plane does not know."""

@@ -10,6 +10,7 @@ from sqlmodel import Session, col, select
 
 from api.network.changes import watch
 from api.network.errors import bad, conflict
+from api.network.news import News
 from infra.database import Database
 from infra.tables.network import Ledger
 
@@ -23,6 +24,7 @@ class Store:
 
     def __init__(self, database: Database) -> None:
         self.database = database
+        self.news = News()
         self._turn = threading.Lock()
 
     @contextmanager
@@ -37,19 +39,22 @@ class Store:
     def write(self) -> Iterator[Session]:
         """Commits at the end of the block; 409 when the store's own constraints refuse the change.
 
-        A change of something that hosts carry out counts in the same transaction."""
+        A change of something that hosts carry out counts in the same transaction, and is news afterwards."""
+        counts = False
         try:
             with self._turn, self.database.write() as session:
                 session.exec(select(Ledger.id).with_for_update()).one()
                 changed = watch(session)
                 yield session
                 session.flush()
-                if changed():
+                if counts := changed():
                     session.exec(update(Ledger).values(topology=col(Ledger.topology) + 1))
         except DataError as error:
             raise bad(UNUSABLE) from error
         except IntegrityError as error:
             raise conflict("Conflict", "The request conflicts with another one; try again.") from error
+        if counts:
+            self.news.tell()
 
 
 def topology_revision(session: Session) -> str:

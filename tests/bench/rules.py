@@ -14,12 +14,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from infra.host.network.topology import TopologyPoll
 from infra.hostnet.models import FixedIp, PortPlug
 from tests.host.cloud import HOST, Cloud
 from tests.host.place import Place
 from tests.hostnet.conftest import TIMEOUT_S, StandIn, reaches
 from tests.openstack import OpenStack
-from workers.host_loops import SYNC_S, TOPOLOGY_S
+from workers.host_loops import SYNC_S, TOPOLOGY_S, TOPOLOGY_WAIT_S
 
 TURNS, PORTS, RULES = int(os.environ.get("BENCH_TURNS", "20")), 100, 10
 FIRST = 3000
@@ -65,7 +66,8 @@ def working(here: Place) -> Iterator[None]:
         while not done.wait(every):
             work()
 
-    loops = [(TOPOLOGY_S, here.poll), (SYNC_S, here.plane.sync)]
+    poll = TopologyPoll(here.settings, here.cloud.session, here.plane, TOPOLOGY_WAIT_S)
+    loops = [(TOPOLOGY_S, poll), (SYNC_S, here.plane.sync)]
     threads = [threading.Thread(target=turn, args=loop) for loop in loops]
     for each in threads:
         each.start()

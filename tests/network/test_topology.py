@@ -1,7 +1,9 @@
 """What hosts are told to carry, what they report, and who takes over when one falls silent."""
 
+import asyncio
 import uuid
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
@@ -9,6 +11,7 @@ import httpx
 import pytest
 
 from api.network.model import hosts
+from api.network.news import News
 from tests.network.conftest import Api
 
 Make = Callable[..., dict[str, Any]]
@@ -26,9 +29,9 @@ class Host:
         answer = self.service.http.put(f"/kilonova/hosts/{self.name}", json=body)
         assert answer.status_code == 204, answer.text
 
-    def poll(self, etag: str = "") -> httpx.Response:
+    def poll(self, etag: str = "", **more: Any) -> httpx.Response:
         headers = {"If-None-Match": etag} if etag else {}
-        return self.service.http.get("/kilonova/topology", params={"host": self.name}, headers=headers)
+        return self.service.http.get("/kilonova/topology", params={"host": self.name, **more}, headers=headers)
 
     def topology(self) -> dict[str, Any]:
         body: dict[str, Any] = self.poll().json()
@@ -207,6 +210,33 @@ def test_what_moves_the_revision_and_what_does_not(demo: Api, service: Api, two:
         answer = host.poll(etag)
         assert answer.status_code == 200, f"change {number} went unseen"
         etag = answer.headers["etag"]
+
+
+def test_a_change_is_told_to_a_host_that_waits(demo: Api, two: tuple[Host, Host]) -> None:
+    host = two[0]
+    network = demo.network()
+    subnet = demo.subnet(network)
+    host.bind(demo.port(network))
+    etag = host.poll().headers["etag"]
+    assert host.poll(etag, wait=0.1).status_code == 304
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(host.poll, etag, wait=20)
+        assert demo.put(f"/networks/{network['id']}", "network", name="nothing for hosts")
+        demo.put(f"/subnets/{subnet['id']}", "subnet", dns_nameservers=["192.0.2.1"])
+        answer = waiting.result()
+    assert answer.status_code == 200 and answer.headers["etag"] != etag
+    for wrong in (-1, 31, "long"):
+        assert host.poll(etag, wait=wrong).status_code == 400
+
+
+async def test_news_reach_all_who_wait_from_any_thread() -> None:
+    news = News()
+    waiting = [news.next() for _ in range(3)]
+    waiting[0].cancel()
+    await asyncio.to_thread(news.tell)
+    await asyncio.wait_for(asyncio.gather(*waiting[1:]), 10)
+    await asyncio.sleep(0)
+    assert not news._waiting
 
 
 def test_only_services_report_and_ask(demo: Api, two: tuple[Host, Host]) -> None:

@@ -1,8 +1,11 @@
 """Routes between this service and the hosts that carry its networks: what to carry, and what is carried."""
 
+import asyncio
+import time
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Response
+from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 
 from api.network.ask import Ask
@@ -12,15 +15,32 @@ from api.network.store import topology_revision
 
 router = APIRouter(prefix="/v2.0/kilonova")
 HostName = Annotated[str, Query(min_length=1, max_length=255)]
+Wait = Annotated[float, Query(ge=0, le=30)]
+LOOK_S = 0.5
+"""How often a request that waits looks at the store, for what other processes of this service committed."""
 
 
 @router.get("/topology")
-def show_topology(ask: Ask, host: HostName) -> Response:
-    """What a host must carry: networks, ports with their rules, sets, routers; 304 while nothing has changed.
-
-    The ETag is the store's revision, read first: what changes in between is seen by the next poll."""
+async def show_topology(ask: Ask, host: HostName, wait: Wait = 0.0) -> Response:
+    """What a host must carry: networks, ports with their rules, sets, routers. While nothing has changed since the
+    caller's ETag: 304, after `wait` seconds."""
     ask.enforce_host("get_topology", host)
     known = {tag.strip().removeprefix("W/") for tag in ask.request.headers.get("if-none-match", "").split(",")}
+    end = time.monotonic() + wait
+    while True:
+        news = ask.store.news.next()
+        try:
+            answer = await run_in_threadpool(_look, ask, host, known)
+            left = end - time.monotonic()
+            if answer.status_code != 304 or left <= 0 or await ask.request.is_disconnected():
+                return answer
+            await asyncio.wait([news], timeout=min(left, LOOK_S))
+        finally:
+            news.cancel()
+
+
+def _look(ask: Ask, host: str, known: set[str]) -> Response:
+    """The ETag is the store's revision, read first: what changes in between is seen by the next look."""
     with ask.store.read() as session:
         etag = f'"{topology_revision(session)}"'
         if etag in known:

@@ -24,12 +24,14 @@ log = logs.get(__name__)
 
 
 class TopologyPoll:
-    """Call it every half second or so: an answer that has not changed costs the network service one look at a number.
+    """Call it again and again: an answer that has not changed costs the network service looks at a number, and is
+    given after `wait_s`; one that has changed is given at once.
 
     A network service that does not know the question (a real Neutron) has agents of its own for networks and routers;
     it is asked for filters only."""
 
-    def __init__(self, settings: Settings, session: Session, plane: "DataPlane") -> None:
+    def __init__(self, settings: Settings, session: Session, plane: "DataPlane", wait_s: float = 0.0) -> None:
+        self._wait_s = wait_s
         self._api = Service(session, NETWORK, "/v2.0", settings.region)
         self._host, self._plane = settings.host, plane
         self._filters = FilterPoll(settings, self._api, plane)
@@ -51,7 +53,8 @@ class TopologyPoll:
 
         again = time.monotonic() - self._followed >= AGAIN_S
         known = {"If-None-Match": self._etag} if self._etag and not again else {}
-        answer = self._api.ask("GET", "/kilonova/topology", 200, 304, 404, params={"host": self._host}, headers=known)
+        params = {"host": self._host, "wait": self._wait_s}
+        answer = self._api.ask("GET", "/kilonova/topology", 200, 304, 404, params=params, headers=known)
         if answer.status_code == 404:
             self._embedded = False
             return self._filters()
