@@ -9,7 +9,7 @@ from sqlmodel import col, select, update
 from api.common.context import Context
 from api.common.errors import ServiceError
 from api.volume.errors import invalid_input
-from api.volume.schemas import TypeCreate, TypeUpdate
+from api.volume.schemas import FALSE, TRUE, TypeCreate, TypeUpdate
 from api.volume.service import Service, VolumeCaller, VolumeService
 from api.volume.types import FIRST_ID, check_specs, missing
 from infra.tables.volume import DefaultType, TypeAccess, Volume, VolumeType
@@ -20,16 +20,22 @@ MANAGE = "volume_extension:types_manage"
 
 @router.get("")
 def index(request: Request, caller: VolumeCaller, service: Service) -> dict[str, Any]:
-    """`is_public`: true, false, or none for both (administrators); tenants see what they may use."""
-    wanted = request.query_params.get("is_public", "").lower()
-    if wanted not in ("", "none", "true", "false", "1", "0", "t", "f", "yes", "no"):
-        raise invalid_input(f"Invalid is_public filter [{wanted[:40]}]")
+    """`is_public`: true, false, or none for both; tenants see what they may use. Without it an administrator sees what
+    a tenant of his project would see, as with true."""
+    text = request.query_params.get("is_public", "true")
+    wanted = None if text.lower() == "none" else _flag(text)
     with service.db.read() as session:
         rows = service.types.visible(session, caller)
-    if wanted not in ("", "none") and caller.is_admin:
-        public = wanted in ("true", "1", "t", "yes")
-        rows = [row for row in rows if row.is_public == public]
+        usable = {row.id for row in service.types.usable(session, caller.project_id)}
+    if wanted is not None and caller.is_admin:
+        rows = [row for row in rows if (row.id in usable if wanted else not row.is_public)]
     return {"volume_types": [service.types.view(caller, row) for row in rows]}
+
+
+def _flag(text: str) -> bool:
+    if text.lower() not in TRUE + FALSE:
+        raise invalid_input(f"Invalid is_public filter [{text[:40]}]")
+    return text.lower() in TRUE
 
 
 @router.get("/default")

@@ -37,6 +37,9 @@ def missing(type_id: str) -> ServiceError:
     return ServiceError(404, f"Volume type {type_id[:255]} could not be found.")
 
 
+_IN_ORDER = select(VolumeType).order_by(col(VolumeType.created_at), col(VolumeType.id))
+
+
 class Types:
     """Finds types. One that is neither public nor opened to the caller's project does not exist for a tenant."""
 
@@ -47,11 +50,16 @@ class Types:
         return self._policy.allows(caller, "volume_extension:types_manage")
 
     def visible(self, session: Session, caller: Context) -> list[VolumeType]:
-        query = select(VolumeType).order_by(col(VolumeType.created_at), col(VolumeType.id))
-        if not (self._manages(caller) or caller.is_service):
-            mine = select(TypeAccess.type_id).where(TypeAccess.project_id == caller.project_id)
-            query = query.where(or_(col(VolumeType.is_public), col(VolumeType.id).in_(mine)))
-        return list(session.exec(query).all())
+        """All there are for who manages them, else what the caller's project may use."""
+        if self._manages(caller) or caller.is_service:
+            return list(session.exec(_IN_ORDER).all())
+        return self.usable(session, caller.project_id)
+
+    def usable(self, session: Session, project_id: str | None) -> list[VolumeType]:
+        """What is public or was opened to the project."""
+        mine = select(TypeAccess.type_id).where(TypeAccess.project_id == project_id)
+        opened = or_(col(VolumeType.is_public), col(VolumeType.id).in_(mine))
+        return list(session.exec(_IN_ORDER.where(opened)).all())
 
     def get(self, session: Session, caller: Context, type_id: str) -> VolumeType:
         for row in self.visible(session, caller):

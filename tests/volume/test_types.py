@@ -55,11 +55,23 @@ def test_extra_specs_are_obeyed_or_refused(cloud: Cloud) -> None:
     cloud.call("DELETE", f"/types/{kind}", user="admin")
 
 
+def _names(cloud: Cloud, query: str) -> set[str]:
+    """The types that an administrator is told."""
+    return {row["name"] for row in cloud.ok("GET", f"/types{query}", user="admin")["volume_types"]}
+
+
 def test_private_types_are_for_those_who_were_let_in(cloud: Cloud) -> None:
     wanted = {"name": "secret", "os-volume-type-access:is_public": False}
     kind = cloud.ok("POST", "/types", {"volume_type": wanted}, user="admin")["volume_type"]["id"]
     assert cloud.call("GET", f"/types/{kind}").status_code == 404
     assert cloud.call("POST", "/volumes", {"volume": {"size": 1, "volume_type": "secret"}}).status_code == 404
+    assert "secret" not in _names(cloud, "") and "secret" not in _names(cloud, "?is_public=True")
+    assert _names(cloud, "?is_public=False") == {"secret"} and "secret" in _names(cloud, "?is_public=None")
+    own = {"project": cloud.project_ids["admin"]}
+    assert cloud.call("POST", f"/types/{kind}/action", {"addProjectAccess": own}, user="admin").status_code == 202
+    assert "secret" in _names(cloud, ""), "his own project was let in"
+    assert cloud.call("POST", f"/types/{kind}/action", {"removeProjectAccess": own}, user="admin").status_code == 202
+    assert cloud.call("GET", "/types?is_public=maybe", user="admin").status_code == 400
     access, place = {"addProjectAccess": {"project": cloud.project_ids["demo"]}}, f"/types/{kind}"
     assert cloud.call("POST", f"{place}/action", access).status_code == 403
     assert cloud.call("POST", f"{place}/action", access, user="admin").status_code == 202
