@@ -105,6 +105,7 @@ def test_more_disk_refusals(lab: Lab, demo: Api, other: Api) -> None:  # noqa: F
     plain = volume(lab, demo)
     disk = [mapping(source_type="volume", uuid=plain)]
     assert lab.refused(demo, 400, imageRef="", block_device_mapping_v2=disk) == f"Block Device {plain} is not bootable."
+    assert lab.boot(demo, block_device_mapping_v2=disk).volumes[0].volume_id == plain, "imageRef says what it is like"
     assert "could not be found" in lab.refused(other, 400, imageRef="", block_device_mapping_v2=disk)
     small = mapping(source_type="image", uuid=lab.big_image, volume_size=1)
     assert "memory is too small" in lab.refused(demo, 400, imageRef="", block_device_mapping_v2=[small])

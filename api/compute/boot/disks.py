@@ -69,8 +69,8 @@ def disks(call: ComputeCall, wish: ServerCreate) -> Disks:
         raise bad_request(INVALID + SEQUENCE)
     if len(plans) + local > DEVICES:
         raise bad_request("No free disk device names for prefix 'vd'")
-    volumes = tuple(_resolved(call, plan) for plan in plans)
-    if not local and not needs.devices:
+    volumes = tuple(_resolved(call, plan, told=bool(wish.image_ref)) for plan in plans)
+    if not wish.image_ref:
         needs = next(plan.needs for plan in volumes if plan.boot_index == 0)
     return Disks(str(wish.image_ref) if local else "", needs, volumes)
 
@@ -133,9 +133,10 @@ def _require_volume(entry: Disk) -> None:
         raise bad_request("Blank volumes (source: 'blank', dest: 'volume') need to have non-zero size")
 
 
-def _resolved(call: ComputeCall, plan: DiskPlan) -> DiskPlan:
+def _resolved(call: ComputeCall, plan: DiskPlan, *, told: bool) -> DiskPlan:
+    """`told`: imageRef says what the guest is like, so that the volume it boots from may be empty still."""
     if plan.volume_id:
-        return replace(plan, needs=_volume(call, plan.volume_id, root=plan.boot_index == 0))
+        return replace(plan, needs=_volume(call, plan.volume_id, root=plan.boot_index == 0 and not told))
     if plan.image_id:
         needs = image(call, plan.image_id, f"{INVALID}failed to get image {plan.image_id}.")
         if needs.min_disk > plan.size_gb:
