@@ -14,14 +14,14 @@ from pathlib import Path
 from infra.guest.source import obtain
 from tests.clients.opentofu import OpenTofu
 from tests.clients.playbooks import Playbooks
-from tests.clients.tools import PROVIDER, TOFU, ansible, go_program
+from tests.clients.tools import PROVIDER, TOFU, environment, go_program
 from tests.e2e.cloud import Cloud
 from tests.ports import free_offset
 
 CLIENTS = {"opentofu": OpenTofu, "ansible": Playbooks}
 PROGRAMS: dict[str, Callable[[], list[Path]]] = {
     "opentofu": lambda: [go_program(*TOFU), go_program(*PROVIDER)],
-    "ansible": lambda: [ansible()],
+    "ansible": lambda: [environment("ansible")],
 }
 
 

@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 
 from infra.guest.source import GuestImage
-from tests.clients.tools import HERE, ansible
+from tests.clients.tools import HERE, environment
 from tests.e2e.cloud import Cloud
 
 LIMIT_S = 500
@@ -16,7 +16,7 @@ class Playbooks:
     """Each method is one thing that is shown, and answers with what there is to say of it."""
 
     def __init__(self, cloud: Cloud, image: GuestImage, directory: Path) -> None:
-        programs = ansible()
+        programs = environment("ansible")
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("OS_", "ANSIBLE_"))}
         self._env = kept | {
             "OS_CLIENT_CONFIG_FILE": str(cloud.settings.state_dir / "clouds.yaml"),

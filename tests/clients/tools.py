@@ -38,10 +38,10 @@ def go_program(name: str, module: str, version: str, package: str) -> Path:
     return directory / name
 
 
-def ansible() -> Path:
-    """`bin` of an environment of Ansible's own: what its lock says, by hash, and nothing of Kilonova's."""
-    lock = HERE / "ansible" / "requirements.lock"
-    directory = cache_dir() / f"ansible-{hashlib.sha256(lock.read_bytes()).hexdigest()[:16]}"
+def environment(name: str) -> Path:
+    """`bin` of an environment of a client's own: what `NAME/requirements.lock` says, by hash, nothing of Kilonova's."""
+    lock = HERE / name / "requirements.lock"
+    directory = cache_dir() / f"{name}-{hashlib.sha256(lock.read_bytes()).hexdigest()[:16]}"
     with _locked(directory):
         if not (directory / "complete").exists():
             shutil.rmtree(directory, ignore_errors=True)
@@ -50,6 +50,24 @@ def ansible() -> Path:
             _run([str(UV), "--no-config", "-q", *install])
             (directory / "complete").touch()
     return directory / "bin"
+
+
+def debian(*packages: str) -> Path:
+    """Debian's packages, unpacked and not installed: their root. RuntimeError where there are none to be had."""
+    directory = cache_dir() / f"debian-{packages[0]}"
+    with _locked(directory):
+        if not (directory / "complete").exists():
+            shutil.rmtree(directory, ignore_errors=True)
+            directory.mkdir(parents=True)
+            try:
+                _run(["apt-get", "-qq", "download", *packages], cwd=directory)
+            except RuntimeError:
+                _run(["apt-get", "-qq", "update"])
+                _run(["apt-get", "-qq", "download", *packages], cwd=directory)
+            for package in directory.glob("*.deb"):
+                _run(["dpkg-deb", "-x", str(package), str(directory)])
+            (directory / "complete").touch()
+    return directory
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 import io
 import json
+import subprocess
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -22,16 +23,18 @@ from infra.host.libvirt.definitions import Definitions
 from infra.host.libvirt.domain_xml import Place, domain_xml
 from infra.host.libvirt.machine_xml import METADATA
 from infra.host.libvirt.virt_type import VirtType
+from infra.host.metadata_format import OPENSTACK
 from infra.settings import Settings
+from tests.host import cloud_init
 from tests.host.cloud import new_id
 from tests.host.specs import spec, vif
 
 
-def read(file: Path, version: str, name: str, kind: str) -> bytes:
+def read(file: Path, version: str, name: str, kind: str, form: str = "openstack") -> bytes:
     iso = pycdlib.PyCdlib()
     iso.open(str(file))
     out = io.BytesIO()
-    iso.get_file_from_iso_fp(out, **{kind: f"/openstack/{version}/{name}"})
+    iso.get_file_from_iso_fp(out, **{kind: f"/{form}/{version}/{name}"})
     iso.close()
     return out.getvalue()
 
@@ -51,7 +54,7 @@ def full_guest() -> GuestConfig:
 
 
 @pytest.mark.parametrize("kind", ["rr_path", "joliet_path"])
-@pytest.mark.parametrize("version", ["latest", "2018-08-27"])
+@pytest.mark.parametrize("version", ["latest", "2020-10-14"])
 def test_files(tmp_path: Path, version: str, kind: str) -> None:
     made = spec(new_id(), guest=full_guest(), vifs=[vif(tag="front")])
     target = tmp_path / "config.iso"
@@ -80,6 +83,73 @@ def test_files(tmp_path: Path, version: str, kind: str) -> None:
     assert network["links"][0]["ethernet_mac_address"] == "fa:16:3e:00:00:01"
     assert network["networks"][0]["type"] == "ipv4_dhcp"
     assert network["services"] == [{"type": "dns", "address": "8.8.4.4"}]
+
+
+def test_older_versions_tell_what_there_was_then() -> None:
+    found = configdrive.files(spec(new_id(), guest=full_guest(), vifs=[vif()]))
+    assert {path.split("/")[0] for path in found} == {"openstack", "ec2"}
+    names = {version: {p.rpartition("/")[2] for p in found if p.split("/")[1] == version} for version in OPENSTACK}
+    assert names["2012-08-10"] == names["2013-04-04"] == {"meta_data.json", "user_data"}
+    assert names["2013-10-17"] == {"meta_data.json", "user_data", "vendor_data.json"}
+    assert names["2015-10-15"] == names["2013-10-17"] | {"network_data.json"}
+    assert names["2016-10-06"] == names["2015-10-15"] | {"vendor_data2.json"}
+    meta = {version: json.loads(found[f"openstack/{version}/meta_data.json"]) for version in OPENSTACK}
+    assert not {"random_seed", "project_id", "devices", "dedicated_cpus"} & set(meta["2012-08-10"])
+    assert "random_seed" in meta["2013-04-04"] and "project_id" not in meta["2013-10-17"]
+    assert "project_id" in meta["2015-10-15"] and "devices" not in meta["2015-10-15"]
+    assert "devices" in meta["2016-06-30"] and "dedicated_cpus" not in meta["2018-08-27"]
+
+
+def test_the_ec2_form(tmp_path: Path) -> None:
+    made, target = spec(new_id(), guest=full_guest(), vifs=[vif()]), tmp_path / "config.iso"
+    configdrive.write(made, target)
+    for version in ("2009-04-04", "latest"):
+        told = json.loads(read(target, version, "meta-data.json", "rr_path", form="ec2"))
+        assert told.pop("instance-id") == f"i-{made.instance_id[:8]}"
+        assert told == {
+            "ami-id": "ami-00000000",
+            "ami-launch-index": "2",
+            "hostname": "web-1",
+            "local-hostname": "web-1",
+            "instance-type": "m1.nano",
+            "local-ipv4": "203.0.113.104",
+            "placement": {"availability-zone": "nova"},
+            "public-keys": {"0": {"openssh-key": "ssh-ed25519 AAAA me"}},
+        }
+        assert read(target, version, "user-data", "rr_path", form="ec2") == b"#!/bin/sh\necho hi\n"
+
+
+def test_cloud_init_understands_it(tmp_path: Path) -> None:
+    file, target, folder = tmp_path / "vendor.json", tmp_path / "config.iso", tmp_path / "drive"
+    file.write_text('{"ntp": "192.0.2.123"}')
+    plugged = vif()
+    plugged.fixed_ips[0].enable_dhcp = False
+    made = spec(new_id(), guest=full_guest(), vifs=[plugged])
+    configdrive.write(made, target, file)
+    unpack(target, folder)
+    done = subprocess.run([*cloud_init.reader(), str(folder)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    meta = found["metadata"]
+    assert (meta["instance-id"], meta["local-hostname"], meta["meta"]) == (made.instance_id, "web-1", {"role": "web"})
+    assert meta["public_keys"] == {"mykey": "ssh-ed25519 AAAA me"} and found["userdata"] == "#!/bin/sh\necho hi\n"
+    assert found["vendordata"] == {"ntp": "192.0.2.123"} and found["ec2"]["local-ipv4"] == "203.0.113.104"
+    nic, resolver = found["network"]["config"]
+    (subnet,) = nic["subnets"]
+    assert (subnet["type"], subnet["address"], subnet["netmask"]) == ("static", "203.0.113.104", "255.255.255.0")
+    assert subnet["routes"][0]["gateway"] == "203.0.113.1" and resolver["address"] == "8.8.4.4"
+
+
+def unpack(image: Path, folder: Path) -> None:
+    """As a mount shows it."""
+    iso = pycdlib.PyCdlib()
+    iso.open(str(image))
+    for above, _, names in iso.walk(rr_path="/"):
+        for name in names:
+            path = folder / above.lstrip("/") / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            iso.get_file_from_iso(str(path), rr_path=f"{above.rstrip('/')}/{name}")
+    iso.close()
 
 
 def test_vendor_data(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from infra.codec import KeyRing
 from infra.host.network.metadata import MetadataServer
 from infra.hostnet import netns
 from infra.tables.compute import Instance
+from tests.host import cloud_init
 from tests.host.cloud import until
 from tests.host.place import Place
 from tests.hostnet.conftest import StandIn, ip
@@ -89,10 +90,30 @@ def test_each_guest_reads_its_own_and_two_tenants_with_one_address_do_too(place:
             links = document(guest, "network_data.json")["links"]
             assert [link["ethernet_mac_address"] for link in links] == [guest.plug.mac_address]
             assert read(guest, "/openstack/2018-08-27/user_data") == SCRIPT.decode()
+            assert read(guest, "/openstack/2012-08-10/").split() == ["meta_data.json", "user_data"]
+            assert "dedicated_cpus" not in read(guest, "/openstack/2018-08-27/meta_data.json")
             assert read(guest, "/2009-04-04/meta-data/public-keys/0/openssh-key") == KEY
             assert read(guest, "/latest/meta-data/local-ipv4") == guest.address
             assert read(guest, "/latest/user-data") == SCRIPT.decode()
             assert read(guest, "/latest/meta-data/nothing") == read(guest, "/openstack/1999-01-01/meta_data.json") == ""
+
+
+def test_cloud_init_understands_it(place: Place) -> None:
+    command = [*cloud_init.reader(), "http://169.254.169.254"]
+    place.poll()
+    guest = place.guest(network(place, "red"))
+    recorded(place, guest, "red")
+    place.poll()
+    with serving(place):
+        until(lambda: read(guest, "/openstack"))
+        done = netns.call(guest.ns, lambda: subprocess.run(command, capture_output=True, text=True, check=False))
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert (found["metadata"]["instance-id"], found["metadata"]["local-hostname"]) == (guest.plug.instance_id, "red")
+    assert found["metadata"]["public_keys"] == {"mykey": KEY} and found["userdata"] == SCRIPT.decode()
+    assert (found["ec2"]["local-ipv4"], found["ec2"]["public-keys"]) == (guest.address, {"mykey": KEY})
+    nic = found["network"]["config"][0]
+    assert (nic["mac_address"], nic["subnets"]) == (guest.plug.mac_address, [{"type": "dhcp4"}])
 
 
 def test_what_the_operator_tells_every_guest(place: Place, tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """The config drive: an ISO 9660 image labelled config-2 that tells the guest who it is.
 
-Source: Nova's metadata format 2018-08-27 (user guide, "Config drives" and "Metadata service").
+Source: Nova user guide, "Config drives" and "Metadata service".
 """
 
 import base64
@@ -18,8 +18,10 @@ from infra.contracts.errors import hopeless
 from infra.contracts.hypervisor import DomainSpec
 from infra.contracts.network import FixedIp, Vif
 from infra.host.files.vendor_data import documents
+from infra.host.metadata_format import OPENSTACK, ec2, of_version
 
-VERSIONS = ("2018-08-27", "latest")
+EC2_VERSIONS = ("2009-04-04", "latest")
+"""Nova leaves the older ones out as well, unless it is configured otherwise."""
 
 
 def write(spec: DomainSpec, target: Path, vendor_data: Path | None = None) -> None:
@@ -32,18 +34,34 @@ def write(spec: DomainSpec, target: Path, vendor_data: Path | None = None) -> No
 
 
 def files(spec: DomainSpec, vendor_data: Path | None = None) -> dict[str, bytes]:
-    """File name → content, the same for every version of the format that is offered."""
-    content = {
-        "meta_data.json": _json(meta_data(spec)),
-        "network_data.json": _json(network_data(spec.vifs)),
-        **{name: _json(told) for name, told in documents(vendor_data).items()},
+    """Path below the drive's root → content, for each version of the format."""
+    meta = meta_data(spec)
+    known = {
+        "meta_data.json": meta,
+        "network_data.json": network_data(spec.vifs),
+        **documents(vendor_data),
     }
-    if spec.guest.user_data:
-        try:
-            content["user_data"] = base64.b64decode(spec.guest.user_data, validate=True)
-        except binascii.Error as error:
-            raise hopeless("User data needs to be valid base 64.", code=400) from error
-    return content
+    data = _user_data(spec)
+    found: dict[str, bytes] = {}
+    for version in OPENSTACK:
+        found |= {f"openstack/{version}/{name}": _json(told) for name, told in of_version(version, known).items()}
+        found |= {f"openstack/{version}/user_data": data} if data is not None else {}
+    for version in EC2_VERSIONS:
+        found[f"ec2/{version}/meta-data.json"] = _json(ec2(meta, _ec2_facts(spec)))
+        found |= {f"ec2/{version}/user-data": data} if data is not None else {}
+    return found
+
+
+def _user_data(spec: DomainSpec) -> bytes | None:
+    try:
+        return base64.b64decode(spec.guest.user_data, validate=True) if spec.guest.user_data else None
+    except binascii.Error as error:
+        raise hopeless("User data needs to be valid base 64.", code=400) from error
+
+
+def _ec2_facts(spec: DomainSpec) -> dict[str, str]:
+    addresses = [fixed.ip_address for vif in spec.vifs for fixed in vif.fixed_ips if "." in fixed.ip_address]
+    return {"instance-type": spec.flavor.name} | ({"local-ipv4": addresses[0]} if addresses else {})
 
 
 def meta_data(spec: DomainSpec) -> dict[str, Any]:
@@ -126,19 +144,22 @@ def _json(body: dict[str, Any]) -> bytes:
 
 
 def _image(content: dict[str, bytes], out: Any) -> None:
+    """Names of ISO 9660 are made up: who reads the drive sees Rock Ridge's or Joliet's."""
     iso = pycdlib.PyCdlib()
     iso.new(interchange_level=1, joliet=3, rock_ridge="1.09", vol_ident="config-2")
-    iso.add_directory("/OPENSTCK", rr_name="openstack", joliet_path="/openstack")
-    for number, version in enumerate(VERSIONS):
-        directory = f"/OPENSTCK/V{number}"
-        iso.add_directory(directory, rr_name=version, joliet_path=f"/openstack/{version}")
-        for index, (name, data) in enumerate(content.items()):
-            iso.add_fp(
-                io.BytesIO(data),
-                len(data),
-                f"{directory}/F{index}.;1",
-                rr_name=name,
-                joliet_path=f"/openstack/{version}/{name}",
-            )
+    made = {"": ""}
+    for number, (path, data) in enumerate(content.items()):
+        folder, _, name = path.rpartition("/")
+        short = f"{_folder(iso, made, folder)}/F{number}.;1"
+        iso.add_fp(io.BytesIO(data), len(data), short, rr_name=name, joliet_path=f"/{path}")
     iso.write_fp(out)
     iso.close()
+
+
+def _folder(iso: pycdlib.PyCdlib, made: dict[str, str], path: str) -> str:
+    """The ISO 9660 path of a folder, which is made if need be."""
+    if path not in made:
+        above, _, name = path.rpartition("/")
+        made[path] = f"{_folder(iso, made, above)}/D{len(made)}"
+        iso.add_directory(made[path], rr_name=name, joliet_path=f"/{path}")
+    return made[path]

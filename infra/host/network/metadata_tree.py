@@ -8,10 +8,8 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-OPENSTACK = ("2012-08-10", "2013-04-04", "2013-10-17", "2015-10-15", "2016-06-30", "2016-10-06", "2017-02-22",
-             "2018-08-27", "latest")  # fmt: skip
-EC2 = ("1.0", "2007-01-19", "2007-03-01", "2007-08-29", "2007-10-10", "2007-12-15", "2008-02-01", "2008-09-01",
-       "2009-04-04", "latest")  # fmt: skip
+from infra.host.metadata_format import EC2, FILES_SINCE, OPENSTACK, ec2, of_version
+
 JSON, TEXT, BINARY = "application/json", "text/plain; charset=utf-8", "application/octet-stream"
 Tree = dict[str, Any]
 
@@ -30,37 +28,32 @@ def _user_data(document: Tree) -> bytes | None:
         return None
 
 
-def _openstack(document: Tree, vendor: Tree) -> Tree:
-    files = {
-        "meta_data.json": document["meta_data"],
-        "network_data.json": document["network_data"],
-        **vendor,
-    }
-    tree: Tree = {name: (json.dumps(body).encode(), JSON) for name, body in files.items()}
-    tree["password"] = (document.get("password", "").encode(), TEXT)
+def _openstack(document: Tree, vendor: Tree, version: str) -> Tree:
+    known = {"meta_data.json": document["meta_data"], "network_data.json": document["network_data"], **vendor}
+    tree: Tree = {name: (json.dumps(body).encode(), JSON) for name, body in of_version(version, known).items()}
+    if _has_password(version):
+        tree["password"] = (document.get("password", "").encode(), TEXT)
     data = _user_data(document)
     return tree | ({"user_data": (data, BINARY)} if data is not None else {})
 
 
+def _has_password(version: str) -> bool:
+    return version in OPENSTACK and version >= FILES_SINCE["password"]
+
+
 def _ec2(document: Tree) -> Tree:
-    meta, known = document["meta_data"], document["ec2"]
-    number = int(meta["uuid"].replace("-", "")[:8], 16)
-    leaves = {
-        "ami-id": "ami-00000000",
-        "ami-launch-index": str(meta.get("launch_index", 0)),
-        "hostname": meta["hostname"],
-        "instance-id": f"i-{number:08x}",
-        "local-hostname": meta["hostname"],
-        **known,
-    }
-    tree: Tree = {name: (text.encode(), TEXT) for name, text in leaves.items()}
-    tree["placement"] = {"availability-zone": (meta["availability_zone"].encode(), TEXT)}
-    if keys := meta.get("public_keys"):
+    tree = _leaves(ec2(document["meta_data"], document["ec2"]))
+    if "public-keys" in tree:
+        names = document["meta_data"]["public_keys"]
         tree["public-keys"] = {
-            f"{at}={name}": {"openssh-key": (key.encode(), TEXT)} for at, (name, key) in enumerate(keys.items())
+            f"{at}={name}": key for (at, key), name in zip(tree["public-keys"].items(), names, strict=True)
         }
     data = _user_data(document)
     return {"meta-data": tree} | ({"user-data": (data, BINARY)} if data is not None else {})
+
+
+def _leaves(told: Tree) -> Tree:
+    return {k: _leaves(value) if isinstance(value, dict) else (value.encode(), TEXT) for k, value in told.items()}
 
 
 def answer(document: Tree, path: str, vendor: Tree) -> Answer:
@@ -71,7 +64,9 @@ def answer(document: Tree, path: str, vendor: Tree) -> Answer:
     if parts[0] == "openstack":
         if len(parts) == 1:
             return _listing(list(OPENSTACK))
-        return _walk(_openstack(document, vendor), parts[2:]) if parts[1] in OPENSTACK else Answer(404)
+        if parts[1] not in OPENSTACK:
+            return Answer(404)
+        return _walk(_openstack(document, vendor, parts[1]), parts[2:])
     return _walk(_ec2(document), parts[1:]) if parts[0] in EC2 else Answer(404)
 
 
@@ -97,4 +92,4 @@ def _listing(names: list[str]) -> Answer:
 def is_password(path: str) -> bool:
     """Whether a POST of `path` tells the guest's password."""
     parts = [part for part in path.partition("?")[0].split("/") if part]
-    return len(parts) == 3 and parts[0] == "openstack" and parts[1] in OPENSTACK and parts[2] == "password"
+    return len(parts) == 3 and parts[0] == "openstack" and _has_password(parts[1]) and parts[2] == "password"
