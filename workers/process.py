@@ -14,8 +14,9 @@ from workers.probes import Probe
 
 MARK = "KILONOVA_UNIT"
 """Environment variable that tells a process of ours from one that was given the same PID later."""
-WRITE_PID = 'echo $$ >"$0.new" && mv "$0.new" "$0" && exec "$@"'
-"""The process writes its PID file itself, before it becomes what it shall be: no moment without one."""
+WRITE_PID = 'printf "%-9s\\n" $$ 1<>"$0" && exec "$@"'
+"""The process writes its PID file itself, before it becomes what it shall be: no moment without one. Over the old one,
+in one write of always the same length, which needs no room on a full disk."""
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from workers import reserves
 from workers.plan import Plan, read_status, status_file, write_atomically
 from workers.process import Process
 from workers.unit import Unit, run_on_stop
@@ -32,6 +33,7 @@ class Supervisor:
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         self._writing = threading.Lock()
+        self._unpublished = False
         self.units: dict[str, Unit] = {}
         for level in plan.levels():
             for spec in level:
@@ -39,10 +41,23 @@ class Supervisor:
                 self.units[spec.name] = Unit(spec, plan.place, needs, self.publish)
 
     def publish(self) -> None:
-        """Write the status file; called at each change of a unit's state."""
+        """Write the status file; called at each change of a unit's state. Without room, `look_after` does it later."""
         with self._writing:
             units = {name: unit.report() for name, unit in self.units.items()}
-            write_atomically(status_file(self.plan.state_dir), json.dumps({"supervisor": os.getpid(), "units": units}))
+            status = json.dumps({"supervisor": os.getpid(), "units": units})
+            try:
+                write_atomically(status_file(self.plan.state_dir), status)
+            except OSError:
+                self._unpublished = True
+            else:
+                self._unpublished = False
+
+    def look_after(self) -> None:
+        """What is due from time to time; nothing of it may end the supervisor."""
+        reserves.keep(self.plan.state_dir)
+        rotate(self.plan.place.log)
+        if self._unpublished:
+            self.publish()
 
     def start(self) -> None:
         self.publish()
@@ -84,17 +99,26 @@ def stop_orphans(plan: Plan) -> None:
 
 
 def rotate(log_dir: Path, cap: int = LOG_CAP_BYTES) -> None:
-    """Move what a too long log holds to NAME.log.1; writers append, so they go on at the emptied file's start."""
+    """Move what a too long log holds to NAME.log.1; writers append, so they go on at the emptied file's start. Where
+    there is no room for a copy, its lines are given up."""
     for log in log_dir.glob("*.log"):
         if log.stat().st_size > cap:
             kept = log.with_suffix(".log.1")
-            with (
-                log.open("rb") as source,
-                os.fdopen(os.open(kept, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "wb") as copy,
-            ):
-                while chunk := source.read(1 << 20):
-                    copy.write(chunk)
+            kept.unlink(missing_ok=True)
+            try:
+                _copy(log, kept)
+            except OSError:
+                kept.unlink(missing_ok=True)
             os.truncate(log, 0)
+
+
+def _copy(log: Path, kept: Path) -> None:
+    with (
+        log.open("rb") as source,
+        os.fdopen(os.open(kept, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "wb") as copy,
+    ):
+        while chunk := source.read(1 << 20):
+            copy.write(chunk)
 
 
 @contextmanager
@@ -144,7 +168,7 @@ def main(state_dir: Path) -> int:
             signal.SIGTERM,
             signal.SIGINT,
         }:
-            rotate(plan.place.log)
+            supervisor.look_after()
         supervisor.stop()
         pid_file.unlink(missing_ok=True)
     return 0

@@ -4,6 +4,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Literal
 
 from workers.process import Place, Process, Spec, end_session
@@ -104,8 +105,9 @@ class Unit:
         try:
             return Process.start(self.spec, self.place)
         except OSError as error:
-            with self.place.log_file(self.spec.name).open("a") as log:
-                log.write(f"supervisor: cannot start {self.spec.argv[0]}: {error.strerror}\n")
+            words = f"supervisor: cannot start {self.spec.argv[0]}: {error.strerror}\n"
+            with suppress(OSError), self.place.log_file(self.spec.name).open("a") as log:  # the disk may be full
+                log.write(words)
             return None
 
     def _watch(self, process: Process) -> None:

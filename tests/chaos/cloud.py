@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,8 @@ class Cloud:
     image: str = ""
     network: str = ""
     outside: str = ""  # the external network, where there are real guests
+    failed: Counter[str] = field(default_factory=Counter)  # answers of 5xx
+    unexpected: list[str] = field(default_factory=list)  # those of 500, which no trouble excuses
 
     def __post_init__(self) -> None:
         self.settings = Settings(state_dir=self.state_dir, port_offset=self.offset)
@@ -64,7 +67,12 @@ class Cloud:
         if answer.status_code == 401:
             who.token = ""
             return None
-        return None if answer.status_code >= 500 else answer
+        if answer.status_code >= 500:
+            self.failed[f"{answer.status_code} {service}"] += 1
+            if answer.status_code == 500:
+                self.unexpected.append(f"500 {method} {service} {path}: {answer.text[:300]}")
+            return None
+        return answer
 
     async def sure(self, who: Tenant, method: str, service: str, path: str, **more: Any) -> httpx.Response:
         """The same, until somebody answers."""

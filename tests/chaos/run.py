@@ -3,7 +3,8 @@ step.
 
 Settings (environment): CHAOS_SECONDS (180), CHAOS_HOSTS (3), CHAOS_TENANTS (3), CHAOS_SEED (random, printed),
 CHAOS_DRIVER (test; `qemu` boots real guests on one host), CHAOS_DATABASE (`postgresql`: every store on a server that
-is killed, too), CHAOS_KEEP (copy the state directory there).
+is killed, too), CHAOS_TROUBLE (`kills`; or some of kills,slow,absent,full-disk, with a comma between), CHAOS_KEEP (copy
+the state directory there).
 The last line counts; exit status 0 when nothing is stuck, lost, doubled or leaked."""
 
 import asyncio
@@ -25,10 +26,11 @@ from typing import Any
 import activities
 from activities import step
 from infra.contracts.states import RESTING
-from tests.chaos import floating
+from tests.chaos import floating, troubles
 from tests.chaos.acts import Acts
 from tests.chaos.cloud import Cloud, Tenant
 from tests.chaos.truth import untruths_that_stay
+from tests.chaos.watch import Heartbeats
 from tests.frame.world import READS
 from tests.ports import free_offset
 from tests.postgres import Server
@@ -42,6 +44,7 @@ QUIET = frozenset(RESTING.values()) - {"ERROR", "DELETED"}
 SETTLE_S = 240
 DRIVER = os.environ.get("CHAOS_DRIVER", "test")
 DATABASE = os.environ.get("CHAOS_DATABASE", "sqlite")
+TROUBLE = os.environ.get("CHAOS_TROUBLE", "kills").split(",")
 
 
 @dataclass
@@ -60,8 +63,10 @@ class Chaos:
         self.end = time.monotonic() + seconds
         self.wanted: list[Wanted] = []
         self.kills: Counter[str] = Counter()
+        self.troubles: Counter[str] = Counter()
         self.actions: Counter[str] = Counter()
         self.acts = Acts(cloud, dice)
+        self.heartbeats = Heartbeats(cloud)
         self.operations = 0
         self.doubled = 0
         self.refused = 0
@@ -160,8 +165,17 @@ class Chaos:
             self.kills[f"at {left.name}"] -= 1
             left.unlink(missing_ok=True)
 
+    async def trouble(self) -> None:
+        kinds = [kind for kind in TROUBLE if kind != "kills"]
+        await asyncio.gather(
+            *([self.killer()] if "kills" in TROUBLE else []),
+            *([troubles.befall(self.cloud, self.dice, self.end, kinds, self.troubles)] if kinds else []),
+        )
+
     async def run(self) -> None:
-        await asyncio.gather(self.killer(), *(self.tenant_life(tenant) for tenant in self.cloud.tenants))
+        watch = asyncio.create_task(self.heartbeats.look())
+        await asyncio.gather(self.trouble(), *(self.tenant_life(tenant) for tenant in self.cloud.tenants))
+        watch.cancel()
 
     async def settle(self) -> Counter[str]:
         """Wait until every operation has ended; count how. What does not end in time is stuck."""
@@ -220,12 +234,15 @@ async def chaos(cloud: Cloud, seed: int, seconds: float, env: dict[str, str]) ->
     doubled += storm.doubled
     stuck = counts["stuck"] + counts["bare"]
     print(f"actions: {dict(sorted(storm.actions.items()))}")
+    print(f"troubles: {dict(storm.troubles)}; hosts seen: {dict(storm.heartbeats.seen)}; 5xx: {dict(cloud.failed)}")
+    print("\n".join(cloud.unexpected))
     print(f"{counts['gone']} deleted, {storm.refused} refused; seed {seed}")
     print(
         f"{storm.operations} operations, {counts['active']} active, {counts['error']} error with fault, "
         f"{stuck} stuck, {counts['lost']} lost, {doubled} doubled, {leaked} leaked"
     )
-    return 1 if not counts["active"] or stuck or counts["lost"] or doubled or leaked else 0
+    down = storm.heartbeats.seen["down"] if TROUBLE == ["full-disk"] else 0
+    return 1 if not counts["active"] or stuck or counts["lost"] or doubled or leaked or down or cloud.unexpected else 0
 
 
 def main() -> int:
@@ -241,7 +258,10 @@ def main() -> int:
             "KILONOVA_PORT_OFFSET": str(offset),
             "KILONOVA_FAILPOINTS": "1",
             "KILONOVA_HOST_DOWN_AFTER_S": "15",
+            "KILONOVA_DISK_ALLOCATION_RATIO": "1000000",  # guests of the test driver take nothing
         }
+        if "full-disk" in TROUBLE:
+            stack.enter_context(troubles.small_disk(Path(scratch)))
         server = None
         if DATABASE == "postgresql":
             server = Server(5432 + offset)
