@@ -12,6 +12,7 @@ with workflow.unsafe.imports_passed_through():
     from activities.resize import Resize
     from activities.shape import Shape
     from infra.contracts.hypervisor import FlavorFacts
+    from infra.contracts.local_disks import LocalDisk
     from infra.contracts.operation import ActionRequest, InstanceChange, InstanceFacts
     from infra.contracts.power import PowerOn
     from infra.contracts.resize import Migration, ResizeClaim, ShapeOnHost
@@ -36,6 +37,7 @@ class NewFlavor(BaseModel):
     """A checked resize."""
 
     flavor: FlavorFacts
+    local_disks: list[LocalDisk] = []
     disk_config: str | None = None
     quota: dict[str, int] = {}
     confirm_after_s: float = 0  # it confirms itself after so long; 0: never
@@ -58,6 +60,7 @@ class ResizeInstance(ServerOperation):
             old_flavor=server.flavor,
             new_flavor=wish.flavor,
             old_vm_state=server.vm_state,
+            old_local_disks=server.local_disks,
         )
         await saga.step(
             Resize.claim_resize,
@@ -76,7 +79,12 @@ class ResizeInstance(ServerOperation):
         ).power_state
         await saga.step(
             Shape.reshape,
-            ShapeOnHost(instance_id=server.instance_id, attempt=server.attempt, flavor=wish.flavor),
+            ShapeOnHost(
+                instance_id=server.instance_id,
+                attempt=server.attempt,
+                flavor=wish.flavor,
+                local_disks=wish.local_disks,
+            ),
             undo=None,  # `bring_back` puts definition and disk back
             at=host,
         )
@@ -94,5 +102,5 @@ class ResizeInstance(ServerOperation):
             )
             delay = timedelta(seconds=wish.confirm_after_s)
             self.begin_later(due_after(req, "resized", delay, ConfirmResize, confirm))
-        kept = {"disk_config": wish.disk_config, **columns_of(wish.flavor)}
+        kept = {"disk_config": wish.disk_config, **columns_of(wish.flavor), "local_disks": wish.local_disks}
         return InstanceChange(vm_state="resized", power_state=power_state, **kept)

@@ -46,5 +46,6 @@ class RevertResize(ServerOperation):
         return InstanceChange(
             vm_state=migration.old_vm_state,
             power_state=shape.power_state,
+            local_disks=migration.old_local_disks,
             **columns_of(migration.old_flavor),
         )

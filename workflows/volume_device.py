@@ -6,6 +6,7 @@ from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     from infra.contracts.errors import hopeless
+    from infra.contracts.local_disks import letters_of
     from infra.contracts.operation import InstanceFacts
 
 
@@ -14,6 +15,7 @@ def device_for(server: InstanceFacts, volume_id: str, asked: str | None) -> str:
 
     Raises Hopeless (400) when the name is taken or none is left, or the volume is attached already."""
     taken = {str(volume.get("device") or "").removeprefix("/dev/") for volume in server.volumes} | {"vda"}
+    taken |= {f"vd{letter}" for letter in letters_of(disk.device for disk in server.local_disks)}
     if any(volume["volume_id"] == volume_id for volume in server.volumes):
         raise hopeless(f"Invalid volume: volume {volume_id} already attached to this instance", code=400)
     wanted = (asked or "").removeprefix("/dev/")

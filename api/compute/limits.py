@@ -8,6 +8,8 @@ NICS_WORDS = "Maximum number of ports exceeded"
 DISKS = 24
 """Volumes per server: letters of virtio disks from vdb on."""
 DISKS_WORDS = f"The maximum allowed number of disk devices ({DISKS}) to attach to a single instance has been exceeded."
+LOCAL_DISKS = 3
+"""Block devices of destination local that a request may name, the image's included. Source: max_local_block_devices."""
 TAGS = 50
 TAGS_WORDS = f"The number of tags exceeded the per-server limit {TAGS}"
 SECURITY_GROUPS = 64

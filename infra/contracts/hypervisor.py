@@ -1,11 +1,13 @@
 """Inputs and results of the domain steps."""
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 from pydantic import BaseModel
 
 from infra.contracts.guarded import Guarded
 from infra.contracts.image import DiskOnHost
+from infra.contracts.local_disks import LocalDisk
 from infra.contracts.network import Vif
 from infra.contracts.step import Done
 from infra.contracts.volume import VolumeConnection
@@ -23,6 +25,15 @@ class FlavorFacts(BaseModel):
     ephemeral: int = 0
     swap: int = 0
     extra_specs: dict[str, str] = {}
+
+    @property
+    def local_gb(self) -> int:
+        return local_gb(self.disk, self.model_dump())
+
+
+def local_gb(root_gb: int, flavor: Mapping[str, Any]) -> int:
+    """What a server takes of its host's disk, in GiB. Source: Nova's DISK_GB."""
+    return root_gb + int(flavor.get("ephemeral", 0)) + -(-int(flavor.get("swap", 0)) // 1024)
 
 
 class GuestConfig(BaseModel):
@@ -53,6 +64,7 @@ class DomainSpec(DomainRef):
     image_id: str = ""
     image_properties: dict[str, str] = {}
     disk: DiskOnHost | None = None  # None: boots from a volume
+    local_disks: list[LocalDisk] = []
     vifs: list[Vif] = []
     volumes: list[VolumeConnection] = []
     guest: GuestConfig

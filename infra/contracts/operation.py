@@ -6,6 +6,7 @@ from typing import Any, Protocol
 from pydantic import BaseModel, ConfigDict
 
 from infra.contracts.hypervisor import FlavorFacts, GuestConfig
+from infra.contracts.local_disks import LocalDisk
 from infra.contracts.requests import Cause, Fault, Requester
 from infra.contracts.resize import Migration
 from infra.contracts.step import Step
@@ -74,6 +75,7 @@ class InstanceFacts(BaseModel):
     metadata: dict[str, str] = {}
     networks: list[dict[str, Any]] = []
     volumes: list[dict[str, Any]] = []
+    local_disks: list[LocalDisk] = []
     ports: dict[str, bool] = {}  # port id -> ours to delete
     migration: Migration | None = None  # the resize that waits to be confirmed or reverted
     shelved_image: str = ""  # what it waits in while it is shelved; "" when it boots from a volume
@@ -88,6 +90,7 @@ class InstanceChange(BaseModel):
     power_state: int | None = None
     networks: list[dict[str, Any]] | None = None
     volumes: list[dict[str, Any]] | None = None
+    local_disks: list[LocalDisk] | None = None
     requested_ports: dict[str, bool] | None = None
     image_ref: str | None = None
     image_properties: dict[str, str] | None = None

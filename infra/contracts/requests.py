@@ -4,6 +4,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from infra.contracts.local_disks import LocalDisk
 from infra.contracts.network import PortRequest
 from infra.contracts.step import Step
 from infra.contracts.volume import VolumeRequest
@@ -61,6 +62,7 @@ class BootRequest(BaseModel):
     security_group_names: list[str] = []  # as shown in the server's body
     ports: list[PortRequest] = []
     volumes: list[VolumeRequest] = []
+    local_disks: list[LocalDisk] = []  # ephemeral and swap, made by the host
     quota: dict[str, int] = {}  # limits in force: instances, cores, ram; -1 is unlimited
     action: str = "create"  # as `server event list` names it; "retry" when a failed build runs again
     digest: str = ""  # SHA-256 of the request's body

@@ -4,6 +4,7 @@ from pydantic import BaseModel
 
 from infra.contracts.guarded import Guarded
 from infra.contracts.hypervisor import FlavorFacts
+from infra.contracts.local_disks import LocalDisk
 from infra.contracts.requests import Requester
 
 
@@ -15,6 +16,7 @@ class Migration(BaseModel):
     old_flavor: FlavorFacts
     new_flavor: FlavorFacts
     old_vm_state: str
+    old_local_disks: list[LocalDisk] = []
 
 
 class ResizeClaim(BaseModel):
@@ -27,6 +29,7 @@ class ResizeClaim(BaseModel):
 
 
 class ShapeOnHost(Guarded):
-    """vCPUs, memory and disk of the guest."""
+    """vCPUs, memory and disks of the guest."""
 
     flavor: FlavorFacts
+    local_disks: list[LocalDisk] = []

@@ -6,6 +6,7 @@ from infra.contracts.hypervisor import DomainSpec
 from infra.host.files import configdrive
 from infra.host.files.cache import room_on_disk
 from infra.host.files.guest import GuestFiles
+from infra.host.files.local_disks import LocalDisks
 from infra.host.files.paths import HostPaths
 from infra.host.libvirt.definitions import Definitions
 from infra.host.libvirt.domain_xml import Place, domain_xml, volume_xml
@@ -32,6 +33,7 @@ class Definer:
     def __init__(self, settings: Settings, files: GuestFiles, definitions: Definitions, virt: VirtType) -> None:
         self._host, self._vnc_listen, self._virt = settings.host, settings.vnc_listen, virt
         self._paths, self._files, self._definitions = HostPaths(settings), files, definitions
+        self._local = LocalDisks(self._paths)
         self._pretend, self._vendor_data = virt.virt_type == "test", settings.vendor_data_file
 
     def define(self, spec: DomainSpec, clock: Clock) -> str:
@@ -61,6 +63,7 @@ class Definer:
             if not (keep_drive and drive.exists()):
                 configdrive.write(spec, drive, self._vendor_data)
                 self._paths.owner.writes(drive)
+            self._local.ensure(id, spec.local_disks)
             self._files.make_log(id)
             self._files.keep_volumes(id, {volume.device: volume_xml(volume) for volume in spec.volumes})
 

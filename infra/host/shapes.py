@@ -10,8 +10,10 @@ from infra.contracts.resize import ShapeOnHost
 from infra.host.driver import Driver
 from infra.host.files.cache import room_on_disk
 from infra.host.files.disk_tool import DiskTool
+from infra.host.files.local_disks import LocalDisks
 from infra.host.files.paths import HostPaths, is_test_driver
 from infra.host.heartbeats import Heartbeat, beating
+from infra.host.libvirt.local_disk_xml import change_local_disks
 from infra.host.libvirt.machine_xml import METADATA, machine_for, properties_in, shape
 from infra.settings import Settings
 
@@ -24,16 +26,22 @@ class Shapes:
 
     def __init__(self, settings: Settings, driver: Driver) -> None:
         self._paths, self._driver = HostPaths(settings), driver
+        self._local = LocalDisks(self._paths)
         self._tool, self._pretend = DiskTool(self._paths.owner), is_test_driver(settings)
 
     def change(self, want: ShapeOnHost, heartbeat: Heartbeat) -> None:
         """See `activities.shape.Shape.reshape`."""
         disk = self._paths.disk(want.instance_id)
         with beating(heartbeat), self._driver.at_work(want):
-            xml = with_shape(self._known(want.instance_id), want.flavor)
+            domain = self._known(want.instance_id)
+            if not self._pretend:
+                change_local_disks(domain, want.local_disks, self._paths.as_guest(disk))
+            xml = with_shape(domain, want.flavor)
             if not self._pretend and want.flavor.disk and disk.exists():
                 with room_on_disk():
                     self._tool.grow(disk, want.flavor.disk * GIB)
+            if not self._pretend:
+                self._local.change(want.instance_id, want.local_disks)
             self._driver.definitions.write(xml)
             if self._pretend:
                 self._driver.files.keep_domain(want.instance_id, xml)

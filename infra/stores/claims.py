@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
 from infra.contracts import states
 from infra.contracts.errors import hopeless
-from infra.contracts.hypervisor import FlavorFacts
+from infra.contracts.hypervisor import FlavorFacts, local_gb
 from infra.contracts.placement import Candidate, Claimed, ClaimRequest, Reported, Share
 from infra.database import Database
 from infra.stores import server_groups
@@ -36,6 +36,7 @@ WANTED = select(
     instances.c.vcpus,
     instances.c.memory_mb,
     instances.c.root_gb,
+    instances.c.flavor,
     instances.c.scheduler_hints,
     allocations.c.host.label("held_host"),
     allocations.c.attempt,
@@ -66,7 +67,7 @@ class Claims:
                 if instance.held_host not in want.tried:
                     return self._claimed(store, instance.held_host, instance.attempt)
                 store.execute(delete(allocations).where(allocations.c.consumer_id == want.instance_id))
-            share = Share(instance.vcpus, instance.memory_mb, instance.root_gb)
+            share = Share(instance.vcpus, instance.memory_mb, local_gb(instance.root_gb, instance.flavor))
             hints = {name: instance.scheduler_hints.get(name, []) for name in ("same_host", "different_host")}
             company = server_groups.company_of(store, self._db, want.instance_id)
             best = self._best(store, want.model_copy(update={"company": company, **hints}), share)
@@ -82,7 +83,7 @@ class Claims:
 
     def lacking(self, store: Connection, host: str, wanted: FlavorFacts) -> list[str]:
         """The filters that find no room on the host for one guest of this flavor more."""
-        share = Share(wanted.vcpus, wanted.ram, wanted.disk)
+        share = Share(wanted.vcpus, wanted.ram, wanted.local_gb)
         here = [c for c in _candidates(store) if c.host == host]
         return [name for c in here for name in self._scheduler.lacking(share, c, now())]
 

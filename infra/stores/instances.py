@@ -277,6 +277,7 @@ def _new_instance(req: BootRequest, flavor: Row[Any], ring: KeyRing) -> dict[str
         "tags": req.tags,
         "security_groups": req.security_group_names,
         "volumes": [volume.model_dump() for volume in req.volumes],
+        "local_disks": [disk.model_dump() for disk in req.local_disks],
         "requested_ports": {port.port_id: port.mine for port in req.ports},
         "request_digest": req.digest,
         "sealed_request": ring.seal(keep.model_dump_json()),

@@ -83,7 +83,7 @@ def waiting(store: Connection, instance_id: str) -> Migration | None:
 
 
 def _share(flavor: FlavorFacts) -> dict[str, int]:
-    return {"vcpus": flavor.vcpus, "memory_mb": flavor.ram, "disk_gb": flavor.disk}
+    return {"vcpus": flavor.vcpus, "memory_mb": flavor.ram, "disk_gb": flavor.local_gb}
 
 
 def _row(store: Connection, want: ResizeClaim, held: Row[Any]) -> dict[str, Any]:

@@ -106,6 +106,7 @@ def facts_of(found: Row[Any], *, over: bool = False) -> InstanceFacts:
         metadata=found.server_metadata,
         networks=found.networks,
         volumes=found.volumes,
+        local_disks=found.local_disks,
         ports=found.requested_ports,
     )
 

@@ -109,6 +109,8 @@ class Instance(Base, table=True):
     networks: list[dict[str, Any]] = Field(default_factory=list, sa_type=JSON)
     # [{volume_id, attachment_id, device, delete_on_termination, boot_index, tag}]
     volumes: list[dict[str, Any]] = Field(default_factory=list, sa_type=JSON)
+    # [LocalDisk]: what its host makes beside its root disk
+    local_disks: list[dict[str, Any]] = Field(default_factory=list, sa_type=JSON)
     # port id -> ours to delete: what a delete must know even when the sealed request cannot be opened
     requested_ports: dict[str, bool] = Field(default_factory=dict, sa_type=JSON)
     request_digest: str = Field(default="", max_length=64)  # of who asked for what: a repeat has the same
@@ -153,6 +155,7 @@ class MigrationRecord(Base, table=True):
     old_flavor: dict[str, Any] = Field(default_factory=dict, sa_type=JSON)
     new_flavor: dict[str, Any] = Field(default_factory=dict, sa_type=JSON)
     old_vm_state: str
+    old_local_disks: list[dict[str, Any]] = Field(default_factory=list, sa_type=JSON)
     user_id: str = Field(max_length=64)
     project_id: str = Field(max_length=64)
     created_at: NaiveDatetime = Field(default_factory=now)

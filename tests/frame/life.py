@@ -99,7 +99,9 @@ class LifeEffects:
         return Power(power_state=RUNNING)
 
     def reshape(self, want: Any) -> None:
-        pass
+        for thing in [t for t in self.mine if t[:2] == ("local disk", want.instance_id)]:
+            self.mine.discard(thing)
+        self.mine.update(("local disk", want.instance_id, disk.file) for disk in want.local_disks)
 
     def check_shape(self, want: Any) -> Power:
         return Power(power_state=self.world.power[want.instance_id])

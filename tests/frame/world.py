@@ -33,6 +33,8 @@ from infra.contracts.volume import Attached, VolumeConnection, VolumeSeen
 from tests.frame.life import LifeEffects
 
 RUNNING, PAUSED, SHUTDOWN = 1, 3, 4
+OF_GUEST = ("domain", "plugged", "nic", "local disk")
+"""What goes with the guest."""
 Thing = tuple[str, str, str]
 """(kind, instance id, what): `("port", server, port id)`."""
 
@@ -140,12 +142,12 @@ class Effects(LifeEffects):
                 self.world.anywhere.discard(("volume", want.instance_id, volume.volume_id))
 
     def spawn(self, spec: Any) -> Spawned:
-        self.mine.add(("domain", spec.instance_id, ""))
+        self._define(spec)
         self.world.power[spec.instance_id] = RUNNING
         return Spawned(power_state=RUNNING)
 
     def destroy(self, ref: Any) -> None:
-        for thing in [t for t in self.mine if t[0] in ("domain", "plugged", "nic") and t[1] == ref.instance_id]:
+        for thing in [t for t in self.mine if t[0] in OF_GUEST and t[1] == ref.instance_id]:
             self.mine.discard(thing)
         self.world.power.pop(ref.instance_id, None)
 
@@ -207,8 +209,12 @@ class Effects(LifeEffects):
     def _is_defined(self, want: Any) -> bool:
         """A guest is made anew where its records come along."""
         if want.spec is not None:
-            self.mine.add(("domain", want.instance_id, ""))
+            self._define(want.spec)
         return ("domain", want.instance_id, "") in self.mine
+
+    def _define(self, spec: Any) -> None:
+        self.mine.add(("domain", spec.instance_id, ""))
+        self.mine.update(("local disk", spec.instance_id, disk.file) for disk in spec.local_disks)
 
     def _power(self, want: Any, state: int) -> Power:
         self.world.power[want.instance_id] = state

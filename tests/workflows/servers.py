@@ -10,6 +10,7 @@ from temporalio.api.enums.v1 import EventType
 from temporalio.client import Client, WorkflowHandle
 
 from api.compute.operations import Operations
+from infra.contracts.local_disks import LocalDisk
 from infra.contracts.network import PortRequest
 from infra.contracts.requests import BootRequest, DeleteRequest, Requester
 from infra.contracts.volume import VolumeRequest
@@ -34,7 +35,7 @@ class Servers:
         self.ops = Operations(client, settings, database)
 
     def request(self, **more: Any) -> BootRequest:
-        """A server with a NIC, a disk from an image and a volume made for it: every step has something to do."""
+        """A server with a NIC, a disk from an image, swap, and a volume made for it: every step has something to do."""
         id = str(uuid.uuid4())
         volume = VolumeRequest(
             volume_id=stable_id(id, "volume/0"),
@@ -56,6 +57,7 @@ class Servers:
                 "user_data": "aHVudGVyMi11c2VyLWRhdGE=",
                 "ports": [PortRequest(port_id=stable_id(id, "port/0"), network_id=self.network)],
                 "volumes": [volume],
+                "local_disks": [LocalDisk(kind="swap", size_mb=1, device="vdb")],
                 **more,
             }
         )

@@ -5,6 +5,7 @@ from typing import Any
 
 from api.common.parsers import is_uuid
 from api.compute import limits
+from api.compute.boot.buses import INVALID, require_bus
 from api.compute.boot.image_devices import with_image
 from api.compute.boot.images import Needs, image
 from api.compute.boot.properties import properties_of
@@ -12,9 +13,9 @@ from api.compute.call import ComputeCall
 from api.compute.errors import bad_request, forbidden, not_implemented
 from api.compute.neighbours import neighbours
 from api.compute.schemas.servers import Disk, ServerCreate
+from infra.contracts.local_disks import LocalDisk
 from infra.openstack import VOLUME
 
-INVALID = "Block Device Mapping is Invalid: "
 DEVICES = 26
 """Names for disks of a server: vda to vdz."""
 SEQUENCE = "Boot sequence for the instance and image/block device mapping combination is not valid."
@@ -37,11 +38,14 @@ class DiskPlan:
 
 @dataclass(frozen=True)
 class Disks:
-    """`image_id` is "" when the server boots from a volume; `needs` is of whatever it boots from."""
+    """`image_id` is "" when the server boots from a volume; `needs` is of whatever it boots from. `blank`: entries of
+    disks that the host makes, `local`: what comes of them and of the flavor (`boot.local_disks`)."""
 
     image_id: str
     needs: Needs
     volumes: tuple[DiskPlan, ...] = ()
+    blank: tuple[Disk, ...] = ()
+    local: tuple[LocalDisk, ...] = ()
 
 
 def disks(call: ComputeCall, wish: ServerCreate) -> Disks:
@@ -54,12 +58,14 @@ def disks(call: ComputeCall, wish: ServerCreate) -> Disks:
         call.enforce("os_compute_api:servers:create:attach_volume")
     if not wish.image_ref and not entries:
         raise bad_request("Invalid imageRef provided.")
+    blank = tuple(entry for entry in entries if _is_blank(entry))
     plans = [plan for plan in (_plan(entry, wish) for entry in entries) if plan is not None]
     if len(plans) > limits.DISKS:
         raise forbidden(limits.DISKS_WORDS)
     if max(wish.min_count, wish.max_count or 1) > 1 and any(plan.volume_id for plan in plans):
         raise bad_request("Cannot attach one or more volumes to multiple instances")
-    indexes = sorted(plan.boot_index for plan in plans if plan.boot_index is not None and plan.boot_index >= 0)
+    asked = [*(plan.boot_index for plan in plans), *(entry.boot_index for entry in blank)]
+    indexes = sorted(index for index in asked if index is not None and index >= 0)
     local = bool(wish.image_ref) and 0 not in indexes
     if local:
         indexes.insert(0, 0)
@@ -67,20 +73,26 @@ def disks(call: ComputeCall, wish: ServerCreate) -> Disks:
         raise bad_request(INVALID + SEQUENCE)
     if any(_is_local_image(entry) for entry in entries) and not local and not needs.devices:
         raise bad_request(INVALID + SEQUENCE)
+    if any(entry.boot_index == 0 for entry in blank):
+        raise bad_request(INVALID + SEQUENCE)
     if len(plans) + local > DEVICES:
         raise bad_request("No free disk device names for prefix 'vd'")
     volumes = tuple(_resolved(call, plan, told=bool(wish.image_ref)) for plan in plans)
     if not wish.image_ref:
         needs = next(plan.needs for plan in volumes if plan.boot_index == 0)
-    return Disks(str(wish.image_ref) if local else "", needs, volumes)
+    return Disks(str(wish.image_ref) if local else "", needs, volumes, blank)
 
 
 def _is_local_image(entry: Disk) -> bool:
     return entry.source_type == "image" and entry.destination_type != "volume"
 
 
+def _is_blank(entry: Disk) -> bool:
+    return entry.source_type == "blank" and entry.destination_type != "volume"
+
+
 def _plan(entry: Disk, wish: ServerCreate) -> DiskPlan | None:
-    """None for the entry that merely repeats imageRef."""
+    """None for the entry that merely repeats imageRef, and for one that the host makes."""
     source = entry.source_type
     given = entry.uuid or {"image": entry.image_id, "volume": entry.volume_id, "snapshot": entry.snapshot_id}.get(
         source or ""
@@ -93,8 +105,13 @@ def _plan(entry: Disk, wish: ServerCreate) -> DiskPlan | None:
         raise bad_request(INVALID + "Missing device UUID.")
     if given and not is_uuid(given):
         raise bad_request(INVALID + f"'{given[:64]}' is not a UUID.")
-    if entry.disk_bus not in (None, "virtio") or entry.device_type not in (None, "disk"):
-        raise not_implemented("Block device mappings of another disk_bus than virtio or device_type than disk.")
+    require_bus(entry, local=_is_blank(entry))
+    if _is_blank(entry):
+        if entry.volume_type:
+            raise bad_request(INVALID + "Specifying a volume_type with destination_type=local is not supported.")
+        return None
+    if entry.guest_format:
+        raise bad_request(f"{INVALID}guest_format is only supported for blank devices of destination_type local.")
     if _is_local_image(entry):
         if not wish.image_ref or entry.boot_index != 0:
             raise bad_request(INVALID + "Mapping image to local is not supported.")
@@ -119,10 +136,8 @@ def _plan(entry: Disk, wish: ServerCreate) -> DiskPlan | None:
 
 def _require_volume(entry: Disk) -> None:
     source = entry.source_type
-    if entry.destination_type == "local" or (entry.destination_type is None and source == "blank"):
-        if source != "blank":
-            raise bad_request(INVALID + f"Mapping {source} to local is not supported.")
-        raise not_implemented("Ephemeral and swap disks by block device mapping are not implemented.")
+    if entry.destination_type == "local":
+        raise bad_request(INVALID + f"Mapping {source} to local is not supported.")
     if entry.volume_type:
         if source == "volume":
             raise bad_request(INVALID + "Specifying volume type to existing volume is not supported.")

@@ -8,7 +8,7 @@ from sqlmodel import Session
 from api.common.errors import ServiceError
 from api.compute.boot.properties import properties_of
 from api.compute.call import ComputeCall
-from api.compute.errors import bad_request, forbidden, not_implemented
+from api.compute.errors import bad_request, forbidden
 from api.compute.neighbours import neighbours
 from api.compute.records import flavors
 from infra.contracts.properties import is_true
@@ -55,16 +55,12 @@ def properties(call: ComputeCall, image_id: str, missing: str) -> dict[str, Any]
 
 
 def flavor(session: Session, call: ComputeCall, wanted: str) -> Flavor:
-    """400 for a flavor that the caller cannot use; a link to one counts as its id. 501 for disks that hosts do not
-    make."""
+    """400 for a flavor that the caller cannot use; a link to one counts as its id."""
     flavor_id = wanted.rsplit("/", 1)[-1]
     try:
-        found = flavors.find(session, call, flavor_id)
+        return flavors.find(session, call, flavor_id)
     except ServiceError as error:
         raise bad_request(error.message) from None
-    if found.ephemeral or found.swap:
-        raise not_implemented("Flavors with an ephemeral disk or swap are not implemented.")
-    return found
 
 
 def require_fit(call: ComputeCall, chosen: Flavor, needs: Needs, *, local: bool) -> None:

@@ -9,6 +9,7 @@ from sqlmodel import Session
 from api.compute.boot import names
 from api.compute.boot.disks import DiskPlan, Disks, disks
 from api.compute.boot.images import flavor, require_fit
+from api.compute.boot.local_disks import with_local_disks
 from api.compute.boot.nics import Nic, groups, nics
 from api.compute.boot.place import Hinted, Place, hints, place
 from api.compute.boot.properties import disk_config, require_machine
@@ -46,7 +47,7 @@ def plan(call: ComputeCall, wish: ServerCreate, body: dict[str, Any]) -> list[Bo
     chosen_hints = hints(call, body)
     with call.db.read() as session:
         stored = _stored(session, call, wish, chosen_hints)
-    chosen_disks = disks(call, wish)
+    chosen_disks = with_local_disks(disks(call, wish), stored.flavor)
     require_fit(call, stored.flavor, chosen_disks.needs, local=bool(chosen_disks.image_id))
     require_machine(chosen_disks.needs.properties, stored.flavor, local=bool(chosen_disks.image_id))
     cards = nics(call, wish.networks, stored.count)
@@ -124,6 +125,7 @@ def _shared(call: ComputeCall, wish: ServerCreate, stored: Stored, chosen: Disks
         "description": wish.description if call.since(19) else wish.name,
         "image_id": chosen.image_id,
         "image_properties": chosen.needs.properties,
+        "local_disks": list(chosen.local),
         "flavor_id": stored.flavor.id,
         "availability_zone": stored.place.zone,
         "forced_host": stored.place.forced_host,

@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 from infra.credentials import write_private
+from infra.host.files.local_disks import LocalDisks
 from infra.host.files.paths import HostPaths, remove_tree
 from infra.host.libvirt import console
 
@@ -78,7 +79,8 @@ class GuestFiles:
         write_private(self._paths.make_instance(instance_id) / "rebooted", request_id)
 
     def remove_guest(self, instance_id: str) -> None:
-        """All but the disk; the directory too if nothing else is in it."""
+        """All but the root disk; the directory too if nothing else is in it."""
+        LocalDisks(self._paths).remove(instance_id)
         directory = self._paths.instance(instance_id)
         for socket in (self._paths.vnc_socket(instance_id), self._paths.serial_socket(instance_id)):
             socket.unlink(missing_ok=True)

@@ -9,6 +9,7 @@ from infra.contracts.aside import Aside
 from infra.contracts.errors import host_cannot
 from infra.credentials import write_private
 from infra.host.files.cache import room_on_disk
+from infra.host.files.local_disks import OWN, LocalDisks
 from infra.host.files.paths import HostPaths
 
 COPY_S = 3600.0
@@ -18,7 +19,7 @@ class KeptFiles:
     """`<label>.kept` names the request that they are kept for; it is written last and removed last."""
 
     def __init__(self, paths: HostPaths) -> None:
-        self._paths = paths
+        self._paths, self._local = paths, LocalDisks(paths)
 
     def holds(self, want: Aside) -> bool:
         marker = self._marker(want)
@@ -41,6 +42,12 @@ class KeptFiles:
             own.replace(kept)
         elif own.exists() and want.disk == "copied":
             _copy(own, kept)
+        for file in self._local.own(want.instance_id) if want.disk != "left" else ():
+            beside = file.with_name(f"{file.name}.{want.label}")
+            if want.disk == "moved":
+                file.replace(beside)
+            else:
+                _copy(file, beside)
         write_private(self._marker(want), want.request_id)
 
     def xml(self, want: Aside) -> str:
@@ -49,20 +56,32 @@ class KeptFiles:
 
     def give_back(self, want: Aside) -> None:
         """The kept files take their places again. Safe to repeat; `forget` ends it."""
-        for own, kept in (*self._small(want), self._disk(want)):
+        if want.disk != "left":
+            xml = self.xml(want)
+            for file in self._local.own(want.instance_id):
+                if f"/{file.name}'" not in xml and f'/{file.name}"' not in xml:
+                    file.unlink()  # the guest had no such disk
+        for own, kept in (*self._small(want), self._disk(want), *self._kept_local(want)):
             with contextlib.suppress(FileNotFoundError):
                 kept.replace(own)
 
     def forget(self, want: Aside) -> None:
         """Absent is success."""
-        for _, kept in (*self._small(want), self._disk(want)):
+        for _, kept in (*self._small(want), self._disk(want), *self._kept_local(want)):
             kept.unlink(missing_ok=True)
             kept.with_name(f"{kept.name}.part").unlink(missing_ok=True)
+        for half in self._paths.instance(want.instance_id).glob(f"disk.*.{want.label}.part"):
+            half.unlink(missing_ok=True)
         (self._paths.instance(want.instance_id) / f"{want.label}.xml").unlink(missing_ok=True)
         self._marker(want).unlink(missing_ok=True)
 
     def _marker(self, want: Aside) -> Path:
         return self._paths.instance(want.instance_id) / f"{want.label}.kept"
+
+    def _kept_local(self, want: Aside) -> list[tuple[Path, Path]]:
+        directory, end = self._paths.instance(want.instance_id), f".{want.label}"
+        kept = [file for file in directory.glob(f"disk.*{end}") if OWN.fullmatch(file.name.removesuffix(end))]
+        return [(file.with_name(file.name.removesuffix(end)), file) for file in kept]
 
     def _disk(self, want: Aside) -> tuple[Path, Path]:
         disk = self._paths.disk(want.instance_id)

@@ -7,11 +7,13 @@ from pathlib import Path
 from xml.etree.ElementTree import Element, SubElement, fromstring, tostring
 
 from infra.contracts.hypervisor import DomainSpec
+from infra.contracts.local_disks import LETTERS, letters_of
 from infra.contracts.machine import Machine
 from infra.contracts.network import Vif
 from infra.contracts.properties import is_true
 from infra.contracts.volume import VolumeConnection
 from infra.host.files.paths import domain_name
+from infra.host.libvirt.local_disk_xml import local_disk
 from infra.host.libvirt.machine_xml import METADATA, ROOT, machine_for, properties_in, shape
 
 LAST = "99"
@@ -144,21 +146,26 @@ def _hyperv(features: Element) -> None:
 
 
 def _disks(devices: Element, spec: DomainSpec, place: Place, machine: Machine) -> None:
+    bus = machine.cdrom_bus
     if spec.disk:
         disk = SubElement(devices, "disk", type="file", device="disk")
         SubElement(disk, "driver", name="qemu", type="qcow2", cache="writeback", discard="unmap")
         SubElement(disk, "source", file=str(place.disk))
         SubElement(disk, "target", dev=ROOT, bus=machine.disk_bus)
         SubElement(disk, "boot", order="1")
+    for local in spec.local_disks:
+        file = place.disk.with_name(local.file)
+        devices.append(local_disk(local, file, machine.disk_bus, after_volumes=spec.disk is None))
     if place.config_drive:
         drive = SubElement(devices, "disk", type="file", device="cdrom")
         SubElement(drive, "driver", name="qemu", type="raw")
         SubElement(drive, "source", file=str(place.config_drive))
-        place_on_bus = "b" if machine.cdrom_bus == machine.disk_bus else "a"
-        SubElement(drive, "target", dev=CDROM[machine.cdrom_bus] + place_on_bus, bus=machine.cdrom_bus)
+        there = letters_of(t.get("dev", "") for t in devices.iterfind("disk/target[@bus]") if t.get("bus") == bus)
+        free = next(letter for letter in LETTERS if letter not in there)
+        SubElement(drive, "target", dev=CDROM[bus] + free, bus=bus)
         SubElement(drive, "readonly")
         SubElement(drive, "boot", order=LAST)  # without any order libvirt adds one that forbids those of the volumes
-    if "scsi" in (machine.disk_bus, machine.cdrom_bus):
+    if "scsi" in (machine.disk_bus, bus, *(local.bus for local in spec.local_disks)):
         SubElement(devices, "controller", type="scsi", index="0", model=machine.scsi_model)
     SubElement(devices, "controller", type="usb", model="piix3-uhci" if machine.tablet_bus == "usb" else "none")
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from xml.etree.ElementTree import Element, SubElement, fromstring, tostring
 
 from infra.host.libvirt.domain_xml import LAST
+from infra.host.libvirt.local_disk_xml import local_disks_of
 
 ROOT = "vda"
 PREFIX = {"virtio": "vd", "scsi": "sd", "sata": "sd", "ide": "hd"}
@@ -13,8 +14,10 @@ PREFIX = {"virtio": "vd", "scsi": "sd", "sata": "sd", "ide": "hd"}
 
 def unstable(xml: str, disk: Path) -> str:
     """The rescue disk is the first, the server's own root disk the second. It leaves its place on the bus to the new
-    one, since guests number disks by that."""
+    one, since guests number disks by that. There are no others."""
     domain, devices = _parsed(xml)
+    for local in local_disks_of(devices).values():
+        devices.remove(local)
     rescue = _disk(disk, "disk", _bus(devices), ROOT)
     for own in devices.findall("disk"):
         target, address = own.find("target"), own.find("address")
