@@ -56,7 +56,7 @@ async def replay(
     asked = _Asked()
     ours = all(each.__module__.startswith("workflows.") for each in workflows)
     replayer = Replayer(
-        workflows=workflows,
+        workflows=_of_kind(history, workflows),
         data_converter=converter,
         interceptors=[asked],
         runtime=_quiet(),
@@ -69,6 +69,12 @@ async def replay(
         step.input = step.input or await asked.given(step, converter)
     difference = next(asked.differences(steps), "") or (_reason(failure) if failure else "")
     return Replayed(workflow_id=history.workflow_id, steps=steps, difference=difference)
+
+
+def _of_kind(history: WorkflowHistory, workflows: Sequence[type]) -> Sequence[type]:
+    """The one that the history is of, where it is there: to prepare all of them takes longer than the replay."""
+    kind = history.events[0].workflow_execution_started_event_attributes.workflow_type.name
+    return [each for each in workflows if each.__name__ == kind] or workflows
 
 
 @lru_cache
