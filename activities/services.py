@@ -12,7 +12,7 @@ from activities.step import Where, step
 from infra.contracts.errors import NeighbourAway, hopeless
 from infra.contracts.instance import DeletePlan
 from infra.contracts.network import PortAddresses, PortRequest, PortsHeld, PortsOnHost
-from infra.contracts.volume import VolumeHeld, VolumeMark, VolumeSeen, VolumesOnHost
+from infra.contracts.volume import VolumeHeld, VolumeMark, VolumeReimage, VolumeSeen, VolumesOnHost
 from infra.host.heartbeats import Heartbeat, beating
 
 if TYPE_CHECKING:
@@ -64,6 +64,15 @@ class Services:
         """The size of a volume of the instance as it is now. Reads only. Raises Hopeless (404) when it is gone."""
         with beating(activity.heartbeat):
             return VolumeSeen(size_gb=self._volumes.size(want.volume_id))
+
+    @step(on=Where.CONTROL, resource="volumes", budget=timedelta(hours=1), tries=0)
+    def reimage_volume(self, want: VolumeReimage) -> None:
+        """Write an image over a volume that the instance has reserved and no host reads: hosts may not.
+
+        Safe to repeat while the guest is off: a volume that is being written is waited for, one that was is written
+        again. Raises Hopeless when the volume service refuses it, or fails."""
+        with beating(activity.heartbeat):
+            self._volumes.reimage(want)
 
     @step(on=Where.CONTROL, budget=timedelta(minutes=1), tries=0)
     def mark_volume(self, want: VolumeMark) -> None:

@@ -1,4 +1,5 @@
-"""rebuild: the server begins anew from an image; its id, addresses, ports and volumes stay."""
+"""rebuild: the server begins anew from an image; its id, addresses, ports and volumes stay. The volume that it boots
+from is given the image (2.93), or stays as it is."""
 
 from typing import Annotated, Any, Literal
 
@@ -10,19 +11,23 @@ with workflow.unsafe.imports_passed_through():
     from activities.hypervisor import Hypervisor
     from activities.image import Image
     from activities.instance import Instance
+    from activities.services import Services
+    from activities.volume import Volume
     from infra.contracts.aside import Aside
-    from infra.contracts.hypervisor import GuestConfig
-    from infra.contracts.image import ImageOnHost
+    from infra.contracts.hypervisor import DomainSpec, GuestConfig
+    from infra.contracts.image import DiskOnHost, ImageOnHost
     from infra.contracts.instance import InstanceRef
+    from infra.contracts.network import Plugged
     from infra.contracts.operation import ActionRequest, InstanceChange, InstanceFacts
     from infra.contracts.power import PowerOff
+    from infra.contracts.volume import Attached, VolumeReimage
 
 from workflows.body import Body, Since
 from workflows.fields import AddressV4, AddressV6, Base64, Description, ImageRef, Metadata, Name
 from workflows.from_records import connected
-from workflows.inputs import domain_of
+from workflows.inputs import domain_of, volumes_of
 from workflows.requests import Accepted
-from workflows.saga import Saga
+from workflows.saga import Place, Saga, control
 from workflows.server_operation import ServerOperation
 
 Hostname = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=r"^[a-zA-Z0-9\-._]*$")]
@@ -56,6 +61,7 @@ class Rebuild(BaseModel):
     admin_pass: str
     columns: dict[str, Any] = {}
     told: dict[str, Any] = {}
+    volume_id: str | None = None  # of a server that boots from a volume: which is given the image; "": none, it stays
 
 
 @workflow.defn
@@ -72,6 +78,8 @@ class RebuildInstance(ServerOperation):
     async def rebuild(self, req: ActionRequest, server: InstanceFacts, saga: Saga) -> InstanceChange:
         wish, host = Rebuild.model_validate(req.body), self.host_of(server)
         assert server.flavor is not None
+        if wish.volume_id is not None:
+            return await self._with_its_volume(req, server, host, saga)
         disk = ImageOnHost(instance_id=server.instance_id, image_id=wish.image_id, disk_gb=server.flavor.disk)
         known = await saga.step(
             Instance.fetch_guest,
@@ -84,14 +92,7 @@ class RebuildInstance(ServerOperation):
             undo=None,  # the host's cache keeps it or not, as it likes
             at=host,
         )
-        before = Aside(
-            instance_id=server.instance_id,
-            attempt=server.attempt,
-            label="rebuild",
-            request_id=req.requester.request_id,
-            disk="moved",
-            runs=server.vm_state == "active",
-        )
+        before = _before(req, server, "moved")
         await saga.step(
             Kept.set_aside,
             before,
@@ -107,21 +108,68 @@ class RebuildInstance(ServerOperation):
             ),
             connected(server, host, saga),
         )
-        guest = _told(known, wish)
-        spec = domain_of(server, guest, new_disk, plugged, attached).model_copy(
-            update={
-                "image_id": wish.image_id,
-                "image_properties": wish.image_properties,
-                "name": wish.columns.get("name", server.name),
-            }
+        power_state = await self._started(_spec(wish, server, known, new_disk, plugged, attached), server, host, saga)
+        self.afterwards(Kept.forget_aside, before, host)
+        return _change(wish, server, _told(known, wish), power_state)
+
+    async def _with_its_volume(
+        self, req: ActionRequest, server: InstanceFacts, host: Place, saga: Saga
+    ) -> InstanceChange:
+        wish = Rebuild.model_validate(req.body)
+        known = await saga.step(
+            Instance.fetch_guest,
+            InstanceRef(instance_id=server.instance_id),
+            undo=None,  # reads only
         )
+        if wish.volume_id:
+            await self._reimage(wish.volume_id, wish.image_id, server, host, saga)
+        else:
+            before = _before(req, server, "left")
+            await saga.step(
+                Kept.set_aside,
+                before,
+                undo=Kept.bring_back,
+                at=host,
+            )
+            self.afterwards(Kept.forget_aside, before, host)
+        plugged, attached = await connected(server, host, saga)
+        power_state = await self._started(_spec(wish, server, known, None, plugged, attached), server, host, saga)
+        return _change(wish, server, _told(known, wish), power_state)
+
+    async def _reimage(self, volume_id: str, image_id: str, server: InstanceFacts, host: Place, saga: Saga) -> None:
+        """On no host, so that none of them reads or writes the volume meanwhile; still the server's, so that nobody
+        else gets it. A failure leaves the server in ERROR: what was on the volume is lost."""
+        held = volumes_of(server)
+        root = [volume for volume in held.volumes if volume.volume_id == volume_id]
+        await saga.step(
+            Hypervisor.power_off,
+            PowerOff(instance_id=server.instance_id, attempt=server.attempt),
+            undo=Hypervisor.power_on if server.vm_state == "active" else None,  # else it was off before
+            at=host,
+        )
+        saga.no_way_back()
+        self.lost = True
+        await saga.step(
+            Volume.part_volumes,
+            held.model_copy(update={"volumes": root}),
+            undo=None,  # a hard reboot connects it again
+            at=host,
+        )
+        await saga.step(
+            Services.reimage_volume,
+            VolumeReimage(instance_id=server.instance_id, volume_id=volume_id, image_id=image_id),
+            undo=None,  # there is no copy of what it had
+            at=control(),
+        )
+
+    async def _started(self, spec: DomainSpec, server: InstanceFacts, host: Place, saga: Saga) -> int:
+        """The new guest's power state."""
         spawned = await saga.step(
             Hypervisor.spawn,
             spec,
-            undo=None,  # `bring_back` ends it
+            undo=None,  # `bring_back` ends it; of a volume that was written anew the server is in ERROR
             at=host,
         )
-        power_state = spawned.power_state
         if server.vm_state == "stopped":
             stopped = await saga.step(
                 Hypervisor.power_off,
@@ -129,9 +177,36 @@ class RebuildInstance(ServerOperation):
                 undo=None,  # `bring_back` starts what ran
                 at=host,
             )
-            power_state = stopped.power_state
-        self.afterwards(Kept.forget_aside, before, host)
-        return _change(wish, server, guest, power_state)
+            return stopped.power_state
+        return spawned.power_state
+
+
+def _before(req: ActionRequest, server: InstanceFacts, disk: Literal["moved", "left"]) -> Aside:
+    return Aside(
+        instance_id=server.instance_id,
+        attempt=server.attempt,
+        label="rebuild",
+        request_id=req.requester.request_id,
+        disk=disk,
+        runs=server.vm_state == "active",
+    )
+
+
+def _spec(
+    wish: Rebuild,
+    server: InstanceFacts,
+    known: GuestConfig,
+    disk: DiskOnHost | None,
+    plugged: Plugged,
+    attached: Attached,
+) -> DomainSpec:
+    return domain_of(server, _told(known, wish), disk, plugged, attached).model_copy(
+        update={
+            "image_id": wish.image_id if wish.volume_id is None else "",
+            "image_properties": wish.image_properties,
+            "name": wish.columns.get("name", server.name),
+        }
+    )
 
 
 def _told(known: GuestConfig, wish: Rebuild) -> GuestConfig:
@@ -142,7 +217,9 @@ def _change(wish: Rebuild, server: InstanceFacts, guest: GuestConfig, power_stat
     return InstanceChange(
         vm_state="stopped" if server.vm_state == "stopped" else "active",
         power_state=power_state,
-        image_ref=wish.image_id,
+        image_ref=wish.image_id
+        if wish.volume_id is None
+        else None,  # none is by what Nova's clients know such a server
         image_properties=wish.image_properties,
         guest=guest,
         cleared=[name for name, value in wish.columns.items() if value is None],

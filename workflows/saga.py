@@ -87,6 +87,10 @@ class Saga:
         self.go_on(HERE)
         return result
 
+    def no_way_back(self) -> None:
+        """What was there before is about to be overwritten: a failure from here on undoes nothing of what is done."""
+        self._undos.clear()
+
     async def _run(self, do: Callable[[Any, In], Out], arg: In, at: Place) -> Out:
         while True:
             step = self.log.begin(do.__name__, at.host)

@@ -82,6 +82,14 @@ class VolumeSeen(Done):
     size_gb: int = 0
 
 
+class VolumeReimage(BaseModel):
+    """The image that is to be written over a volume of the instance, which is on no host meanwhile."""
+
+    instance_id: str
+    volume_id: str
+    image_id: str
+
+
 class VolumeMark(BaseModel):
     """Whether a volume that was made for the instance `goes` with it, and whether it `went` before this change."""
 

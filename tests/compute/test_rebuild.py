@@ -3,9 +3,10 @@
 import uuid
 from typing import Any
 
+import httpx
 import pytest
 
-from tests.compute.conftest import Api, Cloud
+from tests.compute.conftest import HTTP, Api, Cloud
 from tests.compute.test_boot import PUBLIC, Lab, lab
 
 __all__ = ["lab"]
@@ -69,9 +70,36 @@ def test_what_cannot_be_rebuilt(cloud: Cloud, lab: Lab, demo: Api) -> None:
     assert refused(400, imageRef=lab.big_image) == "Flavor's memory is too small for requested image."
     refused(501, trusted_image_certificates=["x"])
     refused(400, name=None)
-    of_volume = server(cloud, demo, image_ref="")
-    words = "Unable to rebuild with a different image for a volume-backed server."
-    assert refused(400, of_volume, "2.92") == f"Image {lab.image} is unacceptable: {words}"
-    refused(501, of_volume, "2.93")
     paused = server(cloud, demo, vm_state="paused")
     assert refused(409, paused) == f"Cannot 'rebuild' instance {paused} while it is in vm_state paused"
+
+
+@pytest.mark.usefixtures("tiny")
+def test_the_volume_that_it_boots_from_is_written_since_2_93(cloud: Cloud, lab: Lab, demo: Api, admin: Api) -> None:
+    url, headers = cloud.settings.url("volume", "/v3/volumes"), {"X-Auth-Token": admin.token}
+
+    def act(**action: Any) -> None:
+        httpx.post(f"{url}/{volume}/action", json=action, headers=headers, **HTTP).raise_for_status()
+
+    volume = cloud.volume(demo)
+    root = {"volume_id": volume, "attachment_id": "a", "device": "vda", "boot_index": 0}
+    id = server(cloud, demo, image_ref="", root_gb=0, volumes=[root])
+
+    def refused(status: int, image: str = lab.image, version: str = "2.93") -> str:
+        return demo.refused("POST", f"/servers/{id}/action", status, version, json={"rebuild": {"imageRef": image}})
+
+    words = "Unable to rebuild with a different image for a volume-backed server."
+    assert refused(400, version="2.92") == f"Image {lab.image} is unacceptable: {words}"
+    assert refused(400) == (
+        f"Invalid volume: volume '{volume}' status must be 'in-use'. Currently in 'available' status"
+    )
+    act(**{"os-reset_status": {"status": "in-use"}})
+    assert rebuild(demo, id, "2.93", imageRef=lab.image)["image"] == ""
+    assert cloud.ledger.bodies[-1]["volume_id"] == volume
+    assert "Volume is smaller than the minimum size" in refused(400, lab.make_image(admin, min_disk=2))
+    act(**{"os-set_image_metadata": {"metadata": {"image_id": lab.image}}})
+    rebuild(demo, id, "2.92", imageRef=lab.image)
+    assert cloud.ledger.bodies[-1]["volume_id"] == ""
+    gone = server(cloud, demo, image_ref="", root_gb=0, volumes=[root | {"volume_id": str(uuid.uuid4())}])
+    asked = {"rebuild": {"imageRef": lab.image}}
+    assert "could not be found" in demo.refused("POST", f"/servers/{gone}/action", 400, "2.93", json=asked)

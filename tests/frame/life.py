@@ -74,6 +74,11 @@ class LifeEffects:
     def cache_image(self, want: Any) -> DiskOnHost:
         return DiskOnHost()
 
+    def reimage_volume(self, want: Any) -> None:
+        assert self.world.power.get(want.instance_id, SHUTDOWN) == SHUTDOWN, "the guest writes to it"
+        assert ("parted", want.instance_id, want.volume_id) in self.world.anywhere, "a host has it"
+        self.world.written[want.volume_id] = want.image_id
+
     def set_aside(self, want: Any) -> Power:
         self.world.power[want.instance_id] = SHUTDOWN
         self.mine.add((f"kept for {want.label}", want.instance_id, ""))

@@ -48,6 +48,7 @@ class World:
     anywhere: set[Thing] = field(default_factory=set)
     power: dict[str, int] = field(default_factory=dict)
     marks: dict[str, bool] = field(default_factory=dict)  # volume id → whether it says that it goes with its server
+    written: dict[str, str] = field(default_factory=dict)  # volume id → image that was written over it
     sizes: dict[str, int] = field(default_factory=dict)  # volume id → GiB, as a guest was told
     shelving: set[str] = field(default_factory=set)  # ids of images that shelved servers wait in
     guard: threading.RLock = field(default_factory=threading.RLock)
@@ -121,11 +122,13 @@ class Effects(LifeEffects):
             self.mine.discard(("tap", want.instance_id, port.port_id))
 
     def part_volumes(self, want: Any) -> None:
-        pass
+        for volume in want.volumes:
+            self.world.anywhere.add(("parted", want.instance_id, volume.volume_id))
 
     def attach_volumes(self, want: Any) -> Attached:
         for volume in want.volumes:
             self.world.anywhere.add(("attachment", want.instance_id, volume.attachment_id))
+            self.world.anywhere.discard(("parted", want.instance_id, volume.volume_id))
             if volume.create:
                 self.world.anywhere.add(("volume", want.instance_id, volume.volume_id))
         return Attached(
@@ -138,6 +141,7 @@ class Effects(LifeEffects):
     def detach_volumes(self, want: Any) -> None:
         for volume in want.volumes:
             self.world.anywhere.discard(("attachment", want.instance_id, volume.attachment_id))
+            self.world.anywhere.discard(("parted", want.instance_id, volume.volume_id))
             if volume.create and (volume.delete_on_termination or not want.deleting):
                 self.world.anywhere.discard(("volume", want.instance_id, volume.volume_id))
 
@@ -252,7 +256,7 @@ class Effects(LifeEffects):
 
     def release_services(self, plan: Any) -> None:
         """From the control worker's side; `host` is none."""
-        gone = {"port", "attachment", "volume", "group"}
+        gone = {"port", "attachment", "parted", "volume", "group"}
         for thing in [t for t in self.world.anywhere if t[0] in gone and t[1] == plan.instance_id]:
             self.world.anywhere.discard(thing)
 

@@ -136,6 +136,15 @@ class Recorder:
             await asyncio.sleep(0.1)
         return str(made["volume"]["id"])
 
+    def image(self) -> str:
+        """An image that a volume can be made of."""
+        form = {"name": "root", "disk_format": "raw", "container_format": "bare"}
+        id = str(self.cloud.post("image", "/v2/images", form)["id"])
+        headers = {"X-Auth-Token": self.cloud.token, "Content-Type": "application/octet-stream"}
+        url = self.cloud.settings.url("image", f"/v2/images/{id}/file")
+        httpx.put(url, content=bytes(1 << 20), headers=headers).raise_for_status()
+        return id
+
     def group(self) -> str:
         """A security group that no port has yet."""
         if not self._group:
@@ -143,8 +152,10 @@ class Recorder:
             self._group = str(made["security_group"]["id"])
         return self._group
 
-    async def act(self, handle: Handle, name: str, volume: str = "", **faults: Any) -> Handle:
-        """Start an action whose steps fail, or are held, as told."""
+    async def act(
+        self, handle: Handle, name: str, volume: str = "", more: dict[str, Any] | None = None, **faults: Any
+    ) -> Handle:
+        """Start an action whose steps fail, or are held, as told. `more`: what its body has besides."""
         self.arm(handle, **faults)
         action, body = ACTIONS[name], dict(body_of(self.cloud, handle, name))
         body |= {"volume_id": volume} if "volume_id" in body else {}
@@ -156,7 +167,7 @@ class Recorder:
             instance_id=instance_of(handle),
             action=name,
             transition=action.transition_for(body),
-            body=body,
+            body=body | (more or {}),
         )
         before = (await self.started(handle.id)).run_id
         starting = asyncio.create_task(self.cloud.ops.start(action, request))
@@ -372,6 +383,20 @@ async def image_of_volumes(r: Recorder) -> None:
     server = await r.active(image_id="", ports=[])
     await r.keep(await r.act(server, "createImage"), "create_image", "volume-backed")
     await r.cloud.delete(server)
+
+
+@case
+async def volume_rebuilt(r: Recorder) -> None:
+    """The volume that a server boots from is given the image, or stays as it is."""
+    image_id = await asyncio.to_thread(r.image)
+    for end in ("volume-written", "volume-kept"):
+        server = await r.active(image_id="", ports=[])
+        record = r.cloud.record(server)
+        assert record is not None
+        written = record.volumes[0]["volume_id"] if end == "volume-written" else ""
+        acting = await r.act(server, "rebuild", more={"image_id": image_id, "volume_id": written})
+        await r.keep(acting, "rebuild_instance", end)
+        await r.cloud.delete(server)
 
 
 @case

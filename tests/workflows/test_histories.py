@@ -75,6 +75,7 @@ ENDS |= {
     for row in ACTIONS.values()
 }
 ENDS["create_image"]["volume-backed"] = ("COMPLETED", "")
+ENDS["rebuild_instance"] |= dict.fromkeys(("volume-written", "volume-kept"), ("COMPLETED", ""))
 BOTH_HOSTS = "(?s)(?=.*spawn on node1)(?=.*spawn on node2)"
 TELLING = {  # a word that only this kind of end has in it
     "boot_instance-host-gone": BOTH_HOSTS,
@@ -86,6 +87,8 @@ TELLING = {  # a word that only this kind of end has in it
     "delete_instance-abandoned": "ended from outside",
     "delete_instance-twice": "WORKFLOW_EXECUTION_SIGNALED",
     "create_image-volume-backed": "snapshot_volumes",
+    "rebuild_instance-volume-written": "reimage_volume",
+    "rebuild_instance-volume-kept": "bring_back|set_aside",
     "begin_later-begun": "begin_due",
     "reconcile_cloud-leak-repaired": '"repaired": ?true',
     "repair_instance-good": '"repaired": ?true',

@@ -6,6 +6,7 @@ from fastapi import Response
 from fastapi.responses import JSONResponse
 from sqlalchemy import RowMapping
 
+from api.compute.acting import root_volume
 from api.compute.acting.images import require_room_for
 from api.compute.boot import names
 from api.compute.boot.images import image, require_fit
@@ -40,9 +41,10 @@ def prepare(call: ComputeCall, row: RowMapping, wish: dict[str, Any]) -> dict[st
     needs = image(call, wish["imageRef"], "Cannot find image for rebuild")
     if needs.devices:
         raise bad_request(f"Image {wish['imageRef']} is unacceptable: it names volumes and has no data of its own.")
-    flavor = Flavor.model_validate(row["flavor"])
+    flavor, local = Flavor.model_validate(row["flavor"]), bool(row["image_ref"])
     require_fit(call, flavor, needs, local=bool(row["root_gb"]))
-    require_machine(needs.properties, flavor, local=True)
+    require_machine(needs.properties, flavor, local=local)
+    volume_id = None if local else root_volume.written(call, row, wish["imageRef"], needs)
     columns = {column: wish[name] for name, column in COLUMNS.items() if name in wish}
     columns["disk_config"] = disk_config(wish.get("OS-DCF:diskConfig"), needs.properties, wish["imageRef"])
     told: dict[str, Any] = {name: wish[name] for name in ("user_data", "hostname", "metadata") if name in wish}
@@ -54,6 +56,7 @@ def prepare(call: ComputeCall, row: RowMapping, wish: dict[str, Any]) -> dict[st
         admin_pass=wish.get("adminPass") or names.password(),
         columns=columns,
         told=told,
+        volume_id=volume_id,
     ).model_dump()
 
 
@@ -63,7 +66,8 @@ def answer(call: ComputeCall, accepted: Accepted, wish: dict[str, Any]) -> Respo
         row = instances.find(session, call, accepted.instance_id)
         beside = extras.of(session, call, [row])
     beside = port_groups.beside(call, [row], beside)
-    new = {**row, **wish["columns"], "image_ref": wish["image_id"], "image_properties": wish["image_properties"]}
+    new = {**row, **wish["columns"], "image_properties": wish["image_properties"]}
+    new["image_ref"] = row["image_ref"] and wish["image_id"]
     server = with_groups(call, ServerView(call, beside).updated(cast(RowMapping, new)), row)
     server["adminPass"] = accepted.admin_pass
     if call.since(54):
@@ -81,11 +85,6 @@ def _require_built(call: ComputeCall, row: RowMapping, wish: dict[str, Any]) -> 
         raise not_implemented("Injected files (personality) are not implemented; use user_data.")
     if wish.get("trusted_image_certificates"):
         raise not_implemented("Trusted image certificates are not implemented.")
-    if not row["image_ref"]:
-        if call.since(93):
-            raise not_implemented("Rebuilding a server that boots from a volume is not implemented.")
-        words = "Unable to rebuild with a different image for a volume-backed server."
-        raise bad_request(f"Image {wish['imageRef']} is unacceptable: {words}")
 
 
 def _key(call: ComputeCall, row: RowMapping, name: str | None) -> dict[str, Any]:

@@ -22,7 +22,7 @@ SINCE = {"volume-extended": 51, "power-update": 76, "accelerator-request-bound":
 """First microversion of events that are younger than the route."""
 TAGGED = frozenset(("volume-extended", "power-update", "accelerator-request-bound"))
 """Events that say nothing without a tag."""
-NOT_BUILT = frozenset(("accelerator-request-bound", "volume-reimaged"))
+NOT_BUILT = frozenset(("accelerator-request-bound",))
 DONE, GONE, UNTAGGED, UNPLACED, UNBUILT = 200, 404, 400, 422, 501
 """Codes of single events; the last is ours, for what no host here could do."""
 
@@ -72,7 +72,8 @@ def _rows(call: ComputeCall, ids: set[str]) -> dict[str, RowMapping]:
 
 
 async def _take(call: ComputeCall, row: RowMapping | None, event: Event) -> int:
-    """The event's code. A port that is plugged or unplugged is no news here, and hosts report power by themselves."""
+    """The event's code. A port that is plugged or unplugged is no news here, hosts report power by themselves, and
+    a rebuild looks at the volume that it waits for."""
     if row is None:
         return GONE
     if event.name in TAGGED and not event.tag:

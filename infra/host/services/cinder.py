@@ -16,6 +16,7 @@ from infra.settings import Settings
 
 Body = dict[str, Any]
 VERSION = {"OpenStack-API-Version": "volume 3.44"}
+REIMAGES = {"OpenStack-API-Version": "volume 3.68"}
 DELETE_PATIENCE_S = 30.0
 SHARE_PATIENCE_S = 30.0
 AT_REST = ("available", "error", "error_deleting")
@@ -133,6 +134,13 @@ class Volumes:
 
     def _end(self, attachment_id: str) -> None:
         self._api.ask("DELETE", f"/attachments/{attachment_id}", 200, 202, 204, 404, headers=VERSION)
+
+    def reimage(self, volume_id: str, image_id: str) -> None:
+        """Begin to write the image over the volume, which its server has reserved. Hopeless when it is refused."""
+        body = {"os-reimage": {"image_id": image_id, "reimage_reserved": True}}
+        answer = self._api.request("POST", f"/volumes/{volume_id}/action", json=body, headers=REIMAGES)
+        if answer.status_code != 202:
+            raise self._refusal(answer)
 
     def mark(self, want: VolumeMark, *, goes: bool) -> None:
         """Whether a volume that a build made for this instance goes with it. Tenants' own are left alone."""

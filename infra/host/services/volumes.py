@@ -7,11 +7,12 @@ import time
 from keystoneauth1.session import Session
 
 from infra.contracts.errors import hopeless
-from infra.contracts.volume import Attached, VolumeConnection, VolumeMark, VolumeRequest, VolumesOnHost
+from infra.contracts.volume import Attached, VolumeConnection, VolumeMark, VolumeReimage, VolumeRequest, VolumesOnHost
 from infra.host.heartbeats import Heartbeat, at_once, beating
 from infra.host.services.cinder import Volumes, endpoint
 from infra.host.services.control import ControlClient
 from infra.host.services.fence import Fence
+from infra.host.services.reimaging import write_image
 from infra.settings import Settings
 
 
@@ -53,6 +54,10 @@ class VolumeConnector:
         if volume is None:
             raise hopeless(f"Volume {volume_id} could not be found.", code=404)
         return int(volume["size"])
+
+    def reimage(self, want: VolumeReimage) -> None:
+        """See `activities.services.Services.reimage_volume`."""
+        write_image(self._volumes, want)
 
     def detach(self, want: VolumesOnHost, heartbeat: Heartbeat) -> None:
         """See `activities.volume.Volume.detach_volumes`. A failed build's own volumes go; with `deleting`, those that
