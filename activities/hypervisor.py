@@ -23,7 +23,7 @@ from infra.contracts.hypervisor import (
     Spawned,
 )
 from infra.contracts.power import Power, PowerOff, PowerOn, Reboot
-from infra.contracts.volume import DiskOnGuest, DiskSize
+from infra.contracts.volume import DiskOnGuest, DiskSize, DiskSwap
 
 if TYPE_CHECKING:
     from infra.host.driver import Driver
@@ -127,6 +127,19 @@ class Hypervisor:
         Raises HostCannot when this host has lost the server; a size that the volume server does not show yet is asked
         for again."""
         self._driver.disks.grow(want, activity.heartbeat)
+
+    @step(resource="domain", budget=timedelta(hours=4))
+    def swap_disk(self, want: DiskSwap) -> None:
+        """Copy a guest's disk to another attached volume while it runs, or is paused, and have it go on there.
+
+        Safe to repeat: a copy that is under way is waited for, and a guest that has the new volume is left alone.
+        Hopeless (409) for a guest that does not run, and when the copy breaks off."""
+        self._driver.swaps.swap(want, activity.heartbeat)
+
+    @step(resource="domain", budget=timedelta(hours=4))
+    def swap_disk_back(self, want: DiskSwap) -> None:
+        """Undo of `swap_disk`: a copy that is under way ends; a guest that has the new volume is copied back."""
+        self._driver.swaps.swap_back(want, activity.heartbeat)
 
     @step(resource="domain", budget=timedelta(minutes=5))
     def plug_nic(self, want: NicOnGuest) -> None:

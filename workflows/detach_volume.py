@@ -10,6 +10,7 @@ with workflow.unsafe.imports_passed_through():
     from infra.contracts.volume import DiskOnGuest, VolumeConnection, VolumeRequest, VolumesOnHost
 
 from workflows.body import Body
+from workflows.outliving import goes, outlives
 from workflows.saga import Saga
 from workflows.server_operation import ServerOperation
 
@@ -37,6 +38,8 @@ class DetachVolume(ServerOperation):
             undo=None,  # what the guest gave back stays out; asked for again, the detach goes on here
             at=host,
         )
+        if goes(held) and workflow.patched("outlives-its-server"):
+            await outlives(server, held, saga)
         kept = volume.model_copy(update={"create": False, "delete_on_termination": False})
         await saga.step(
             Volume.detach_volumes,

@@ -1,5 +1,7 @@
 """Rows of the table of actions: what is put into a server or taken out, and what its ports and volumes are told."""
 
+from datetime import timedelta
+
 from infra.contracts.operation import Transition
 from infra.contracts.states import RESTING
 from workflows.action import Action
@@ -12,6 +14,7 @@ from workflows.detach_volume import DetachVolume, DetachVolumeBody
 from workflows.extend_volume import ExtendVolume, ExtendVolumeBody
 from workflows.refresh_network import RefreshNetwork
 from workflows.remove_security_group import RemoveSecurityGroup
+from workflows.swap_volume import SwapVolume, SwapVolumeBody
 from workflows.update_attachment import UpdateAttachment, UpdateAttachmentBody
 
 PLUGGABLE = frozenset(("active", "paused", "stopped"))
@@ -114,6 +117,21 @@ DEVICES = (
         body=UpdateAttachmentBody,
         since=85,
         route="PUT /servers/{server_id}/os-volume_attachments/{volume_id}",
+    ),
+    Action(
+        "swap_volume",
+        "os-volumes-attachments:swap",
+        SwapVolume,
+        Transition(
+            event="swap_volume",
+            verb="swap_volume",
+            allowed=frozenset(("active", "paused", "resized")),
+            doing="updating",
+        ),
+        body=SwapVolumeBody,
+        admin=True,
+        route="PUT /servers/{server_id}/os-volume_attachments/{volume_id}",
+        deadline=timedelta(hours=4),
     ),
     Action(
         "attach_interface",

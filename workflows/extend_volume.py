@@ -42,6 +42,7 @@ class ExtendVolume(ServerOperation):
                 attempt=server.attempt,
                 volume_id=wish.volume_id,
                 size_gb=seen.size_gb,
+                device=str(held.get("device") or "").removeprefix("/dev/"),
             ),
             undo=None,  # the volume is larger whatever becomes of this, and no disk gets smaller under its guest
             at=self.host_of(server),

@@ -67,10 +67,19 @@ class DiskOnGuest(Guarded):
 
 
 class DiskSize(Guarded):
-    """The size that a volume of the guest has by now."""
+    """The size that a volume of the guest has by now. `device`: the name of its disk, whose serial is of the volume
+    that it had when it was put in; "" where that is not known."""
 
     volume_id: str
     size_gb: int
+    device: str = ""
+
+
+class DiskSwap(Guarded):
+    """The guest's disk on `old` is to be on `new`, with the same bytes. Both are attached, and have the same device."""
+
+    old: VolumeConnection
+    new: VolumeConnection
 
 
 class VolumeHeld(BaseModel):

@@ -21,7 +21,7 @@ class DiskPlugger(GuestSteps):
         """See `activities.hypervisor.Hypervisor.grow_disk`."""
         with self._at_work(want, heartbeat):
             if not self._pretend:
-                self._domains.grow(want.instance_id, want.volume_id, want.size_gb << 30)
+                self._domains.grow(want.instance_id, (want.volume_id, want.device), want.size_gb << 30)
 
     def unplug(self, want: DiskOnGuest, heartbeat: Heartbeat) -> None:
         """See `activities.hypervisor.Hypervisor.unplug_disk`."""

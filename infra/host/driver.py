@@ -33,6 +33,7 @@ from infra.host.libvirt.faults import LibvirtDown
 from infra.host.libvirt.interfaces import Interfaces
 from infra.host.libvirt.inventory import Inventory
 from infra.host.libvirt.looks import STATES
+from infra.host.libvirt.mirroring import Mirrors
 from infra.host.libvirt.owned import Owned
 from infra.host.libvirt.statistics import Statistics
 from infra.host.libvirt.virt_type import detect
@@ -40,6 +41,7 @@ from infra.host.network.nics import Nics
 from infra.host.power import PowerSwitch
 from infra.host.services.control import ControlClient, LifecycleEvent
 from infra.host.services.fence import Fence
+from infra.host.swaps import DiskSwapper
 from infra.interruption import is_cancelled, still_wanted
 from infra.settings import Settings
 
@@ -76,6 +78,7 @@ class Driver:
         self.power = PowerSwitch(parts, self._definer, pretend=self._pretend)
         self.power.patience_s = settings.shutdown_timeout_s
         self.disks = DiskPlugger(*parts, pretend=self._pretend)
+        self.swaps = DiskSwapper(parts, Mirrors(connection), pretend=self._pretend)
         devices = (Interfaces(connection), self.definitions, self.nics)
         self.interfaces = InterfacePlugger(parts, devices, self.virt.virt_type)
 

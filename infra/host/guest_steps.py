@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from infra.contracts.errors import hopeless
 from infra.contracts.guarded import Guarded
@@ -27,9 +28,11 @@ class GuestSteps:
         self._events, self._turns, self._pretend = events, turns, pretend
 
     @contextmanager
-    def _at_work(self, want: Guarded, heartbeat: Heartbeat) -> Iterator[None]:
+    def _at_work(
+        self, want: Guarded, heartbeat: Heartbeat, details: Callable[[], tuple[Any, ...]] = tuple
+    ) -> Iterator[None]:
         id = want.instance_id
-        with beating(heartbeat), self._turns.take(id), self._events.held(id):
+        with beating(heartbeat, details), self._turns.take(id), self._events.held(id):
             self._fence.require(want)
             yield
 

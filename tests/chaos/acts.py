@@ -32,6 +32,7 @@ class Request:
     method: str
     path: str  # below /v2.1/servers/{id}
     json: Any = None
+    admin: bool = False  # asked for by an administrator
 
 
 @dataclass
@@ -58,16 +59,27 @@ class Acts:
         return Request("POST", "/action", {name: self.dice.choice(FIXED.get(name, (None,)))})
 
     async def attach_volume(self, tenant: Tenant, server: dict[str, Any]) -> Request:
+        body = {"volumeAttachment": {"volumeId": await self._made(tenant)}}
+        return Request("POST", "/os-volume_attachments", body)
+
+    async def _made(self, tenant: Tenant) -> str:
         volume = {"volume": {"size": 1, "name": "chaos-own"}}
         made = await self.cloud.sure(tenant, "POST", "volume", "/v3/volumes", json=volume)
         self.parted.add(made.json()["volume"]["id"])
-        body = {"volumeAttachment": {"volumeId": made.json()["volume"]["id"]}}
-        return Request("POST", "/os-volume_attachments", body)
+        return str(made.json()["volume"]["id"])
 
     async def detach_volume(self, tenant: Tenant, server: dict[str, Any]) -> Request | None:
         volume = await self._volume(tenant, server)
         self.parted |= {volume} if volume else set()
         return Request("DELETE", f"/os-volume_attachments/{volume}") if volume else None
+
+    async def swap_volume(self, tenant: Tenant, server: dict[str, Any]) -> Request | None:
+        volume = await self._volume(tenant, server)
+        if not volume:
+            return None
+        new = await self._made(tenant)
+        self.parted.add(volume)
+        return Request("PUT", f"/os-volume_attachments/{volume}", {"volumeAttachment": {"volumeId": new}}, admin=True)
 
     async def update_attachment(self, tenant: Tenant, server: dict[str, Any]) -> Request | None:
         volume = await self._volume(tenant, server)
@@ -94,6 +106,7 @@ Made = Callable[[Acts, Tenant, dict[str, Any]], Awaitable[Request | None]]
 DEVICES: dict[str, Made] = {
     "attach_volume": Acts.attach_volume,
     "detach_volume": Acts.detach_volume,
+    "swap_volume": Acts.swap_volume,
     "update_attachment": Acts.update_attachment,
     "attach_interface": Acts.attach_interface,
     "detach_interface": Acts.detach_interface,

@@ -122,8 +122,9 @@ class Chaos:
         if asked is None:
             return
         request = {"X-OpenStack-Request-ID": f"req-{uuid.UUID(int=self.dice.getrandbits(128))}"}
+        who = self.cloud.admin if asked.admin else want.tenant
         answer = await self.cloud.sure(
-            want.tenant, asked.method, "compute", path + asked.path, json=asked.json, headers=request
+            who, asked.method, "compute", path + asked.path, json=asked.json, headers=request
         )
         self.actions[name if answer.status_code in (200, 202, 204) else f"{name} refused"] += 1
         self.operations += 1

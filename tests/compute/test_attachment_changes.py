@@ -24,6 +24,15 @@ def wish(**asked: Any) -> dict[str, Any]:
     return {"volumeAttachment": {"volumeId": VOLUME, **asked}}
 
 
+def swap(volume: str, **asked: Any) -> dict[str, Any]:
+    return {"volumeAttachment": {"volumeId": volume, **asked}}
+
+
+def reset(cloud: Cloud, admin: Api, volume: str, status: str) -> None:
+    url, headers = cloud.settings.url("volume", f"/v3/volumes/{volume}/action"), {"X-Auth-Token": admin.token}
+    httpx.post(url, json={"os-reset_status": {"status": status}}, headers=headers, **HTTP).raise_for_status()
+
+
 @pytest.fixture(scope="module")
 def server(cloud: Cloud, demo: Api) -> str:
     return cloud.server(demo, host="node1", volumes=[HELD])
@@ -56,12 +65,44 @@ def test_what_may_not_change(demo: Api, server: str, asked: dict[str, Any], word
     assert words in demo.refused("PUT", path(server), 400, version, json=wish(**asked))
 
 
-def test_a_swap_is_for_services_and_not_built(cloud: Cloud, demo: Api, admin: Api, server: str) -> None:
-    other = {"volumeAttachment": {"volumeId": str(uuid.uuid4())}}
-    demo.refused("PUT", path(server), 403, json=other)
+def test_a_swap_is_for_services_and_takes_volumes_that_are_free_and_large_enough(
+    cloud: Cloud, demo: Api, admin: Api, server: str
+) -> None:
+    nothing = str(uuid.uuid4())
+    demo.refused("PUT", path(server), 403, json=swap(nothing))
     demo.refused("PUT", path(server), 403, "2.84", json=wish())
-    assert "Swapping" in admin.refused("PUT", path(server), 501, json=other)
-    assert "Swapping" in admin.refused("PUT", path(server), 501, "2.84", json=wish())
+    assert f"Volume {VOLUME} could not be found." in admin.refused("PUT", path(server), 404, json=swap(nothing))
+    old, new = cloud.volume(demo, size=2), cloud.volume(demo, size=2)
+    own = cloud.server(demo, host="node1", volumes=[HELD | {"volume_id": old}])
+    small = cloud.volume(demo)
+
+    def refused(volume: str, status: int = 400) -> str:
+        return admin.refused("PUT", path(own, old), status, json=swap(volume))
+
+    assert refused(nothing) == f"Volume {nothing} could not be found."
+    assert refused(small) == "Invalid volume: New volume must be the same size or larger."
+    assert "New volume must be the same size" in refused(cloud.volume(demo, size=3))
+    taken = cloud.volume(demo, size=2)
+    reset(cloud, admin, taken, "in-use")
+    assert "status must be 'available'. Currently in 'in-use'" in refused(taken)
+    held = {"attachment": {"volume_uuid": small, "instance_uuid": own, "connector": None}}
+    headers = {"X-Auth-Token": admin.token, "OpenStack-API-Version": "volume 3.44"}
+    url = cloud.settings.url("volume", "/v3/attachments")
+    httpx.post(url, json=held, headers=headers, **HTTP).raise_for_status()
+    admin.put(path(own, old), swap(new), 202, "2.84")
+    body = cloud.ledger.bodies[-1]
+    assert cloud.ledger.started[-1] == (own, "swap_volume") and uuid.UUID(body["attachment_id"])
+    assert body | {"attachment_id": ""} == {
+        "volume_id": old,
+        "new_volume_id": new,
+        "attachment_id": "",
+    }
+    admin.put(path(own, old), swap(new, delete_on_termination=True, device="/dev/vdb"), 202)
+    assert cloud.ledger.bodies[-1]["delete_on_termination"] is True
+    assert "not mutable" in admin.refused("PUT", path(own, old), 400, json=swap(new, tag="other"))
+    stopped = cloud.server(demo, host="node1", vm_state="stopped", volumes=[HELD | {"volume_id": old}])
+    words = admin.refused("PUT", path(stopped, old), 409, json=swap(new))
+    assert words == f"Cannot 'swap_volume' instance {stopped} while it is in vm_state stopped"
 
 
 def test_absent_locked_and_busy(cloud: Cloud, demo: Api, other: Api, server: str) -> None:

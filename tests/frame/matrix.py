@@ -47,7 +47,7 @@ class Matrix:
         self.cells: dict[tuple[str, str], dict[str, str]] = {}
         self.spare: list[Handle] = []
         self.works: dict[str, str] = {}  # operation → where its steps run, besides those of the record
-        self.needs: dict[str, tuple[str, int, int]] = {}  # operation → where its server stands before
+        self.needs: dict[str, tuple[str, int, list[str]]] = {}  # operation → where its server stands before
         self.kills: dict[str, Callable[[], Awaitable[None]]] = {
             "control worker": lambda: self._again("control"),
             "host agent": lambda: self._again("host"),
@@ -125,10 +125,12 @@ class Matrix:
             self.spare.remove(found)
         return found
 
-    def _stands(self, handle: Handle) -> tuple[str, int, int]:
+    def _stands(self, handle: Handle) -> tuple[str, int, list[str]]:
+        """Its state, how many ports it has, which volumes were attached to it."""
         record = self.cloud.record(handle)
         assert record is not None
-        return record.vm_state, len(record.networks), len(record.volumes)
+        attached = [volume["volume_id"] for volume in record.volumes if not volume["create"]]
+        return record.vm_state, len(record.networks), attached
 
     async def _led_to(self, row: Passing) -> Handle:
         handle = await server(self.cloud, row.operation if row.operation in WAYS else "os-stop")

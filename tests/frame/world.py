@@ -48,6 +48,7 @@ class World:
     anywhere: set[Thing] = field(default_factory=set)
     power: dict[str, int] = field(default_factory=dict)
     marks: dict[str, bool] = field(default_factory=dict)  # volume id → whether it says that it goes with its server
+    disks: dict[tuple[str, str], str] = field(default_factory=dict)  # (server, device) → volume, once it was swapped
     written: dict[str, str] = field(default_factory=dict)  # volume id → image that was written over it
     sizes: dict[str, int] = field(default_factory=dict)  # volume id → GiB, as a guest was told
     shelving: set[str] = field(default_factory=set)  # ids of images that shelved servers wait in
@@ -191,6 +192,16 @@ class Effects(LifeEffects):
 
     def unplug_disk(self, want: Any) -> None:
         self.mine.discard(("plugged", want.instance_id, want.volume.device))
+
+    def swap_disk(self, want: Any) -> None:
+        for volume in (want.old, want.new):
+            assert ("attachment", want.instance_id, volume.attachment_id) in self.world.anywhere
+        self.world.disks[(want.instance_id, want.new.device)] = want.new.volume_id
+
+    def swap_disk_back(self, want: Any) -> None:
+        for volume in (want.old, want.new):
+            assert ("attachment", want.instance_id, volume.attachment_id) in self.world.anywhere
+        self.world.disks[(want.instance_id, want.old.device)] = want.old.volume_id
 
     def grow_disk(self, want: Any) -> None:
         self.world.sizes[want.volume_id] = want.size_gb

@@ -1,15 +1,26 @@
 """A volume put into a real guest and taken out again: while it runs, while it does not, and when it does not listen."""
 
 from collections.abc import Iterator
+from typing import Any
+from xml.etree import ElementTree
 
+import libvirt_qemu
 import pytest
 from temporalio.exceptions import ApplicationError
 
 from activities.hypervisor import Hypervisor
 from infra.contracts.guarded import Guarded
 from infra.contracts.power import PowerOff, PowerOn
-from infra.contracts.volume import DiskOnGuest, DiskSize, VolumeRequest, VolumesOnHost
+from infra.contracts.volume import (
+    DiskOnGuest,
+    DiskSize,
+    DiskSwap,
+    VolumeConnection,
+    VolumeRequest,
+    VolumesOnHost,
+)
 from infra.host import guest_steps
+from infra.host.libvirt.domain_xml import volume_xml
 from infra.host.services.volumes import VolumeConnector
 from tests.host.cloud import Cloud, new_id, until
 from tests.host.hypervisor import Hypervisor as Libvirt
@@ -126,6 +137,80 @@ def test_a_running_guest_sees_that_its_volume_has_grown(
         run(Hypervisor(guest.driver).grow_disk, want)
         assert size(guest) == 2 << 30
     assert guest.driver.power_state(disk.instance_id) == RUNNING
+
+
+@pytest.fixture
+def other(volumes: Cloud, disk: DiskOnGuest, hypervisor: Libvirt) -> Iterator[VolumeConnection]:
+    """Another volume of the server's, that is to take the first one's place."""
+    with volumes.user() as demo:
+        made = demo.call("volume", "POST", "/v3/volumes", {"volume": {"size": 1}})["volume"]["id"]
+        until(lambda: demo.call("volume", "GET", f"/v3/volumes/{made}")["volume"]["status"] == "available")
+        want = VolumesOnHost(
+            instance_id=disk.instance_id,
+            project_id=demo.project_id,
+            volumes=[VolumeRequest(volume_id=made, attachment_id=new_id(), device="vdb")],
+            attempt=disk.attempt,
+        )
+        connector = VolumeConnector(hypervisor.settings, volumes.session)
+        yield connector.attach(want, quiet).volumes[0]
+        connector.detach(want, quiet)
+
+
+def test_another_volume_takes_its_place_with_the_same_bytes(
+    guest: Built, disk: DiskOnGuest, other: VolumeConnection, volumes: Cloud
+) -> None:
+    """QEMU copies from one export to the other while the guest runs, and writes to the new one only from then on."""
+    guest.spawn()
+    until(guest.booted)
+    run(Hypervisor(guest.driver).plug_disk, disk)
+    written(guest, "write -P 0x11 0 64k")
+    held = {"instance_id": disk.instance_id, "attempt": disk.attempt}
+    want, steps, beats = DiskSwap(**held, old=disk.volume, new=other), Hypervisor(guest.driver), []
+    for _ in range(2):
+        guest.driver.swaps.swap(want, lambda *told: beats.append(told))
+        assert source(guest) == other.export
+    grown = DiskSize(**held, volume_id=other.volume_id, size_gb=1, device="vdb")
+    run(steps.grow_disk, grown)
+    written(guest, "write -P 0x22 0 4k")
+    assert (first(volumes, disk.volume), first(volumes, other)) == (0x11, 0x22)
+    assert first(volumes, other, 8192) == 0x11, "what was there before was copied"
+    assert other.export in guest.driver.files.volumes(disk.instance_id)["vdb"]
+    guest.driver.power.pause(Guarded(**held), quiet)
+    guest.driver.swaps._mirrors.begin(disk.instance_id, "vdb", volume_xml(disk.volume))
+    run(steps.swap_disk, want)
+    assert source(guest) == other.export, "a copy to elsewhere was given up"
+    guest.driver.power.off(PowerOff(**held, timeout_s=0), quiet)
+    run(steps.swap_disk, want)
+    with pytest.raises(ApplicationError, match="The guest does not run"):
+        run(steps.swap_disk_back, want)
+
+
+def source(guest: Built) -> str:
+    seen = guest.driver.swaps._mirrors.look(guest.spec.instance_id, "vdb")
+    assert seen is not None and not seen.target
+    return seen.source
+
+
+def written(guest: Built, command: str) -> None:
+    """What the guest's disk is given to do, as if by the guest, which is a boot sector."""
+
+    def work(connection: Any) -> None:
+        domain = connection.lookupByUUIDString(guest.spec.instance_id)
+        disks = ElementTree.fromstring(domain.XMLDesc(0)).iterfind("./devices/disk")
+        (alias,) = [disk.find("alias") for disk in disks if disk.find("target[@dev='vdb']") is not None]
+        line = f'qemu-io -d /machine/peripheral/{alias.get("name")}/virtio-backend "{command}"'
+        libvirt_qemu.qemuMonitorCommand(domain, line, libvirt_qemu.VIR_DOMAIN_QEMU_MONITOR_COMMAND_HMP)
+
+    guest.driver._domains._libvirt.call(work)
+
+
+def first(volumes: Cloud, volume: VolumeConnection, at: int = 0) -> int:
+    """A byte of the volume's file."""
+    root = volumes.settings.state_dir / "volumes"
+    (file,) = [path for path in root.rglob(f"*{volume.volume_id}*") if path.is_file()]
+    with file.open("rb") as stored:
+        stored.seek(at)
+        return stored.read(1)[0]
 
 
 def size(guest: Built) -> int:

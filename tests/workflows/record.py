@@ -162,6 +162,9 @@ class Recorder:
         body |= {"network_id": self.cloud.network} if "network_id" in body else {}
         body |= {"group_id": await asyncio.to_thread(self.group)} if "group_id" in body else {}
         body |= {"attachment_id": stable_id(volume, "attachment")} if "attachment_id" in body else {}
+        if "new_volume_id" in body:
+            new = await self.volume()
+            body |= {"new_volume_id": new, "attachment_id": stable_id(new, "attachment")}
         request = ActionRequest(
             requester=self.cloud.requester(),
             instance_id=instance_of(handle),

@@ -48,6 +48,15 @@ WAYS = {
         body={"volume_id": VOLUME["volume_id"], "delete_on_termination": True},
         refusing=("mark_volume", "end_action"),
     ),
+    "swap_volume": Way(
+        ends="active",
+        before=("attach_volume",),
+        body={
+            "volume_id": VOLUME["volume_id"],
+            "new_volume_id": "b0000000-0000-4000-8000-000000000002",
+            "attachment_id": "a0000000-0000-4000-8000-000000000002",
+        },
+    ),
     "extend_volume": Way(ends="active", before=("attach_volume",), body={"volume_id": VOLUME["volume_id"]}),
     "refresh_network": Way(ends="active"),
     "os-stop": Way(ends="stopped"),

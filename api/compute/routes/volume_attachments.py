@@ -9,9 +9,10 @@ from fastapi.responses import JSONResponse
 from pydantic import Field, StringConstraints
 from sqlalchemy import RowMapping
 
+from api.compute.acting import swapping
 from api.compute.boot.disks import require_attachable
 from api.compute.call import Body, Call, ComputeCall
-from api.compute.errors import bad_request, not_found, not_implemented
+from api.compute.errors import bad_request, not_found
 from api.compute.neighbours import neighbours
 from api.compute.operations import Busy
 from api.compute.records import instances
@@ -87,7 +88,7 @@ def _require_usable(call: ComputeCall, row: RowMapping, volume_id: str) -> None:
 
 
 class ChangedAttachment(Strict):
-    """Before 2.85 a PUT was nothing but a swap."""
+    """Before 2.85 a PUT is nothing but a swap."""
 
     volume_id: Annotated[Uuid, Field(alias="volumeId")]
     id: Annotated[Uuid, Since(85)] = ""
@@ -99,23 +100,26 @@ class ChangedAttachment(Strict):
 
 @router.put("/servers/{server_id}/os-volume_attachments/{volume_id}", status_code=202)
 async def update_attachment(call: Call, server_id: str, volume_id: str, body: Body) -> Response:
-    """Change whether a volume goes with its server (2.85). Another volume in its place is not built: 501."""
-    action = ACTIONS["update_attachment"]
+    """Change whether a volume goes with its server (2.85), or have another volume take its place: for services and
+    admins, who may say both at once."""
+    action, swap = ACTIONS["update_attachment"], ACTIONS["swap_volume"]
     row = await run_in_threadpool(instances.read, call, server_id)
     wish = parse(call, ChangedAttachment, body, "volumeAttachment")
     swaps = not call.since(action.since) or wish.volume_id != volume_id
     if swaps:
-        call.enforce("os_compute_api:os-volumes-attachments:swap")
+        call.enforce(f"os_compute_api:{swap.rule}")
     else:
         call.enforce(f"os_compute_api:{action.rule}", project_id=row["project_id"], user_id=row["user_id"])
     instances.require_unlocked(call, row)
     held = next((v for v in row["volumes"] or () if v["volume_id"] == volume_id), None)
     if held is None:
         raise not_found(f"No volume Block Device Mapping with id {volume_id[:64]}.")
-    if swaps:
-        raise not_implemented("Swapping an attached volume is not implemented.")
     _require_same(row, held, wish)
-    if "delete_on_termination" in wish.model_fields_set:
+    if swaps:
+        wanted = await run_in_threadpool(swapping.prepare, call, row, volume_id, wish.volume_id)
+        wanted |= wish.model_dump(include={"delete_on_termination"}, exclude_unset=True)
+        await call.operations.start(swap, action_request(call, row, swap, wanted))
+    elif "delete_on_termination" in wish.model_fields_set:
         wanted = {"volume_id": volume_id, "delete_on_termination": wish.delete_on_termination}
         await call.operations.start(action, action_request(call, row, action, wanted))
     return Response(status_code=202)

@@ -202,9 +202,9 @@ class Domains:
 
         return self._libvirt.call(work)
 
-    def grow(self, instance_id: str, volume_id: str, size: int) -> None:
-        """Give the running guest's disk of this volume `size` bytes; one that does not run is left alone."""
-        self._libvirt.call(lambda connection: grow(find(connection, instance_id), volume_id, size), START_S)
+    def grow(self, instance_id: str, disk: tuple[str, str], size: int) -> None:
+        """Give the running guest's disk (volume, device or "") `size` bytes; one that does not run is left alone."""
+        self._libvirt.call(lambda connection: grow(find(connection, instance_id), disk, size), START_S)
 
     def destroy(self, instance_id: str) -> None:
         """Stop at once and undefine."""

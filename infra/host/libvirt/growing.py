@@ -13,28 +13,30 @@ from infra.host.libvirt.looks import tolerating
 TRIES, PAUSE_S = 40, 0.25
 
 
-def grow(domain: Any, volume_id: str, size: int) -> None:
-    """Give the disk whose serial is `volume_id` that many bytes. A domain that is absent, off, or has no such disk is
-    left alone, as is a disk that is as large already. LibvirtDown when the volume's server does not show the size
-    within `TRIES` looks."""
+def grow(domain: Any, disk: tuple[str, str], size: int) -> None:
+    """Give the disk (its volume, its device) that many bytes. Without a device it is the one with that serial. A domain
+    that is absent, off, or has no such disk is left alone, as is a disk that is as large already. LibvirtDown when the
+    volume's server does not show the size within `TRIES` looks."""
     with tolerating(is_wrong_state, is_missing):
-        found = _disk_of(domain, volume_id)
+        found = _disk_of(domain, *disk)
         if found is None:
             return
         for _ in range(TRIES):
             if _has(domain, *found, size):
                 return
             time.sleep(PAUSE_S)
-        raise LibvirtDown(f"the server of volume {volume_id} does not show its size of {size} bytes yet")
+        raise LibvirtDown(f"the server of volume {disk[0]} does not show its size of {size} bytes yet")
 
 
-def _disk_of(domain: Any, volume_id: str) -> tuple[str, str] | None:
-    """(target device, libvirt's alias) of the running domain's disk with this serial."""
+def _disk_of(domain: Any, volume_id: str, device: str) -> tuple[str, str] | None:
+    """(target device, libvirt's alias) of the running domain's disk of this name, else with this serial."""
     if domain is None or not domain.isActive():
         return None
     for disk in ElementTree.fromstring(domain.XMLDesc(0)).iterfind("./devices/disk"):  # noqa: S314 - libvirt wrote it
         target, alias = disk.find("target"), disk.find("alias")
-        if disk.findtext("serial") == volume_id and target is not None and alias is not None:
+        if target is None or alias is None:
+            continue
+        if target.get("dev") == device or (not device and disk.findtext("serial") == volume_id):
             return target.get("dev", ""), alias.get("name", "")
     return None
 
