@@ -1,8 +1,8 @@
 """The process of the storage daemon: who it runs as, what it sees, and where it is reached.
 
 Where root starts it for this machine's guests it becomes a user of its own, in a mount namespace in which the volumes
-are the only part of the state directory that it comes to. Where hosts of other machines reach it by TLS it stays who it
-is, since it reads the key."""
+are the only part of the state directory that it comes to. The key by which hosts of other machines know it is copied
+into that namespace's memory by root, who alone can read the file."""
 
 import hashlib
 import os
@@ -12,6 +12,7 @@ from pathlib import Path
 from infra.settings import Settings
 
 SOCKETS = Path("/run/kilonova")
+TLS_FILES = ("ca-cert.pem", "ca-crl.pem", "server-cert.pem", "server-key.pem", "dh-params.pem")
 FIRST_UID, UIDS = 2_100_000_000, 40_000_000
 """Above guests' users (workers/layout.py) and below what a signed number holds."""
 
@@ -22,8 +23,8 @@ def volumes_dir(settings: Settings) -> Path:
 
 def volumes_uid(settings: Settings) -> int | None:
     """User and group of the daemon, of qemu-img on volumes, and of their files: another one for each state directory.
-    None where no root is there to give it, or the daemon serves other machines."""
-    if os.geteuid() != 0 or settings.nbd_address:
+    None where no root is there to give it."""
+    if os.geteuid() != 0:
         return None
     return FIRST_UID + int(_digest(settings), 16) % UIDS
 
@@ -68,22 +69,40 @@ def storage_daemon_argv(settings: Settings, group: int | None = None) -> list[st
     monitor = f"socket,id=qmp,path={quoted(socket_path(settings))},server=on,wait=off"
     daemon = ["qemu-storage-daemon", "--chardev", monitor, "--monitor", "chardev=qmp"]
     path, uid = nbd_socket(settings), volumes_uid(settings)
-    if path is None:
-        tls = quoted((settings.nbd_tls_dir or Path("/nonexistent")).absolute())
-        return [
-            *daemon,
-            "--object",
-            f"tls-creds-x509,id=tls,dir={tls},endpoint=server,verify-peer=on",
-            "--nbd-server",
-            f"addr.type=inet,addr.host={settings.nbd_address},addr.port={settings.port('nbd')},"
-            "tls-creds=tls,max-connections=0",
-        ]
-    daemon += ["--nbd-server", f"addr.type=unix,addr.path={quoted(path)},max-connections=0"]
+    daemon += _by_tls(settings, uid) if path is None else _by_socket(path)
     if uid is None:
-        script = f'set -e; umask 0117; mkdir -p -m 0700 {shlex.quote(str(path.parent))}; exec "$@"'
+        place = (path or socket_path(settings)).parent
+        script = f'set -e; umask 0117; mkdir -p -m 0700 {shlex.quote(str(place))}; exec "$@"'
         return ["/bin/sh", "-c", script, "nbd", *daemon]
-    script = _as_its_user(settings, path.parent, uid, uid if group is None else group)
+    script = _as_its_user(settings, _place(settings), uid, uid if group is None or path is None else group)
     return ["unshare", "--mount", "--propagation", "private", "/bin/sh", "-c", script, "nbd", *daemon]
+
+
+def _by_socket(path: Path) -> list[str]:
+    return ["--nbd-server", f"addr.type=unix,addr.path={quoted(path)},max-connections=0"]
+
+
+def _by_tls(settings: Settings, uid: int | None) -> list[str]:
+    files = _tls_dir(settings) if uid is None else _place(settings) / "tls"
+    known = f"tls-creds-x509,id=tls,dir={quoted(files)},endpoint=server,verify-peer=on"
+    address = f"addr.type=inet,addr.host={settings.nbd_address},addr.port={settings.port('nbd')}"
+    return ["--object", known, "--nbd-server", f"{address},tls-creds=tls,max-connections=0"]
+
+
+def _tls_dir(settings: Settings) -> Path:
+    return (settings.nbd_tls_dir or Path("/nonexistent")).absolute()
+
+
+def _copy_of_tls(settings: Settings, here: str, uid: int) -> str:
+    """Commands that put what TLS needs where the daemon's user can read it, and nobody can outside its namespace."""
+    if not settings.nbd_address:
+        return ""
+    source = shlex.quote(str(_tls_dir(settings)))
+    return (
+        f"mkdir -p {here}/tls; mount -t tmpfs -o mode=0550,gid={uid},size=1m,nosuid,nodev,noexec kilonova {here}/tls; "
+        f"for file in {' '.join(TLS_FILES)}; do if [ -e {source}/$file ]; then "
+        f"install -m 0440 -o 0 -g {uid} {source}/$file {here}/tls/$file; fi; done; "
+    )
 
 
 def _as_its_user(settings: Settings, place: Path, uid: int, group: int) -> str:
@@ -94,7 +113,7 @@ def _as_its_user(settings: Settings, place: Path, uid: int, group: int) -> str:
     return (
         f"set -e; mkdir -p {here}/qmp {here}/volumes {volumes}; chmod 0700 {here}/volumes {here}/qmp {volumes}; "
         f"chown {uid}:{group} {here}; chmod 02710 {here}; chown {uid}:{uid} {here}/qmp {volumes}; "
-        f"mount --bind {volumes} {here}/volumes; umask 0117; "
+        f"mount --bind {volumes} {here}/volumes; {_copy_of_tls(settings, here, uid)}umask 0117; "
         f'exec setpriv --reuid={uid} --regid={uid} {shed} prlimit --core=0 "$@"'
     )
 

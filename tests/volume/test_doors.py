@@ -13,7 +13,16 @@ import pytest
 from pydantic import ValidationError
 
 from infra import credentials
-from infra.nbd import nbd_socket, socket_path, storage_daemon_argv, volumes_uid, volumes_view
+from infra.nbd import (
+    Export,
+    StorageDaemon,
+    nbd_socket,
+    socket_path,
+    storage_daemon_argv,
+    volumes_dir,
+    volumes_uid,
+    volumes_view,
+)
 from infra.settings import Settings
 from tests.volume.cloud import Cloud, io, nbd_url, until
 from tests.volume.images import ImageServer
@@ -142,7 +151,8 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def remote(tmp_path: Path, certificates: Path, cloud: Cloud) -> Iterator[Settings]:
+def remote(tmp_path: Path, certificates: Path, cloud: Cloud) -> Iterator[tuple[Settings, int]]:
+    """Of a daemon that serves other machines, and its process."""
     settings = Settings(
         state_dir=tmp_path,
         port_offset=cloud.settings.port_offset + 1,
@@ -153,7 +163,7 @@ def remote(tmp_path: Path, certificates: Path, cloud: Cloud) -> Iterator[Setting
     daemon = subprocess.Popen(storage_daemon_argv(settings))
     try:
         until(lambda: _connects(settings.port("nbd")))
-        yield settings
+        yield settings, daemon.pid
     finally:
         daemon.terminate()
         daemon.wait(10)
@@ -164,8 +174,8 @@ def _connects(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-def test_other_machines_need_a_certificate(remote: Settings, certificates: Path) -> None:
-    port = remote.port("nbd")
+def test_other_machines_need_a_certificate(remote: tuple[Settings, int], certificates: Path) -> None:
+    port = remote[0].port("nbd")
     where = ["-b", "127.0.0.1", "-p", str(port)]
     plain = subprocess.run(["qemu-nbd", "--list", *where], capture_output=True, text=True, timeout=20)
     assert plain.returncode and "TLS" in plain.stderr, "without TLS not even the names are told"
@@ -173,6 +183,34 @@ def test_other_machines_need_a_certificate(remote: Settings, certificates: Path)
     listing = ["qemu-nbd", "--list", *where, "--object", known, "--tls-creds", "t"]
     told = subprocess.run(listing, capture_output=True, text=True, timeout=20)
     assert told.returncode == 0 and "exports available: 0" in told.stdout, told.stderr
+
+
+@needs_root
+def test_what_serves_other_machines_is_nobody_either(remote: tuple[Settings, int], certificates: Path) -> None:
+    """It has the key, which only root reads on this machine, in its own namespace, and can neither change it nor leave
+    a core; volumes are read by it as by the one of this machine's guests."""
+    settings, pid = remote
+    uid, seen = volumes_uid(settings), volumes_view(settings)
+    known = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
+    assert uid and set(known["Uid"].split()) == set(known["Gid"].split()) == {str(uid)} and not known["Groups"].strip()
+    assert int(known["CapEff"], 16) == int(known["CapBnd"], 16) == 0 and known["NoNewPrivs"].strip() == "1"
+    key = certificates / "server-key.pem"
+    assert stat.S_IMODE(key.stat().st_mode) == 0o600 and key.stat().st_uid == 0
+    assert seen and not (seen.parent / "tls" / key.name).exists(), "outside its namespace there is no copy"
+    user = ["setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups"]
+    within = ["nsenter", f"--target={pid}", "--mount", *user, "sh", "-c"]
+    for what, may in ((f"cat {seen.parent}/tls/{key.name}", True), (f"echo >>{seen.parent}/tls/{key.name}", False)):
+        assert (subprocess.run([*within, what], capture_output=True, timeout=20).returncode == 0) is may, what
+    file = volumes_dir(settings) / "of-root.raw"
+    file.write_bytes(b"x" * 4096)
+    daemon = StorageDaemon(socket_path(settings), view=seen)
+    daemon.export(Export("att", "vol", "sesame", file))
+    where = f"driver=nbd,server.type=inet,server.host=127.0.0.1,server.port={settings.port('nbd')},export=sesame"
+    tls = f"tls-creds-x509,id=t,endpoint=client,dir={certificates}"
+    argv = ["qemu-io", "--object", tls, "--image-opts", f"{where},tls-creds=t", "-c", "read -P 0x78 0 4k"]
+    read = subprocess.run(argv, capture_output=True, text=True, timeout=20)
+    assert read.returncode == 0 and "read 4096/4096" in read.stdout, read.stderr
+    assert file.stat().st_uid == uid
 
 
 def test_volumes_are_never_exported_in_the_clear(tmp_path: Path) -> None:
