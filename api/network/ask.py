@@ -12,7 +12,8 @@ from api.network.store import Store
 
 
 class Asker:
-    """`sees_all`: the caller sees and may name every project's resources (roles admin and service)."""
+    """`sees_all`: the caller sees and may name every project's resources (roles admin and service). `lists_all`: also
+    without naming them, which a compute host may not."""
 
     def __init__(self, request: Request, context: Context) -> None:
         self.request = request
@@ -25,6 +26,10 @@ class Asker:
     @cached_property
     def sees_all(self) -> bool:
         return self.allows("sees_all_projects", self.project_id)
+
+    @cached_property
+    def lists_all(self) -> bool:
+        return self.allows("lists_all_projects", self.project_id)
 
     def allows(self, rule: str, project_id: str, network_project_id: str = "") -> bool:
         target = {"project_id": project_id, "network:project_id": network_project_id or project_id}

@@ -35,6 +35,7 @@ _NETWORK = dict.fromkeys(
 DEFAULTS = {
     "network_owner": "project_id:%(network:project_id)s",
     "sees_all_projects": PRIVILEGED,
+    "lists_all_projects": SERVICE_USER,  # a compute host sees what it can name
     "acts_for_other_projects": PRIVILEGED,
     "create_network": MEMBER,
     "update_network": MEMBER,
@@ -70,7 +71,7 @@ DEFAULTS = {
     "delete_security_group:default": "rule:admin_required",
     "create_security_group_rule": MEMBER,
     "delete_security_group_rule": MEMBER,
-    "get_quota": "rule:admin_service_or_owner",
+    "get_quota": "rule:admin_or_service_user or rule:owner",
     "list_quotas": "rule:admin_required",
     "update_quota": "rule:admin_required",
     "delete_quota": "rule:admin_required",

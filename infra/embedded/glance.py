@@ -14,6 +14,7 @@ from infra.embedded.native import native_threads
 TOKENS_S = 60.0
 SERVICE_MAY = ("get_image", "get_images", "download_image", "get_member", "get_members")
 NO_HOST = "(role:service and not role:kilonova-host)"
+LISTS = ("get_images", "get_member", "get_members")
 UNFINISHED = {
     "add_image": NO_HOST,
     "upload_image": f"'queued':%(status)s and ({NO_HOST} or (role:service and 'snapshot':%(image_location)s))",
@@ -46,8 +47,8 @@ def prepare(folder: Path) -> Any:
 
 def _write_policy(folder: Path) -> None:
     """FOLDER/policy.yaml: service users see every image, as compute hosts and volumes must, and change none that is
-    active. Those that are no compute hosts make images of servers, and may fill one that is still queued: a volume
-    upload goes on after its service died. Hosts fill queued images of servers.
+    active. Compute hosts see an image whose id they know, list none, and fill queued images of servers. Other services
+    make images of servers, and may fill one that is still queued: a volume upload goes on after its service died.
 
     Glance has one rule for both, `context_is_admin`. Rules in STATE/policy/image.yaml come on top."""
     import yaml
@@ -60,6 +61,8 @@ def _write_policy(folder: Path) -> None:
                 "rule:service_api", "role:admin"
             )
     rules |= {name: f"({rules[name]}) or ({unless})" for name, unless in UNFINISHED.items()}
+    checks = {rule.name: rule.check_str for rule in policies.list_rules()}
+    rules |= {name: f"({checks[name]}) and not role:kilonova-host" for name in LISTS}
     own = folder.parent / "policy" / "image.yaml"
     rules |= (yaml.safe_load(own.read_text()) or {}) if own.exists() else {}
     write_private(folder / "policy.yaml", json.dumps(rules, indent=1))

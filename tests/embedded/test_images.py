@@ -153,6 +153,8 @@ def test_service_users_read_every_image_and_change_none(openstack: OpenStack, ma
         compute("PATCH", path, None, "image", content=patch, headers=kind),
         compute("POST", f"{path}/actions/deactivate", None, "image"),
         compute("POST", f"{path}/members", {"member": "x"}, "image"),
+        compute("GET", f"{path}/members", None, "image"),
+        compute("GET", "/v2/images", None, "image"),
         compute("POST", "/v2/images", {"name": "i", "disk_format": "raw", "container_format": "bare"}, "image"),
     ]
     assert {answer.status_code for answer in refused} == {403}

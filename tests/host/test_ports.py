@@ -13,12 +13,14 @@ from infra.contracts.network import PortRequest, PortsOnHost
 from infra.host.network import neutron_filters
 from infra.host.network.ports import PortPlugger
 from infra.host.network.topology import TopologyPoll
-from infra.host.services.rest import Unexpected
+from infra.host.services.rest import Service, Unexpected
 from infra.hostnet import netns
 from infra.hostnet.models import PortFilter
 from infra.hostnet.network import HostNetwork
+from infra.openstack import NETWORK, service_session
 from infra.settings import Settings
 from tests.host.cloud import HOST, Cloud, User, new_id
+from workers.sign_in import as_service
 
 
 def quiet(*_: Any) -> None:
@@ -271,8 +273,10 @@ def test_an_old_undo_leaves_a_later_attempts_ports(
 
 
 def test_filters_from_neutrons_own_api_are_the_embedded_services(cloud: Cloud, net: Net, plugger: PortPlugger) -> None:
-    """One and the same service answers both ways: by its own route, and by Neutron's ports, groups and rules."""
-    api, call = plugger._ports._api, net.demo.call
+    """One and the same service answers both ways: by its own route, and by Neutron's ports, groups and rules, which
+    only a service user that is no host lists here."""
+    nova = service_session(as_service(cloud.settings.model_copy(update={"service_username": ""}), "nova"))
+    api, call = Service(nova, NETWORK, "/v2.0", cloud.settings.region), net.demo.call
     front, back = (
         call("network", "POST", "/v2.0/security-groups", {"security_group": {"name": name}})["security_group"]["id"]
         for name in ("front", "back")

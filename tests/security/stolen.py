@@ -57,6 +57,8 @@ def of_others(cloud: Cloud, host: str) -> Iterator[Door]:
     connector = {"attachment": {"volume_uuid": volume, "instance_uuid": server, "connector": {"host": host}}}
     yield Door("volume", "POST", "/v3/attachments", connector)
     image = f"/v2/images/{cloud.image}"
+    yield Door("image", "GET", "/v2/images")
+    yield Door("image", "GET", f"{image}/members")
     yield Door("image", "DELETE", image)
     yield Door("image", "PUT", f"{image}/file", b"x")
     yield Door("image", "POST", f"{image}/actions/deactivate")
@@ -94,6 +96,7 @@ def _networks(cloud: Cloud) -> Iterator[Door]:
     rule = {"security_group_id": groups[0]["id"], "direction": "ingress"}
     yield Door("network", "POST", "/v2.0/security-group-rules", {"security_group_rule": rule})
     yield Door("network", "GET", "/v2.0/agents")
+    yield Door("network", "GET", f"/v2.0/quotas/{project}")
     yield Door("network", "PUT", f"/v2.0/quotas/{project}", {"quota": {"port": 1}})
 
 
@@ -110,6 +113,19 @@ def _people(cloud: Cloud) -> Iterator[Door]:
     service = cloud.admin.ok("identity", "GET", "/v3/services")["services"][0]["id"]
     moved = {"interface": "public", "url": "http://127.0.0.1", "service_id": service}
     yield Door("identity", "POST", "/v3/endpoints", {"endpoint": moved})
+
+
+LISTS = (
+    *(("network", f"/v2.0/{kind}") for kind in ("ports", "networks", "subnets", "routers", "security-groups")),
+    *(("volume", f"/v3/{kind}?all_tenants=1") for kind in ("volumes", "volumes/detail", "snapshots", "attachments")),
+)
+"""Lists that answer anybody, with what is the caller's."""
+
+
+def listed(caller: User, service: str, path: str) -> set[str]:
+    """Ids of what a list shows to the caller."""
+    found = caller.ok(service, "GET", path)
+    return {each["id"] for rows in found.values() for each in rows if isinstance(each, dict) and "id" in each}
 
 
 def stolen(cloud: Cloud, other: str) -> list[Door]:

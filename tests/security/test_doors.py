@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.security.cloud import ROOT, Cloud, User, cloud
-from tests.security.stolen import as_host, stolen
+from tests.security.stolen import LISTS, as_host, listed, stolen
 
 STOLEN, OTHER = "node1", "node2"
 
@@ -66,6 +66,17 @@ def test_they_are_doors_of_that_host(running: Cloud) -> None:
     assert [str(door) for door in kept if not door.open_to(owner)] == []
     reading = [door for door in stolen(running, OTHER) if door.method == "GET" and "kilonova" not in door.path]
     assert [str(door) for door in reading if not door.open_to(running.admin)] == []
+
+
+def test_a_stolen_host_lists_nothing(running: Cloud, thief: User) -> None:
+    """Not even what its own guests have, whose ids it was told: only what every project may see."""
+    networks = running.admin.ok("network", "GET", "/v2.0/networks")["networks"]
+    shared = {each["id"] for each in networks if each["shared"] or each["router:external"]}
+    shared |= {subnet for each in networks if each["id"] in shared for subnet in each["subnets"]}
+    told = {path: listed(thief, service, path) - shared for service, path in LISTS}
+    assert told == {path: set() for _, path in LISTS}
+    hidden = {path for service, path in LISTS if listed(running.admin, service, path) - shared}
+    assert {path for _, path in LISTS if "routers" not in path and "snapshots" not in path} <= hidden
 
 
 def test_a_stolen_host_says_nothing_about_a_guest_of_another(running: Cloud, thief: User) -> None:

@@ -35,7 +35,7 @@ class Kind(Generic[R]):
     """`private` attributes exist for callers that see all; `visible` is the condition for a project's members.
 
     `shareable`: RBAC policies can share it, so that lists can be filtered by `shared`. `within`: what belongs to the
-    kind at all, for resources below another one."""
+    kind at all, for resources below another one. `named_by`: filters that name what is sought, by an unguessable id."""
 
     member: str
     collection: str
@@ -48,6 +48,7 @@ class Kind(Generic[R]):
     private: frozenset[str] = frozenset()
     unfiltered: frozenset[str] = field(default=frozenset())
     shareable: bool = False
+    named_by: frozenset[str] = frozenset({"id"})
     within: ColumnElement[bool] = field(default_factory=true)
 
     @property

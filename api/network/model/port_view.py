@@ -188,5 +188,6 @@ PORTS = Kind(
         "device_owner": Port.device_owner,
     },
     private=PRIVATE,
+    named_by=frozenset({"id", "device_id"}),
     unfiltered=PRIVATE | {"allowed_address_pairs", "dns_assignment", "qos_network_policy_id", "trunk_details"},
 )

@@ -72,6 +72,7 @@ SUBNETS = Kind(
     missing=("SubnetNotFound", "Subnet {} could not be found."),
     visible=_visible,
     render=_render,
+    named_by=frozenset({"id", "network_id"}),
     filters=standard_filters(Subnet)
     | {
         "name": text(Subnet.name),
