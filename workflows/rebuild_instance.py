@@ -92,7 +92,7 @@ class RebuildInstance(ServerOperation):
             undo=None,  # the host's cache keeps it or not, as it likes
             at=host,
         )
-        before = _before(req, server, "moved")
+        before = _before(req, server, runs=server.vm_state == "active")
         await saga.step(
             Kept.set_aside,
             before,
@@ -123,15 +123,14 @@ class RebuildInstance(ServerOperation):
         )
         if wish.volume_id:
             await self._reimage(wish.volume_id, wish.image_id, server, host, saga)
-        else:
-            before = _before(req, server, "left")
-            await saga.step(
-                Kept.set_aside,
-                before,
-                undo=Kept.bring_back,
-                at=host,
-            )
-            self.afterwards(Kept.forget_aside, before, host)
+        before = _before(req, server, runs=server.vm_state == "active" and not wish.volume_id)
+        await saga.step(
+            Kept.set_aside,
+            before,
+            undo=Kept.bring_back,
+            at=host,
+        )
+        self.afterwards(Kept.forget_aside, before, host)
         plugged, attached = await connected(server, host, saga)
         power_state = await self._started(_spec(wish, server, known, None, plugged, attached), server, host, saga)
         return _change(wish, server, _told(known, wish), power_state)
@@ -167,7 +166,7 @@ class RebuildInstance(ServerOperation):
         spawned = await saga.step(
             Hypervisor.spawn,
             spec,
-            undo=None,  # `bring_back` ends it; of a volume that was written anew the server is in ERROR
+            undo=None,  # `bring_back` ends it
             at=host,
         )
         if server.vm_state == "stopped":
@@ -181,14 +180,14 @@ class RebuildInstance(ServerOperation):
         return spawned.power_state
 
 
-def _before(req: ActionRequest, server: InstanceFacts, disk: Literal["moved", "left"]) -> Aside:
+def _before(req: ActionRequest, server: InstanceFacts, *, runs: bool) -> Aside:
     return Aside(
         instance_id=server.instance_id,
         attempt=server.attempt,
         label="rebuild",
         request_id=req.requester.request_id,
-        disk=disk,
-        runs=server.vm_state == "active",
+        disk="moved",
+        runs=runs,
     )
 
 

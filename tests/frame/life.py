@@ -76,7 +76,7 @@ class LifeEffects:
 
     def reimage_volume(self, want: Any) -> None:
         assert self.world.power.get(want.instance_id, SHUTDOWN) == SHUTDOWN, "the guest writes to it"
-        assert ("parted", want.instance_id, want.volume_id) in self.world.anywhere, "a host has it"
+        assert (want.instance_id, want.volume_id) in self.world.parted, "a host has it"
         self.world.written[want.volume_id] = want.image_id
 
     def set_aside(self, want: Any) -> Power:

@@ -49,6 +49,7 @@ class World:
     power: dict[str, int] = field(default_factory=dict)
     marks: dict[str, bool] = field(default_factory=dict)  # volume id → whether it says that it goes with its server
     disks: dict[tuple[str, str], str] = field(default_factory=dict)  # (server, device) → volume, once it was swapped
+    parted: set[tuple[str, str]] = field(default_factory=set)  # (server, volume): kept for it, on no host
     written: dict[str, str] = field(default_factory=dict)  # volume id → image that was written over it
     sizes: dict[str, int] = field(default_factory=dict)  # volume id → GiB, as a guest was told
     shelving: set[str] = field(default_factory=set)  # ids of images that shelved servers wait in
@@ -124,12 +125,12 @@ class Effects(LifeEffects):
 
     def part_volumes(self, want: Any) -> None:
         for volume in want.volumes:
-            self.world.anywhere.add(("parted", want.instance_id, volume.volume_id))
+            self.world.parted.add((want.instance_id, volume.volume_id))
 
     def attach_volumes(self, want: Any) -> Attached:
         for volume in want.volumes:
             self.world.anywhere.add(("attachment", want.instance_id, volume.attachment_id))
-            self.world.anywhere.discard(("parted", want.instance_id, volume.volume_id))
+            self.world.parted.discard((want.instance_id, volume.volume_id))
             if volume.create:
                 self.world.anywhere.add(("volume", want.instance_id, volume.volume_id))
         return Attached(
@@ -142,7 +143,7 @@ class Effects(LifeEffects):
     def detach_volumes(self, want: Any) -> None:
         for volume in want.volumes:
             self.world.anywhere.discard(("attachment", want.instance_id, volume.attachment_id))
-            self.world.anywhere.discard(("parted", want.instance_id, volume.volume_id))
+            self.world.parted.discard((want.instance_id, volume.volume_id))
             if volume.create and (volume.delete_on_termination or not want.deleting):
                 self.world.anywhere.discard(("volume", want.instance_id, volume.volume_id))
 
@@ -267,7 +268,7 @@ class Effects(LifeEffects):
 
     def release_services(self, plan: Any) -> None:
         """From the control worker's side; `host` is none."""
-        gone = {"port", "attachment", "parted", "volume", "group"}
+        gone = {"port", "attachment", "volume", "group"}
         for thing in [t for t in self.world.anywhere if t[0] in gone and t[1] == plan.instance_id]:
             self.world.anywhere.discard(thing)
 
