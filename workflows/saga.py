@@ -87,6 +87,10 @@ class Saga:
         self.go_on(HERE)
         return result
 
+    def adopt(self, other: "Saga") -> None:
+        """What `other` did is undone with the rest, should this one fail."""
+        self._undos += other._undos
+
     def no_way_back(self) -> None:
         """What was there before is about to be overwritten: a failure from here on undoes nothing of what is done."""
         self._undos.clear()

@@ -4,6 +4,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import BaseModel
 from temporalio import workflow
+from temporalio.exceptions import FailureError
 
 with workflow.unsafe.imports_passed_through():
     from activities.hypervisor import Hypervisor
@@ -13,6 +14,7 @@ with workflow.unsafe.imports_passed_through():
     from activities.network import Network
     from activities.placement import Placement
     from activities.volume import Volume
+    from infra.contracts.errors import HOST_CANNOT
     from infra.contracts.image import ImageOnHost
     from infra.contracts.instance import InstanceRef
     from infra.contracts.network import Plugged
@@ -26,8 +28,12 @@ from workflows.attempt import nothing
 from workflows.body import Body, Since
 from workflows.fields import Name
 from workflows.inputs import domain_of, ports_of, volumes_of
-from workflows.saga import Saga, control
+from workflows.saga import Saga, control, kind
 from workflows.server_operation import ServerOperation
+from workflows.steps import explain
+
+MOST_HOSTS = 3
+"""So many are tried, as of a build."""
 
 
 class UnshelveBody(Body):
@@ -72,6 +78,25 @@ class UnshelveInstance(ServerOperation):
         return InstanceChange(vm_state="active", power_state=started.power_state)
 
     async def make(self, req: ActionRequest, server: InstanceFacts, saga: Saga) -> InstanceChange:
+        """On the first host that can: what another one could not is undone there first, as a build's attempt is."""
+        tried: dict[str, str] = {}
+        while True:
+            attempt = self.saga()
+            try:
+                async with attempt:
+                    change = await self.make_on_one(req, server, attempt, tried)
+            except FailureError as error:
+                done = kind(error) != HOST_CANNOT or len(tried) == MOST_HOSTS - 1 or self.interrupted() or attempt.left
+                if done or self.place is None or not workflow.patched("unshelve-alternates"):
+                    raise
+                tried[self.place.host], self.place = explain(error), None
+                continue
+            saga.adopt(attempt)
+            return change
+
+    async def make_on_one(
+        self, req: ActionRequest, server: InstanceFacts, saga: Saga, tried: dict[str, str]
+    ) -> InstanceChange:
         wish, id = Unshelving.model_validate(req.body), server.instance_id
         wanted = ClaimRequest(
             instance_id=id,
@@ -79,6 +104,7 @@ class UnshelveInstance(ServerOperation):
             requested_host=wish.host,
             same_host=wish.same_host,
             different_host=wish.different_host,
+            tried=dict(tried),
         )
         claim = await saga.step(
             Placement.claim_host,

@@ -20,6 +20,9 @@ class Operations(Protocol):
     async def delete(self, request: DeleteRequest) -> None:
         """Accepted; never refused."""
 
+    async def give_up(self, instance_id: str) -> None:
+        """What runs on the server is cancelled and has undone itself; 409 while it has not."""
+
     async def progress(self, instance_id: str) -> list[dict[str, Any]]:
         """Steps of the running operation in the shape of ActionEvent rows; [] when nothing runs."""
 

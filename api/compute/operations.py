@@ -6,7 +6,13 @@ import uuid
 from datetime import timedelta
 from typing import Any, Literal, NoReturn
 
-from temporalio.client import ActivityFailureError, Client, WithStartWorkflowOperation, WorkflowUpdateFailedError
+from temporalio.client import (
+    ActivityFailureError,
+    Client,
+    WithStartWorkflowOperation,
+    WorkflowFailureError,
+    WorkflowUpdateFailedError,
+)
 from temporalio.common import (
     RetryPolicy,
     WorkflowIDConflictPolicy,
@@ -36,6 +42,8 @@ from workflows.requests import Accepted, BootRequest, DeleteRequest, Requester
 
 CREATE = "create"
 QUEUE_S = 30.0
+GIVE_UP_S = 20.0
+"""So long a request waits for the end of what it cancelled."""
 
 
 class Busy(ServiceError):
@@ -95,6 +103,22 @@ class Operations:
             )
         except RPCError as error:
             _unavailable(error)
+
+    async def give_up(self, instance_id: str) -> None:
+        """Cancel what runs on the server: it undoes itself. Returns once that is over, or nothing runs; else 409."""
+        handle = self._client.get_workflow_handle(server_workflow_id(instance_id))
+        try:
+            await handle.cancel()
+            async with asyncio.timeout(GIVE_UP_S):
+                await handle.result()
+        except WorkflowFailureError:
+            return
+        except TimeoutError as error:
+            words = f"What runs on instance {instance_id} was cancelled and is being undone; ask again."
+            raise ServiceError(409, words, title="conflictingRequest") from error
+        except RPCError as error:
+            if error.status != RPCStatusCode.NOT_FOUND:
+                _unavailable(error)
 
     async def retry(self, requester: Requester, instance_id: str) -> Accepted:
         """Run a failed build again: the same id, name and request. A parked one goes on at its failed step."""

@@ -125,6 +125,9 @@ class Ledger:
             row = session.get_one(Instance, request.instance_id)
             row.deleted_at, row.vm_state = now(), "deleted"
 
+    async def give_up(self, instance_id: str) -> None:
+        self.decisions.append((instance_id, "give up"))
+
     async def progress(self, instance_id: str) -> list[Json]:
         return self.steps
 

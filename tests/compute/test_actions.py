@@ -40,8 +40,12 @@ def test_reset_state(cloud: Cloud, admin: Api, demo: Api) -> None:
     act(admin, server, "os-resetState", {"state": "error"})
     assert demo.get(f"/servers/{server}")["server"]["status"] == "ERROR"
     admin.refused("POST", f"/servers/{server}/action", 400, json={"os-resetState": {"state": "building"}})
-    busy = cloud.server(demo, task_state="deleting")
-    admin.refused("POST", f"/servers/{busy}/action", 409, json={"os-resetState": {"state": "active"}})
+    gone = cloud.server(demo, task_state="deleting")
+    admin.refused("POST", f"/servers/{gone}/action", 409, json={"os-resetState": {"state": "active"}})
+    busy = cloud.server(demo, task_state="suspending")
+    act(admin, busy, "os-resetState", {"state": "error"})
+    assert cloud.ledger.decisions[-1] == (busy, "give up")
+    assert (cloud.row(busy).vm_state, cloud.row(busy).task_state) == ("error", None)
 
 
 @pytest.mark.parametrize("name", [name for name, (first, last) in NOT_BUILT.items() if last > 96])

@@ -119,6 +119,29 @@ async def test_without_a_place_it_stays_in_its_image(cloud: Cloud) -> None:
     await drop(cloud, handle)
 
 
+async def test_what_one_host_cannot_another_may(cloud: Cloud) -> None:
+    """As a build does; the host that could not keeps nothing of it, and a delete of what came of it frees all."""
+    handle = await server(cloud, "unshelve")
+    before = of_server(cloud, handle)
+    assert await unshelve(cloud, handle, fail_after="spawn", kind="HostCannot", times=1) is None
+    assert [step for step in cloud.faults.ran if step in ("claim_host", "spawn", "destroy")] == [
+        "claim_host",
+        "spawn",
+        "destroy",
+        "claim_host",
+        "spawn",
+    ]
+    things, there = of_server(cloud, handle), row(cloud, handle).host
+    assert things["domain"] == things["disk"] == things["tap"] == {there} and held(cloud, handle) == [there]
+    assert await do(cloud, handle, "shelve") is None and await do(cloud, handle, "shelveOffload") is None
+    error = str(await unshelve(cloud, handle, fail_after="spawn", kind="HostCannot"))
+    assert "No valid host was found" in error and "injected at spawn" in error
+    assert (state(cloud, handle), of_server(cloud, handle)) == (OFFLOADED, before)
+    error = str(await unshelve(cloud, handle, {"host": HOSTS[0]}, fail_after="spawn", kind="HostCannot"))
+    assert "No valid host was found" in error, "no other than the one asked for"
+    await drop(cloud, handle)
+
+
 async def test_another_zone_or_none_becomes_its_own(cloud: Cloud) -> None:
     handle = await server(cloud, "unshelve")
     with cloud.database.write() as session:

@@ -92,12 +92,12 @@ def unlock(call: ComputeCall, row: RowMapping) -> None:
 
 
 def reset_state(call: ComputeCall, row: RowMapping, vm_state: str) -> None:
-    """409 while an operation works on the server: it would overwrite the state."""
+    """`row` is of the request's beginning: 409 when another operation has begun since, which would end in its own."""
     with call.db.write() as session:
         current = find(session, call, row["id"])
-        if current["task_state"] is not None:
+        if current["task_state"] not in (None, row["task_state"]):
             raise conflict(
                 f"Cannot 'reset_state' instance {row['id']} while it is in task_state {current['task_state']}"
             )
-        change(session, row["id"], vm_state=vm_state)
+        change(session, row["id"], vm_state=vm_state, task_state=None)
         record_action(session, call, row, "reset_state")

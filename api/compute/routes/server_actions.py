@@ -11,12 +11,13 @@ from sqlalchemy import RowMapping
 from api.common.errors import ServiceError
 from api.compute.acting import ANSWERED, PREPARED
 from api.compute.call import Body, Call, ComputeCall
-from api.compute.errors import bad_request, not_found, not_implemented, not_ready
+from api.compute.errors import bad_request, conflict, not_found, not_implemented, not_ready
 from api.compute.records import instances
 from api.compute.routes.consoles import console_url
 from api.compute.schemas.actions import NOT_BUILT, ConsoleOutput, Lock, ResetState, SerialConsole, VncConsole
 from api.compute.validation import action_body, parse
 from infra.contracts.operation import ActionRequest
+from infra.contracts.states import DELETING, SOFT_DELETING
 from workflows.action import Action
 from workflows.actions import ACTIONS
 from workflows.requests import DeleteRequest
@@ -107,7 +108,13 @@ async def force_delete(call: ComputeCall, row: RowMapping, _body: dict[str, Any]
 
 
 async def reset_state(call: ComputeCall, row: RowMapping, body: dict[str, Any]) -> Response:
+    """What runs is cancelled first, and undoes itself: its end would overwrite the state. A delete goes on: 409."""
     wish = parse(call, ResetState, body, "os-resetState")
+    if row["task_state"] in (DELETING, SOFT_DELETING):
+        words = f"Cannot 'reset_state' instance {row['id']} while it is in task_state {row['task_state']}"
+        raise conflict(words)
+    if row["task_state"]:
+        await call.operations.give_up(row["id"])
     await run_in_threadpool(instances.reset_state, call, row, wish.state)
     return Response(status_code=202)
 
