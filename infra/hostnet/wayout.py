@@ -21,6 +21,8 @@ CIDR, RESOLVER = "169.254.254.0/24", "169.254.254.3"
 """Link-local, since no subnet of a network can be; slirp4netns answers names on .3 as the machine would."""
 NEVER = ("0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/4", "240.0.0.0/4")
 SYSCTLS = {"ipv4/ip_forward": "1"}
+PING_RULES = ("pref 100 lookup main suppress_prefixlength 0", f"pref 101 iif {INSIDE} ipproto 1 lookup 188")
+"""By number: a machine without /etc/protocols knows no ICMP by its name."""
 
 
 def rules() -> tuple[dict[str, Set], dict[str, Chain]]:
@@ -86,8 +88,7 @@ class WayOut:
     def _start_echo(self) -> None:
         have = netns.run(self._space, ["ip", "rule", "show"])
         if "lookup 188" not in have:
-            rules = ["pref 100 lookup main suppress_prefixlength 0", f"pref 101 iif {INSIDE} ipproto icmp lookup 188"]
-            links.apply(self._space, [f"rule add {rule}" for rule in rules])
+            links.apply(self._space, [f"rule add {rule}" for rule in PING_RULES])
         command = [sys.executable, "-m", "infra.hostnet.echo", "--netns", self._space, f"--ready-fd={procs.READY}"]
         self._start(command)
 

@@ -11,13 +11,25 @@ from pathlib import Path
 
 import pytest
 
-from infra.hostnet import echo, links, netns, procs
+from infra.hostnet import echo, links, netns, procs, wayout
 from infra.hostnet.models import FixedIp
 from tests.hostnet.conftest import Host, StandIn, filters, ingress, ip, pings, reaches
 from tests.hostnet.routed import Lab, floating, gateway, network, router
 
 SITE, NAME, RESOLVER, ABSENT = "198.51.100.7", "site.example.org", "198.51.100.53", "198.51.100.99"
 MACHINE = "192.0.2.2"
+
+
+def test_the_rules_for_pings_need_no_file_of_names() -> None:
+    name = f"kw{uuid.uuid4().hex[:8]}"
+    netns.create(name)
+    try:
+        bare = '[ ! -e /etc/protocols ] || mount --bind /dev/null /etc/protocols; exec ip -n "$0" -batch -'
+        rules = "".join(f"rule add {rule}\n" for rule in wayout.PING_RULES)
+        subprocess.run(["unshare", "--mount", "sh", "-c", bare, name], input=rules, text=True, check=True)
+        assert "ipproto icmp lookup 188" in netns.run(name, ["ip", "rule", "show"])
+    finally:
+        netns.remove(name)
 
 
 class World:
