@@ -14,11 +14,12 @@ async def untruths(cloud: Cloud, parted: set[str]) -> list[str]:
 
     `parted`: volumes that stay without a server, since it was asked to give them back."""
     volumes = await _all(cloud, "volume", "/v3/volumes/detail?all_tenants=1", "volumes")
+    holders = await _holders(cloud)
     images = await _all(cloud, "image", "/v2/images?limit=1000", "images")
     servers = {s["id"]: s for s in await _all(cloud, "compute", "/v2.1/servers/detail?all_tenants=1", "servers")}
     ports = await _all(cloud, "network", "/v2.0/ports", "ports")
     return [
-        *(line for volume in volumes if (line := _volume(volume, servers, parted))),
+        *(line for volume in volumes if (line := _volume(volume, holders.get(volume["id"], []), servers, parted))),
         *(line for image in images if (line := _image(image, servers))),
         *await floating.untruths(cloud),
         *(
@@ -29,8 +30,7 @@ async def untruths(cloud: Cloud, parted: set[str]) -> list[str]:
     ]
 
 
-def _volume(volume: dict[str, Any], servers: dict[str, Any], parted: set[str]) -> str:
-    held = [attachment["server_id"] for attachment in volume["attachments"]]
+def _volume(volume: dict[str, Any], held: list[str], servers: dict[str, Any], parted: set[str]) -> str:
     what = f"volume {volume['id']} is {volume['status']}, attached to {held}"
     # What an offloaded server has is kept for it, connected to no host: Cinder calls that reserved.
     states = {servers[id]["status"] for id in held if id in servers}
@@ -52,6 +52,16 @@ def _image(image: dict[str, Any], servers: dict[str, Any]) -> str:
     if str(image["name"]).endswith("-shelved") and servers.get(of, {}).get("status") not in SHELVED:
         return f"image {image['id']} was made to shelve {of}, which is not shelved"
     return ""
+
+
+async def _holders(cloud: Cloud) -> dict[str, list[str]]:
+    """Servers that have a volume, or for which it is kept, by volume. A volume itself shows only the former."""
+    version = {"OpenStack-API-Version": "volume 3.27"}
+    answer = await cloud.sure(cloud.admin, "GET", "volume", "/v3/attachments?all_tenants=1", headers=version)
+    held: dict[str, list[str]] = {}
+    for attachment in answer.json()["attachments"]:
+        held.setdefault(attachment["volume_id"], []).append(attachment["instance"])
+    return held
 
 
 async def _all(cloud: Cloud, service: str, path: str, key: str) -> list[dict[str, Any]]:
