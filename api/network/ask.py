@@ -6,6 +6,7 @@ from typing import Annotated, Any
 from fastapi import Body, Depends, Request
 
 from api.common.context import Caller, Context
+from api.common.errors import ServiceError
 from api.common.policy import Policy
 from api.network.errors import bad, forbidden
 from api.network.store import Store
@@ -39,6 +40,11 @@ class Asker:
         """403 PolicyNotAuthorized unless `rule` allows the caller."""
         if not self.allows(rule, project_id, network_project_id):
             raise forbidden(rule)
+
+    def enforce_sight(self, rule: str) -> None:
+        """404 unless `rule` lets the caller see such a thing: what he may not see is not there, as in Neutron."""
+        if not self.allows(rule, self.project_id):
+            raise ServiceError(404, "The resource could not be found.")
 
     def enforce_host(self, rule: str, host: str) -> None:
         """403 PolicyNotAuthorized unless `rule` lets the caller ask and tell what concerns `host`."""

@@ -132,6 +132,7 @@ QUOTA = dict.fromkeys(COUNTED, INT)
 QUOTA_DETAILS: dict[str, Any] = {name: {"limit": INT, "used": INT, "reserved": INT} for name in COUNTED}
 EXTENSION = {"alias": STR, "name": STR, "description": STR, "updated": STR, "links": [ANY]}
 LINKS = [{"rel": like("self|next|previous"), "href": like("https?://[^ ]+")}]
+PROVIDER = {"service_type": STR, "name": STR, "default": BOOL}
 ZONE = {"name": STR, "resource": like("network|router"), "state": like("available|unavailable")}
 TOPOLOGY = {"auto_allocated_topology": OWNER | {"id": like("[0-9a-f-]{36}|dry-run=pass")}}
 NOTHING = NULL

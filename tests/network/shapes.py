@@ -42,6 +42,7 @@ ROUTES: list[Route] = [
     Route("GET", "/extensions", 200, {"extensions": [a.EXTENSION]}),
     Route("GET", f"/extensions/{ID}", 200, {"extension": a.EXTENSION}),
     Route("GET", "/availability_zones", 200, {"availability_zones": [a.ZONE]}),
+    Route("GET", "/service-providers", 200, {"service_providers": [a.PROVIDER]}, "service_providers"),
     Route("GET", "/agents", 200, {"agents": [a.AGENT]}, "agents"),
     Route("GET", f"/agents/{ID}", 200, {"agent": a.AGENT}),
     Route("PUT", f"/agents/{ID}", 200, {"agent": a.AGENT}),

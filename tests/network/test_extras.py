@@ -145,3 +145,13 @@ def test_odd_characters_are_kept_or_refused(anyone: Api, text: str) -> None:
     else:
         assert answer.status_code == 400 and answer.json()["NeutronError"]["type"] == "HTTPBadRequest"
     assert anyone.http.get("/networks/%00").status_code in (400, 404)
+
+
+def test_routers_have_one_provider(demo: Api) -> None:
+    known = [{"service_type": "L3_ROUTER_NAT", "name": "single_node", "default": True}]
+    assert demo.get("/service-providers")["service_providers"] == known
+    assert demo.get("/service-providers", service_type="VPN")["service_providers"] == []
+    assert demo.get("/service-providers", default="false")["service_providers"] == []
+    assert demo.get("/service-providers", fields="name", default="1")["service_providers"] == [{"name": "single_node"}]
+    demo.get("/service-providers", 400, colour="red")
+    assert demo.get("/extensions/service-type")["extension"]["alias"] == "service-type"

@@ -32,6 +32,7 @@ EXTENSIONS = {
     "router": ("Neutron L3 Router", "Routers and floating addresses"),
     "security-group": ("security-group", "Security groups and their rules"),
     "security-groups-normalized-cidr": ("Normalized CIDR field for security group rules", "Prefixes without host bits"),
+    "service-type": ("Neutron Service Type Management", "Who provides a network service"),
     "sorting": ("Sorting support", "Lists in an order"),
     "standard-attr-description": ("standard-attr-description", "Descriptions of resources"),
     "standard-attr-revisions": ("Resource revision numbers", "Numbers that grow with each change"),

@@ -59,8 +59,7 @@ def _subnet(row: Subnet, used: int) -> dict[str, Any]:
 
 @router.get("")
 def list_ip_availabilities(ask: Ask) -> Any:
-    """Addresses in use and in all pools, by network and subnet."""
-    ask.enforce("get_network_ip_availability", ask.project_id)
+    """Addresses in use and in all pools, by network and subnet; of no network for who may not see them."""
     params, query = ask.request.query_params, select(Network).order_by(Network.id)
     versions = [4, 6]
     for name in dict.fromkeys(params.keys()):
@@ -71,7 +70,8 @@ def list_ip_availabilities(ask: Ask) -> Any:
         elif name != "fields":
             raise bad(f"['{name}'] is invalid attribute for filtering")
     with ask.store.read() as session:
-        shown = _shown(session, list(session.exec(query)), versions)
+        seen = session.exec(query) if ask.allows("get_network_ip_availability", ask.project_id) else ()
+        shown = _shown(session, list(seen), versions)
     if "ip_version" in params:
         shown = [one for one in shown if one["subnet_ip_availability"]]
     return json({"network_ip_availabilities": shown})
@@ -80,7 +80,7 @@ def list_ip_availabilities(ask: Ask) -> Any:
 @router.get("/{network_id}")
 def show_ip_availability(ask: Ask, network_id: str) -> Any:
     """Addresses of one network."""
-    ask.enforce("get_network_ip_availability", ask.project_id)
+    ask.enforce_sight("get_network_ip_availability")
     with ask.store.read() as session:
         row = find(session, ask, NETWORKS, network_id)
         return json({"network_ip_availability": _shown(session, [row], [4, 6])[0]})
