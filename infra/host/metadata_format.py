@@ -2,7 +2,10 @@
 
 Source: Nova user guide, "Metadata service" and "Config drives", and its release notes; cloud-init for the EC2 form."""
 
+from collections.abc import Iterable
 from typing import Any
+
+from infra.contracts.local_disks import LocalDisk
 
 OPENSTACK = ("2012-08-10", "2013-04-04", "2013-10-17", "2015-10-15", "2016-06-30", "2016-10-06", "2017-02-22",
              "2018-08-27", "2020-10-14", "latest")  # fmt: skip
@@ -30,7 +33,15 @@ def of_version(version: str, files: dict[str, Any]) -> dict[str, Any]:
     return told | {"meta_data.json": meta}
 
 
-def ec2(meta_data: dict[str, Any], known: dict[str, str]) -> dict[str, Any]:
+def block_devices(disks: Iterable[LocalDisk], volumes: Iterable[str]) -> dict[str, str]:
+    """EC2's `block-device-mapping`, by which cloud-init mounts what is ephemeral and uses swap. `volumes`: their device
+    names."""
+    paths = sorted(f"/dev/{name.removeprefix('/dev/')}" for name in volumes if name)
+    told = {"ami": "vda", "root": "/dev/vda", **{f"ebs{at}": path for at, path in enumerate(paths)}}
+    return told | {disk.label: f"/dev/{disk.device}" for disk in disks}
+
+
+def ec2(meta_data: dict[str, Any], known: dict[str, Any]) -> dict[str, Any]:
     """The `meta-data` of EC2's form: texts, and objects of them. `known`: what `meta_data` does not say."""
     number = int(meta_data["uuid"].replace("-", "")[:8], 16)
     told: dict[str, Any] = {

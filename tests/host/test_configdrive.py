@@ -13,6 +13,7 @@ from temporalio.exceptions import ApplicationError
 
 from infra.contracts.hypervisor import GuestConfig
 from infra.contracts.image import DiskOnHost
+from infra.contracts.local_disks import LocalDisk
 from infra.contracts.volume import VolumeConnection
 from infra.host.definer import Definer
 from infra.host.files import configdrive
@@ -101,8 +102,14 @@ def test_older_versions_tell_what_there_was_then() -> None:
 
 
 def test_the_ec2_form(tmp_path: Path) -> None:
-    made, target = spec(new_id(), guest=full_guest(), vifs=[vif()]), tmp_path / "config.iso"
+    scratch = LocalDisk(kind="ephemeral", size_mb=1, device="vdb", tag="scratch")
+    disks = [scratch, LocalDisk(kind="swap", size_mb=1, device="vdc")]
+    volumes = [VolumeConnection(volume_id="v", attachment_id="a", device="vdd")]
+    made = spec(new_id(), guest=full_guest(), vifs=[vif()], local_disks=disks, volumes=volumes)
+    target = tmp_path / "config.iso"
     configdrive.write(made, target)
+    (device,) = configdrive.meta_data(made)["devices"]
+    assert (device["path"], device["tags"]) == ("/dev/vdb", ["scratch"])
     for version in ("2009-04-04", "latest"):
         told = json.loads(read(target, version, "meta-data.json", "rr_path", form="ec2"))
         assert told.pop("instance-id") == f"i-{made.instance_id[:8]}"
@@ -111,6 +118,13 @@ def test_the_ec2_form(tmp_path: Path) -> None:
             "ami-launch-index": "2",
             "hostname": "web-1",
             "local-hostname": "web-1",
+            "block-device-mapping": {
+                "ami": "vda",
+                "root": "/dev/vda",
+                "ephemeral0": "/dev/vdb",
+                "swap": "/dev/vdc",
+                "ebs0": "/dev/vdd",
+            },
             "instance-type": "m1.nano",
             "local-ipv4": "203.0.113.104",
             "placement": {"availability-zone": "nova"},

@@ -35,6 +35,8 @@ def recorded(place: Place, guest: StandIn, name: str) -> None:
                 hostname=name,
                 key_name="mykey",
                 server_metadata={"role": name},
+                local_disks=[{"kind": "swap", "size_mb": 1, "device": "vdb"}],
+                volumes=[{"volume_id": "v", "attachment_id": "a", "device": "vdc", "tag": "data"}],
                 vm_state="active",
                 sealed_request=KeyRing.load(place.cloud.settings.codec_keys).seal(json.dumps(asked)),
             )
@@ -94,6 +96,9 @@ def test_each_guest_reads_its_own_and_two_tenants_with_one_address_do_too(place:
             assert "dedicated_cpus" not in read(guest, "/openstack/2018-08-27/meta_data.json")
             assert read(guest, "/2009-04-04/meta-data/public-keys/0/openssh-key") == KEY
             assert read(guest, "/latest/meta-data/local-ipv4") == guest.address
+            assert read(guest, "/latest/meta-data/block-device-mapping/swap") == "/dev/vdb"
+            assert read(guest, "/latest/meta-data/block-device-mapping/ebs0") == "/dev/vdc"
+            assert [device["tags"] for device in told["devices"]] == [["data"]]
             assert read(guest, "/latest/user-data") == SCRIPT.decode()
             assert read(guest, "/latest/meta-data/nothing") == read(guest, "/openstack/1999-01-01/meta_data.json") == ""
 

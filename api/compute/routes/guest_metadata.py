@@ -18,8 +18,11 @@ from api.compute.records import passwords
 from api.compute.schemas.services import GuestPassword
 from api.compute.validation import parse
 from infra.contracts.hypervisor import DomainSpec, FlavorFacts, GuestConfig
+from infra.contracts.local_disks import LocalDisk
 from infra.contracts.network import FixedIp, Vif
+from infra.contracts.volume import VolumeConnection
 from infra.host.files import configdrive
+from infra.host.metadata_format import block_devices
 from infra.openstack import NETWORK
 from infra.tables.compute import Instance
 
@@ -90,7 +93,9 @@ def _document(call: ComputeCall, row: Instance, address: str) -> Body:
         project_id=row.project_id,
         user_id=row.user_id,
         flavor=FlavorFacts(id=row.flavor_id, name="", vcpus=row.vcpus, ram=row.memory_mb),
+        local_disks=[LocalDisk.model_validate(disk) for disk in row.local_disks],
         vifs=_vifs(call, row.id),
+        volumes=[VolumeConnection.model_validate({**volume, "device": _device(volume)}) for volume in row.volumes],
         guest=GuestConfig(
             hostname=row.hostname,
             key_name=row.key_name,
@@ -106,12 +111,17 @@ def _document(call: ComputeCall, row: Instance, address: str) -> Body:
         "user_data": request.get("user_data"),
         "password": passwords.opened(call.request.app.state.ring, row.sealed_password),
         "ec2": {
+            "block-device-mapping": block_devices(spec.local_disks, [volume.device for volume in spec.volumes]),
             "instance-type": str(row.flavor.get("name") or row.flavor_id),
             "local-ipv4": address,
             "reservation-id": row.reservation_id,
             "security-groups": "\n".join(row.security_groups),
         },
     }
+
+
+def _device(volume: dict[str, Any]) -> str:
+    return str(volume.get("device") or "")
 
 
 def _request(call: ComputeCall, row: Instance) -> Body:

@@ -18,7 +18,7 @@ from infra.contracts.errors import hopeless
 from infra.contracts.hypervisor import DomainSpec
 from infra.contracts.network import FixedIp, Vif
 from infra.host.files.vendor_data import documents
-from infra.host.metadata_format import OPENSTACK, ec2, of_version
+from infra.host.metadata_format import OPENSTACK, block_devices, ec2, of_version
 
 EC2_VERSIONS = ("2009-04-04", "latest")
 """Nova leaves the older ones out as well, unless it is configured otherwise."""
@@ -59,9 +59,11 @@ def _user_data(spec: DomainSpec) -> bytes | None:
         raise hopeless("User data needs to be valid base 64.", code=400) from error
 
 
-def _ec2_facts(spec: DomainSpec) -> dict[str, str]:
+def _ec2_facts(spec: DomainSpec) -> dict[str, Any]:
     addresses = [fixed.ip_address for vif in spec.vifs for fixed in vif.fixed_ips if "." in fixed.ip_address]
-    return {"instance-type": spec.flavor.name} | ({"local-ipv4": addresses[0]} if addresses else {})
+    mapping = block_devices(spec.local_disks, [volume.device for volume in spec.volumes])
+    told = {"instance-type": spec.flavor.name, "block-device-mapping": mapping}
+    return told | ({"local-ipv4": addresses[0]} if addresses else {})
 
 
 def meta_data(spec: DomainSpec) -> dict[str, Any]:
@@ -136,7 +138,12 @@ def _tagged(spec: DomainSpec) -> list[dict[str, Any]]:
         for volume in spec.volumes
         if volume.tag
     ]
-    return [*nics, *disks]
+    local = [
+        {"type": "disk", "bus": "none", "address": "none", "path": f"/dev/{disk.device}", "tags": [disk.tag]}
+        for disk in spec.local_disks
+        if disk.tag
+    ]
+    return [*nics, *local, *disks]
 
 
 def _json(body: dict[str, Any]) -> bytes:
