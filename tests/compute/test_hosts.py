@@ -139,11 +139,11 @@ def test_statistics(admin: Api, node: str) -> None:
 def test_hosts_until_2_42(cloud: Cloud, admin: Api, demo: Api, node: str) -> None:
     hosts = admin.get("/os-hosts", version="2.1")["hosts"]
     assert {"host_name": node, "service": "compute", "zone": "nova"} in hosts
-    claim(cloud, node, cloud.server(demo, host=node, vcpus=2))
+    claim(cloud, node, cloud.server(demo, host=node, vcpus=2, root_gb=1, flavor={"ephemeral": 4, "swap": 512}))
     shown = {r["resource"]["project"]: r["resource"] for r in admin.get(f"/os-hosts/{node}", version="2.42")["host"]}
     assert shown["(total)"]["cpu"] == 4
     assert shown["(used_now)"]["memory_mb"] == 256 + cloud.settings.reserved_host_memory_mb
-    assert shown[demo.project_id]["cpu"] == 2
+    assert (shown[demo.project_id]["cpu"], shown[demo.project_id]["disk_gb"]) == (2, 5)
     admin.refused("GET", "/os-hosts/none", 404, "2.42")
     admin.refused("GET", "/os-hosts", 404, "2.43")
 

@@ -89,14 +89,14 @@ def usage(session: Session) -> dict[str, tuple[int, int, int, int]]:
 
 
 def servers_on(session: Session, hosts: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
-    """Host → its servers' rows (id, name, task_state, project_id, vcpus, memory_mb, root_gb)."""
+    """Host → its servers' rows (id, name, task_state, project_id, vcpus, memory_mb, disk_gb)."""
     c = Instance.__table__.c  # type: ignore[attr-defined]
     query = (
-        select(c.host, c.id, c.name, c.task_state, c.project_id, c.vcpus, c.memory_mb, c.root_gb)
+        select(c.host, c.id, c.name, c.task_state, c.project_id, c.vcpus, c.memory_mb, c.root_gb, c.flavor)
         .where(c.host.in_(hosts), c.deleted_at.is_(None))
         .order_by(c.created_at)
     )
     found: dict[str, list[dict[str, Any]]] = {}
     for row in session.execute(query).mappings():
-        found.setdefault(row["host"], []).append(dict(row))
+        found.setdefault(row["host"], []).append({**row, "disk_gb": row["root_gb"] + row["flavor"].get("ephemeral", 0)})
     return found

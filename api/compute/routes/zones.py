@@ -91,7 +91,7 @@ def show_host(call: Call, host: str) -> Response:
         return {"resource": about}
 
     def sums(project: str, rows: list[dict[str, Any]]) -> dict[str, Any]:
-        return resource(project, *(sum(row[name] for row in rows) for name in ("vcpus", "memory_mb", "root_gb")))
+        return resource(project, *(sum(row[name] for row in rows) for name in ("vcpus", "memory_mb", "disk_gb")))
 
     projects = sorted({server["project_id"] for server in servers})
     shown = [
