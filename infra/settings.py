@@ -91,6 +91,7 @@ class Settings(BaseSettings):
     build_deadline_s: float = 3600.0
     action_deadlines_s: dict[str, float] = {}  # action -> seconds; others keep that of workflows/actions.py
     build_max_hosts: int = 3  # hosts tried per build, the first one included
+    build_failure_memory_s: float = 3600.0  # hosts that failed builds since come last; 0: they are not avoided
     park_failed_builds: bool = False
     park_deadline_s: float = 24 * 3600.0
     reclaim_instance_interval: int = 0  # seconds for which a deleted server can be restored; 0: it is gone at once

@@ -86,7 +86,7 @@ class Attempts:
         self._operation, self._request = operation, request
 
     async def __aiter__(self) -> AsyncIterator[Attempt]:
-        tried: dict[str, str] = {}  # host -> why it could not
+        tried = self._operation.tried
         while len(tried) < self._request.max_hosts:
             if tried:
                 metrics.count("kilonova_reschedules_total", "Builds that went on to another host")

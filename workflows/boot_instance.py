@@ -134,6 +134,7 @@ class BootInstance(Build):
                             vifs=plugged.vifs,
                             volumes=attached.volumes,
                             steps=self.log.report(),
+                            tried=list(self.tried),
                         ),
                         undo=None,  # `fail` covers it
                     )
@@ -158,6 +159,7 @@ class BootInstance(Build):
             refused=not self.is_accepted and req.action == "create",
             addresses=self.addresses,
             attempt=self.attempt,
+            tried=list(self.tried),
         )
         step = Step(event="fail_record", start_time=workflow.now())
         await execute(Instance.fail_record, failed, HERE, step)

@@ -24,6 +24,7 @@ class Build(Operation):
         super().__init__()
         self._parked: Step | None = None
         self._decision = ""
+        self.tried: dict[str, str] = {}  # host -> why it could not
 
     @workflow.update
     def decide(self, decision: str) -> str:

@@ -41,7 +41,7 @@ class Scheduler:
                 break
         if not left:
             raise no_valid_host(want, counts, failed)
-        return best_first(left, want.company, self._settings)
+        return best_first(left, want.company, self._settings, at)
 
     def lacking(self, share: Share, host: Candidate, at: datetime) -> list[str]:
         """The filters that find no room on the host for one guest of this share more."""

@@ -21,6 +21,7 @@ class BuildDone(BaseModel):
     vifs: list[Vif]
     volumes: list[VolumeConnection]
     steps: list[Step]
+    tried: list[str] = []  # hosts that could not
 
 
 class BuildFailed(BaseModel):
@@ -32,6 +33,7 @@ class BuildFailed(BaseModel):
     began: bool = True  # whether this run wrote the record; else only one that never ran may be its own
     attempt: int = 0  # its last claim; 0 when it had none, or does not know
     addresses: dict[str, str] = {}  # port id -> the address it had, wanted again when the build runs again
+    tried: list[str] = []  # hosts that could not
 
 
 class ParkedAt(BaseModel):

@@ -70,6 +70,8 @@ class Candidate:
     has: Share
     used: Share
     instances: int = 0
+    failed_builds: int = 0  # since the last one that succeeded, the last of them at `failed_at`
+    failed_at: datetime | None = None
     servers: frozenset[str] = frozenset()  # of those that the request names, or its group has: what is here
 
     def of(self, wanted: Iterable[str]) -> int:

@@ -20,7 +20,9 @@ services, nodes = Service.__table__, ComputeNode.__table__  # type: ignore[attr-
 HOSTS = select(
     services.c.host, services.c.zone, services.c.disabled, services.c.forced_down, services.c.last_seen
 ).where(services.c.binary == "nova-compute")
-INVENTORY = HOSTS.add_columns(nodes.c.vcpus, nodes.c.memory_mb, nodes.c.disk_gb).where(services.c.host == nodes.c.host)
+INVENTORY = HOSTS.add_columns(
+    nodes.c.vcpus, nodes.c.memory_mb, nodes.c.disk_gb, nodes.c.failed_builds, nodes.c.failed_at
+).where(services.c.host == nodes.c.host)
 USED = select(
     allocations.c.host,
     func.sum(allocations.c.vcpus),
@@ -142,4 +144,6 @@ def _candidate(row: Row[Any], used: list[int]) -> Candidate:
         has=Share(row.vcpus, row.memory_mb, row.disk_gb),
         used=Share(vcpus, memory_mb, disk_gb),
         instances=count,
+        failed_builds=row.failed_builds,
+        failed_at=row.failed_at,
     )

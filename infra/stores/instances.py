@@ -15,7 +15,7 @@ from infra.contracts.power_states import SHUTDOWN
 from infra.contracts.requests import BootRequest, DeleteRequest
 from infra.contracts.volume import VolumeRequest
 from infra.database import Database
-from infra.stores import actions, causes, server_groups, usage
+from infra.stores import actions, causes, host_failures, server_groups, usage
 from infra.stores.actions import actions as known_actions
 from infra.stores.transitions import fault_of
 from infra.stores.usage import RequireRoom
@@ -101,6 +101,7 @@ class Records:
                 ]
             if not store.execute(update(instances).where(*living).values(**values)).rowcount:
                 raise hopeless(f"Instance {done.instance_id} is gone.", code=409)
+            host_failures.count(store, done.instance_id, done.request_id, done.tried, done.host)
             actions.finish(store, done.instance_id, done.request_id, [*done.steps, actions.over("mark_active")], None)
 
     def fail(self, failed: BuildFailed) -> None:
@@ -119,6 +120,7 @@ class Records:
             if failed.refused:
                 found.vm_state, found.deleted_at, found.sealed_request = "deleted", now(), None
             session.add(found)
+            host_failures.count(session, failed.instance_id, failed.request_id, failed.tried)
             steps = [*failed.steps, actions.over("fail_record")]
             actions.finish(session, failed.instance_id, failed.request_id, steps, failed.fault.message)
 

@@ -194,6 +194,8 @@ class ComputeNode(Base, table=True):
     hypervisor_version: int = 0
     host_ip: str = ""
     started_at: NaiveDatetime | None = None  # when the worker came up; a new value means it reconciled
+    failed_builds: int = 0  # since the last one that succeeded here
+    failed_at: NaiveDatetime | None = None
     facts: dict[str, Any] = Field(default_factory=dict, sa_type=JSON)
 
 

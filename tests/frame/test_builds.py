@@ -102,7 +102,8 @@ async def test_a_failed_undo_does_not_stop_the_others(cloud: Cloud) -> None:
     await cloud.delete(boot)  # what other services hold the delete frees; the audit and the host find the tap
     assert await cloud.end(boot) is None
     assert [kind for _host, kind, *_ in await cloud.leaks()] == ["tap"]
-    cloud.things.here["node1"].clear()
+    for here in cloud.things.here.values():
+        here.clear()
 
 
 async def test_a_slow_sibling_is_waited_for(cloud: Cloud) -> None:
