@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from infra.credentials import write_private
-from infra.embedded import cache, sqlite
+from infra.embedded import cache, definitions, sqlite
 from infra.embedded.native import native_threads
 
 TOKENS_S = 60.0
@@ -32,9 +32,11 @@ def prepare(folder: Path) -> Any:
     sqlite.install()
     _write_policy(folder)
     from glance.common import wsgi_app
+    from glance.db.sqlalchemy import api
 
     app = wsgi_app.init_app()
-    _migrate()
+    fresh = _migrate()
+    definitions.load(folder / "definitions", api.get_engine(), fresh=fresh)
     tokens = cache.Bounded(TOKENS_S)
 
     def with_cache(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
@@ -68,16 +70,17 @@ def _write_policy(folder: Path) -> None:
     write_private(folder / "policy.yaml", json.dumps(rules, indent=1))
 
 
-def _migrate() -> None:
-    """What `glance-manage db sync` does: expand, migrate the data, contract."""
+def _migrate() -> bool:
+    """What `glance-manage db sync` does: expand, migrate the data, contract. False when there was nothing to do."""
     from alembic import command
     from glance.db.sqlalchemy import alembic_migrations, api
     from glance.db.sqlalchemy.alembic_migrations import data_migrations
 
     contract = alembic_migrations.get_alembic_branch_head("contract")
     if contract in alembic_migrations.get_current_alembic_heads():
-        return
+        return False
     config = alembic_migrations.get_alembic_config()
     command.upgrade(config, alembic_migrations.get_alembic_branch_head("expand"))
     data_migrations.migrate(api.get_engine())
     command.upgrade(config, contract)
+    return True
