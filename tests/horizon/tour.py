@@ -1,51 +1,81 @@
-"""What is done in Horizon, as a tenant and as an operator: each method is one thing that is shown."""
+"""What is done in Horizon, as an operator and as a tenant: each method is one thing that is shown."""
 
 from pathlib import Path
-from typing import Any
 
 from infra import credentials
 from tests.e2e.cloud import Cloud, wait_for
 from tests.horizon.dashboard import Dashboard
+from tests.horizon.wizard import Wizard
 from tests.screenshots.browser import Browser
 from workers import horizon
 from workers.cli.demo_objects import FLAVOR, KEY_NAME
 
 PICTURES = Path(__file__).resolve().parents[2] / "docs" / "pictures"
-INSTANCES = "/project/instances/"
+LARGEST = 200_000
+INSTANCES, VOLUMES, NETWORKS = "/project/instances/", "/project/volumes/", "/project/networks/"
+TABS = ("overview", "interfaces", "log", "console", "audit")
+LARGER, DISK, PRIVATE = "horizon.larger", "horizon-disk", "horizon-private"
+DRAWN = "[...document.querySelectorAll('svg text')].map(text => text.textContent).join(' ')"
 
 
 class Tour:
     def __init__(self, cloud: Cloud, browser: Browser) -> None:
-        self._cloud, self._server = cloud, ""
+        self._cloud, self._sdk, self._server = cloud, cloud.demo.sdk, ""
         self._page = Dashboard(browser, horizon.address(cloud.settings))
 
+    def an_operator_signs_in(self) -> str:
+        self._sign_in("admin")
+        return "and sees the overview"
+
+    def makes_a_flavor(self) -> str:
+        size = {"vcpus": "1", "memory_mb": "96", "disk_gb": "1", "eph_gb": "0", "swap_mb": "0"}
+        self._page.fill("/admin/flavors/create/", name=LARGER, flavor_id="auto", **size)
+        assert LARGER in self._page.open("/admin/flavors/")
+        return "it is listed"
+
+    def opens_every_page_of_the_operators(self) -> str:
+        return self._every(("/admin/", "/identity/"))
+
+    def finds_host_and_services(self) -> str:
+        assert "node1" in self._page.open("/admin/hypervisors/?tab=hypervisor_info__compute_host")
+        assert "node1" in self._page.open("/admin/hypervisors/")
+        self._picture("hypervisors")
+        assert "nova-compute" in self._page.open("/admin/info/?tab=system_info__nova_services")
+        assert "cinder" in self._page.open("/admin/info/?tab=system_info__cinder_services")
+        assert "node1" in self._page.open("/admin/info/?tab=system_info__network_agents")
+        return "hypervisors; services of compute and volumes, network agents"
+
     def a_tenant_signs_in(self) -> str:
+        self._page.sign_out()
         self._sign_in("demo")
         return "and sees the overview"
 
+    def makes_a_network(self) -> str:
+        self._page.fill(
+            f"{NETWORKS}create", net_name=PRIVATE, subnet_name=f"{PRIVATE}-subnet", cidr="10.99.0.0/24", ip_version="4"
+        )
+        assert PRIVATE in self._page.open(NETWORKS)
+        return "with a subnet; it is listed"
+
     def launches_an_instance_from_an_image(self) -> str:
-        body = self._wanted("web") | {"source_id": self._image(), "availability_zone": "nova", "config_drive": False}
-        self._server = self._page.post("/api/nova/servers/", body)["id"]
-        self._until("ACTIVE")
+        self._server = self._launched("horizon-web", "Image", "cirros", PICTURES / "horizon-launch.png")
         return "ACTIVE, with a key pair and a network"
 
     def launches_another_from_a_volume(self) -> str:
-        volume = self._page.post("/api/cinder/volumes/", _volume(self._image()))
-        there = f"/api/cinder/volumes/{volume['id']}"
-        wait_for(lambda: self._page.get(there)["status"] == "available", 120, "the volume")
-        first = {"source_type": "volume", "destination_type": "volume", "uuid": volume["id"], "boot_index": "0"}
-        disk = {"block_device_mapping_v2": [first | {"delete_on_termination": True}], "source_id": ""}
-        body = self._wanted("from-volume") | disk
-        other = self._page.post("/api/nova/servers/", body)["id"]
-        self._until("ACTIVE", other)
-        self._page.act("instances", INSTANCES, "delete", other)
-        wait_for(lambda: not self._is_there(other), 90, "it is deleted")
-        return "ACTIVE; deleted"
+        image = next(image.id for image in self._sdk.image.images() if image.name == "cirros")
+        self._page.fill(f"{VOLUMES}create/", name=DISK, volume_source_type="image_source", image_source=image, size="1")
+        volume = next(self._sdk.block_storage.volumes(name=DISK)).id
+        wait_for(lambda: self._sdk.block_storage.get_volume(volume).status == "available", 120, "the volume", 1)
+        other = self._launched("horizon-from-volume", "Volume", DISK)
+        self._delete("instances", INSTANCES, other)
+        wait_for(lambda: self._sdk.block_storage.get_volume(volume).status == "available", 60, "it is free again", 1)
+        self._delete("volumes", VOLUMES, volume)
+        return "ACTIVE; both deleted"
 
     def opens_the_instance_with_all_its_tabs(self) -> str:
-        for tab in ("overview", "interfaces", "log", "console", "audit"):
+        for tab in TABS:
             text = self._page.open(f"{INSTANCES}{self._server}/?tab=instance_details__{tab}")
-            assert "web" in text, tab
+            assert "horizon-web" in text, tab
         assert "create" in text.lower(), text  # the action log
         return "overview, interfaces, log, console, action log"
 
@@ -63,44 +93,72 @@ class Tour:
         self._until("ACTIVE")
         return "SHUTOFF, ACTIVE"
 
+    def resizes_it(self) -> str:
+        flavor = next(flavor.id for flavor in self._sdk.compute.flavors() if flavor.name == LARGER)
+        self._page.fill(f"{INSTANCES}{self._server}/resize", flavor=flavor, disk_config="AUTO")
+        self._until("VERIFY_RESIZE")
+        self._page.act("instances", INSTANCES, "confirm", self._server)
+        self._until("ACTIVE")
+        assert LARGER in self._page.open(INSTANCES)
+        return "confirmed; it has the new flavor"
+
     def opens_every_page_of_his(self) -> str:
         return self._every(("/project/", "/identity/"))
 
     def draws_the_topology(self) -> str:
-        found = self._page.get("/project/network_topology/json")
-        assert [server["name"] for server in found["servers"]] == ["web"], found
-        return "with the instance"
+        self._page.open("/project/network_topology/")
+        self._page.browser.wait(f"{DRAWN}.includes('horizon-web') && {DRAWN}.includes('{PRIVATE}')")
+        self._picture("topology")
+        return "the instance and the networks"
 
-    def takes_the_tenants_pictures(self) -> str:
-        for name, path in (("horizon-overview", "/project/"), ("horizon-instances", INSTANCES)):
-            self._page.open(path)
-            self._page.picture(PICTURES / f"{name}.png")
-            assert (PICTURES / f"{name}.png").stat().st_size < 200_000
-        return "overview, instances"
+    def sees_his_usage(self) -> str:
+        text = " ".join(self._page.open("/project/").split())
+        assert "horizon-web" in text and "Active RAM: 96MB" in text, text
+        self._picture("overview")
+        self._page.open(INSTANCES)
+        self._picture("instances")
+        return "of the instance, in the overview"
 
-    def an_operator_signs_in(self) -> str:
+    def deletes_what_he_made(self) -> str:
+        self._delete("instances", INSTANCES, self._server)
+        self._delete("networks", NETWORKS, next(self._sdk.network.networks(name=PRIVATE)).id)
+        return "instance and network are gone"
+
+    def the_operator_deletes_the_flavor(self) -> str:
+        flavor = next(flavor.id for flavor in self._sdk.compute.flavors() if flavor.name == LARGER)
         self._page.sign_out()
         self._sign_in("admin")
-        return "and sees the overview"
-
-    def opens_every_page_of_the_operators(self) -> str:
-        return self._every(("/admin/", "/identity/"))
-
-    def finds_host_and_services(self) -> str:
-        assert "node1" in self._page.open("/admin/hypervisors/")
-        assert "nova-compute" in self._page.open("/admin/info/?tab=system_info__nova_services")
-        assert "cinder" in self._page.open("/admin/info/?tab=system_info__cinder_services")
-        return "hypervisors, compute and volume services"
-
-    def deletes_the_instance(self) -> str:
-        self._page.sign_out()
-        self._sign_in("demo")
-        self._page.act("instances", INSTANCES, "delete", self._server)
-        wait_for(lambda: not self._is_there(self._server), 90, "it is deleted")
+        self._delete("flavors", "/admin/flavors/", flavor)
         return "gone"
 
     def _sign_in(self, user: str) -> None:
         self._page.sign_in(user, credentials.load(self._cloud.settings.state_dir)[user])
+
+    def _launched(self, name: str, kind: str, source: str, picture: Path | None = None) -> str:
+        wizard = Wizard(self._page, INSTANCES)
+        wizard.name(name)
+        wizard.take("Flavor", FLAVOR)
+        wizard.take("Networks", "provider")
+        wizard.take("Key Pair", KEY_NAME)
+        wizard.source(kind, source)
+        wizard.launch(picture)
+        server = wait_for(lambda: self._found(name), 30, f"{name} is there")
+        self._until("ACTIVE", server)
+        return str(server)
+
+    def _found(self, name: str) -> str:
+        return next((server.id for server in self._sdk.compute.servers(details=False) if server.name == name), "")
+
+    def _delete(self, table: str, path: str, id: str) -> None:
+        """By the button of its row; until it is no longer listed."""
+        self._page.act(table, path, "delete", id)
+        row = f"!document.querySelector('tr[data-object-id=\"{id}\"]')"
+
+        def gone() -> bool:
+            self._page.open(path)
+            return self._page.browser.run(row) is True
+
+        wait_for(gone, 90, f"{id} is gone from {path}", 1)
 
     def _every(self, prefixes: tuple[str, ...]) -> str:
         self._page.open("/identity/")
@@ -119,30 +177,7 @@ class Tour:
         wait_for(lambda: self._cloud.status(id or self._server) in (status, "ERROR"), 150, status, 1)
         assert self._cloud.status(id or self._server) == status
 
-    def _is_there(self, id: str) -> bool:
-        return any(server.id == id for server in self._cloud.demo.sdk.compute.servers(details=False))
-
-    def _wanted(self, name: str) -> dict[str, Any]:
-        """What the launch wizard sends of every source."""
-        return {
-            "name": name, "key_name": KEY_NAME, "user_data": "", "instance_count": 1, "flavor_id": self._flavor(),
-            "security_groups": ["default"], "nics": [{"net-id": self._network(), "v4-fixed-ip": ""}],
-        }  # fmt: skip
-
-    def _flavor(self) -> str:
-        found = self._page.get("/api/nova/flavors/")["items"]
-        return str(next(flavor["id"] for flavor in found if flavor["name"].startswith(FLAVOR)))
-
-    def _image(self) -> str:
-        return str(next(i["id"] for i in self._page.get("/api/glance/images/")["items"] if i["name"] == "cirros"))
-
-    def _network(self) -> str:
-        found = self._page.get("/api/neutron/networks/")["items"]
-        return str(next(network["id"] for network in found if network["name"] == "provider"))
-
-
-def _volume(image: str) -> dict[str, Any]:
-    return {
-        "name": "disk", "description": "", "size": 1, "volume_type": "", "snapshot_id": None, "metadata": {},
-        "image_id": image, "availability_zone": None, "source_volid": None,
-    }  # fmt: skip
+    def _picture(self, name: str) -> None:
+        file = PICTURES / f"horizon-{name}.png"
+        self._page.picture(file)
+        assert file.stat().st_size < LARGEST, file
