@@ -1,18 +1,23 @@
-"""`python -m tests.clients`: clients that are programs of their own, unmodified, against one cloud with real guests.
+"""`python -m tests.clients`: clients that are programs of their own, unmodified: `opentofu` and `ansible` against one
+cloud with real guests, `osc` and `sdk` (the clients' own functional tests) against one whose guests libvirt pretends.
 
 Each client is built or installed once (minutes, kept in ~/.cache/kilonova; `--build NAME` does only that). Needs root,
-as `./kilonova up` does."""
+as `./kilonova up` does. KILONOVA_WRITE_DOCS=1 writes docs/clients-results.md, of `osc` and `sdk` both."""
 
+import os
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from infra.guest.source import obtain
+from tests.clients import functional, results
 from tests.clients.opentofu import OpenTofu
+from tests.clients.outcomes import Outcome
 from tests.clients.playbooks import Playbooks
 from tests.clients.tools import PROVIDER, TOFU, environment, go_program
 from tests.e2e.cloud import Cloud
@@ -22,39 +27,86 @@ CLIENTS = {"opentofu": OpenTofu, "ansible": Playbooks}
 PROGRAMS: dict[str, Callable[[], list[Path]]] = {
     "opentofu": lambda: [go_program(*TOFU), go_program(*PROVIDER)],
     "ansible": lambda: [environment("ansible")],
+    "osc": lambda: [environment("functional")],
+    "sdk": lambda: [environment("functional")],
 }
+
+
+class NotUp(Exception):
+    """The cloud's own words."""
 
 
 def main(names: list[str]) -> int:
     """Exit status 0 when everything that was tried succeeded and left nothing."""
     build_only = names[:1] == ["--build"]
-    names = names[1:] if build_only else names
-    if unknown := set(names) - set(CLIENTS):
-        print(f"no such client: {', '.join(sorted(unknown))}; there are {', '.join(CLIENTS)}")
+    names = (names[1:] if build_only else names) or list(CLIENTS)
+    if unknown := set(names) - set(PROGRAMS):
+        print(f"no such client: {', '.join(sorted(unknown))}; there are {', '.join(PROGRAMS)}")
         return 2
     if build_only:
-        for name in names or PROGRAMS:
+        for name in names:
             print(*PROGRAMS[name]())
         return 0
-    state_dir = Path(tempfile.mkdtemp(prefix="kilonova-clients-"))
-    cloud = Cloud(state_dir, free_offset())
-    results: list[bool] = []
     try:
-        up = cloud.kilonova("up", "--no-image", seconds=280)
-        if up.returncode:
-            print(up.stdout + up.stderr)
-            return 1
+        well = with_guests([name for name in names if name in CLIENTS])
+        well += own_tests([name for name in names if name in functional.SUITES])
+    except NotUp as error:
+        print(error)
+        return 1
+    print(f"{well.count(True)} passed, {well.count(False)} failed")
+    return 0 if all(well) else 1
+
+
+def with_guests(names: Sequence[str]) -> list[bool]:
+    if not names:
+        return []
+    found: list[bool] = []
+    with running() as cloud:
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(cloud.key)], check=True)
         image = obtain(cloud.host)
-        for name in names or CLIENTS:
-            client = CLIENTS[name](cloud, image, Path(tempfile.mkdtemp(dir=state_dir)))
-            results += [shown(name, *step) for step in steps(client)]
-            results.append(shown(name, "leaves no leak", lambda: leaks(cloud)))
+        for name in names:
+            client = CLIENTS[name](cloud, image, Path(tempfile.mkdtemp(dir=cloud.settings.state_dir)))
+            found += [shown(name, *step) for step in steps(client)]
+            found.append(shown(name, "leaves no leak", lambda: leaks(cloud)))
+    return found
+
+
+def own_tests(names: Sequence[str]) -> list[bool]:
+    if not names:
+        return []
+    ended: dict[str, list[Outcome]] = {}
+    found: list[bool] = []
+    with running("--driver", "test") as cloud:
+        directory = Path(tempfile.mkdtemp(dir=cloud.settings.state_dir))
+        functional.prepare(cloud.settings, directory)
+        for name in names:
+
+            def run(name: str = name) -> str:
+                ended[name] = functional.run(name, directory)
+                return results.judged(name, ended[name])
+
+            found.append(shown(name, "own tests", run))
+        found.append(shown("+".join(names), "leave no leak", lambda: leaks(cloud)))
+    if os.environ.get("KILONOVA_WRITE_DOCS") and set(ended) == set(functional.SUITES):
+        results.PAGE.write_text(results.page(ended))
+    return found
+
+
+@contextmanager
+def running(*options: str) -> Iterator[Cloud]:
+    """A cloud of its own, which is gone afterwards."""
+    state_dir = Path(tempfile.mkdtemp(prefix="kilonova-clients-"))
+    cloud = Cloud(state_dir, free_offset())
+    try:
+        up = cloud.kilonova("up", "--no-image", *options, seconds=280)
+        if up.returncode:
+            raise NotUp(up.stdout + up.stderr)
+        yield cloud
     finally:
         cloud.kilonova("down")
+        if kept := os.environ.get("CLIENTS_KEEP"):
+            shutil.copytree(state_dir / "log", kept, dirs_exist_ok=True)
         shutil.rmtree(state_dir, ignore_errors=True)
-    print(f"{results.count(True)} passed, {results.count(False)} failed")
-    return 0 if results and all(results) else 1
 
 
 def steps(client: object) -> list[tuple[str, Callable[[], str]]]:

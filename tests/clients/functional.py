@@ -1,0 +1,135 @@
+"""The functional tests that python-openstackclient and openstacksdk bring in their wheels, against one cloud.
+
+They expect what DevStack makes: an image, a flavor, two networks and users by certain names in clouds.yaml."""
+
+import os
+import signal
+import subprocess
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import yaml
+from rich.console import Console
+
+from infra import credentials
+from infra.settings import Settings
+from tests.clients.outcomes import Outcome, read
+from tests.clients.tools import HERE, environment
+from tests.e2e.cloud import wait_for
+from workers.cli.client import Client
+
+LIMIT_S = 3600
+ONE_TEST_S = 240
+FLAVORS = {
+    "m1.tiny": (512, 1, 1),
+    "m1.small": (2048, 20, 1),
+    "m1.medium": (4096, 40, 2),
+    "m1.large": (8192, 80, 4),
+    "m1.xlarge": (16384, 160, 8),
+}
+"""MiB, GiB, processors: as DevStack makes them."""
+NETWORKS: list[tuple[str, str, bool, dict[str, Any]]] = [
+    ("private", "10.77.0.0/20", True, {"is_shared": True}),
+    ("public", "172.24.4.0/24", False, {"is_router_external": True, "is_default": True}),
+]
+SUITES = {
+    "osc": ("openstackclient", ("compute", "network", "volume/v3")),
+    "sdk": ("openstack", ("block_storage/v3", "cloud", "compute", "identity", "image", "network")),
+}
+"""Package, and which folders of its functional tests: those of our own services, with the SDK also Keystone's and
+Glance's, which are OpenStack's own here."""
+
+
+def prepare(settings: Settings, directory: Path) -> None:
+    """What the tests take for granted, as an operator makes it."""
+    sdk = Client(settings, "admin", Console(quiet=True)).sdk
+    (directory / "CONTRIBUTING.rst").write_text("What two of the tests upload.\n")
+    small = directory / "small.qcow2"
+    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", str(small), "1M"], check=True)
+    formats = {"disk_format": "qcow2", "container_format": "bare", "visibility": "public"}
+    sdk.image.create_image("cirros-0.6.3-x86_64-disk", filename=str(small), **formats)
+    for name, (ram, disk, vcpus) in FLAVORS.items():
+        sdk.compute.create_flavor(name=name, ram=ram, disk=disk, vcpus=vcpus)
+    for name, cidr, dhcp, more in NETWORKS:
+        network = sdk.network.create_network(name=name, **more)
+        subnet = {"network_id": network.id, "ip_version": 4, "cidr": cidr, "is_dhcp_enabled": dhcp}
+        sdk.network.create_subnet(name=f"{name}-subnet", **subnet)
+    pool: dict[str, Any] = {"prefixes": ["10.78.0.0/20"], "default_prefix_length": 26}
+    sdk.network.create_subnet_pool(name="shared-default-subnetpool-v4", is_default=True, is_shared=True, **pool)
+    project = sdk.identity.create_project(name="alt_demo", domain_id="default")
+    user = sdk.identity.create_user(name="alt_demo", password=_passwords(settings)["alt_demo"], domain_id="default")
+    roles = {role.name: role for role in sdk.identity.roles()}
+    sdk.identity.assign_project_role_to_user(project, user, roles["member"])
+    sdk.identity.assign_system_role_to_user(sdk.current_user_id, roles["admin"], "all")
+    file = directory / "clouds.yaml"
+    file.touch(0o600)
+    file.write_text(yaml.safe_dump({"clouds": _clouds(settings)}))
+
+
+def _passwords(settings: Settings) -> dict[str, str]:
+    known = credentials.load(settings.state_dir)
+    return {**known, "alt_demo": known["demo"]}
+
+
+def _clouds(settings: Settings) -> dict[str, Any]:
+    common = {"region_name": settings.region, "identity_api_version": "3"}
+
+    def entry(user: str, **scope: str) -> dict[str, Any]:
+        who = {"username": user, "password": _passwords(settings)[user], "user_domain_name": "Default"}
+        return {"auth": {"auth_url": settings.url("identity", "/v3"), **who, **scope}, **common}
+
+    people = {"devstack": "demo", "devstack-alt": "alt_demo", "devstack-admin": "admin"}
+    found = {cloud: entry(who, project_name=who, project_domain_name="Default") for cloud, who in people.items()}
+    return found | {"devstack-system-admin": entry("admin", system_scope="all")}
+
+
+def run(suite: str, directory: Path, tests: Sequence[str] = (), limit_s: int = LIMIT_S) -> list[Outcome]:
+    """How each test ended; AssertionError when they could not be run. `tests`: files below the functional tests."""
+    package, folders = SUITES[suite]
+    programs = environment("functional")
+    place = next(programs.parent.glob(f"lib/python3*/site-packages/{package}/tests/functional"))
+    report = directory / f"{suite}.xml"
+    options = ["-v", "--tb=short", "--timeout", str(ONE_TEST_S), f"--junitxml={report}", "-p", "no:cacheprovider"]
+    command = [str(programs / "python"), "-m", "pytest", *options, "-c", "/dev/null", "--rootdir", str(place)]
+    command += [str(place / name) for name in tests or folders]
+    log = directory / f"{suite}.log"
+    with served(programs, directory) as door, log.open("w") as out:
+        env = _environment(programs, directory) | {"OPENSTACK_SERVED": str(door)}
+        ran = subprocess.Popen(command, env=env, cwd=directory, stdout=out, stderr=out)
+        try:
+            code = ran.wait(limit_s)
+        except subprocess.TimeoutExpired:
+            ran.send_signal(signal.SIGINT)  # it still writes its report
+            ran.wait(30)
+            raise
+    assert code in (0, 1), f"exit status {code} of {suite}'s tests\n{log.read_text()[-4000:]}"
+    return read(report)
+
+
+def _environment(programs: Path, directory: Path) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("OS_", "PYTEST"))}
+    return kept | {
+        "PATH": f"{HERE / 'functional'}:{programs}:{os.environ['PATH']}",
+        "OS_CLIENT_CONFIG_FILE": str(directory / "clouds.yaml"),
+        "OPENSTACKSDK_FUNC_TEST_TIMEOUT": "60",
+        "OS_TEST_TIMEOUT": str(ONE_TEST_S),
+        "HOME": str(directory),
+    }
+
+
+@contextmanager
+def served(programs: Path, directory: Path) -> Iterator[Path]:
+    """The client, loaded once for all commands: 0.2 s of CPU each instead of 3. It remembers where it was loaded: the
+    tests drop each variable that could name clouds.yaml, which it then looks for in its directory."""
+    door = Path(tempfile.mkdtemp(dir=directory)) / "door"
+    command = [str(programs / "python"), str(HERE / "functional" / "serve.py"), str(door)]
+    server = subprocess.Popen(command, cwd=directory, env=_environment(programs, directory))
+    try:
+        wait_for(door.exists, 60, "the client is loaded")
+        yield door
+    finally:
+        server.terminate()
+        server.wait(10)
