@@ -243,7 +243,8 @@ async def chaos(cloud: Cloud, seed: int, seconds: float, env: dict[str, str]) ->
         f"{stuck} stuck, {counts['lost']} lost, {doubled} doubled, {leaked} leaked"
     )
     down = storm.heartbeats.seen["down"] if TROUBLE == ["full-disk"] else 0
-    return 1 if not counts["active"] or stuck or counts["lost"] or doubled or leaked or down or cloud.unexpected else 0
+    wrong = len(cloud.unexpected) if "kills" not in TROUBLE else 0  # a service that dies may cut itself short
+    return 1 if not counts["active"] or stuck or counts["lost"] or doubled or leaked or down or wrong else 0
 
 
 def main() -> int:
