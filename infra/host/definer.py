@@ -44,8 +44,8 @@ class Definer:
         return self._write(spec, clock)
 
     def define_again(self, spec: DomainSpec) -> None:
-        """Of a guest that is off, from its records. What its config drive told it at its first boot stays, and is
-        written anew where it is lost; memory that was saved belongs to the guest that was."""
+        """Of a guest that is off, from its records. Its config drive is written anew where it is lost, or
+        tells of other interfaces than the guest has by now; memory that was saved belongs to the guest that was."""
         if not self._pretend:
             self._write_files(spec, keep_drive=True)
         self._definitions.forget_memory(spec.instance_id)
@@ -60,9 +60,10 @@ class Definer:
         self._paths.make_socket_place(id)
         drive = self._paths.config_drive(id)
         with room_on_disk(drive.with_name("config.iso.part")):
-            if not (keep_drive and drive.exists()):
+            if not (keep_drive and configdrive.tells_of(drive, spec)):
                 configdrive.write(spec, drive, self._vendor_data)
                 self._paths.owner.writes(drive)
+            self._files.note_drive(id, outdated=False)
             self._local.ensure(id, spec.local_disks)
             self._files.make_log(id)
             self._files.keep_volumes(id, {volume.device: volume_xml(volume) for volume in spec.volumes})

@@ -39,6 +39,7 @@ class InterfacePlugger(GuestSteps):
                 if isinstance(sorted_as := faults.sort(error, "", []), LibvirtDown):
                     raise sorted_as from None
                 raise hopeless(f"Failed to attach network adapter device to {id}", code=409) from error
+            self._files.note_drive(id, outdated=True)
         self._network.sync()
 
     def unplug(self, want: NicOnGuest, heartbeat: Heartbeat) -> None:
@@ -50,6 +51,7 @@ class InterfacePlugger(GuestSteps):
                 return
             self._take_back(id, mac, lambda: self._interfaces.has(id, mac), lambda: self._interfaces.ask_back(id, mac))
             self._interfaces.forget(id, mac)
+            self._files.note_drive(id, outdated=True)
 
     def _rewrite(self, instance_id: str, mac: str, xml: str | None) -> None:
         """The test driver's domains have devices in their definition only, and forget it with their daemon."""

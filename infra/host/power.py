@@ -50,6 +50,8 @@ class PowerSwitch(GuestSteps):
             try:
                 if self._domains.power_state(want.instance_id) is None:
                     raise LookupError("it has no definition")
+                if self._files.drive_is_outdated(want.instance_id) and not self._runs(want.instance_id):
+                    raise LookupError("its config drive tells of other interfaces")
                 self._begin(want.instance_id)
             except (LookupError, libvirt.libvirtError) as error:
                 if want.spec is not None:
@@ -124,6 +126,9 @@ class PowerSwitch(GuestSteps):
         if state == PAUSED:  # by an earlier try that went no further
             self._domains.stop(spec.instance_id)
         self._definer.define_again(spec)
+
+    def _runs(self, instance_id: str) -> bool:
+        return self._domains.power_state(instance_id) in (RUNNING, PAUSED)
 
     def _begin(self, instance_id: str) -> None:
         """Until it runs; one that runs is left alone. Volumes are attached before the first instruction."""

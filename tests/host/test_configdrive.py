@@ -186,6 +186,26 @@ def test_what_a_build_writes_tells_the_operators_vendor_data(host: Settings, tmp
     assert json.loads(read(drive, "latest", "vendor_data.json", "rr_path")) == {"ntp": "192.0.2.123"}
 
 
+def test_it_follows_the_interfaces_and_nothing_else(host: Settings) -> None:
+    """Of a guest that is made anew from its records. Mechanism: Definer, configdrive.tells_of."""
+    paths, made = HostPaths(host), spec(new_id(), guest=full_guest(), vifs=[vif()])
+    files, drive = GuestFiles(paths), paths.config_drive(made.instance_id)
+    definer = Definer(host, files, Definitions(Connection(host)), VirtType("qemu", "only then a drive is written"))
+    definer._write_files(made, keep_drive=True)
+    first = drive.read_bytes()
+    definer._write_files(made.model_copy(update={"name": "another"}), keep_drive=True)
+    assert drive.read_bytes() == first
+    plugged = [vif(), vif("0b3e3a2e-0000-4000-8000-000000000002", mac_address="fa:16:3e:00:00:02", tag="back")]
+    files.note_drive(made.instance_id, outdated=True)
+    definer._write_files(made.model_copy(update={"vifs": plugged}), keep_drive=True)
+    links = json.loads(read(drive, "latest", "network_data.json", "rr_path"))["links"]
+    assert [link["ethernet_mac_address"][-2:] for link in links] == ["01", "02"]
+    assert not files.drive_is_outdated(made.instance_id)
+    drive.write_bytes(b"no drive")
+    definer._write_files(made, keep_drive=True)
+    assert len(json.loads(read(drive, "latest", "network_data.json", "rr_path"))["links"]) == 1
+
+
 def test_addresses_without_dhcp() -> None:
     plugged = vif()
     plugged.fixed_ips[0].enable_dhcp = False

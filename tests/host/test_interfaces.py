@@ -13,6 +13,7 @@ from infra.contracts.guarded import Guarded
 from infra.contracts.hypervisor import NicOnGuest
 from infra.contracts.power import PowerOff, PowerOn
 from infra.host import guest_steps
+from infra.host.files import configdrive
 from infra.host.libvirt.looks import nics
 from tests.host.cloud import Cloud, until
 from tests.host.hypervisor import Hypervisor
@@ -86,6 +87,12 @@ def test_into_a_running_guest_that_keeps_it_and_out_of_one_that_is_off(
         assert not starts_with(guest)
     plugger.plug(nic, quiet)
     assert starts_with(guest) and not runs_with(guest)
+    assert power.on_as(PowerOn(**held), quiet).lacking == "its config drive tells of other interfaces"
+    anew = guest.spec.model_copy(update={"vifs": [vif()]})
+    assert power.on_as(PowerOn(**held, spec=anew), quiet).lacking == "" and runs_with(guest)
+    assert configdrive.tells_of(guest.driver._paths.config_drive(guest.spec.instance_id), anew)
+    power.off(PowerOff(**held, timeout_s=0), quiet)
+    assert power.on_as(PowerOn(**held), quiet).lacking == ""
     nowhere = NicOnGuest(**held, vif=vif(bridge="br-nowhere", mac_address="fa:16:3e:00:00:02"))
     power.on(PowerOn(**held), quiet)
     with pytest.raises(ApplicationError, match="Failed to attach network adapter device"):

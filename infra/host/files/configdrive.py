@@ -33,6 +33,23 @@ def write(spec: DomainSpec, target: Path, vendor_data: Path | None = None) -> No
     partial.replace(target)
 
 
+def tells_of(drive: Path, spec: DomainSpec) -> bool:
+    """Whether the drive has the interfaces and tagged devices that the guest has now."""
+    told: dict[str, dict[str, Any]] = {}
+    try:
+        iso = pycdlib.PyCdlib()
+        iso.open(str(drive))
+        for name in ("meta_data.json", "network_data.json"):
+            out = io.BytesIO()
+            iso.get_file_from_iso_fp(out, rr_path=f"/openstack/latest/{name}")
+            told[name] = json.loads(out.getvalue())
+        iso.close()
+    except (OSError, ValueError, pycdlib.pycdlibexception.PyCdlibException):
+        return False
+    known = told["network_data.json"], told["meta_data.json"].get("devices")
+    return known == (json.loads(_json(network_data(spec.vifs))), _tagged(spec))
+
+
 def files(spec: DomainSpec, vendor_data: Path | None = None) -> dict[str, bytes]:
     """Path below the drive's root → content, for each version of the format."""
     meta = meta_data(spec)

@@ -70,6 +70,17 @@ class GuestFiles:
                 texts.append(file.read_text())
         return [text for text in texts if text]
 
+    def note_drive(self, instance_id: str, *, outdated: bool) -> None:
+        """Whether the guest's interfaces have changed since its config drive was written."""
+        mark = self._paths.instance(instance_id) / "config.outdated"
+        if outdated:
+            mark.touch()
+        else:
+            mark.unlink(missing_ok=True)
+
+    def drive_is_outdated(self, instance_id: str) -> bool:
+        return (self._paths.instance(instance_id) / "config.outdated").exists()
+
     def last_reboot(self, instance_id: str) -> str:
         """Request id of the reboot that ended the guest last; "" for none."""
         file = self._paths.instance(instance_id) / "rebooted"
@@ -88,6 +99,7 @@ class GuestFiles:
         for name in (
             "config.iso",
             "config.iso.part",
+            "config.outdated",
             "console.log",
             "volumes.json",
             "domain.xml",
