@@ -123,6 +123,8 @@ class Settings(BaseSettings):
     way_out_dns: list[str] = []  # name servers for the guests' questions; default: the machine's own
     vendor_data_file: Path | None = None  # a JSON object that every guest of this host reads as vendor_data.json
     guest_uid: int = 0  # user of QEMU and owner of disks; 0: this host's own libvirt says, and owns
+    guest_uid_first: int = 0  # each guest is a user of its own, from this one on; 0: all are guest_uid
+    guest_uid_count: int = 0  # how many user ids from guest_uid_first on are for guests, and for nothing else
     guest_view: str = ""  # where libvirt sees this host's directory, when it has a mount namespace of its own
     vnc_listen: str = "socket"  # "socket": a UNIX socket beside the guest's disk; else an address of this host
     nbd_address: str = ""  # where other compute hosts reach volumes, by TLS only; "": this machine's, by a UNIX socket
@@ -151,6 +153,17 @@ class Settings(BaseSettings):
     def volumes_are_not_exported_in_the_clear(self) -> Self:
         if self.nbd_address and self.nbd_tls_dir is None:
             raise ValueError("nbd_address needs nbd_tls_dir: volumes reach other machines by TLS only")
+        return self
+
+    @model_validator(mode="after")
+    def guests_users_are_nobody_elses(self) -> Self:
+        first, count = self.guest_uid_first, self.guest_uid_count
+        if not first and not count:
+            return self
+        if min(first, count, self.guest_uid) <= 0 or first + count > 2**31:
+            raise ValueError("guest_uid_first needs guest_uid_count and guest_uid, all above 0 and below 2^31")
+        if self.guest_uid in range(first, first + count):
+            raise ValueError("guest_uid is of all guests: it cannot be one of those from guest_uid_first on")
         return self
 
     @model_validator(mode="after")

@@ -18,6 +18,8 @@ SOCKET_PATH_MAX = 107  # sun_path, without its terminating zero byte
 
 FIRST_GUEST_UID, GUEST_UIDS = 1_900_000_000, 200_000_000
 """Above what systemd gives out to containers and below what a signed number holds."""
+FIRST_OWN_UID, OWN_UIDS, UIDS_A_HOST = 1_880_000_000, 20_000_000, 1024
+"""Between the two, for guests that are users of their own."""
 GUEST_VIEW = Path("/var/lib/libvirt/kilonova")
 
 
@@ -88,7 +90,7 @@ def host_overrides(settings: Settings, layout: Layout, host: str) -> dict[str, A
     if layout.driver == "test":
         changed |= {"virt_type": "test", "host_networking": "none"}
     else:
-        changed |= guest_place(settings)
+        changed |= guest_place(settings, layout.hosts.index(host))
         if layout.netns_made:
             changed["lab_gateway"] = True
     if settings.host_metrics_port:
@@ -101,9 +103,21 @@ def guest_uid(settings: Settings) -> int:
     return settings.guest_uid or FIRST_GUEST_UID + int(digest(settings.state_dir), 16) % GUEST_UIDS
 
 
-def guest_place(settings: Settings) -> dict[str, Any]:
+def guest_uids(settings: Settings, number: int = 0) -> range:
+    """User and group ids of the guests of the cloud's host with this number: none is also another host's."""
+    count = settings.guest_uid_count or UIDS_A_HOST
+    if settings.guest_uid_first:
+        first = settings.guest_uid_first + number * count
+    else:
+        first = FIRST_OWN_UID + (int(digest(settings.state_dir), 16) + number) % (OWN_UIDS // count) * count
+    return range(first, first + count)
+
+
+def guest_place(settings: Settings, number: int = 0) -> dict[str, Any]:
     """Settings of a compute worker that uses this libvirtd: who its guests are, and what they see of its files."""
-    return {"guest_uid": guest_uid(settings), "guest_view": str(GUEST_VIEW)}
+    own = guest_uids(settings, number)
+    place: dict[str, Any] = {"guest_uid": guest_uid(settings), "guest_view": str(GUEST_VIEW)}
+    return place | {"guest_uid_first": own.start, "guest_uid_count": len(own)}
 
 
 def libvirt_run_dir(settings: Settings, host: str) -> Path:

@@ -6,15 +6,15 @@ import uuid
 from pathlib import Path
 
 from infra.host.files.owner import Owner
+from infra.host.files.uids import GUEST_USER
 from infra.settings import Settings
-from workers.layout import GUEST_VIEW, Layout, digest, guest_uid, libvirt_run_dir
+from workers.layout import GUEST_VIEW, Layout, digest, guest_uid, guest_uids, libvirt_run_dir
 
 MOUNTS = {"run": "/run/libvirt", "lib": "/var/lib/libvirt", "etc": "/etc/libvirt", "log": "/var/log/libvirt",
           "cache": "/var/cache/libvirt"}  # fmt: skip
 DRIVERS = Path("/usr/lib/x86_64-linux-gnu/libvirt/connection-driver")
 QEMU_DRIVERS = ("qemu", "secret", "nwfilter")
 LIBVIRT_ID = 64055  # Debian's fixed uid and gid of libvirt-qemu
-GUEST_USER = "kilonova-guest"
 OWN_KVM = """\
 if [ -c /dev/kvm ]; then
 mount -t tmpfs -o mode=711,nosuid kilonova /var/cache/libvirt/dev
@@ -52,7 +52,7 @@ vnc_listen = "127.0.0.1"
 """
 
 
-def prepare(settings: Settings, host: str) -> None:
+def prepare(settings: Settings, layout: Layout, host: str) -> None:
     """Write the host's libvirt configuration below STATE/hosts/<host>/libvirt. Harmless while libvirtd runs."""
     home = _home(settings, host)
     for name in ("lib", "etc", "log", "cache/dev", "drivers", "no-drivers"):
@@ -71,7 +71,7 @@ def prepare(settings: Settings, host: str) -> None:
         link = home / "drivers" / f"libvirt_driver_{name}.so"
         if not link.is_symlink() and DRIVERS.is_dir():
             link.symlink_to(DRIVERS / link.name)
-    _accounts(home, owner.uid)
+    _accounts(home, owner.uid, guest_uids(settings, layout.hosts.index(host)))
     (home / "hosts").write_text(f"127.0.0.1 localhost {host}\n")
 
 
@@ -79,13 +79,15 @@ def _home(settings: Settings, host: str) -> Path:
     return settings.state_dir / "hosts" / host / "libvirt"
 
 
-def _accounts(home: Path, uid: int) -> None:
-    """Copies of the machine's user and group lists that have the guests' user, and libvirt-qemu, without which the
-    driver does not start."""
+def _accounts(home: Path, uid: int, own: range) -> None:
+    """Copies of the machine's user and group lists that have the guests' users, and libvirt-qemu, without which the
+    driver does not start. libvirt looks at a disk in the groups of its guest's account before it starts QEMU."""
     users = Path("/etc/passwd").read_text().splitlines()
     groups = Path("/etc/group").read_text().splitlines()
-    users.append(f"{GUEST_USER}:x:{uid}:{uid}::/nonexistent:/usr/sbin/nologin")
-    groups.append(f"{GUEST_USER}:x:{uid}:")
+    members = {f"{GUEST_USER}-{each}": each for each in own}
+    for name, each in ({GUEST_USER: uid} | members).items():
+        users.append(f"{name}:x:{each}:{each}::/nonexistent:/usr/sbin/nologin")
+    groups.append(f"{GUEST_USER}:x:{uid}:{','.join(members)}")
     if not any(line.startswith("libvirt-qemu:") for line in users):
         users.append(f"libvirt-qemu:x:{LIBVIRT_ID}:{LIBVIRT_ID}::/var/lib/libvirt:/usr/sbin/nologin")
         groups.append(f"libvirt-qemu:x:{LIBVIRT_ID}:")

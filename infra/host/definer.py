@@ -62,7 +62,7 @@ class Definer:
         with room_on_disk(drive.with_name("config.iso.part")):
             if not (keep_drive and configdrive.tells_of(drive, spec)):
                 configdrive.write(spec, drive, self._vendor_data)
-                self._paths.owner.writes(drive)
+                self._paths.owner_of(id).writes(drive)
             self._files.note_drive(id, outdated=False)
             self._local.ensure(id, spec.local_disks)
             self._files.make_log(id)
@@ -75,7 +75,7 @@ class Definer:
         return xml
 
     def _place(self, instance_id: str) -> Place:
-        seen = self._paths.as_guest
+        seen, owner = self._paths.as_guest, self._paths.owner_of(instance_id)
         return Place(
             host=self._host,
             virt_type=self._virt.virt_type,
@@ -85,4 +85,5 @@ class Definer:
             vnc_listen=self._vnc_listen,
             vnc_socket=seen(self._paths.vnc_socket(instance_id)),
             serial_socket=seen(self._paths.serial_socket(instance_id)),
+            uid=owner.uid if owner.readers else None,
         )

@@ -63,7 +63,7 @@ class Rescues:
             volumes = {v.device: volume_xml(v) for v in want.spec.volumes} if want.device else {}
             with room_on_disk():
                 configdrive.write(want.spec, self._paths.config_drive(id), self._vendor_data)
-                self._paths.owner.writes(self._paths.config_drive(id))
+                self._paths.owner_of(id).writes(self._paths.config_drive(id))
                 files.keep_volumes(id, {name: rescue_xml.later(each) for name, each in volumes.items()})
             if want.device:
                 xml = rescue_xml.stable(xml, disk, want.device, want.bus, volumes)

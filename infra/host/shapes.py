@@ -26,8 +26,7 @@ class Shapes:
 
     def __init__(self, settings: Settings, driver: Driver) -> None:
         self._paths, self._driver = HostPaths(settings), driver
-        self._local = LocalDisks(self._paths)
-        self._tool, self._pretend = DiskTool(self._paths.owner), is_test_driver(settings)
+        self._local, self._pretend = LocalDisks(self._paths), is_test_driver(settings)
 
     def change(self, want: ShapeOnHost, heartbeat: Heartbeat) -> None:
         """See `activities.shape.Shape.reshape`."""
@@ -39,7 +38,7 @@ class Shapes:
             xml = with_shape(domain, want.flavor)
             if not self._pretend and want.flavor.disk and disk.exists():
                 with room_on_disk():
-                    self._tool.grow(disk, want.flavor.disk * GIB)
+                    DiskTool(self._paths.owner_of(want.instance_id)).grow(disk, want.flavor.disk * GIB)
             if not self._pretend:
                 self._local.change(want.instance_id, want.local_disks)
             self._driver.definitions.write(xml)

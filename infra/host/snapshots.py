@@ -29,7 +29,6 @@ class Snapshots:
     def __init__(self, settings: Settings, session: Session, driver: Driver) -> None:
         self._paths, self._driver = HostPaths(settings), driver
         self._images = Images(session, settings.region)
-        self._tool = DiskTool(self._paths.owner)
         self._pretend = is_test_driver(settings)
         self._agent = GuestAgent(driver)
 
@@ -64,7 +63,7 @@ class Snapshots:
         return self._paths.instance(want.instance_id) / f"snapshot-{checked(want.image_id)}.qcow2"
 
     def _copy(self, want: SnapshotOnHost, partial: Path, progress: Progress) -> None:
-        instance_id, tool = want.instance_id, self._tool
+        instance_id, tool = want.instance_id, DiskTool(self._paths.owner_of(want.instance_id))
         disk = self._paths.disk(instance_id)
         if self._pretend:
             tool.create(partial, EMPTY)

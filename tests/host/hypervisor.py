@@ -18,7 +18,7 @@ class Hypervisor:
 
     def __init__(self, settings: Settings, netns: str = "") -> None:
         self._plain, self._layout = settings, Layout(hosts=[settings.host], driver="qemu", netns=netns)
-        libvirtd.prepare(settings, settings.host)
+        libvirtd.prepare(settings, self._layout, settings.host)
         socket = libvirt_run_dir(settings, settings.host) / "libvirt-sock"
         uri = f"qemu+unix:///system?socket={socket}"
         self.settings = settings.model_copy(update={"libvirt_uri": uri, "virt_type": "qemu", **guest_place(settings)})

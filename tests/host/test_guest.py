@@ -29,7 +29,7 @@ from tests.host.cloud import Cloud, new_id, until
 from tests.host.glance import Glance, StoredImage
 from tests.host.hypervisor import Hypervisor
 from tests.host.specs import spec
-from workers.layout import guest_uid
+from workers.layout import guest_uid, guest_uids
 
 SIGN = "the guest runs"
 RUNNING, PAUSED, SHUTDOWN = 1, 3, 4
@@ -119,22 +119,27 @@ def test_a_guest_is_nobody_and_sees_its_own_files_only(guest: Built, hypervisor:
     guest.spawn()
     until(guest.booted)
     settings, id = hypervisor.settings, guest.spec.instance_id
-    pid, uid = hypervisor.qemu(id), hypervisor.settings.guest_uid
+    pid, all_guests = hypervisor.qemu(id), hypervisor.settings.guest_uid
+    uid = int(Path(f"/proc/{pid}").stat().st_uid)
+    assert uid in guest_uids(hypervisor.settings)
     status = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
     assert uid > 0 and status["Uid"].split() == status["Gid"].split() == [str(uid)] * 4
-    assert set(status["Groups"].split()) <= {str(uid)}
+    assert set(status["Groups"].split()) == {str(uid), str(all_guests)}
     assert int(status["CapEff"], 16) == int(status["CapPrm"], 16) == 0 and status["Seccomp"].strip() == "2"
+    assert b"spawn=deny" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    groups = [Path(f"/proc/{each}/cgroup").read_text() for each in (pid, hypervisor.process.pid)]
+    assert groups[0] == groups[1], "docs/security.md says that a guest has no control group of its own"
     files = settings.host_dir / "instances" / id
     mine = {name: (files / name).stat() for name in ("disk", "config.iso", "console.log")}
     assert {name: (stat.st_uid, stat.st_mode & 0o777) for name, stat in mine.items()} == dict.fromkeys(
         mine, (uid, 0o600)
     )
     image = settings.host_dir / "images" / guest.spec.image_id
-    assert (image.stat().st_uid, image.stat().st_gid, image.stat().st_mode & 0o777) == (0, uid, 0o440)
-    for place in (image.parent, files.parent, files):
-        assert (place.stat().st_uid, place.stat().st_mode & 0o777) == (0, 0o710)
+    assert (image.stat().st_uid, image.stat().st_gid, image.stat().st_mode & 0o777) == (0, all_guests, 0o440)
+    for place, group in ((image.parent, all_guests), (files.parent, all_guests), (files, uid)):
+        assert (place.stat().st_uid, place.stat().st_gid, place.stat().st_mode & 0o777) == (0, group, 0o710)
     assert settings.host_dir.stat().st_mode & 0o777 == 0o700
-    user = ["setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups", "--no-new-privs", "--"]
+    user = ["setpriv", f"--reuid={uid}", f"--regid={uid}", f"--groups={all_guests}", "--no-new-privs", "--"]
     within = ["nsenter", "-t", str(pid), "-m", "--", *user, "sh", "-c"]
     view = settings.guest_view
     tries = {

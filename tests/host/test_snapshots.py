@@ -9,6 +9,7 @@ from temporalio.exceptions import ApplicationError
 from infra.contracts.errors import HOST_CANNOT
 from infra.contracts.power import PowerOff
 from infra.contracts.snapshot import SnapshotOnHost
+from infra.host.files.disk_tool import DiskTool
 from infra.host.files.download import Progress
 from infra.host.libvirt.backup import ON_ITS_OWN
 from infra.host.services.glance import _chunks
@@ -62,7 +63,7 @@ def test_a_job_that_an_earlier_try_left_is_ended_first(guest: Built, snapshots: 
     until(guest.booted)
     id, want, paths = guest.spec.instance_id, wanted(guest), snapshots._paths
     scratch = paths.instance(id) / "scratch.qcow2"
-    snapshots._tool.create(scratch, MIB)
+    DiskTool(paths.owner_of(id)).create(scratch, MIB)
     socket = paths.as_guest(paths.vnc_socket(id)).with_name("nbd")
     text = (
         f"<domainbackup mode='pull'><server transport='unix' socket='{socket}'/><disks>"

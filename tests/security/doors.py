@@ -18,7 +18,7 @@ import psutil
 from infra import credentials
 from infra.hostnet.netns import entered
 from infra.settings import Settings
-from workers.layout import Layout, guest_uid
+from workers.layout import Layout, guest_uid, guest_uids
 from workers.plan import Plan
 
 NOBODY = 65534
@@ -81,10 +81,11 @@ def _guests(settings: Settings) -> Iterator[psutil.Process]:
     theirs = (
         {file.stat().st_ino for file in Path("/run/netns").glob(f"{layout.netns}*")} if layout and layout.netns else ()
     )
+    users = {guest_uid(settings)}.union(*(guest_uids(settings, n) for n in range(len(layout.hosts) if layout else 1)))
     for process in psutil.process_iter():
         try:
             inside = Path(f"/proc/{process.pid}/ns/net").stat().st_ino in theirs
-            if inside or process.uids().real == guest_uid(settings):
+            if inside or process.uids().real in users:
                 yield process
         except (OSError, psutil.NoSuchProcess):
             continue

@@ -31,7 +31,7 @@ def everything(settings: Settings, layout: Layout) -> Plan:
     if layout.netns:
         _namespace(settings, layout)
     for host in layout.hosts:
-        libvirtd.prepare(settings, host)
+        libvirtd.prepare(settings, layout, host)
     if layout.horizon:
         _horizon(settings)
     plan.save()

@@ -68,7 +68,7 @@ class ImageCache:
     @contextlib.contextmanager
     def base(self, image_id: str, progress: Progress) -> Iterator[Base]:
         """The cached image, fetched if need be; it cannot be evicted inside the block."""
-        self._paths.owner.directory(self._paths.images)
+        self._paths.all_guests.directory(self._paths.images)
         file = self._paths.images / checked(image_id)
         with file.with_name(f"{image_id}.lock").open("a") as lock:
             _wait_for(lock, fcntl.LOCK_SH)
@@ -129,7 +129,7 @@ class ImageCache:
                 part.touch(mode=0o600)
                 self._make_room(image.size - (part.stat().st_size if part.exists() else 0))
                 download(self._glance, image, part, progress)
-            self._paths.owner.reads(part)
+            self._paths.all_guests.reads(part)
             facts = self._inspect(part, image_id)
         except ApplicationError:  # nobody will go on with this download
             part.unlink(missing_ok=True)
@@ -143,7 +143,7 @@ class ImageCache:
 
     def _inspect(self, part: Path, image_id: str) -> image_format.ImageFormat:
         try:
-            return image_format.inspect(part, self._paths.owner)
+            return image_format.inspect(part, self._paths.all_guests)
         except image_format.Unacceptable as error:
             raise unacceptable(image_id, str(error)) from error
 

@@ -20,7 +20,7 @@ class GuestFiles:
         """The console log exists before QEMU appends to it, in a directory where QEMU may make nothing."""
         file = self._paths.console_log(instance_id)
         file.touch(mode=0o600)
-        self._paths.owner.writes(file)
+        self._paths.owner_of(instance_id).writes(file)
 
     def keep_volumes(self, instance_id: str, disks: dict[str, str]) -> None:
         """Remember device → disk XML, which holds secrets: libvirt itself is never given them to keep."""
@@ -95,6 +95,7 @@ class GuestFiles:
         directory = self._paths.instance(instance_id)
         for socket in (self._paths.vnc_socket(instance_id), self._paths.serial_socket(instance_id)):
             socket.unlink(missing_ok=True)
+        self._paths.forget_sockets(instance_id)
         remove_tree(directory / "run")
         for name in (
             "config.iso",

@@ -13,7 +13,7 @@ from infra.contracts.errors import hopeless, host_cannot
 from infra.contracts.image import DiskOnHost, ImageOnHost
 from infra.host.files.cache import Base, ImageCache, room_on_disk
 from infra.host.files.download import Progress
-from infra.host.files.owner import opened
+from infra.host.files.owner import Owner, opened
 from infra.host.files.paths import HostPaths, checked, is_test_driver, remove_tree
 from infra.host.heartbeats import Heartbeat, Turns, beating
 from infra.host.services.rest import Service
@@ -88,17 +88,17 @@ class ImageStore:
         with room_on_disk(partial):
             self._paths.make_instance(want.instance_id)
             names_image.write_text(want.image_id)  # first: from now on the image is in use
-            self._create_overlay(base, partial, max(size, base.virtual_size))
+            self._create_overlay(base, partial, max(size, base.virtual_size), self._paths.owner_of(want.instance_id))
             partial.replace(disk)
 
-    def _create_overlay(self, base: Base, target: Path, size: int) -> None:
+    def _create_overlay(self, base: Base, target: Path, size: int, owner: Owner) -> None:
         """The image is named relative to the disk: libvirt sees both in another place than we do."""
         beside = f"../../{base.path.relative_to(self._paths.root)}"
         with os.fdopen(os.open(target, os.O_CREAT | os.O_RDWR | os.O_TRUNC, 0o600), "r+b") as file:
-            self._paths.owner.writes(target)
+            owner.writes(target)
             names = ["-u", "-b", beside, "-F", base.format, *opened(file.fileno()), str(size)]
             done = subprocess.run(
-                self._paths.owner.command("qemu-img", "create", "-q", "-f", "qcow2", *names),
+                owner.command("qemu-img", "create", "-q", "-f", "qcow2", *names),
                 pass_fds=[file.fileno()],
                 capture_output=True,
                 text=True,

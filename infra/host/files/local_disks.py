@@ -8,7 +8,7 @@ from pathlib import Path
 from infra.contracts.errors import host_cannot
 from infra.contracts.local_disks import SWAP, VFAT, LocalDisk
 from infra.host.files.cache import room_on_disk
-from infra.host.files.owner import opened
+from infra.host.files.owner import Owner, opened
 from infra.host.files.paths import HostPaths
 
 OWN = re.compile(r"disk\.(eph[0-9]+|swap)")
@@ -28,7 +28,7 @@ class LocalDisks:
         directory = self._paths.make_instance(instance_id)
         for disk in disks:
             if not (directory / disk.file).exists():
-                self._make(directory / disk.file, disk)
+                self._make(directory / disk.file, disk, self._paths.owner_of(instance_id))
 
     def change(self, instance_id: str, disks: list[LocalDisk]) -> None:
         """As `ensure`, but the sizes count: an ephemeral disk grows, swap of another size is made anew, and what is not
@@ -53,15 +53,15 @@ class LocalDisks:
             if OWN.match(file.name):
                 file.unlink(missing_ok=True)
 
-    def _make(self, file: Path, disk: LocalDisk) -> None:
+    def _make(self, file: Path, disk: LocalDisk, owner: Owner) -> None:
         partial = file.with_name(f"{file.name}.part")
         flags = os.O_CREAT | os.O_RDWR | os.O_TRUNC | os.O_NOFOLLOW
         with room_on_disk(partial), os.fdopen(os.open(partial, flags, 0o600), "r+b") as out:
-            self._paths.owner.writes(partial)
+            owner.writes(partial)
             out.truncate(disk.size_mb * MIB)
             (name,) = opened(out.fileno())
             done = subprocess.run(
-                self._paths.owner.command(*_format(disk, name)),
+                owner.command(*_format(disk, name)),
                 pass_fds=[out.fileno()],
                 capture_output=True,
                 text=True,

@@ -11,9 +11,11 @@ SHORT_S = 30
 
 @dataclass(frozen=True)
 class Owner:
-    """`uid` is the user, and the only member of the group, of every QEMU of this host; 0 leaves both to libvirt."""
+    """`uid` is a user, and the group of the same number: of one guest, or of all guests that have none of their own.
+    0 leaves both to libvirt. `readers` is the group of all guests of this host; 0: `uid` itself."""
 
     uid: int
+    readers: int = 0
 
     def directory(self, path: Path) -> None:
         """Root's; the guests' user may pass through it, but neither list it nor put anything there."""
@@ -34,9 +36,10 @@ class Owner:
         self._set(path, 0, 0o440 if self.uid else 0o400)
 
     def command(self, *argv: str, cpu_s: int = SHORT_S) -> list[str]:
-        """`argv` as the guests' user, without privileges to gain, within bounds of memory and time."""
+        """`argv` as this user, without privileges to gain, within bounds of memory and time."""
         limits = ("prlimit", f"--as={1 << 30}", f"--cpu={cpu_s}", "--")
-        user = ["setpriv", f"--reuid={self.uid}", f"--regid={self.uid}", "--clear-groups", "--no-new-privs", "--"]
+        groups = f"--groups={self.readers}" if self.readers else "--clear-groups"
+        user = ["setpriv", f"--reuid={self.uid}", f"--regid={self.uid}", groups, "--no-new-privs", "--"]
         return [*(user if self.uid else ()), *limits, *argv]
 
     def _set(self, path: Path, uid: int, mode: int) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from infra.contracts.errors import hopeless
 from infra.host.files.owner import Owner
+from infra.host.files.uids import GuestUids
 from infra.settings import Settings
 
 IDENTIFIER = re.compile(r"[0-9a-zA-Z][0-9a-zA-Z-]{0,63}")
@@ -46,10 +47,11 @@ class HostPaths:
 
     def __init__(self, settings: Settings) -> None:
         self.root = settings.host_dir.absolute()
-        self.owner = Owner(settings.guest_uid)
         self._view = Path(settings.guest_view) if settings.guest_view else self.root
         self.images = self.root / "images"
         self.instances = self.root / "instances"
+        self._uids = GuestUids(settings, self.instances)
+        self.all_guests = self._uids.shared
         self.virt_type = self.root / "virt_type.json"
 
     def instance(self, instance_id: str) -> Path:
@@ -61,9 +63,12 @@ class HostPaths:
 
     def make_instance(self, instance_id: str) -> Path:
         directory = self.instance(instance_id)
-        for each in (self.instances, directory):
-            self.owner.directory(each)
+        self._uids.make_directory(instance_id)
         return directory
+
+    def owner_of(self, instance_id: str) -> Owner:
+        """Who the guest's QEMU runs as, and whose its files are: since its directory was made, until it is gone."""
+        return self._uids.of(checked(instance_id))
 
     def disk(self, instance_id: str) -> Path:
         return self.instance(instance_id) / "disk"
@@ -98,20 +103,30 @@ class HostPaths:
         directory = self.instance(instance_id) / "run"
         if len(str(directory / "serial").encode()) <= SOCKET_PATH_LIMIT:
             return directory / name
+        if self.owner_of(instance_id) != self.all_guests:
+            return self._short_of(instance_id) / name
         return self._short() / f"{checked(instance_id)}.{name}"
 
-    def forget_sockets(self) -> None:
-        """Remove the sockets that lie below /run, when the host's guests are gone."""
-        shutil.rmtree(self._short(), ignore_errors=True)
+    def forget_sockets(self, instance_id: str = "") -> None:
+        """Remove the sockets that lie below /run, when the host's guests are gone, or this one is."""
+        for place in (self._short_of(instance_id),) if instance_id else (self._short(), self._short_of("x").parent):
+            shutil.rmtree(place, ignore_errors=True)
 
     def _short(self) -> Path:
         return SHORT_ROOT / hashlib.sha256(str(self.root).encode()).hexdigest()[:10]
 
+    def _short_of(self, instance_id: str) -> Path:
+        """Of a guest with a user of its own, who comes into no other's."""
+        short = self._short()
+        return short.with_name(f"{short.name}.guests") / checked(instance_id)
+
     def make_socket_place(self, instance_id: str) -> Path:
-        socket = self.vnc_socket(instance_id)
-        if socket.parent.parent == SHORT_ROOT:
+        socket, owner = self.vnc_socket(instance_id), self.owner_of(instance_id)
+        if socket.is_relative_to(SHORT_ROOT):
             SHORT_ROOT.mkdir(exist_ok=True, mode=0o711)
-        self.owner.own_directory(socket.parent)
+        if owner != self.all_guests and socket.is_relative_to(SHORT_ROOT):
+            self.all_guests.directory(socket.parent.parent)
+        owner.own_directory(socket.parent)
         return socket
 
     def known_instances(self) -> set[str]:
@@ -122,4 +137,6 @@ class HostPaths:
         with contextlib.suppress(FileNotFoundError):
             found |= {entry.stem for entry in self._short().glob("*.vnc")}
             found |= {entry.stem for entry in self._short().glob("*.serial")}
+        with contextlib.suppress(FileNotFoundError):
+            found |= {entry.name for entry in self._short_of("x").parent.iterdir()}
         return {name for name in found if UUID.fullmatch(name)}

@@ -13,6 +13,7 @@ from infra.contracts.network import Vif
 from infra.contracts.properties import is_true
 from infra.contracts.volume import VolumeConnection
 from infra.host.files.paths import domain_name
+from infra.host.libvirt.labels import add_label
 from infra.host.libvirt.local_disk_xml import local_disk
 from infra.host.libvirt.machine_xml import METADATA, ROOT, machine_for, properties_in, shape
 
@@ -34,6 +35,7 @@ class Place:
     vnc_listen: str  # "socket", or an address of this host
     vnc_socket: Path
     serial_socket: Path
+    uid: int | None = None  # user of this guest alone; None: that of all guests of this host
 
 
 def domain_xml(spec: DomainSpec, place: Place) -> str:
@@ -49,6 +51,8 @@ def domain_xml(spec: DomainSpec, place: Place) -> str:
     _machine(domain, spec, place, machine)
     for event, action in (("poweroff", "destroy"), ("reboot", "restart"), ("crash", "destroy")):
         _text(domain, f"on_{event}", action)
+    if place.uid is not None:
+        add_label(domain, place.uid)
     devices = SubElement(domain, "devices")
     if place.virt_type != "test":
         _disks(devices, spec, place, machine)
