@@ -13,6 +13,7 @@ from api.compute.contract import Operations
 from api.compute.errors import render
 from api.compute.floating import FloatingAddresses
 from api.compute.neighbours import Neighbours
+from api.compute.own import OwnNetwork
 from api.compute.policy import RULES
 from api.compute.routes import (
     aggregates,
@@ -92,6 +93,7 @@ def create_compute(settings: Settings, operations: Operations | None = None) -> 
     app.state.policy = Policy("compute", RULES, settings.state_dir)
     app.state.neighbours = Neighbours()
     app.state.floating = FloatingAddresses(settings)
+    app.state.network = OwnNetwork(settings)
     app.state.ring = KeyRing.load(settings.codec_keys)
     app.user_middleware.append(Middleware(versions.Microversions))
     app.include_router(versions.router)

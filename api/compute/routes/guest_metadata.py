@@ -5,7 +5,6 @@ from a port's address there."""
 
 import json
 from typing import Annotated, Any
-from urllib.parse import urlencode
 
 from fastapi import APIRouter, Query, Response
 from fastapi.responses import JSONResponse
@@ -13,7 +12,7 @@ from fastapi.responses import JSONResponse
 from api.compute.call import Body as CallBody
 from api.compute.call import Call, ComputeCall
 from api.compute.errors import conflict, not_found
-from api.compute.neighbours import neighbours
+from api.compute.own import OwnNetwork
 from api.compute.records import passwords
 from api.compute.schemas.services import GuestPassword
 from api.compute.validation import parse
@@ -23,7 +22,6 @@ from infra.contracts.network import FixedIp, Vif
 from infra.contracts.volume import VolumeConnection
 from infra.host.files import configdrive
 from infra.host.metadata_format import block_devices
-from infra.openstack import NETWORK
 from infra.tables.compute import Instance
 
 router = APIRouter(prefix="/kilonova/hosts/{host}/metadata")
@@ -66,8 +64,9 @@ def _server(call: ComputeCall, host: str, address: str, network_id: str, router_
 
 
 def _list(call: ComputeCall, kind: str, **where: str) -> list[Body]:
-    found = neighbours(call).get(call, NETWORK, f"/v2.0/{kind}?{urlencode(where)}") or {}
-    return list(found.get(kind, []))
+    """As compute itself: a host lists nothing, and this answer is of one guest whose traffic it vouches for."""
+    own: OwnNetwork = call.request.app.state.network
+    return own.list(kind, **where)
 
 
 def _networks(call: ComputeCall, router_id: str) -> list[str]:
