@@ -61,6 +61,13 @@ def disks(cloud: Cloud, server: Server) -> list[str]:
     return [name for name in cloud.ssh(server, "ls /sys/block").split() if name.startswith("vd")]
 
 
+def own_disks(cloud: Cloud, server: Server) -> tuple[int, bool, int]:
+    """Behind the guest's root disk: GiB of the ephemeral one, whether it has its label; KiB of swap, once in use."""
+    asked = ("cat /sys/block/vdb/size", "sudo head -c 100 /dev/vdb | tr -cd 'a-z0-9'; echo", "sudo swapon /dev/vdc")
+    size, label, swap = cloud.ssh(server, "; ".join([*asked, "grep vdc /proc/swaps"])).splitlines()
+    return int(size) >> 21, "ephemeral0" in label, int(swap.split()[2])
+
+
 def test_stop_and_start(cloud: Cloud, server: Server) -> None:
     before = boot_of(cloud, server)
     ask(cloud, server, "SHUTOFF", "stop", "life")
@@ -184,12 +191,14 @@ def test_backups_rotate(cloud: Cloud, server: Server) -> None:
 
 def test_resize_and_back_and_for_good(cloud: Cloud, server: Server) -> None:
     ram = cloud.admin.sdk.compute.find_flavor("keywa.com", ignore_missing=False).ram
-    cloud.admin("flavor", "create", "--vcpus", "1", "--ram", str(ram + 32), "--disk", "2", "larger")
+    sizes = ["--ram", str(ram + 32), "--disk", "2", "--ephemeral", "1", "--swap", "64"]
+    cloud.admin("flavor", "create", "--vcpus", "1", *sizes, "larger")
     before, address = kib(cloud, server), server.address
     ask(cloud, server, "VERIFY_RESIZE", "resize", "--flavor", "larger", "life")
     assert kib(cloud, server) > before + 20_000 and kept(cloud, server)
+    assert own_disks(cloud, server) == (1, True, (64 << 10) - 4)
     ask(cloud, server, "ACTIVE", "resize", "revert", "life")
-    assert kib(cloud, server) == before and kept(cloud, server)
+    assert kib(cloud, server) == before and kept(cloud, server) and disks(cloud, server) == ["vda"]
     ask(cloud, server, "VERIFY_RESIZE", "resize", "--flavor", "larger", "life")
     ask(cloud, server, "ACTIVE", "resize", "confirm", "life")
     assert kib(cloud, server) > before + 20_000 and kept(cloud, server)
