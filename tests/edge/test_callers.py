@@ -49,6 +49,8 @@ SPECIAL: list[tuple[str, frozenset[str]]] = [
     (r"(PUT|DELETE|POST) /v3/(os-quota-sets|os-quota-class-sets|types|qos-specs)(/.*)?", ADMIN),
     (r"GET /v3/(os-services|scheduler-stats/get_pools|os-hosts)", ADMIN),
 ]
+EMPTY = re.compile(r"GET /v2\.0/(agents|network-ip-availabilities)")
+"""Lists that are empty for whoever may see nothing of them."""
 OWNED = re.compile(r"\{(server_id|project_id|network_id|subnet_id|port_id|group_id|rule_id|volume_id|object_id|"
                    r"snapshot_id|attachment_id|resource_id|router_id|trunk_id|subnetpool_id|pool_id|address_scope_id|"
                    r"address_group_id|rbac_policy_id)\}")  # fmt: skip
@@ -64,6 +66,10 @@ def may(route: malformed.Route) -> frozenset[str]:
     if OWNED.search(route.path):
         return OWN_READ if reads else OWN_WRITE
     return EVERYONE if reads else ANY_WRITE
+
+
+def _is_empty(route: malformed.Route, answer: httpx.Response) -> bool:
+    return bool(EMPTY.fullmatch(f"{route.method} {route.path}")) and not any(answer.json().values())
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +112,7 @@ def test_nobody_where_they_do_not_belong(cloud: Cloud, demo: Api, callers: dict[
                         public = PUBLIC.fullmatch(f"{route.method} {route.path}")
                         if answer.status_code != 401 and not public:
                             holes.append(f"{kind}: {route.method} {route.path}: {answer.status_code}")
-                    elif answer.is_success and kind not in allowed:
+                    elif answer.is_success and kind not in allowed and not _is_empty(route, answer):
                         holes.append(f"{kind}: {route.method} {route.path}: {answer.status_code}")
     print(f"{service_name}: {count} requests of {len(callers)} callers; successes: {dict(successes)}")
     assert successes["admin"] >= successes["member"] > successes["reader"] > 5  # they get in where they do belong

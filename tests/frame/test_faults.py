@@ -70,7 +70,7 @@ async def forget(cloud: FrameCloud, handle: WorkflowHandle[Any, Any]) -> None:
     found = WorkflowExecution(workflow_id=handle.id)
     request = DeleteWorkflowExecutionRequest(namespace=cloud.client.namespace, workflow_execution=found)
     await cloud.client.workflow_service.delete_workflow_execution(request)
-    end = time.monotonic() + 20
+    end = time.monotonic() + 100
     while time.monotonic() < end:
         try:
             await cloud.client.get_workflow_handle(handle.id).describe()

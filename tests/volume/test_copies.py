@@ -14,6 +14,8 @@ def test_snapshot_of_a_volume_in_use_is_one_moment(cloud: Cloud) -> None:
     assert io(url, "write -P 7 0 2M", "flush")
     refused = cloud.call("POST", "/snapshots", {"snapshot": {"volume_id": volume}}, version="3.0")
     assert refused.status_code == 400, "before 3.66 a volume in use needs force"
+    unforced = {"snapshot": {"volume_id": volume, "force": False}}
+    assert cloud.call("POST", "/snapshots", unforced, version="3.66").status_code == 400, "since 3.66 it is no choice"
     snapshot = cloud.snapshot(volume, name="s1")
     assert io(url, "write -P 8 0 2M", "flush")
 
