@@ -119,5 +119,6 @@ def test_down_leaves_nothing_and_up_brings_guests_back(cloud: Cloud) -> None:
     assert [row["Name"] for row in cloud.demo("keypair", "list")] == ["mykey"]
     assert cloud.demo("image", "show", "cirros")["status"] == "active"
     assert cloud.demo("network", "show", "provider")["id"] == cloud.network
+    wait_for(lambda: cloud.demo("server", "show", before[0])["status"] == "ACTIVE", 60, "its host started it again")
     server = cloud.built(before[0])
     assert cloud.ssh(server, "hostname").strip() == server.name == "survivor"

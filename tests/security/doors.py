@@ -136,7 +136,9 @@ def _sockets(cloud: list[psutil.Process]) -> set[str]:
     """Paths of the UNIX sockets that the cloud's processes listen on, as the machine sees them."""
     paths = set()
     for process in cloud:
-        inodes = {str(fd.readlink()) for fd in _descriptors(process)}
+        inodes = {str(fd.readlink()) for fd in _descriptors(process) if fd.is_symlink()}
+        if not inodes:
+            continue
         for line in Path(f"/proc/{process.pid}/net/unix").read_text().splitlines()[1:]:
             fields = line.split()
             if len(fields) <= 7 or f"socket:[{fields[6]}]" not in inodes:
@@ -148,7 +150,11 @@ def _sockets(cloud: list[psutil.Process]) -> set[str]:
 
 
 def _descriptors(process: psutil.Process) -> list[Path]:
-    return [fd for fd in Path(f"/proc/{process.pid}/fd").iterdir() if fd.is_symlink()]
+    """None of a process that has ended meanwhile."""
+    try:
+        return [fd for fd in Path(f"/proc/{process.pid}/fd").iterdir() if fd.is_symlink()]
+    except FileNotFoundError:
+        return []
 
 
 def _secret(path: Path) -> bool:

@@ -58,7 +58,6 @@ def of_others(cloud: Cloud, host: str) -> Iterator[Door]:
     yield Door("volume", "POST", "/v3/attachments", connector)
     image = f"/v2/images/{cloud.image}"
     yield Door("image", "GET", "/v2/images")
-    yield Door("image", "GET", f"{image}/members")
     yield Door("image", "DELETE", image)
     yield Door("image", "PUT", f"{image}/file", b"x")
     yield Door("image", "POST", f"{image}/actions/deactivate")
@@ -95,7 +94,6 @@ def _networks(cloud: Cloud) -> Iterator[Door]:
     groups = cloud.admin.ok("network", "GET", f"/v2.0/security-groups?project_id={project}")["security_groups"]
     rule = {"security_group_id": groups[0]["id"], "direction": "ingress"}
     yield Door("network", "POST", "/v2.0/security-group-rules", {"security_group_rule": rule})
-    yield Door("network", "GET", "/v2.0/agents")
     yield Door("network", "GET", f"/v2.0/quotas/{project}")
     yield Door("network", "PUT", f"/v2.0/quotas/{project}", {"quota": {"port": 1}})
 
@@ -116,7 +114,10 @@ def _people(cloud: Cloud) -> Iterator[Door]:
 
 
 LISTS = (
-    *(("network", f"/v2.0/{kind}") for kind in ("ports", "networks", "subnets", "routers", "security-groups")),
+    *(
+        ("network", f"/v2.0/{kind}")
+        for kind in ("ports", "networks", "subnets", "routers", "security-groups", "agents")
+    ),
     *(("volume", f"/v3/{kind}?all_tenants=1") for kind in ("volumes", "volumes/detail", "snapshots", "attachments")),
 )
 """Lists that answer anybody, with what is the caller's."""
