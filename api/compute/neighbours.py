@@ -58,3 +58,9 @@ class Neighbours:
 def neighbours(call: ComputeCall) -> Neighbours:
     found: Neighbours = call.request.app.state.neighbours
     return found
+
+
+def volume(call: ComputeCall, volume_id: str) -> Body | None:
+    """As the volume service tells the caller; None when he has no such volume."""
+    found = neighbours(call).get(call, VOLUME, f"/volumes/{volume_id}")
+    return found["volume"] if found else None

@@ -1,6 +1,5 @@
 """createImage of a server that boots from a volume: image and snapshots are there together, or neither is."""
 
-import asyncio
 from typing import Any
 
 import pytest
@@ -9,7 +8,7 @@ from api.common.errors import ServiceError
 from infra.contracts.operation import ActionRequest
 from tests.frame.cloud import FrameCloud as Cloud
 from tests.frame.test_actions import drop, state
-from tests.workflows.acting import Handle, do, request
+from tests.workflows.acting import Handle, delete_at, do, request
 from tests.workflows.servers import instance_of
 from workflows.action import Action
 
@@ -71,13 +70,7 @@ async def test_a_failure_at_any_step_takes_both_away(cloud: Cloud, when: str) ->
 async def test_a_delete_meanwhile_takes_both_along(cloud: Cloud) -> None:
     for step in STEPS[1:]:
         handle = await server(cloud)
-        cloud.faults.arm(hold=step)
-        starting = asyncio.create_task(cloud.ops.start(*asking(cloud, handle)))
-        starting.add_done_callback(lambda done: done.cancelled() or done.exception())
-        await asyncio.wait_for(cloud.faults.held.wait(), 20)
-        await cloud.delete(handle)
-        cloud.faults.release.set()
-        assert await cloud.end(handle) is None, step
+        await delete_at(cloud, handle, step, asking(cloud, handle))
         assert await cloud.leaks() == [], step
 
 

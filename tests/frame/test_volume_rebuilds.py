@@ -1,7 +1,6 @@
 """rebuild of a server that boots from a volume: before the volume is written a failure puts the server back, from then
 on it is in ERROR with the reason, and may be rebuilt once more."""
 
-import asyncio
 from typing import Any
 
 import pytest
@@ -10,7 +9,7 @@ from infra.contracts.operation import ActionRequest
 from infra.tables.compute import Instance
 from tests.frame.cloud import FrameCloud as Cloud
 from tests.frame.test_actions import drop, state
-from tests.workflows.acting import Handle, do, request
+from tests.workflows.acting import Handle, delete_at, do, request
 from tests.workflows.servers import instance_of
 from tests.workflows.ways import WAYS
 from workflows.action import Action
@@ -99,11 +98,5 @@ async def test_a_failure_says_whether_the_volume_is_lost(cloud: Cloud, when: str
 async def test_a_delete_meanwhile_gets_through(cloud: Cloud) -> None:
     for step in (*BEFORE, *WRITING, "end_action"):
         handle = await server(cloud)
-        cloud.faults.arm(hold=step)
-        starting = asyncio.create_task(cloud.ops.start(*asking(cloud, handle)))
-        starting.add_done_callback(lambda done: done.cancelled() or done.exception())
-        await asyncio.wait_for(cloud.faults.held.wait(), 20)
-        await cloud.delete(handle)
-        cloud.faults.release.set()
-        assert await cloud.end(handle) is None, step
+        await delete_at(cloud, handle, step, asking(cloud, handle))
         assert await cloud.leaks() == [], step

@@ -10,6 +10,7 @@ from temporalio.exceptions import ApplicationError
 
 from activities.hypervisor import Hypervisor
 from infra.contracts.guarded import Guarded
+from infra.contracts.hypervisor import DomainRef
 from infra.contracts.power import PowerOff, PowerOn
 from infra.contracts.volume import (
     DiskOnGuest,
@@ -22,7 +23,7 @@ from infra.contracts.volume import (
 from infra.host import guest_steps
 from infra.host.libvirt.domain_xml import volume_xml
 from infra.host.services.volumes import VolumeConnector
-from tests.host.cloud import Cloud, new_id, until
+from tests.host.cloud import Cloud, User, new_id, until
 from tests.host.hypervisor import Hypervisor as Libvirt
 from tests.host.steps import run
 from tests.host.test_guest import RUNNING, Built, driver, guest, hypervisor, quiet
@@ -30,18 +31,23 @@ from tests.host.test_guest import RUNNING, Built, driver, guest, hypervisor, qui
 __all__ = ["driver", "guest", "hypervisor"]
 
 
+def new_volume(demo: User, server: Guarded | DomainRef) -> VolumesOnHost:
+    """A volume that is there, to be attached to the server as vdb."""
+    made = demo.call("volume", "POST", "/v3/volumes", {"volume": {"size": 1}})["volume"]["id"]
+    until(lambda: demo.call("volume", "GET", f"/v3/volumes/{made}")["volume"]["status"] == "available")
+    return VolumesOnHost(
+        instance_id=server.instance_id,
+        project_id=demo.project_id,
+        volumes=[VolumeRequest(volume_id=made, attachment_id=new_id(), device="vdb")],
+        attempt=server.attempt,
+    )
+
+
 @pytest.fixture
 def disk(volumes: Cloud, guest: Built, hypervisor: Libvirt) -> Iterator[DiskOnGuest]:
     """A volume that is attached to the server in the volume service, and not in the guest yet."""
     with volumes.user() as demo:
-        made = demo.call("volume", "POST", "/v3/volumes", {"volume": {"size": 1}})["volume"]["id"]
-        until(lambda: demo.call("volume", "GET", f"/v3/volumes/{made}")["volume"]["status"] == "available")
-        want = VolumesOnHost(
-            instance_id=guest.spec.instance_id,
-            project_id=demo.project_id,
-            volumes=[VolumeRequest(volume_id=made, attachment_id=new_id(), device="vdb")],
-            attempt=guest.spec.attempt,
-        )
+        want = new_volume(demo, guest.spec)
         connector = VolumeConnector(hypervisor.settings, volumes.session)
         (connected,) = connector.attach(want, quiet).volumes
         yield DiskOnGuest(instance_id=guest.spec.instance_id, attempt=guest.spec.attempt, volume=connected)
@@ -143,14 +149,7 @@ def test_a_running_guest_sees_that_its_volume_has_grown(
 def other(volumes: Cloud, disk: DiskOnGuest, hypervisor: Libvirt) -> Iterator[VolumeConnection]:
     """Another volume of the server's, that is to take the first one's place."""
     with volumes.user() as demo:
-        made = demo.call("volume", "POST", "/v3/volumes", {"volume": {"size": 1}})["volume"]["id"]
-        until(lambda: demo.call("volume", "GET", f"/v3/volumes/{made}")["volume"]["status"] == "available")
-        want = VolumesOnHost(
-            instance_id=disk.instance_id,
-            project_id=demo.project_id,
-            volumes=[VolumeRequest(volume_id=made, attachment_id=new_id(), device="vdb")],
-            attempt=disk.attempt,
-        )
+        want = new_volume(demo, disk)
         connector = VolumeConnector(hypervisor.settings, volumes.session)
         yield connector.attach(want, quiet).volumes[0]
         connector.detach(want, quiet)

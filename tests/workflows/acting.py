@@ -39,9 +39,23 @@ def body_of(cloud: Servers, handle: Handle, name: str) -> dict[str, Any]:
 
 def starting(cloud: Servers, handle: Handle, name: str) -> "asyncio.Task[Accepted]":
     """The action asked for, whose answer comes at once or at its end, or is a refusal."""
-    task = asyncio.create_task(cloud.ops.start(*request(cloud, handle, name)))
+    return begun(cloud, request(cloud, handle, name))
+
+
+def begun(cloud: Servers, asked: tuple[Action, ActionRequest]) -> "asyncio.Task[Accepted]":
+    task = asyncio.create_task(cloud.ops.start(*asked))
     task.add_done_callback(lambda done: done.cancelled() or done.exception())
     return task
+
+
+async def delete_at(cloud: Servers, handle: Handle, step: str, asked: tuple[Action, ActionRequest]) -> None:
+    """What was asked for is deleted while it is at the step; the delete gets through."""
+    cloud.faults.arm(hold=step)
+    begun(cloud, asked)
+    await asyncio.wait_for(cloud.faults.held.wait(), 20)
+    await cloud.delete(handle)
+    cloud.faults.release.set()
+    assert await cloud.end(handle) is None, step
 
 
 async def do(cloud: Servers, handle: Handle, name: str, **faults: Any) -> BaseException | None:

@@ -8,9 +8,8 @@ from sqlalchemy import RowMapping
 
 from api.compute.call import ComputeCall
 from api.compute.errors import bad_request, forbidden
-from api.compute.neighbours import neighbours
+from api.compute.neighbours import volume
 from api.compute.records import quotas
-from infra.openstack import VOLUME
 from workflows.requests import Accepted
 
 
@@ -21,14 +20,14 @@ def prepare_image(call: ComputeCall, row: RowMapping, wish: dict[str, Any]) -> d
     if row["image_ref"]:
         return wish
     call.enforce("os_compute_api:servers:create_image:allow_volume_backed", project_id=row["project_id"])
-    return {**wish, "sizes": {volume["volume_id"]: _size(call, volume["volume_id"]) for volume in row["volumes"]}}
+    return {**wish, "sizes": {held["volume_id"]: _size(call, held["volume_id"]) for held in row["volumes"]}}
 
 
 def _size(call: ComputeCall, volume_id: str) -> int:
-    found = neighbours(call).get(call, VOLUME, f"/volumes/{volume_id}")
+    found = volume(call, volume_id)
     if found is None:
         raise bad_request(f"Volume {volume_id} could not be found.")
-    return int(found["volume"]["size"])
+    return int(found["size"])
 
 
 def require_room_for(call: ComputeCall, metadata: dict[str, str]) -> None:

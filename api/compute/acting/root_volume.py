@@ -2,11 +2,10 @@
 
 from sqlalchemy import RowMapping
 
+from api.compute import neighbours
 from api.compute.boot.images import GIB, Needs
 from api.compute.call import ComputeCall
 from api.compute.errors import bad_request, conflict
-from api.compute.neighbours import neighbours
-from infra.openstack import VOLUME
 
 
 def written(call: ComputeCall, row: RowMapping, image_id: str, needs: Needs) -> str:
@@ -15,10 +14,9 @@ def written(call: ComputeCall, row: RowMapping, image_id: str, needs: Needs) -> 
     400 in Nova's and Cinder's words for another image than the volume's before 2.93, for a volume that is too small, or
     not in use; 409 for one that another server has as well. Source: Nova's `rebuild` of compute/api.py."""
     volume_id = next((held["volume_id"] for held in row["volumes"] if held.get("boot_index") == 0), "")
-    found = neighbours(call).get(call, VOLUME, f"/volumes/{volume_id}")
-    if found is None:
+    volume = neighbours.volume(call, volume_id)
+    if volume is None:
         raise bad_request(f"Volume {volume_id} could not be found.")
-    volume = found["volume"]
     if not call.since(93) and (volume.get("volume_image_metadata") or {}).get("image_id") != image_id:
         words = "Unable to rebuild with a different image for a volume-backed server."
         raise bad_request(f"Image {image_id} is unacceptable: {words}")

@@ -7,14 +7,13 @@ from sqlalchemy import RowMapping
 
 from api.compute.call import ComputeCall
 from api.compute.errors import bad_request, not_found
-from api.compute.neighbours import neighbours
-from infra.openstack import VOLUME
+from api.compute.neighbours import volume
 
 
 def prepare(call: ComputeCall, row: RowMapping, old_id: str, new_id: str) -> dict[str, Any]:
     """What the workflow gets. 404 when the old volume is gone, 400 for a new one that is, that is taken or of another
     size (Nova lets a larger one through, and QEMU refuses it), and for an old one that another server has, too."""
-    old, new = _volume(call, old_id), _volume(call, new_id)
+    old, new = volume(call, old_id), volume(call, new_id)
     if old is None:
         raise not_found(f"Volume {old_id} could not be found.")
     if new is None:
@@ -37,8 +36,3 @@ def prepare(call: ComputeCall, row: RowMapping, old_id: str, new_id: str) -> dic
         "new_volume_id": new_id,
         "attachment_id": str(attachment_id),
     }
-
-
-def _volume(call: ComputeCall, volume_id: str) -> dict[str, Any] | None:
-    found = neighbours(call).get(call, VOLUME, f"/volumes/{volume_id}")
-    return found["volume"] if found else None

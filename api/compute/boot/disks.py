@@ -11,7 +11,7 @@ from api.compute.boot.images import Needs, image
 from api.compute.boot.properties import properties_of
 from api.compute.call import ComputeCall
 from api.compute.errors import bad_request, forbidden, not_implemented
-from api.compute.neighbours import neighbours
+from api.compute.neighbours import neighbours, volume
 from api.compute.schemas.servers import Disk, ServerCreate
 from infra.contracts.local_disks import LocalDisk
 from infra.openstack import VOLUME
@@ -169,14 +169,13 @@ def _resolved(call: ComputeCall, plan: DiskPlan, *, told: bool) -> DiskPlan:
 
 
 def _volume(call: ComputeCall, volume_id: str, *, root: bool) -> Needs:
-    body = neighbours(call).get(call, VOLUME, f"/volumes/{volume_id}")
-    if body is None:
+    found = volume(call, volume_id)
+    if found is None:
         raise bad_request(f"Volume {volume_id} could not be found.")
-    volume: dict[str, Any] = body["volume"]
-    require_attachable(call, volume)
-    if root and str(volume.get("bootable", "true")).lower() != "true":
+    require_attachable(call, found)
+    if root and str(found.get("bootable", "true")).lower() != "true":
         raise bad_request(f"Block Device {volume_id} is not bootable.")
-    known = volume.get("volume_image_metadata") or {}
+    known = found.get("volume_image_metadata") or {}
     return Needs(int(known.get("min_ram") or 0), properties=properties_of(known))
 
 

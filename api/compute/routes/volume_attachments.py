@@ -13,12 +13,11 @@ from api.compute.acting import swapping
 from api.compute.boot.disks import require_attachable
 from api.compute.call import Body, Call, ComputeCall
 from api.compute.errors import bad_request, not_found
-from api.compute.neighbours import neighbours
+from api.compute.neighbours import volume
 from api.compute.operations import Busy
 from api.compute.records import instances
 from api.compute.routes.server_actions import action_request
 from api.compute.validation import Strict, Tag, Uuid, parse
-from infra.openstack import VOLUME
 from workflows.actions import ACTIONS
 from workflows.body import Since
 
@@ -78,13 +77,12 @@ async def detach_volume(call: Call, server_id: str, volume_id: str) -> Response:
 
 def _require_usable(call: ComputeCall, row: RowMapping, volume_id: str) -> None:
     """404 for a volume that the caller has not, 400 for one that cannot be attached now."""
-    body = neighbours(call).get(call, VOLUME, f"/volumes/{volume_id}")
-    if body is None:
+    found = volume(call, volume_id)
+    if found is None:
         raise not_found(f"Volume {volume_id} could not be found.")
-    volume = body["volume"]
-    if any(held.get("server_id") == row["id"] for held in volume.get("attachments") or ()):
+    if any(held.get("server_id") == row["id"] for held in found.get("attachments") or ()):
         raise bad_request(f"Invalid volume: volume {volume_id} already attached")
-    require_attachable(call, volume)
+    require_attachable(call, found)
 
 
 class ChangedAttachment(Strict):
