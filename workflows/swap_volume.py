@@ -6,14 +6,15 @@ from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     from activities.hypervisor import Hypervisor
+    from activities.services import Services
     from activities.volume import Volume
     from infra.contracts.errors import hopeless
     from infra.contracts.operation import ActionRequest, InstanceChange, InstanceFacts
-    from infra.contracts.volume import DiskSwap, VolumeRequest, VolumesOnHost
+    from infra.contracts.volume import DiskSize, DiskSwap, VolumeConnection, VolumeHeld, VolumeRequest, VolumesOnHost
 
 from workflows.body import Body
 from workflows.outliving import goes, outlives
-from workflows.saga import Saga
+from workflows.saga import Saga, control
 from workflows.server_operation import ServerOperation
 
 
@@ -78,7 +79,25 @@ class SwapVolume(ServerOperation):
             at=host,
         )
         self._has = volumes
+        if workflow.patched("swap-to-larger"):
+            await self._grow(server, has.volumes[0], saga)
         return InstanceChange(volumes=volumes)
+
+    async def _grow(self, server: InstanceFacts, disk: VolumeConnection, saga: Saga) -> None:
+        """The guest sees as much of the new volume as the old one had, until it is told of the rest."""
+        seen = await saga.step(
+            Services.look_at_volume,
+            VolumeHeld(instance_id=server.instance_id, volume_id=disk.volume_id),
+            undo=None,  # reads only
+            at=control(),
+        )
+        held = {"instance_id": server.instance_id, "attempt": server.attempt}
+        await saga.step(
+            Hypervisor.grow_disk,
+            DiskSize(**held, volume_id=disk.volume_id, size_gb=seen.size_gb, device=disk.device),
+            undo=None,  # the volume is larger whatever becomes of this
+            at=self.host_of(server),
+        )
 
 
 def _both(server: InstanceFacts, wish: SwapVolumeBody) -> tuple[dict[str, Any], dict[str, Any]]:

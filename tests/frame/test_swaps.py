@@ -43,7 +43,9 @@ async def test_it_takes_the_place_and_the_old_one_is_given_back(cloud: Cloud) ->
     before, device = attached(cloud, handle), volumes(cloud, handle)[OLD]
     assert await swap(cloud, handle, {"delete_on_termination": True}) is None
     ran = [step for step in cloud.faults.ran if step != "check_host"]
-    assert ran == ["begin_action", *["attach_volumes"] * 2, "swap_disk", "detach_volumes", "end_action"]
+    grows = ["look_at_volume", "grow_disk"]
+    assert ran == ["begin_action", *["attach_volumes"] * 2, "swap_disk", "detach_volumes", *grows, "end_action"]
+    assert cloud.things.sizes[NEW] == 2, "the guest was told of a volume that is larger"
     assert (volumes(cloud, handle), on_disk(cloud, handle)) == ({NEW: device}, NEW)
     record = cloud.record(handle)
     assert record and record.volumes[-1]["delete_on_termination"] and attached(cloud, handle) == before
@@ -70,10 +72,11 @@ async def test_a_failure_leaves_it_with_what_its_guest_has(cloud: Cloud, when: s
     assert await cloud.end(handle) is None
     assert (volumes(cloud, handle), on_disk(cloud, handle)) == ({NEW: before[OLD]}, NEW), "and given back later"
     await drop(cloud, handle)
-    handle = await server(cloud, "swap_volume")
-    assert "injected at end_action" in str(await swap(cloud, handle, **{when: "end_action"}, times=1))
-    assert (volumes(cloud, handle), on_disk(cloud, handle)) == ({NEW: before[OLD]}, NEW)
-    await drop(cloud, handle)
+    for step in ("grow_disk", "end_action"):
+        handle = await server(cloud, "swap_volume")
+        assert f"injected at {step}" in str(await swap(cloud, handle, **{when: step}, times=1))
+        assert (volumes(cloud, handle), on_disk(cloud, handle)) == ({NEW: before[OLD]}, NEW)
+        await drop(cloud, handle)
 
 
 async def test_a_delete_while_the_copy_is_made_frees_both(cloud: Cloud) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 from xml.etree import ElementTree
 
+import libvirt
 import libvirt_qemu
 import pytest
 from temporalio.exceptions import ApplicationError
@@ -31,9 +32,9 @@ from tests.host.test_guest import RUNNING, Built, driver, guest, hypervisor, qui
 __all__ = ["driver", "guest", "hypervisor"]
 
 
-def new_volume(demo: User, server: Guarded | DomainRef) -> VolumesOnHost:
+def new_volume(demo: User, server: Guarded | DomainRef, gib: int = 1) -> VolumesOnHost:
     """A volume that is there, to be attached to the server as vdb."""
-    made = demo.call("volume", "POST", "/v3/volumes", {"volume": {"size": 1}})["volume"]["id"]
+    made = demo.call("volume", "POST", "/v3/volumes", {"volume": {"size": gib}})["volume"]["id"]
     until(lambda: demo.call("volume", "GET", f"/v3/volumes/{made}")["volume"]["status"] == "available")
     return VolumesOnHost(
         instance_id=server.instance_id,
@@ -147,9 +148,9 @@ def test_a_running_guest_sees_that_its_volume_has_grown(
 
 @pytest.fixture
 def other(volumes: Cloud, disk: DiskOnGuest, hypervisor: Libvirt) -> Iterator[VolumeConnection]:
-    """Another volume of the server's, that is to take the first one's place."""
+    """Another volume of the server's, larger, that is to take the first one's place."""
     with volumes.user() as demo:
-        want = new_volume(demo, disk)
+        want = new_volume(demo, disk, gib=2)
         connector = VolumeConnector(hypervisor.settings, volumes.session)
         yield connector.attach(want, quiet).volumes[0]
         connector.detach(want, quiet)
@@ -158,7 +159,8 @@ def other(volumes: Cloud, disk: DiskOnGuest, hypervisor: Libvirt) -> Iterator[Vo
 def test_another_volume_takes_its_place_with_the_same_bytes(
     guest: Built, disk: DiskOnGuest, other: VolumeConnection, volumes: Cloud
 ) -> None:
-    """QEMU copies from one export to the other while the guest runs, and writes to the new one only from then on."""
+    """QEMU copies from one export to the other while the guest runs, and writes to the new one only from then on. The
+    guest sees the rest of a larger one when it is told, and could go back until then."""
     guest.spawn()
     until(guest.booted)
     run(Hypervisor(guest.driver).plug_disk, disk)
@@ -167,17 +169,27 @@ def test_another_volume_takes_its_place_with_the_same_bytes(
     want, steps, beats = DiskSwap(**held, old=disk.volume, new=other), Hypervisor(guest.driver), []
     for _ in range(2):
         guest.driver.swaps.swap(want, lambda *told: beats.append(told))
-        assert source(guest) == other.export
-    grown = DiskSize(**held, volume_id=other.volume_id, size_gb=1, device="vdb")
-    run(steps.grow_disk, grown)
+        assert source(guest) == other.export and size(guest) == 1 << 30
+    run(steps.swap_disk_back, want)
+    guest.driver.swaps._mirrors.begin(disk.instance_id, "vdb", volume_xml(other))
+    run(steps.swap_disk_back, want)
+    assert source(guest) == disk.volume.export, "a copy to elsewhere was given up"
+    run(steps.swap_disk, want)
+    grown = DiskSize(**held, volume_id=other.volume_id, size_gb=2, device="vdb")
+    for _ in range(2):
+        run(steps.grow_disk, grown)
+        assert size(guest) == 2 << 30
+    written(guest, "write -P 0x33 1500m 4k")
+    assert first(volumes, other, 1500 << 20) == 0x33, "beyond what the old one had"
     written(guest, "write -P 0x22 0 4k")
     assert (first(volumes, disk.volume), first(volumes, other)) == (0x11, 0x22)
     assert first(volumes, other, 8192) == 0x11, "what was there before was copied"
     assert other.export in guest.driver.files.volumes(disk.instance_id)["vdb"]
     guest.driver.power.pause(Guarded(**held), quiet)
-    guest.driver.swaps._mirrors.begin(disk.instance_id, "vdb", volume_xml(disk.volume))
+    with pytest.raises(libvirt.libvirtError):  # a smaller one is no way back from here
+        guest.driver.swaps._mirrors.begin(disk.instance_id, "vdb", volume_xml(disk.volume))
     run(steps.swap_disk, want)
-    assert source(guest) == other.export, "a copy to elsewhere was given up"
+    assert source(guest) == other.export
     guest.driver.power.off(PowerOff(**held, timeout_s=0), quiet)
     run(steps.swap_disk, want)
     with pytest.raises(ApplicationError, match="The guest does not run"):

@@ -11,8 +11,8 @@ from api.compute.neighbours import volume
 
 
 def prepare(call: ComputeCall, row: RowMapping, old_id: str, new_id: str) -> dict[str, Any]:
-    """What the workflow gets. 404 when the old volume is gone, 400 for a new one that is, that is taken or of another
-    size (Nova lets a larger one through, and QEMU refuses it), and for an old one that another server has, too."""
+    """What the workflow gets. 404 when the old volume is gone, 400 for a new one that is, that is taken or
+    smaller, and for an old one that another server has, too."""
     old, new = volume(call, old_id), volume(call, new_id)
     if old is None:
         raise not_found(f"Volume {old_id} could not be found.")
@@ -22,9 +22,6 @@ def prepare(call: ComputeCall, row: RowMapping, old_id: str, new_id: str) -> dic
         raise bad_request("Invalid volume: New volume must be detached in order to swap.")
     if int(new["size"]) < int(old["size"]):
         raise bad_request("Invalid volume: New volume must be the same size or larger.")
-    if int(new["size"]) > int(old["size"]):
-        words = "this hypervisor copies a disk to one of its own size only."
-        raise bad_request(f"Invalid volume: New volume must be the same size: {words}")
     if len(old["attachments"]) > 1:
         raise bad_request("Swapping multi-attach volumes with more than one read/write attachment is not supported.")
     if new["status"] != "available":

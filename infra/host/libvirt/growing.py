@@ -1,6 +1,8 @@
 """A running guest is told that its disk has grown. Source: libvirt's virDomainBlockResize, QEMU's block_resize."""
 
+import json
 import time
+from dataclasses import dataclass
 from typing import Any
 from xml.etree import ElementTree
 
@@ -21,15 +23,31 @@ def grow(domain: Any, disk: tuple[str, str], size: int) -> None:
         found = _disk_of(domain, *disk)
         if found is None:
             return
+        if found.sliced and domain.blockInfo(found.device)[0] < size:
+            _open_whole(domain, found)
         for _ in range(TRIES):
-            if _has(domain, *found, size):
+            if _has(domain, found, size):
                 return
             time.sleep(PAUSE_S)
         raise LibvirtDown(f"the server of volume {disk[0]} does not show its size of {size} bytes yet")
 
 
-def _disk_of(domain: Any, volume_id: str, device: str) -> tuple[str, str] | None:
-    """(target device, libvirt's alias) of the running domain's disk of this name, else with this serial."""
+@dataclass(frozen=True)
+class _Disk:
+    """Target device and libvirt's alias. `sliced`: the guest may see the first part of it only (`mirroring`)."""
+
+    device: str
+    alias: str
+    sliced: bool
+
+    @property
+    def qdev(self) -> str:
+        """Where QEMU has the device."""
+        return f"/machine/peripheral/{self.alias}/virtio-backend"
+
+
+def _disk_of(domain: Any, volume_id: str, device: str) -> _Disk | None:
+    """The running domain's disk of this name, else with this serial."""
     if domain is None or not domain.isActive():
         return None
     for disk in ElementTree.fromstring(domain.XMLDesc(0)).iterfind("./devices/disk"):  # noqa: S314 - libvirt wrote it
@@ -37,20 +55,38 @@ def _disk_of(domain: Any, volume_id: str, device: str) -> tuple[str, str] | None
         if target is None or alias is None:
             continue
         if target.get("dev") == device or (not device and disk.findtext("serial") == volume_id):
-            return target.get("dev", ""), alias.get("name", "")
+            return _Disk(target.get("dev", ""), alias.get("name", ""), disk.find("source/slices") is not None)
     return None
 
 
-def _has(domain: Any, device: str, alias: str, size: int) -> bool:
+def _open_whole(domain: Any, disk: _Disk) -> None:
+    """QEMU lets no disk grow that is a part of another one. Safe to repeat."""
+    blocks = json.loads(libvirt_qemu.qemuMonitorCommand(domain, json.dumps({"execute": "query-block"}), 0))["return"]
+    (name,) = [block["inserted"]["node-name"] for block in blocks if block.get("qdev") == disk.qdev]
+    whole = {
+        "driver": "raw",
+        "node-name": name,
+        "file": name.replace("-format", "-storage"),  # as libvirt names what lies below
+        "read-only": False,
+        "discard": "unmap",
+        "cache": {"direct": True, "no-flush": False},
+    }
+    command = {"execute": "blockdev-reopen", "arguments": {"options": [whole]}}
+    answer = json.loads(libvirt_qemu.qemuMonitorCommand(domain, json.dumps(command), 0))
+    if "error" in answer:
+        raise LibvirtDown(f"QEMU does not let disk {disk.device} grow yet: {answer['error'].get('desc')}")
+
+
+def _has(domain: Any, disk: _Disk, size: int) -> bool:
     """Whether the disk has the size, now that it was asked to."""
-    if domain.blockInfo(device)[0] >= size:
+    if domain.blockInfo(disk.device)[0] >= size:
         return True
     # QEMU learns an export's size when it connects, and connects anew with the first request that finds its
     # connection closed. A guest that leaves its disk alone makes none.
-    read = f'qemu-io -d /machine/peripheral/{alias}/virtio-backend "read 0 512"'
+    read = f'qemu-io -d {disk.qdev} "read 0 512"'
     libvirt_qemu.qemuMonitorCommand(domain, read, libvirt_qemu.VIR_DOMAIN_QEMU_MONITOR_COMMAND_HMP)
     try:
-        domain.blockResize(device, size, libvirt.VIR_DOMAIN_BLOCK_RESIZE_BYTES)
+        domain.blockResize(disk.device, size, libvirt.VIR_DOMAIN_BLOCK_RESIZE_BYTES)
     except libvirt.libvirtError as error:
         if error.get_error_code() != libvirt.VIR_ERR_INTERNAL_ERROR:  # QEMU's: it still knows the old size
             raise

@@ -4,7 +4,7 @@ With synchronous writes a copy that is ready stays complete: what the guest writ
 
 from dataclasses import dataclass
 from typing import Any
-from xml.etree.ElementTree import Element, fromstring
+from xml.etree.ElementTree import Element, SubElement, fromstring, tostring
 
 import libvirt
 
@@ -61,8 +61,14 @@ class Mirrors:
         return self._libvirt.call(work)
 
     def begin(self, instance_id: str, device: str, xml: str) -> None:
-        """Begin to copy the disk to the one that `xml` describes, which is as large at least."""
-        self._libvirt.call(lambda c: find(c, instance_id).blockCopy(device, xml, {}, HOW), BEGIN_S)
+        """Begin to copy the disk to the one that `xml` describes, which is as large at least. The guest sees as much
+        of that as the disk has, until it is told that its disk has grown (`growing.grow`)."""
+
+        def work(connection: Any) -> None:
+            domain = find(connection, instance_id)
+            domain.blockCopy(device, _sliced(xml, domain.blockInfo(device)[0]), {}, HOW)
+
+        self._libvirt.call(work, BEGIN_S)
 
     def pivot(self, instance_id: str, device: str) -> None:
         """The guest goes on with the copy, which is ready."""
@@ -77,6 +83,15 @@ class Mirrors:
                 find(connection, instance_id).blockJobAbort(device, 0)
 
         self._libvirt.call(work, BEGIN_S)
+
+
+def _sliced(xml: str, size: int) -> str:
+    """The disk's first `size` bytes: QEMU copies to a disk of the same size only."""
+    disk = fromstring(xml)  # noqa: S314 - we wrote it
+    source = disk.find("source")
+    assert source is not None
+    SubElement(SubElement(source, "slices"), "slice", type="storage", offset="0", size=str(size))
+    return tostring(disk, encoding="unicode")
 
 
 def _seen(domain: Element, device: str) -> Mirrored | None:
