@@ -49,11 +49,18 @@ def decide(settings: Settings, hosts: int | None, driver: Driver | None, extra: 
         chosen.horizon = extra == "horizon"
     if hosts is not None:
         chosen.hosts = [f"node{number}" for number in range(1, hosts + 1)]
-    if chosen.driver == "test":
+    if chosen.driver == "test" and not _carries_networks(settings, kept):
         chosen.netns = ""
     elif not chosen.netns:
         chosen.netns, chosen.netns_made = settings.netns or namespace_name(settings), not settings.netns
     return chosen
+
+
+def _carries_networks(settings: Settings, kept: Layout | None) -> bool:
+    """Whether hosts whose guests are pretended carry real networks: when it is asked for, and as long as it was."""
+    asked = settings.host_networking if "host_networking" in settings.model_fields_set else None
+    before = kept is not None and kept.driver == "test" and bool(kept.netns)
+    return asked == "kilonova" or (before and asked is None)
 
 
 def namespace_name(settings: Settings) -> str:
@@ -88,11 +95,11 @@ def host_overrides(settings: Settings, layout: Layout, host: str) -> dict[str, A
         "libvirt_uri": f"{scheme}+unix:///{path}?socket={libvirt_run_dir(settings, host) / 'libvirt-sock'}",
     }
     if layout.driver == "test":
-        changed |= {"virt_type": "test", "host_networking": "none"}
+        changed |= {"virt_type": "test", "host_networking": "kilonova" if layout.netns else "none"}
     else:
         changed |= guest_place(settings, layout.hosts.index(host))
-        if layout.netns_made:
-            changed["lab_gateway"] = True
+    if layout.netns_made:
+        changed["lab_gateway"] = True
     if settings.host_metrics_port:
         changed["host_metrics_port"] = settings.host_metrics_port + layout.hosts.index(host)
     return changed

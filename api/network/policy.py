@@ -76,6 +76,7 @@ DEFAULTS = {
     "update_quota": "rule:admin_required",
     "delete_quota": "rule:admin_required",
     "get_agent": "rule:admin_required",
+    "get_rule_type": "rule:admin_required",
     "update_agent": "rule:admin_required",
     "delete_agent": "rule:admin_required",
     "get_auto_allocated_topology": "rule:admin_required",

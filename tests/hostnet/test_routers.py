@@ -80,6 +80,10 @@ def test_a_floating_address_leads_in_and_out_and_round(lab: Lab) -> None:
     assert reaches(one.ns, FLOATING, 22), "itself"
     assert lab.host.net.report().floating_ips == {floating(FLOATING, one).id: "ACTIVE"}
     assert lab.host.net.report().routers == {router("r").id: "ACTIVE"}
+    own = floating(OTHER, one).model_copy(update={"fixed_ip_address": "10.1.0.1"})
+    assert not pings(outside.ns, OTHER)
+    lab.host.net.ensure_floating(router("r").id, [floating(FLOATING, one), own], [])
+    assert pings(outside.ns, OTHER) and reaches(outside.ns, FLOATING, 22), "the router's own address has one"
 
 
 def test_an_address_that_moves_takes_its_connections_down(lab: Lab) -> None:

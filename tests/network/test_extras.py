@@ -56,6 +56,10 @@ def test_tags(demo: Api, other: Api) -> None:
     demo.delete(f"{path}/tags/green", 404)
     demo.delete(f"{path}/tags")
     assert demo.get(f"{path}/tags") == {"tags": []}
+    assert demo.get("/extensions/tag-creation")["extension"]["alias"] == "tag-creation"
+    for added, kept in ((["red"], ["red"]), (["blue", "red"], ["blue", "red"]), ([], ["blue", "red"])):
+        answer = demo.http.post(f"{path}/tags", json={"tags": added})
+        assert (answer.status_code, answer.json()) == (201, {"tags": kept})
     assert other.http.put(f"{path}/tags/x").status_code == 404
     assert demo.http.put(f"{path}/tags", json={"tags": ["x" * 300]}).status_code == 400
     assert demo.http.put(f"{path}/tags", json={"tags": None}).status_code == 400

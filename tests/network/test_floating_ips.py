@@ -97,6 +97,21 @@ def test_refusals(demo: Api, other: Api, outside: Json, inside: Json) -> None:
     floating(other, outside, 404, port_id=several["id"])
 
 
+def test_a_routers_own_port_gets_one_and_dhcps_does_not(admin: Api, demo: Api, outside: Json, inside: Json) -> None:
+    """What answers below 10.1.0.1 is the router itself; nothing of a DHCP server is reached from outside."""
+    (own,) = demo.get("/ports", device_id=inside["router"])["ports"]
+    made = floating(demo, outside, port_id=own["id"])
+    assert (made["router_id"], made["fixed_ip_address"]) == (inside["router"], own["fixed_ips"][0]["ip_address"])
+    router = f"/routers/{inside['router']}"
+    answer = demo.http.put(f"{router}/remove_router_interface", json={"port_id": own["id"]})
+    assert answer.json()["NeutronError"]["type"] == "RouterInterfaceInUseByFloatingIP"
+    assert demo.put(f"/floatingips/{made['id']}", "floatingip", port_id=None)["router_id"] is None
+    assert demo.http.put(f"{router}/remove_router_interface", json={"port_id": own["id"]}).status_code == 200
+    dhcp = admin.port(inside, device_owner="network:dhcp", project_id=demo.project_id)
+    refused = floating(demo, outside, 400, port_id=dhcp["id"])
+    assert f"Port {dhcp['id']} is unable to be assigned a floating IP" in refused["message"]
+
+
 def forward(api: Api, address: Json, status: int = 201, /, **attributes: Any) -> Any:
     body = {"protocol": "tcp", **attributes}
     return api.post(f"/floatingips/{address['id']}/port_forwardings", "port_forwarding", status, **body)

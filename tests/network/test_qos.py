@@ -35,6 +35,16 @@ def test_policies_and_rules(admin: Api, demo: Api) -> None:
     for wrong in ({}, {"max_kbps": -1}, {"max_kbps": 1, "direction": "up"}, {"max_kbps": 1, "colour": "red"}):
         limit(admin, policy, 400, **wrong)
     assert demo.get("/qos/rule-types")["rule_types"] == [{"type": "bandwidth_limit"}]
+    assert demo.get("/extensions/qos-rule-type-details")["extension"]["name"] == "Details of QoS rule types"
+    assert demo.get("/qos/rule-types/bandwidth_limit", 403)["NeutronError"]["type"] == "PolicyNotAuthorized"
+    (driver,) = admin.get("/qos/rule-types/bandwidth_limit")["rule_type"]["drivers"]
+    known = {one["parameter_name"]: one["parameter_values"] for one in driver["supported_parameters"]}
+    assert known.keys() == {"max_kbps", "max_burst_kbps", "direction"} and set(known["direction"]) == {
+        "egress",
+        "ingress",
+    }
+    limit(admin, policy, 400, max_kbps=known["max_kbps"]["end"] + 1)
+    admin.get("/qos/rule-types/dscp_marking", 404)
     admin.post(f"{path}/dscp_marking_rules", "dscp_marking_rule", 404, dscp_mark=8)
     assert admin.http.put(f"/policies/{policy['id']}/tags/blue").status_code == 201
 

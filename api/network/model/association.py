@@ -9,7 +9,7 @@ from api.network.model.kinds import find
 from api.network.model.port_view import PORTS
 from infra.tables.network import FloatingIp, Port, PortAddress, PortForwarding, Router, Subnet
 
-OWNED_BY_NETWORK = ("network:", "neutron:")
+DHCP = "network:dhcp"
 
 
 def change(session: Session, ask: Asker, row: FloatingIp, port_id: str | None, fixed_ip: str | None) -> None:
@@ -42,7 +42,7 @@ def _internal(session: Session, ask: Asker, row: FloatingIp, port: Port, fixed_i
             f"Cannot process floating IP association with Port {port.id}, since that port is owned by a different "
             "project",
         )
-    if port.device_owner.startswith(OWNED_BY_NETWORK):
+    if port.device_owner == DHCP:
         raise bad_request("floatingip", f"Port {port.id} is unable to be assigned a floating IP")
     return internal_address(session, port, fixed_ip)
 

@@ -11,12 +11,16 @@ from api.network.model.kinds import find
 from api.network.model.qos import QOS_POLICIES, shown_rule
 from api.network.routes.answers import json
 from api.network.schemas.bodies import parse_member
-from api.network.schemas.qos import BandwidthLimitCreate, BandwidthLimitUpdate
+from api.network.schemas.qos import MOST_KBPS, BandwidthLimitCreate, BandwidthLimitUpdate
 from infra.tables.network import BandwidthLimit, QosPolicy
 
 router = APIRouter(prefix="/v2.0/qos")
 MEMBER = "bandwidth_limit_rule"
 RULES = "/policies/{policy_id}/bandwidth_limit_rules"
+PARAMETERS = [
+    {"parameter_name": name, "parameter_type": "range", "parameter_values": {"start": 0, "end": MOST_KBPS}}
+    for name in ("max_kbps", "max_burst_kbps")
+] + [{"parameter_name": "direction", "parameter_type": "choices", "parameter_values": ["ingress", "egress"]}]
 
 
 @router.get("/rule-types")
@@ -26,11 +30,12 @@ def list_rule_types(_ask: Ask) -> Any:
 
 
 @router.get("/rule-types/{name}")
-def show_rule_type(_ask: Ask, name: str) -> Any:
-    """One kind of rule."""
+def show_rule_type(ask: Ask, name: str) -> Any:
+    """One kind of rule with the values that hosts enforce; operators only, as in Neutron."""
+    ask.enforce("get_rule_type", ask.project_id)
     if name != "bandwidth_limit":
         raise typed(404, "HTTPNotFound", f"Rule type {name} could not be found.")
-    return json({"rule_type": {"type": name, "drivers": []}})
+    return json({"rule_type": {"type": name, "drivers": [{"name": "kilonova", "supported_parameters": PARAMETERS}]}})
 
 
 @router.get(RULES)

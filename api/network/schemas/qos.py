@@ -6,7 +6,8 @@ from pydantic import Field
 
 from api.network.schemas.fields import Attributes, Tagged, Text
 
-Kbps = Annotated[int, Field(ge=0, le=2**31 - 1)]
+MOST_KBPS = 2**31 - 1
+Kbps = Annotated[int, Field(ge=0, le=MOST_KBPS)]
 
 
 class QosPolicyCreate(Tagged):

@@ -1,0 +1,20 @@
+"""What an `up` decides, and what its hosts see of it."""
+
+from pathlib import Path
+
+from infra.settings import Settings
+from workers.layout import decide, host_settings
+
+
+def test_a_host_without_guests_carries_networks_when_it_is_asked_to(tmp_path: Path) -> None:
+    plain = Settings(state_dir=tmp_path)
+    assert host_settings(plain, decide(plain, None, "test"), "node1").host_networking == "none"
+    asked = Settings(state_dir=tmp_path, host_networking="kilonova")
+    layout = decide(asked, None, "test")
+    found = host_settings(asked, layout, "node1")
+    assert layout.netns_made and found.netns == layout.netns
+    assert (found.virt_type, found.host_networking, found.lab_gateway) == ("test", "kilonova", True)
+    layout.save(tmp_path)
+    assert decide(plain, None, None).netns == layout.netns, "a later up keeps it"
+    assert decide(Settings(state_dir=tmp_path, host_networking="none"), None, None).netns == ""
+    assert decide(plain, None, "qemu").netns == layout.netns
