@@ -1,8 +1,11 @@
 """`python -m tests.clients`: clients that are programs of their own, unmodified: `opentofu` and `ansible` against one
-cloud with real guests, `osc` and `sdk` (the clients' own functional tests) against one whose guests libvirt pretends.
+cloud with real guests, `osc` and `sdk` (the clients' own functional tests) side by side, each against a cloud whose
+guests libvirt pretends.
 
 Each client is built or installed once (minutes, kept in ~/.cache/kilonova; `--build NAME` does only that). Needs root,
-as `./kilonova up` does. KILONOVA_WRITE_DOCS=1 writes docs/clients-results.md, of `osc` and `sdk` both."""
+as `./kilonova up` does. How each of `osc` and `sdk`'s tests ended is kept in var/clients: `--continue` goes on with a
+run that was broken off, `--again` runs what did not pass once more. KILONOVA_WRITE_DOCS=1 writes
+docs/clients-results.md of what is kept."""
 
 import os
 import shutil
@@ -11,13 +14,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from infra.guest.source import obtain
 from tests.clients import functional, results
 from tests.clients.opentofu import OpenTofu
-from tests.clients.outcomes import Outcome
+from tests.clients.outcomes import prepare, read
 from tests.clients.playbooks import Playbooks
 from tests.clients.tools import PROVIDER, TOFU, environment, go_program
 from tests.e2e.cloud import Cloud
@@ -32,24 +36,28 @@ PROGRAMS: dict[str, Callable[[], list[Path]]] = {
 }
 
 
+MODES = ("--build", "--continue", "--again")
+KEPT = Path(__file__).resolve().parents[2] / "var" / "clients"
+
+
 class NotUp(Exception):
     """The cloud's own words."""
 
 
 def main(names: list[str]) -> int:
     """Exit status 0 when everything that was tried succeeded and left nothing."""
-    build_only = names[:1] == ["--build"]
-    names = (names[1:] if build_only else names) or list(CLIENTS)
+    mode = names[0] if names[:1] and names[0] in MODES else ""
+    names = (names[1:] if mode else names) or list(CLIENTS)
     if unknown := set(names) - set(PROGRAMS):
         print(f"no such client: {', '.join(sorted(unknown))}; there are {', '.join(PROGRAMS)}")
         return 2
-    if build_only:
+    if mode == "--build":
         for name in names:
             print(*PROGRAMS[name]())
         return 0
     try:
         well = with_guests([name for name in names if name in CLIENTS])
-        well += own_tests([name for name in names if name in functional.SUITES])
+        well += own_tests([name for name in names if name in functional.SUITES], mode)
     except NotUp as error:
         print(error)
         return 1
@@ -71,32 +79,38 @@ def with_guests(names: Sequence[str]) -> list[bool]:
     return found
 
 
-def own_tests(names: Sequence[str]) -> list[bool]:
+def own_tests(names: Sequence[str], mode: str) -> list[bool]:
+    """Each suite has a cloud of its own, and they run side by side: one must not see what the other one makes."""
     if not names:
         return []
-    ended: dict[str, list[Outcome]] = {}
-    found: list[bool] = []
-    with running("--driver", "test") as cloud:
-        directory = Path(tempfile.mkdtemp(dir=cloud.settings.state_dir))
-        functional.prepare(cloud.settings, directory)
-        for name in names:
-
-            def run(name: str = name) -> str:
-                ended[name] = functional.run(name, directory)
-                return results.judged(name, ended[name])
-
-            found.append(shown(name, "own tests", run))
-        found.append(shown("+".join(names), "leave no leak", lambda: leaks(cloud)))
-    if os.environ.get("KILONOVA_WRITE_DOCS") and set(ended) == set(functional.SUITES):
-        results.PAGE.write_text(results.page(ended))
+    for name in names:
+        prepare(KEPT / f"{name}.jsonl", mode)
+    with ExitStack() as clouds, ThreadPoolExecutor() as pool:
+        started = {
+            name: clouds.enter_context(running("--driver", "test", HOST_NETWORKING="kilonova")) for name in names
+        }
+        found = [well for each in pool.map(own_tests_of, started, started.values()) for well in each]
+    if os.environ.get("KILONOVA_WRITE_DOCS"):
+        results.PAGE.write_text(results.page({name: read(KEPT / f"{name}.jsonl") for name in functional.SUITES}))
     return found
 
 
+def own_tests_of(name: str, cloud: Cloud) -> list[bool]:
+    directory = Path(tempfile.mkdtemp(dir=cloud.settings.state_dir))
+
+    def run() -> str:
+        functional.prepare(cloud.settings, directory)
+        return results.judged(name, functional.run(name, directory, KEPT / f"{name}.jsonl"))
+
+    return [shown(name, "own tests", run), shown(name, "leaves no leak", lambda: leaks(cloud))]
+
+
 @contextmanager
-def running(*options: str) -> Iterator[Cloud]:
+def running(*options: str, **settings: str) -> Iterator[Cloud]:
     """A cloud of its own, which is gone afterwards."""
     state_dir = Path(tempfile.mkdtemp(prefix="kilonova-clients-"))
     cloud = Cloud(state_dir, free_offset())
+    cloud.env |= {f"KILONOVA_{name}": value for name, value in settings.items()}
     try:
         up = cloud.kilonova("up", "--no-image", *options, seconds=280)
         if up.returncode:
@@ -120,7 +134,7 @@ def shown(client: str, what: str, do: Callable[[], str]) -> bool:
     begun = time.monotonic()
     try:
         words, well = do(), True
-    except (AssertionError, subprocess.TimeoutExpired) as error:
+    except (AssertionError, subprocess.SubprocessError) as error:
         words, well = f"FAILED\n{error}", False
     print(f"{client} {what}: {words} ({time.monotonic() - begun:.0f} s)", flush=True)
     return well
