@@ -136,16 +136,21 @@ def bring_back(settings: Settings, driver: Driver, control: ControlClient, stopp
     """Start the guests that went down with this host, then tell the control plane every guest's state.
 
     They are those that `kilonova down` took down and, where the machine was booted since the last time, those that the
-    control plane knows as active here (Nova's resume_guests_state_on_host_boot)."""
+    control plane knows as active here (Nova's resume_guests_state_on_host_boot). Until they run, or are given up, the
+    control plane is not told that they are off; one that a tenant stops meanwhile is left so."""
     waiting = set(guests.taken_down(settings.host_dir))
+    before: dict[str, str | None] = {}
     booted = settings.resume_guests_state_on_host_boot and guests.machine_was_booted(settings.host_dir)
     for _ in range(RESTART_TRIES):
+        driver.events.awaits(waiting)
         try:
             if waiting or booted:
                 claims = {claim.instance_id: claim for claim in control.claims()}
                 ran = ("active", "rescued")
                 active = {id for id, claim in claims.items() if claim.vm_state in ran and not claim.task_state}
                 waiting = (waiting & claims.keys()) | (active if booted else set())
+                waiting = {id for id in waiting if claims[id].vm_state == before.setdefault(id, claims[id].vm_state)}
+                driver.events.awaits(waiting)
             booted = False
             waiting = {instance_id for instance_id in sorted(waiting) if not _started(driver, instance_id)}
             driver.report_all()
@@ -155,5 +160,7 @@ def bring_back(settings: Settings, driver: Driver, control: ControlClient, stopp
             log.warning("guests not started again yet", count=len(waiting), error=str(error))
         if stopping.wait(2.0):
             return
+    driver.events.awaits(())
+    driver.report_quietly()
     guests.forget(settings.host_dir)
     guests.note_boot(settings.host_dir)

@@ -250,9 +250,10 @@ class Driver:
         if self._pretend:
             _revive(connection, self.files.kept_domains())
         if again:
-            threading.Thread(target=self._report_quietly, name="report", daemon=True).start()
+            threading.Thread(target=self.report_quietly, name="report", daemon=True).start()
 
-    def _report_quietly(self) -> None:
+    def report_quietly(self) -> None:
+        """As `report_all`; without libvirt there is nothing to tell."""
         try:
             self.report_all()
         except (LibvirtDown, libvirt.libvirtError) as error:

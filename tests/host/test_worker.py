@@ -216,6 +216,49 @@ def test_guests_taken_down_with_their_host_come_back(cloud: Cloud, host: Setting
     driver.destroy(wanted.instance_id)
 
 
+def test_a_guest_that_is_started_again_is_not_told_to_be_off_meanwhile(
+    cloud: Cloud, host: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Mechanism: Events.awaits. The first start fails, as where a volume's server comes up later than the host. One
+    that a tenant stops in between stays off, and one that never comes back is told in the end."""
+    monkeypatch.setattr(host_loops, "RESTART_TRIES", 2)
+    driver = Driver(host, cloud.control)
+    comes, stopped, never = (spec(cloud.claim(new_id())).instance_id for _ in range(3))
+    for id in (comes, stopped, never):
+        with cloud.compute.write() as session:
+            session.add(Instance(id=id, project_id="p", user_id="u", name="vm", vm_state="active"))
+        driver.spawn(spec(id), lambda *_: None)
+        driver._domains.stop(id)
+    driver.events._muted.clear()
+
+    def told() -> dict[str, int]:
+        return {e.instance_id: e.power_state for e in driver.events._seen_again(driver.events._pending.values())}
+
+    class Between(threading.Event):
+        seen: list[dict[str, int]] = []
+
+        def wait(self, timeout: float | None = None) -> bool:
+            self.seen.append(told())
+            with cloud.compute.write() as session:
+                session.get_one(Instance, stopped).vm_state = "stopped"
+            return False
+
+    start, pause = driver.start, Between()
+
+    def not_yet(instance_id: str) -> None:
+        if not pause.seen or instance_id == never:
+            raise LookupError("its volume's server does not answer yet")
+        start(instance_id)
+
+    monkeypatch.setattr(driver, "start", not_yet)
+    (host.host_dir / LIST).write_text(json.dumps([comes, stopped, never]))
+    bring_back(host, driver, cloud.control, pause)
+    assert pause.seen[0] == {} and never not in pause.seen[1]
+    assert told() == driver.domains() == {comes: 1, stopped: 4, never: 4}
+    for id in (comes, stopped, never):
+        driver.destroy(id)
+
+
 def test_active_guests_come_back_after_the_machine_was_booted(
     cloud: Cloud, host: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:

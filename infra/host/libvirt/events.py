@@ -45,7 +45,12 @@ class Events:
         self._pending: dict[str, LifecycleEvent] = {}
         self._held: dict[str, LifecycleEvent | None] = {}  # of instances that a step works on
         self._muted: dict[tuple[str, bool], float] = {}  # (instance id, that it runs, or what else) -> until when
+        self._awaited: frozenset[str] = frozenset()
         self._started = False
+
+    def awaits(self, instance_ids: Iterable[str]) -> None:
+        """That these guests are off is no news, until others are awaited: their host is about to start them again."""
+        self._awaited = frozenset(instance_ids)
 
     def start(self) -> None:
         """Begin to send; before that events are only collected."""
@@ -97,7 +102,7 @@ class Events:
         told = []
         for event in events:
             state = self.look(event.instance_id)
-            if state is None:
+            if state is None or (state == SHUTDOWN and event.instance_id in self._awaited):
                 continue
             changed = {} if state == event.power_state else {"power_state": state, "reason": "seen on the host"}
             told.append(event.model_copy(update=changed))
