@@ -78,4 +78,4 @@ class Snapshots:
         else:
             image = self._paths.images / self._paths.image_of(instance_id).read_text()
             facts = json.loads(image.with_name(f"{image.name}.json").read_text())
-            tool.flatten(disk, image, facts["format"], partial)
+            tool.flatten(disk, (image, facts["format"]), partial, progress)

@@ -1,5 +1,6 @@
 """A copy of a real guest's disk: while it runs, while it is off, after a try that broke off."""
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from infra.contracts.power import PowerOff
 from infra.contracts.snapshot import SnapshotOnHost
 from infra.host.files.disk_tool import DiskTool
 from infra.host.files.download import Progress
+from infra.host.files.owner import Owner
 from infra.host.libvirt.backup import ON_ITS_OWN
 from infra.host.services.glance import _chunks
 from infra.host.snapshots import Snapshots
@@ -81,6 +83,33 @@ def test_of_a_guest_that_is_off(guest: Built, snapshots: Snapshots, tmp_path: Pa
     snapshots._file(want).with_suffix(".part").write_text("of a try that died")
     snapshots.take(want, quiet)
     assert b"the guest runs" in raw_of(snapshots._file(want), tmp_path)
+    progress = Progress(want.image_id)
+    snapshots._copy(want, tmp_path / "again", progress)
+    assert progress.bytes == progress.of == MIB
+
+
+def test_the_copy_of_a_guest_that_is_off_counts_what_it_has_done(tmp_path: Path) -> None:
+    """Mechanism: DiskTool._run reads what qemu-img says while it works."""
+    disk, image, progress = tmp_path / "disk", tmp_path / "image", Counted("image")
+    image.write_bytes(os.urandom(64 * MIB))
+    argv = ["qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b", str(image), str(disk), "96M"]
+    subprocess.run(argv, check=True)
+    DiskTool(Owner(0)).flatten(disk, (image, "raw"), tmp_path / "flat", progress)
+    assert progress.of == progress.bytes == 96 * MIB
+    assert progress.seen == sorted(progress.seen) and any(0 < seen < 96 * MIB for seen in progress.seen)
+
+
+class Counted(Progress):
+    """Remembers what it was."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        super().__setattr__(name, value)
+        if name == "bytes":
+            self.__dict__.setdefault("seen", []).append(value)
+
+    @property
+    def seen(self) -> list[int]:
+        return list(self.__dict__["seen"])
 
 
 def test_an_upload_counts_what_it_sent(tmp_path: Path) -> None:
