@@ -14,6 +14,7 @@ PEOPLE = {"admin": ("admin", "admin"), "demo": ("member", "demo")}
 CATALOG = (
     ("identity", "keystone", "identity", "/v3"),
     ("compute", "nova", "compute", "/v2.1"),
+    ("placement", "placement", "placement", ""),
     ("image", "glance", "image", ""),
     ("network", "neutron", "network", ""),
     ("block-storage", "cinder", "volume", "/v3"),
@@ -76,7 +77,7 @@ def _catalog(settings: Settings) -> list[dict[str, str]]:
     return [
         {"type": kind, "name": name, "url": settings.url(port, path)}
         for kind, name, port, path in CATALOG
-        if port == "compute" or port in settings.embedded
+        if port in ("compute", "placement") or port in settings.embedded
     ]
 
 

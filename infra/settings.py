@@ -22,6 +22,7 @@ EmbeddedService = Literal["identity", "image", "network", "volume"]
 PORTS = {
     "identity": 5000,
     "compute": 8774,
+    "placement": 8778,
     "image": 9292,
     "network": 9696,
     "volume": 8776,

@@ -132,7 +132,8 @@ def _apis(settings: Settings) -> list[Spec]:
         ports: dict[str, int] = {service: settings.port(service) for service in ours}
         probe = _answers(settings, ours[-1])
         specs.append(Spec("api-services", kilonova("api", *flags), probe=probe, ports=ports, after=["nbd"]))
-    together = ["compute", "codec", *(() if settings.temporal_address else ("temporal_ui",))]  # 50 MiB less than apart
+    # 50 MiB less than apart
+    together = ["compute", "placement", "codec", *(() if settings.temporal_address else ("temporal_ui",))]
     compute = kilonova("api", *(flag for service in together for flag in ("--service", service)))
     ports = {service: settings.port(service) for service in together}
     probe = _answers(settings, "compute")
@@ -177,7 +178,7 @@ def _network_side(settings: Settings, layout: Layout) -> list[Spec]:
     if layout.netns:
         from infra.hostnet.store import Store
 
-        services = ["compute", "console", *settings.embedded]
+        services = ["compute", "placement", "console", *settings.embedded]
         targets = [f"{settings.advertise}:{settings.port(service)}" for service in services]
         argv = [sys.executable, "-m", "infra.hostnet.forward", "--netns", layout.netns]
         argv += ["--netns", Store(settings.model_copy(update={"netns": layout.netns})).waiting, *targets]

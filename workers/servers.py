@@ -16,7 +16,7 @@ from workers.connections import Bounded, connections_of, raise_open_files
 from workers.settle import settle
 from workers.sign_in import as_service
 
-SERVICE_USERS = {"compute": "nova", "network": "neutron", "volume": "cinder"}
+SERVICE_USERS = {"compute": "nova", "placement": "nova", "network": "neutron", "volume": "cinder"}
 OPERATORS = {"codec": "workers.codec_server", "temporal_ui": "workers.temporal_ui"}
 GRACE_S = 5
 

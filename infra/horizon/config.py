@@ -64,7 +64,6 @@ def values(settings: Settings, secret_key: str) -> dict[str, Any]:
         "SESSION_ENGINE": "django.contrib.sessions.backends.signed_cookies",
         "SESSION_COOKIE_SECURE": secure,
         "CSRF_COOKIE_SECURE": secure,
-        "SHOW_RESOURCE_PROVIDER_SUMMARY": False,  # asks Placement, which a cloud of ours does not have
         "OPENSTACK_IMAGE_BACKEND": {
             "image_formats": [("qcow2", "QCOW2"), ("raw", "Raw")]
         },  # as glance-api.conf has them

@@ -19,6 +19,7 @@ from starlette.types import ASGIApp
 from temporalio.exceptions import ApplicationError
 
 import api.network.app
+import api.placement.app
 import api.volume.app
 from activities.quota import require_room
 from activities.transition import require
@@ -34,6 +35,7 @@ from infra.stores.instances import Records
 from infra.stores.transitions import Transitions
 from infra.tables.compute import Flavor, Instance, Service, now
 from tests.compute.interceptor import Contract
+from tests.compute.placement import Contract as PlacementContract
 from tests.network.interceptor import Contract as NetworkContract
 from tests.openstack import OpenStack, state_dir_in_environment
 from tests.signed_in import environment
@@ -43,7 +45,7 @@ from workflows.requests import Accepted, BootRequest, DeleteRequest, Requester
 
 Json = dict[str, Any]
 HTTP: Json = {"timeout": 60, "verify": False}  # loading certificates for plain HTTP would cost 30 ms a client
-SERVICES = ("identity", "compute", "network", "volume", "image")
+SERVICES = ("identity", "compute", "placement", "network", "volume", "image")
 
 
 def free_offset() -> int:
@@ -286,6 +288,7 @@ def cloud(openstack: OpenStack, tmp_path_factory: pytest.TempPathFactory) -> Ite
             "network": NetworkContract(api.network.app.create(settings)),
             "volume": api.volume.app.create(acting_as(settings, "cinder")),
             "compute": Contract(create_compute(settings, ledger)),
+            "placement": PlacementContract(api.placement.app.create(settings)),
         }
         for service, app in apps.items():
             running.enter_context(served(app, settings.port(service)))

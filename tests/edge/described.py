@@ -7,7 +7,9 @@ from zlib import crc32
 from tests.edge import malformed, templates
 
 Json = dict[str, Any]
-NEWEST = {"compute": "compute 2.104", "volume": "volume 3.71", "network": "network 2.0"}
+NEWEST = {
+    "compute": "compute 2.104", "placement": "placement 1.39", "volume": "volume 3.71", "network": "network 2.0",
+}  # fmt: skip
 
 
 def schema_of(value: Any, known: frozenset[str] = frozenset()) -> Json:

@@ -91,7 +91,7 @@ created_at launched_at start end detailed deleted ip ip6 tags tags-any not-tags 
 progress locked config_drive image flavor host uuid is_public minRam minDisk user_id tenant_id project_id reserved
 hypervisor_hostname_pattern with_servers binary metadata glance_metadata bootable updated_at with_count fixed_ips id
 network_id shared mac_address device_id security_groups force cascade usage volume_id migration_type instance_uuid zone
-admin_state_up name~ resource_uuid q
+admin_state_up name~ resource_uuid q resources required member_of in_tree associated
 """.split()  # noqa: SIM905 - one a line would be a page
 
 

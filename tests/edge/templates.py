@@ -142,6 +142,13 @@ BODIES: dict[str, list[tuple[str, str, Any]]] = {
         ("PUT", "/hosts/{host}", {"tunnel_ip": "10.0.0.1", "bridge_mappings": {"p": "b"}, "routers": {UUID: "ACTIVE"},
                                   "floating_ips": {UUID: "ERROR"}, "ports": {UUID: "DOWN"}}),
     ],
+    "placement": [
+        ("POST", "/resource_providers", {"name": "n", "uuid": UUID, "parent_provider_uuid": UUID}),
+        ("PUT", "/traits", {"traits": ["CUSTOM_X"], "resource_provider_generation": 1}),
+        ("PUT", "/aggregates", {"aggregates": [UUID], "resource_provider_generation": 1}),
+        ("PUT", "/allocations/{consumer_uuid}", {"allocations": {UUID: {"resources": {"VCPU": 1}}},
+                                                 "project_id": "p", "user_id": "u", "consumer_generation": None}),
+    ],
     "volume": [
         ("POST", "/volumes", {"volume": VOLUME}),
         ("PUT", "/volumes/{volume_id}", {"volume": {"name": "v", "description": "d", "metadata": {"k": "v"}}}),

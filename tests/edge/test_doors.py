@@ -18,8 +18,13 @@ from tests.edge import raw
 from workers import servers
 from workers.connections import raise_open_files
 
-OURS = ["compute", "network", "volume"]
-ROUTES = {"compute": "/v2.1/servers", "network": "/v2.0/networks", "volume": "/v3/volumes"}
+OURS = ["compute", "placement", "network", "volume"]
+ROUTES = {
+    "compute": "/v2.1/servers",
+    "placement": "/resource_providers",
+    "network": "/v2.0/networks",
+    "volume": "/v3/volumes",
+}
 MIB = 1 << 20
 
 

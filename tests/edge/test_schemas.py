@@ -16,7 +16,7 @@ from schemathesis.schemas import APIOperation
 from tests.compute.conftest import HTTP, Api, Cloud
 from tests.edge import described, things
 
-SERVICES = ("compute", "network", "volume")
+SERVICES = ("compute", "placement", "network", "volume")
 EXAMPLES = int(os.environ.get("KILONOVA_SCHEMATHESIS", "2"))
 """Requests per operation, caller and mode (fitting, not fitting)."""
 MODES = (GenerationMode.POSITIVE, GenerationMode.NEGATIVE)
@@ -67,6 +67,7 @@ def test_no_generated_request_is_an_error_of_ours(
         print(
             f"{service} {who}: {counts.total()} requests, {len(operations)} operations, {dict(sorted(counts.items()))}"
         )
-        assert counts.total() >= 2 * len(operations) and counts[200] > 5
+        assert counts.total() >= 2 * len(operations)
+        assert counts[200] > 5 or (service, who) == ("placement", "member")  # who is told of no host
     wrong = [text for _, _, text in answers if text]
     assert not wrong, "\n".join([f"{len(wrong)} of {len(answers)}", *wrong[:40]])

@@ -5,6 +5,7 @@ from typing import Any
 
 import httpx
 
+from infra.tables.compute import Allocation, ComputeNode
 from infra.tables.grouping import Aggregate, ServerGroup
 from tests.compute.conftest import HTTP, Api, Cloud
 
@@ -42,12 +43,19 @@ def made_by(cloud: Cloud, owner: Api) -> Ids:
     whose = {"project_id": owner.project_id, "user_id": owner.user_id}
     together = ServerGroup(id=str(uuid.uuid4()), name="edge", policy="affinity", **whose)
     aggregate = Aggregate(uuid=str(uuid.uuid4()), name=f"edge-{together.id}")
+    server, provider = cloud.server(owner, host=host), str(uuid.uuid4())
+    held = {"vcpus": 1, "memory_mb": 64, "disk_gb": 1}
     with cloud.database.write() as session:
         session.add_all([together, aggregate])
+        if (node := session.get(ComputeNode, host)) is None:
+            session.add(node := ComputeNode(host=host, id=provider, **held))
+        session.add(Allocation(consumer_id=server, instance_id=server, host=host, attempt=1, **held))
+        provider = node.id
     return {
-        "compute": {"server_id": cloud.server(owner, host=host), "flavor_id": "tiny", "project_id": owner.project_id,
+        "compute": {"server_id": server, "flavor_id": "tiny", "project_id": owner.project_id,
                     "key": "key", "service_id": known.id if known else cloud.host(host), "host": host,
                     "user_id": owner.user_id, "group_id": together.id, "aggregate_id": str(aggregate.id)},
+        "placement": {"uuid": provider, "consumer_uuid": server, "resource_class": "VCPU", "name": "VCPU"},
         "network": {"network_id": network, "subnet_id": subnet, "port_id": port, "group_id": group, "rule_id": rule,
                     "project_id": owner.project_id, "resource": "networks", "collection": "networks",
                     "resource_id": network, "tag": "blue",

@@ -22,10 +22,13 @@ from workers.layout import Layout, guest_uid, guest_uids
 from workers.plan import Plan
 
 NOBODY = 65534
-ASK_FOR_A_CREDENTIAL = {"identity", "compute", "image", "network", "volume", "codec", "temporal_ui", "console"}
+ASK_FOR_A_CREDENTIAL = {
+    "identity", "compute", "placement", "image", "network", "volume", "codec", "temporal_ui", "console",
+}  # fmt: skip
 """What may listen where anybody on the machine connects; what it answers is tried below."""
 WITHOUT_A_TOKEN = {
     "compute": ("/v2.1/servers", "/v2.1/kilonova/hosts/node1/claims", "/v2.1/os-services"),
+    "placement": ("/resource_providers", "/usages?project_id=p"),
     "image": ("/v2/images",),
     "network": ("/v2.0/ports",),
     "volume": ("/v3/volumes",),

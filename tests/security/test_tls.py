@@ -19,7 +19,7 @@ from infra.settings import Settings
 from tests.ports import free_offset
 from tests.security.cloud import KILONOVA
 
-SERVED = ("identity", "compute", "image", "network", "volume", "codec", "temporal_ui", "console")
+SERVED = ("identity", "compute", "placement", "image", "network", "volume", "codec", "temporal_ui", "console")
 
 
 @pytest.fixture(scope="module")

@@ -130,7 +130,7 @@ def test(context: typer.Context) -> None:
 @app.command()
 def api(
     service: Annotated[
-        list[str], typer.Option(help="compute, identity, image, network, volume or codec; repeat for more")
+        list[str], typer.Option(help="compute, placement, identity, image, network, volume or codec; repeat for more")
     ],
 ) -> None:
     """Serve one or more APIs in the foreground."""
