@@ -9,7 +9,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -22,7 +22,7 @@ from temporalio.workflow import ActivityCancellationType
 with workflow.unsafe.imports_passed_through():
     from activities.step import HEARTBEAT, Declared, Where, declared
     from infra.contracts import patience
-    from infra.contracts.errors import HOPELESS, HOST_CANNOT
+    from infra.contracts.errors import HOPELESS, HOST_CANNOT, UNKNOWN_STEP, host_cannot
     from infra.contracts.step import Step
 
 from workflows.steps import StepLog, explain
@@ -34,6 +34,8 @@ OVERDUE = "Overdue"
 RETRY = RetryPolicy(initial_interval=timedelta(milliseconds=200), maximum_interval=timedelta(seconds=10))
 RETRY_RECORD = RetryPolicy(initial_interval=timedelta(milliseconds=200), maximum_interval=timedelta(seconds=1))
 """A local activity hears of its cancel only when its next try begins."""
+RETRY_ON_HOST = replace(RETRY, non_retryable_error_types=[UNKNOWN_STEP])
+"""A host has one worker; another control worker may know what this one does not."""
 
 
 @dataclass
@@ -73,9 +75,17 @@ class Saga:
         at: Place = HERE,
     ) -> Out:
         """Run `do(arg)`; should the workflow fail later, run `undo(arg)`."""
-        if undo is not None:
-            self._undos.append((undo.__name__, lambda: self._undo(undo, arg, at)))
-        result = await self._run(do, arg, at)
+        undoing = None if undo is None else (undo.__name__, lambda: self._undo(undo, arg, at))
+        if undoing is not None:
+            self._undos.append(undoing)
+        try:
+            result = await self._run(do, arg, at)
+        except FailureError as error:
+            if kind(error) == UNKNOWN_STEP:  # it did nothing, and the host cannot know the undo
+                self._undos = [each for each in self._undos if each is not undoing]
+                words = f"host {at.host} is of an older release and does not know the step {do.__name__}"
+                raise host_cannot(words) from error
+            raise
         self.go_on(at)
         return result
 
@@ -188,7 +198,7 @@ def _on_queue(do: Callable[[Any, In], Out], arg: In, facts: Declared, at: Place,
         task_queue=at.queue,
         start_to_close_timeout=facts.budget,
         heartbeat_timeout=HEARTBEAT,
-        retry_policy=RETRY,  # the worker's interceptor ends it where the host is to blame
+        retry_policy=RETRY_ON_HOST if at.host else RETRY,  # the worker's interceptor ends it where the host is to blame
         # Never undo a step that is still running.
         cancellation_type=ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
         summary=step.summary,
@@ -241,10 +251,10 @@ async def uncancelled(work: Awaitable[Out]) -> Out:
 
 
 def kind(error: BaseException) -> str:
-    """The sort of a failure: Hopeless, HostCannot, or the type (possibly empty) of the innermost cause."""
+    """The sort of a failure: Hopeless, HostCannot, a step that its worker does not know, or ""."""
     cause: BaseException | None = error
     while cause is not None:
-        if isinstance(cause, ApplicationError) and cause.type in (HOPELESS, HOST_CANNOT):
+        if isinstance(cause, ApplicationError) and cause.type in (HOPELESS, HOST_CANNOT, UNKNOWN_STEP):
             return str(cause.type)
         cause = cause.__cause__
     return ""

@@ -6,8 +6,10 @@ from datetime import datetime
 from infra.contracts.placement import Candidate, ClaimRequest, Reported, Share
 from infra.settings import Settings
 
+ABILITIES = "ComputeCapabilitiesFilter"
 FITS = ("CoreFilter", "RamFilter", "DiskFilter")
 AFFINITY = ("ServerGroupAntiAffinityFilter", "ServerGroupAffinityFilter")
+BINDING = (ABILITIES, *AFFINITY)
 """What binds on a host that an admin forces, too: Nova's hosts check it once more before they start the guest."""
 Filter = Callable[[Candidate], bool]
 
@@ -24,6 +26,7 @@ class Filters:
         yield "RetryFilter", lambda c: c.host not in want.tried
         yield "ComputeFilter", lambda c: not c.disabled and self._up(c, at)
         yield "AvailabilityZoneFilter", lambda c: want.zone is None or c.zone == want.zone
+        yield ABILITIES, lambda c: want.needs <= c.abilities
         yield "RequestedHostFilter", lambda c: want.requested_host is None or c.host == want.requested_host
         yield "SameHostFilter", lambda c: not want.same_host or c.of(want.same_host) > 0
         yield "DifferentHostFilter", lambda c: not c.of(want.different_host)

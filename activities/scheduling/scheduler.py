@@ -5,9 +5,10 @@ from datetime import datetime, timedelta
 
 from temporalio.exceptions import ApplicationError
 
-from activities.scheduling.filters import AFFINITY, FITS, Filters
+from activities.scheduling.filters import ABILITIES, BINDING, FITS, Filters
 from activities.scheduling.liveness import is_up
 from activities.scheduling.weighers import best_first
+from infra.contracts import abilities
 from infra.contracts.placement import Candidate, ClaimRequest, Reported, Share
 from infra.settings import Settings
 
@@ -32,9 +33,9 @@ class Scheduler:
         counts = {"start": len(left)}
         failed: list[str] = []
         for name, passes in self._filters.of(want, share, at):
-            if want.forced_host and name not in AFFINITY:
+            if want.forced_host and name not in BINDING:
                 continue
-            failed += [f"{c.host} failed {name}" for c in left if not passes(c)]
+            failed += [f"{c.host} failed {_named(name, want, c)}" for c in left if not passes(c)]
             left = [c for c in left if passes(c)]
             counts[name] = len(left)
             if not left:
@@ -47,6 +48,11 @@ class Scheduler:
         """The filters that find no room on the host for one guest of this share more."""
         every = self._filters.of(ClaimRequest(instance_id=""), share, at)
         return [name for name, passes in every if name in FITS and not passes(host)]
+
+
+def _named(name: str, want: ClaimRequest, host: Candidate) -> str:
+    """A filter, with what it misses where its name does not say so."""
+    return f"{name} ({abilities.words(want.needs - host.abilities)})" if name == ABILITIES else name
 
 
 def no_valid_host(want: ClaimRequest, counts: dict[str, int], failed: list[str]) -> ApplicationError:

@@ -5,6 +5,8 @@ from temporalio.exceptions import ApplicationError
 HOPELESS = "Hopeless"
 HOST_CANNOT = "HostCannot"
 NEIGHBOUR_AWAY = "NeighbourAway"
+UNKNOWN_STEP = "NotFoundError"
+"""Temporal's own, where a worker does not know a step: it is of an older release."""
 BUSY = "Busy"
 """Another operation runs under the server's id."""
 

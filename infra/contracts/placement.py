@@ -26,6 +26,7 @@ class ClaimRequest(BaseModel):
     same_host: list[str] = []
     different_host: list[str] = []
     company: Company | None = None
+    needs: frozenset[str] = frozenset()  # abilities, see `infra.contracts.abilities`
     tried: dict[str, str] = {}  # hosts that could not, and why
     attempt: int = 0  # of the claim to be released, once it is known; 0: whichever there is
 
@@ -72,6 +73,7 @@ class Candidate:
     instances: int = 0
     failed_builds: int = 0  # since the last one that succeeded, the last of them at `failed_at`
     failed_at: datetime | None = None
+    abilities: frozenset[str] = frozenset()
     servers: frozenset[str] = frozenset()  # of those that the request names, or its group has: what is here
 
     def of(self, wanted: Iterable[str]) -> int:

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
-from infra.contracts import states
+from infra.contracts import abilities, states
 from infra.contracts.errors import hopeless
 from infra.contracts.hypervisor import FlavorFacts, local_gb
 from infra.contracts.placement import Candidate, Claimed, ClaimRequest, Reported, Share
@@ -21,7 +21,12 @@ HOSTS = select(
     services.c.host, services.c.zone, services.c.disabled, services.c.forced_down, services.c.last_seen
 ).where(services.c.binary == "nova-compute")
 INVENTORY = HOSTS.add_columns(
-    nodes.c.vcpus, nodes.c.memory_mb, nodes.c.disk_gb, nodes.c.failed_builds, nodes.c.failed_at
+    nodes.c.vcpus,
+    nodes.c.memory_mb,
+    nodes.c.disk_gb,
+    nodes.c.failed_builds,
+    nodes.c.failed_at,
+    nodes.c.facts["abilities"].label("abilities"),
 ).where(services.c.host == nodes.c.host)
 USED = select(
     allocations.c.host,
@@ -39,6 +44,8 @@ WANTED = select(
     instances.c.memory_mb,
     instances.c.root_gb,
     instances.c.flavor,
+    instances.c.image_properties,
+    instances.c.local_disks,
     instances.c.scheduler_hints,
     allocations.c.host.label("held_host"),
     allocations.c.attempt,
@@ -72,7 +79,8 @@ class Claims:
             share = Share(instance.vcpus, instance.memory_mb, local_gb(instance.root_gb, instance.flavor))
             hints = {name: instance.scheduler_hints.get(name, []) for name in ("same_host", "different_host")}
             company = server_groups.company_of(store, self._db, want.instance_id)
-            best = self._best(store, want.model_copy(update={"company": company, **hints}), share)
+            known = {"company": company, "needs": needs_of(instance), **hints}
+            best = self._best(store, want.model_copy(update=known), share)
             attempt = instance.claims + 1
             changed: dict[str, Any] = {"claims": attempt, "host": best.host}
             if instance.vm_state == states.BUILDING:
@@ -121,6 +129,22 @@ class Claims:
         return self._scheduler.choose(want, share, [], now())[0]  # raises: all were taken meanwhile
 
 
+def unable(store: Connection, host: str, needs: frozenset[str]) -> frozenset[str]:
+    """What of these abilities the host does not have."""
+    known = store.scalar(select(nodes.c.facts["abilities"]).where(nodes.c.host == host))
+    return needs - abilities_in(known)
+
+
+def abilities_in(told: object) -> frozenset[str]:
+    """As the host's heartbeat told them; one of an older release tells none."""
+    return frozenset(told if isinstance(told, list) else ())
+
+
+def needs_of(instance: Any) -> frozenset[str]:
+    local = bool(instance.local_disks)
+    return frozenset(abilities.needed(instance.image_properties or {}, instance.flavor, local_disks=local))
+
+
 def _candidates(store: Connection, want: ClaimRequest | None = None) -> list[Candidate]:
     used = {row[0]: row[1:] for row in store.execute(USED)}
     found = [_candidate(row, [int(n) for n in used.get(row.host, (0, 0, 0, 0))]) for row in store.execute(INVENTORY)]
@@ -146,4 +170,5 @@ def _candidate(row: Row[Any], used: list[int]) -> Candidate:
         instances=count,
         failed_builds=row.failed_builds,
         failed_at=row.failed_at,
+        abilities=abilities_in(row.abilities),
     )

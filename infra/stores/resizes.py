@@ -4,12 +4,13 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, delete, func, insert, select, text, update
 
+from infra.contracts import abilities
 from infra.contracts.errors import hopeless
 from infra.contracts.hypervisor import FlavorFacts
 from infra.contracts.resize import Migration, ResizeClaim
 from infra.database import Database
 from infra.stores import usage
-from infra.stores.claims import Claims
+from infra.stores.claims import Claims, unable
 from infra.stores.usage import RequireRoom
 from infra.tables.compute import Allocation, ComputeNode, Instance, MigrationRecord, now
 
@@ -39,6 +40,10 @@ class Resizes:
             old, new = want.migration.old_flavor, want.migration.new_flavor
             more = {"cores": new.vcpus - old.vcpus, "ram": new.ram - old.ram}
             require_room(want.quota, usage.used(store, want.requester.project_id), more)
+            server = store.execute(select(instances).where(instances.c.id == want.instance_id)).one()
+            needs = abilities.needed(server.image_properties or {}, new.model_dump(), local_disks=False)
+            if cannot := unable(store, held.host, frozenset(needs)):
+                raise hopeless(f"No valid host was found. Of the server's host: {abilities.words(cannot)}.", code=400)
             if self._claims.lacking(store, held.host, new):
                 raise hopeless("No valid host was found. No valid host found for resize", code=400)
             kept = {"consumer_id": want.migration.id, "kind": "migration", "instance_id": want.instance_id}

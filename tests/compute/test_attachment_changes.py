@@ -8,6 +8,7 @@ import pytest
 
 from api.compute.operations import Busy
 from infra.contracts.operation import ActionRequest
+from infra.tables.compute import ComputeNode
 from tests.compute.conftest import HTTP, Api, Cloud
 from workflows.action import Action
 from workflows.requests import Accepted
@@ -88,7 +89,12 @@ def test_a_swap_is_for_services_and_takes_volumes_that_are_free_and_large_enough
     headers = {"X-Auth-Token": admin.token, "OpenStack-API-Version": "volume 3.44"}
     url = cloud.settings.url("volume", "/v3/attachments")
     httpx.post(url, json=held, headers=headers, **HTTP).raise_for_status()
-    admin.put(path(own, old), swap(cloud.volume(demo, size=3)), 202, "2.84")
+    larger = cloud.volume(demo, size=3)
+    assert "Of the server's host: its worker cannot larger-swaps." in refused(larger)
+    with cloud.database.write() as session:
+        capacity: dict[str, Any] = {"vcpus": 1, "memory_mb": 1, "disk_gb": 1, "facts": {"abilities": ["larger-swaps"]}}
+        session.add(ComputeNode(host="node1", id=str(uuid.uuid4()), **capacity))
+    admin.put(path(own, old), swap(larger), 202, "2.84")
     admin.put(path(own, old), swap(new), 202, "2.84")
     body = cloud.ledger.bodies[-1]
     assert cloud.ledger.started[-1] == (own, "swap_volume") and uuid.UUID(body["attachment_id"])

@@ -7,6 +7,7 @@ from fastapi.responses import JSONResponse
 from sqlalchemy import RowMapping
 
 from api.compute.acting import root_volume
+from api.compute.acting.able import require_host
 from api.compute.acting.images import require_room_for
 from api.compute.boot import names
 from api.compute.boot.images import image, require_fit
@@ -16,6 +17,7 @@ from api.compute.errors import bad_request, not_implemented
 from api.compute.records import extras, instances, port_groups
 from api.compute.validation import require_hostname
 from api.compute.views.servers import ServerView, with_groups
+from infra.contracts import abilities
 from infra.tables.compute import Flavor, KeyPair
 from workflows.rebuild_instance import Rebuild
 from workflows.requests import Accepted
@@ -44,6 +46,8 @@ def prepare(call: ComputeCall, row: RowMapping, wish: dict[str, Any]) -> dict[st
     flavor, local = Flavor.model_validate(row["flavor"]), bool(row["image_ref"])
     require_fit(call, flavor, needs, local=bool(row["root_gb"]))
     require_machine(needs.properties, flavor, local=local)
+    asked = abilities.needed(needs.properties, row["flavor"], local_disks=bool(row["local_disks"]))
+    require_host(call, row, asked)
     volume_id = None if local else root_volume.written(call, row, wish["imageRef"], needs)
     columns = {column: wish[name] for name, column in COLUMNS.items() if name in wish}
     columns["disk_config"] = disk_config(wish.get("OS-DCF:diskConfig"), needs.properties, wish["imageRef"])

@@ -5,9 +5,11 @@ from typing import Any
 
 from sqlalchemy import RowMapping
 
+from api.compute.acting.able import require_host
 from api.compute.call import ComputeCall
 from api.compute.errors import bad_request, not_found
 from api.compute.neighbours import volume
+from infra.contracts.abilities import LARGER_SWAPS
 
 
 def prepare(call: ComputeCall, row: RowMapping, old_id: str, new_id: str) -> dict[str, Any]:
@@ -22,6 +24,8 @@ def prepare(call: ComputeCall, row: RowMapping, old_id: str, new_id: str) -> dic
         raise bad_request("Invalid volume: New volume must be detached in order to swap.")
     if int(new["size"]) < int(old["size"]):
         raise bad_request("Invalid volume: New volume must be the same size or larger.")
+    if int(new["size"]) > int(old["size"]):
+        require_host(call, row, {LARGER_SWAPS})
     if len(old["attachments"]) > 1:
         raise bad_request("Swapping multi-attach volumes with more than one read/write attachment is not supported.")
     if new["status"] != "available":

@@ -8,6 +8,7 @@ from xml.etree import ElementTree
 
 import psutil
 
+from infra.contracts.abilities import OF_THIS_RELEASE
 from infra.host.files.paths import HostPaths
 from infra.host.libvirt.connection import Connection
 from infra.host.libvirt.virt_type import VirtType
@@ -60,5 +61,6 @@ class Inventory:
                 "cpu_info": {"arch": arch, "model": model, "vendor": vendor, "topology": topology, "features": []},
                 "virt_type": self._virt.virt_type,
                 "virt_reason": self._virt.reason,
+                "abilities": sorted(OF_THIS_RELEASE),
             },
         }
