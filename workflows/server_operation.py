@@ -108,7 +108,8 @@ class ServerOperation(Operation):
     def host_of(self, server: InstanceFacts) -> Place:
         """The server's host, which the operation watches from now on."""
         self.place = Place(queue=f"compute.{server.host}", host=server.host)
-        workflow.upsert_search_attributes([HOST_NAME.value_set(server.host)])
+        if workflow.info().typed_search_attributes.get(HOST_NAME) != server.host:
+            workflow.upsert_search_attributes([HOST_NAME.value_set(server.host)])
         return self.place
 
     async def put_back(self, req: ActionRequest, fault: Fault) -> None:

@@ -144,6 +144,7 @@ class Operations:
         """Update-with-start: whatever runs under the server's id answers. It answers for itself when `key` is its own,
         and refuses otherwise; so one request is one operation, and one server has one operation."""
         id, asks = request.instance_id, request.requester
+        host = request.host if isinstance(request, ActionRequest) else ""
         start: WithStartWorkflowOperation[Any, None] = WithStartWorkflowOperation(
             workflow,
             request,
@@ -153,7 +154,7 @@ class Operations:
             id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
             static_summary=f"{verb} {name or id}",
             static_details=f"server {name} ({id}), request {asks.request_id}",
-            search_attributes=attributes_of(id, asks),
+            search_attributes=attributes_of(id, asks, host),
             memo={REQUEST_KEY: key},
         )
         try:

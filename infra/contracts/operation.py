@@ -52,6 +52,7 @@ class ActionRequest(BaseModel):
     transition: Transition
     body: dict[str, Any] = {}
     deadline_s: float = 3600.0
+    host: str = ""  # as the record had it when the action was asked for: by it the operation is found
     follows: Cause | None = None  # refused (409) when it does not hold any more
 
 

@@ -13,12 +13,11 @@ REQUEST_KEY = "request"
 """Memo of an operation: which request began it. A repeat of the request bears the same."""
 
 
-def attributes_of(instance_id: str, requester: Requester) -> TypedSearchAttributes:
-    """What an operation begins with; the host is added once it is known."""
-    return TypedSearchAttributes(
-        [
-            SearchAttributePair(SERVER_ID, instance_id),
-            SearchAttributePair(PROJECT_ID, requester.project_id),
-            SearchAttributePair(REQUEST_ID, requester.request_id),
-        ]
-    )
+def attributes_of(instance_id: str, requester: Requester, host: str = "") -> TypedSearchAttributes:
+    """What an operation begins with; a host that is not known yet is added once it is."""
+    known = [
+        SearchAttributePair(SERVER_ID, instance_id),
+        SearchAttributePair(PROJECT_ID, requester.project_id),
+        SearchAttributePair(REQUEST_ID, requester.request_id),
+    ]
+    return TypedSearchAttributes([*known, SearchAttributePair(HOST_NAME, host)] if host else known)

@@ -12,7 +12,7 @@ from infra.host.heartbeats import Heartbeat, beating
 from infra.host.parts import Claims, Files, Guests, News, Turns
 from infra.interruption import still_wanted
 
-LOOK_S = 0.25
+FIRST_LOOK_S, LOOK_S = 0.01, 0.25
 ASK_AGAIN_S = 5.0
 GUEST_PATIENCE_S = 60.0
 """So long a guest is asked to give a device back; Nova asks eight times within some minutes."""
@@ -29,10 +29,16 @@ class GuestSteps:
 
     @contextmanager
     def _at_work(
-        self, want: Guarded, heartbeat: Heartbeat, details: Callable[[], tuple[Any, ...]] = tuple
+        self,
+        want: Guarded,
+        heartbeat: Heartbeat,
+        details: Callable[[], tuple[Any, ...]] = tuple,
+        *,
+        ends: bool = False,
     ) -> Iterator[None]:
+        """`ends`: the step itself tells that the guest is off by then."""
         id = want.instance_id
-        with beating(heartbeat, details), self._turns.take(id), self._events.held(id):
+        with beating(heartbeat, details), self._turns.take(id), self._events.held(id, ends=ends):
             self._fence.require(want)
             yield
 
@@ -40,7 +46,7 @@ class GuestSteps:
         """Ask until the guest has the device no more; Hopeless (409) when it keeps it.
 
         A paused guest is not asked: it would answer when it goes on, after its server was told that it kept it."""
-        end, asked = time.monotonic() + GUEST_PATIENCE_S, 0.0
+        end, asked, pause = time.monotonic() + GUEST_PATIENCE_S, 0.0, pauses()
         while has():
             if self._domains.power_state(id) == PAUSED:
                 raise hopeless(f"The guest is paused and cannot release the device {device}; let it go on.", code=409)
@@ -51,4 +57,12 @@ class GuestSteps:
                 asked = now
                 ask()
             still_wanted()
-            time.sleep(LOOK_S)
+            time.sleep(next(pause))
+
+
+def pauses() -> Iterator[float]:
+    """Seconds between looks at a guest: short ones at first, since most answer at once."""
+    pause = FIRST_LOOK_S
+    while True:
+        yield pause
+        pause = min(pause * 2, LOOK_S)

@@ -17,9 +17,10 @@ Out = TypeVar("Out")
 
 @contextlib.contextmanager
 def beating(heartbeat: Heartbeat, details: Callable[[], tuple[Any, ...]] = tuple) -> Iterator[None]:
-    """Call `heartbeat(*details())` now and every second until the block ends.
+    """Call `heartbeat(*details())` every second until the block ends.
 
-    Temporal delivers a cancel only with heartbeats."""
+    Temporal delivers a cancel only with heartbeats. None is sent at the start, which Temporal has just been told of:
+    it would cost a short step one more call, and a write in Temporal's store."""
     done = threading.Event()
     context = contextvars.copy_context()  # how temporalio knows which activity beats
 
@@ -30,7 +31,6 @@ def beating(heartbeat: Heartbeat, details: Callable[[], tuple[Any, ...]] = tuple
             except Exception:  # the activity is over already
                 return
 
-    heartbeat(*details())
     thread = threading.Thread(target=beat, name="heartbeat", daemon=True)
     thread.start()
     try:

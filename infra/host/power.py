@@ -10,12 +10,11 @@ from infra.contracts.hypervisor import DomainSpec
 from infra.contracts.power import Power, PowerOff, PowerOn, Reboot
 from infra.contracts.power_states import PAUSED, RUNNING, SHUTDOWN
 from infra.host.definer import Definer
-from infra.host.guest_steps import GuestSteps
+from infra.host.guest_steps import GuestSteps, pauses
 from infra.host.heartbeats import Heartbeat
 from infra.host.parts import Parts
 from infra.interruption import still_wanted
 
-LOOK_S = 0.25
 ASK_AGAIN_S = 10.0
 """A guest that is still booting does not hear the first request to shut down."""
 
@@ -32,7 +31,7 @@ class PowerSwitch(GuestSteps):
     def off(self, want: PowerOff, heartbeat: Heartbeat) -> Power:
         """See `activities.hypervisor.Hypervisor.power_off`."""
         patience = self.patience_s if want.timeout_s is None else want.timeout_s
-        with self._at_work(want, heartbeat):
+        with self._at_work(want, heartbeat, ends=True):
             politely = self._shut_down(want.instance_id, patience)
         return Power(power_state=SHUTDOWN, parts={"ended by the host": 0.0} if not politely else {})
 
@@ -85,7 +84,7 @@ class PowerSwitch(GuestSteps):
 
     def suspend(self, want: Guarded, heartbeat: Heartbeat) -> Power:
         """See `activities.hypervisor.Hypervisor.suspend`."""
-        with self._at_work(want, heartbeat):
+        with self._at_work(want, heartbeat, ends=True):
             self._files.keep_running(want.instance_id, False)
             self._domains.save(want.instance_id)
             self._now(want, SHUTDOWN)
@@ -148,7 +147,7 @@ class PowerSwitch(GuestSteps):
     def _shut_down(self, instance_id: str, patience_s: int) -> bool:
         """Until it is off; whether the guest did it by itself. One that is off, or absent, is left alone."""
         self._files.keep_running(instance_id, False)
-        end, asked = time.monotonic() + patience_s, 0.0
+        end, asked, pause = time.monotonic() + patience_s, 0.0, pauses()
         while self._domains.power_state(instance_id) not in (None, SHUTDOWN):
             now = time.monotonic()
             if now >= end:
@@ -158,5 +157,5 @@ class PowerSwitch(GuestSteps):
                 asked = now
                 self._domains.shut_down(instance_id)
             still_wanted()
-            time.sleep(LOOK_S)
+            time.sleep(next(pause))
         return True

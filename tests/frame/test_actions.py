@@ -76,6 +76,17 @@ async def test_every_step_may_run_twice(cloud: Cloud, name: str) -> None:
     await drop(cloud, handle)
 
 
+async def test_an_action_is_found_by_its_host_from_the_start(cloud: Cloud) -> None:
+    """Mechanism: ActionRequest.host. The workflow told its host itself: one more event, and one more write, of each."""
+    handle = await server(cloud, "pause")
+    assert await do(cloud, handle, "pause") is None
+    record, history = cloud.record(handle), await handle.fetch_history()
+    begun = history.events[0].workflow_execution_started_event_attributes.search_attributes.indexed_fields
+    assert record is not None and begun["HostName"].data.decode() == f'"{record.host}"'
+    assert not [e for e in history.events if e.HasField("upsert_workflow_search_attributes_event_attributes")]
+    await drop(cloud, handle)
+
+
 @every_action
 async def test_a_delete_at_any_step_gets_through(cloud: Cloud, name: str) -> None:
     for step in await steps(cloud, name):

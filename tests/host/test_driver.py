@@ -1,10 +1,12 @@
 """The driver on libvirt's test driver: every operation twice, on nothing, without the claim; what others made."""
 
+import itertools
 import threading
 import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from xml.etree.ElementTree import fromstring
 
@@ -15,7 +17,9 @@ from temporalio.exceptions import ApplicationError
 from infra.contracts.errors import HOPELESS, HOST_CANNOT
 from infra.contracts.guarded import Guarded
 from infra.contracts.hypervisor import NicOnGuest
+from infra.contracts.power import PowerOff
 from infra.host.driver import Driver
+from infra.host.guest_steps import pauses
 from infra.host.libvirt import faults
 from infra.settings import Settings
 from tests.host.cloud import HOST, Cloud, new_id, until
@@ -201,13 +205,28 @@ def test_guests_that_stop_by_themselves_are_reported(cloud: Cloud, driver: Drive
     wanted = spec(cloud.claim(new_id()))
     driver.spawn(wanted, quiet)
     driver.destroy(wanted.instance_id)
-    other = spec(cloud.claim(new_id()))
+    stopped, other = spec(cloud.claim(new_id())), spec(cloud.claim(new_id()))
+    driver.spawn(stopped, quiet)
+    driver.power.off(PowerOff(instance_id=stopped.instance_id, attempt=stopped.attempt), quiet)
     driver.spawn(other, quiet)
     time.sleep(0.5)
     assert reported == [], "what steps do is no news"
     driver._domains._libvirt.call(lambda c: c.lookupByUUIDString(other.instance_id).shutdown())
     until(lambda: reported)
     assert (reported[0].instance_id, reported[0].power_state) == (other.instance_id, SHUTDOWN)
+
+
+def test_short_steps_are_short(cloud: Cloud, driver: Driver, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Mechanism: `pauses` and `beating`. A guest that was off at once was waited for a quarter of a second, and each
+    step on a host cost a heartbeat."""
+    waited: list[float] = []
+    beats: list[str] = []
+    monkeypatch.setattr("infra.host.power.time", SimpleNamespace(monotonic=time.monotonic, sleep=waited.append))
+    wanted = spec(cloud.claim(new_id()))
+    driver.spawn(wanted, lambda *_: beats.append("spawn"))
+    driver.power.off(PowerOff(instance_id=wanted.instance_id, attempt=wanted.attempt), lambda *_: beats.append("off"))
+    assert sum(waited) < 0.1 and beats == []
+    assert list(itertools.islice(pauses(), 7)) == [0.01, 0.02, 0.04, 0.08, 0.16, 0.25, 0.25]
 
 
 def test_an_event_is_believed_at_a_second_look_and_of_our_own_guests_only(

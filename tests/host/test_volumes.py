@@ -150,6 +150,26 @@ def test_a_moved_build_keeps_its_attachment(volumes: Cloud, demo: User, host: Se
     until(lambda: status(demo, want.volumes[0].volume_id) == "gone")
 
 
+def test_a_catalog_is_searched_once(volumes: Cloud, host: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Mechanism: Service.url. Each request searched it anew, which took longer than the request itself; a new token
+    brings a new catalog."""
+    api, found = Service(volumes.session, VOLUME, "/v3", host.region), []
+    search = volumes.session.get_endpoint
+
+    def counted(**what: Any) -> Any:
+        found.append(what)
+        return search(**what)
+
+    monkeypatch.setattr(volumes.session, "get_endpoint", counted)
+    for _ in range(3):
+        api.ask("GET", "/types", 200)
+    assert len(found) == 1
+    assert volumes.session.invalidate()
+    for _ in range(3):
+        api.ask("GET", "/types", 200)
+    assert len(found) == 2
+
+
 def test_a_zombies_late_step_takes_nothing(volumes: Cloud, demo: User, host: Settings) -> None:
     """Mechanism: Fence, asked before the attachment is connected and after all are."""
     late = VolumeConnector(host, volumes.session, volumes.control)

@@ -22,13 +22,14 @@ LONG_S = 3600.0
 
 
 def request(cloud: Servers, handle: Handle, name: str, asks: Requester | None = None) -> tuple[Action, ActionRequest]:
-    action, body = ACTIONS[name], body_of(cloud, handle, name)
+    action, body, record = ACTIONS[name], body_of(cloud, handle, name), cloud.record(handle)
     return action, ActionRequest(
         requester=asks or cloud.requester(),
         instance_id=instance_of(handle),
         action=name,
         transition=action.transition_for(body),
         body=body,
+        host=(record and record.host) or "",
     )
 
 

@@ -77,6 +77,7 @@ def action_request(call: ComputeCall, row: RowMapping, action: Action, body: dic
         transition=action.transition_for(body),
         body=body,
         deadline_s=call.settings.action_deadlines_s.get(action.name, action.deadline.total_seconds()),
+        host=row["host"] or "",
     )
 
 

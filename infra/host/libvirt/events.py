@@ -79,7 +79,7 @@ class Events:
     @contextmanager
     def held(self, instance_id: str, *, ends: bool = False) -> Iterator[None]:
         """A step changes this instance: what it causes is no news, only a guest that is off when it ends well.
-        `ends`: the step destroys it. The echo of what it did may come a little later."""
+        `ends`: the step ends it, and tells so itself. The echo of what it did may come a little later."""
         with self._changed:
             self._held[instance_id] = None
             self._muted.pop((instance_id, False), None)
@@ -93,7 +93,7 @@ class Events:
                 now = time.monotonic()
                 self._muted = {key: until for key, until in self._muted.items() if until > now}
                 self._muted[instance_id, True] = now + ECHO_S
-                if ends:
+                if ends and good:
                     self._muted[instance_id, False] = now + ECHO_S
             if good and not ends and last and last.power_state == SHUTDOWN:
                 self.note(last)

@@ -27,9 +27,21 @@ class Service:
     def __init__(self, session: Session, service_type: str, version: str, region: str) -> None:
         self._session = session
         self._type, self._version, self._region = service_type, version, region
+        self._known: tuple[object, str] = (None, "")
 
     def url(self, path: str) -> str:
         """Absolute URL of `path`; some catalogs name the version in the endpoint, others do not."""
+        token, base = self._known  # a catalog comes with a token, and is searched once
+        if token is None or token is not self._token:
+            base = self._found()
+            self._known = (self._token, base)
+        return f"{base if VERSIONED.search(base) else base + self._version}{path}"
+
+    @property
+    def _token(self) -> object:
+        return getattr(self._session.auth, "auth_ref", None)
+
+    def _found(self) -> str:
         try:
             base = self._session.get_endpoint(
                 service_type=self._type, interface=["internal", "public"], region_name=self._region
@@ -38,8 +50,7 @@ class Service:
             raise self.out_of_reach(error) from error
         if not base:
             raise Unexpected(f"The catalog has no {self._type} endpoint in region {self._region}")
-        base = base.rstrip("/")
-        return f"{base if VERSIONED.search(base) else base + self._version}{path}"
+        return str(base).rstrip("/")
 
     def request(self, method: str, path: str, **kwargs: Any) -> Any:
         """The response, whatever its status (a `requests.Response`); raises Unexpected when there is none."""
