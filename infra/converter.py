@@ -5,6 +5,7 @@ converters whose caches of pydantic's validators are empty.
 """
 
 import copy
+from dataclasses import dataclass, field
 from typing import Self
 
 from temporalio.contrib.pydantic import PydanticPayloadConverter
@@ -20,6 +21,10 @@ _SHARED = tuple(PydanticPayloadConverter().converters.values())
 """They keep no state but the validators of the types that were seen."""
 
 
+MOST_BOUND = 256
+"""Contexts whose copies are kept: some of each operation that runs."""
+
+
 class Models(CompositePayloadConverter):
     """`PydanticPayloadConverter`, whose parts all workflows and steps share."""
 
@@ -27,15 +32,26 @@ class Models(CompositePayloadConverter):
         super().__init__(*_SHARED)
 
 
+@dataclass(frozen=True)
 class Converter(DataConverter):
-    """Only its codec has a context; all else of it is shared by the copies that `with_context` makes."""
+    """Only its codec has a context; all else of it is shared by the copies that `with_context` makes.
+
+    The SDK asks for the same copy again and again: three times for each payload of a workflow, since it looks for
+    payloads to be stored elsewhere, too."""
+
+    _bound: dict[SerializationContext, Self] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def with_context(self, context: SerializationContext) -> Self:
         if not isinstance(self.payload_codec, WithSerializationContext):
             return self
-        bound = copy.copy(self)
-        object.__setattr__(bound, "payload_codec", self.payload_codec.with_context(context))
-        return bound
+        known = self._bound.get(context)
+        if known is None:
+            known = copy.copy(self)
+            object.__setattr__(known, "payload_codec", self.payload_codec.with_context(context))
+            if len(self._bound) >= MOST_BOUND:
+                self._bound.clear()
+            self._bound[context] = known
+        return known
 
 
 def of(codec: PayloadCodec) -> Converter:

@@ -67,6 +67,7 @@ from workers.interceptors import StepInterceptor
 from workers.sandbox import runner
 from workers.settle import settle
 from workers.sign_in import as_service
+from workers.walks import walk_once
 from workflows.actions import ACTIONS
 from workflows.begin_later import BeginLater
 from workflows.boot_instance import BootInstance
@@ -112,6 +113,7 @@ def audit_of(settings: Settings, client: Client, database: Database, session: Se
 
 def control_worker(client: Client, activities: list[Any], pool: ThreadPoolExecutor, failpoints: Path | None) -> Worker:
     """A worker on the control queue. Local activities run in `pool`: short, and bounded by the database's pool."""
+    walk_once()
     return Worker(
         client,
         task_queue=CONTROL_QUEUE,
