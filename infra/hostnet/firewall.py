@@ -45,7 +45,7 @@ class Firewall:
             return []
         own, members = bool(self._store.netns), self._store.sets()
         bridge = bridge_table(self._table, self._guests(records), members, own_namespace=own)
-        return [bridge, inet_table(self._table, self._bridges(records))]
+        return [bridge, inet_table(self._table, self._bridges(records), tunnelled=self._store.tunnelled)]
 
     def converge(self) -> bool:
         """Bring the kernel's rules in line with the port and filter files; whether anything had to be loaded.
@@ -93,8 +93,9 @@ class Firewall:
         return found
 
     def _guarded(self, found: dict[str, Link]) -> list[tuple[Guest, int]]:
-        """Guests whose taps exist, with the taps' indexes."""
-        guests = self._guests(self._store.ports())
+        """Guests on bridges that we did not make, whose taps exist, with the taps' indexes."""
+        bridges = self._store.bridges()
+        guests = self._guests([r for r in self._store.ports() if r.bridge in bridges and not bridges[r.bridge].made])
         return [(guest, found[guest.plug.tap].index) for guest in guests if guest.plug.tap in found]
 
     def guard(self, found: dict[str, Link]) -> bool:

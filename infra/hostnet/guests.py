@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
-from infra.hostnet.models import PortFilter, PortPlug, is_v4
+from infra.hostnet.models import FilterRule, PortFilter, PortPlug
 from infra.hostnet.rules import collapse
 from infra.hostnet.spaces import eui64
 from infra.hostnet.tables import Set
@@ -35,6 +35,10 @@ class Guest:
         return self.known is None or self.known.admin_state_up
 
     @property
+    def rules(self) -> list[FilterRule]:
+        return self.known.rules if self.known else []
+
+    @property
     def stateful(self) -> bool:
         return self.known is None or self.known.stateful
 
@@ -46,6 +50,17 @@ class Guest:
         for pair in source.allowed_address_pairs:
             found.setdefault(pair.mac_address or source.mac_address, []).append(pair.ip_address)
         return {mac: [*prefixes, eui64("fe80::/64", mac)] for mac, prefixes in found.items()}
+
+    def exact(self, version: int) -> list[str]:
+        """'TAP . MAC . address', as elements of a set, of each single address."""
+        return [one for one in self._prefixes(version) if "/" not in one]
+
+    def ranges(self, version: int) -> list[str]:
+        return [one for one in self._prefixes(version) if "/" in one]
+
+    def _prefixes(self, version: int) -> list[str]:
+        tap, found = self.plug.tap, self.sources.items()
+        return [f'"{tap}" . {mac} . {prefix}' for mac, some in found for prefix in collapse(tuple(some), version)]
 
 
 def taps(guests: Iterable[Guest]) -> Set:
@@ -59,25 +74,19 @@ def macs(guests: Iterable[Guest]) -> Set:
 def source_sets(guests: list[Guest]) -> dict[str, Set]:
     """`sources` and `ranges` of IPv4, `sources6` and `ranges6`; `targets6`: what a guest may say it is the neighbour
     of; `wide6`: taps of guests with IPv6 ranges, whose claims cannot be listed."""
-    exact: dict[int, set[str]] = {4: set(), 6: set()}
-    ranges: dict[int, set[str]] = {4: set(), 6: set()}
-    targets, wide = set(), set()
-    for guest in guests:
-        tap = f'"{guest.plug.tap}"'
-        for mac, prefixes in guest.sources.items():
-            for version, prefix in ((v, p) for v in (4, 6) for p in collapse(tuple(prefixes), v)):
-                (ranges if "/" in prefix else exact)[version].add(f"{tap} . {mac} . {prefix}")
-                if not is_v4(prefix) and "/" not in prefix:
-                    targets.add(f"{tap} . {_hexadecimal(prefix)}")
-                elif not is_v4(prefix):
-                    wide.add(tap)
+    exact = {version: {one for guest in guests for one in guest.exact(version)} for version in (4, 6)}
+    ranges = {version: {one for guest in guests for one in guest.ranges(version)} for version in (4, 6)}
+    targets = (one.split(" . ") for one in exact[6])
+    wide = (one.split(" . ")[0] for one in ranges[6])
     kind = "ifname . ether_addr . {}_addr"
     return {
         "sources": Set(kind.format("ipv4"), frozenset(exact[4])),
         "ranges": Set(kind.format("ipv4"), frozenset(ranges[4]), interval=True),
         "sources6": Set(kind.format("ipv6"), frozenset(exact[6])),
         "ranges6": Set(kind.format("ipv6"), frozenset(ranges[6]), interval=True),
-        "targets6": Set("typeof iifname . @th,64,128", frozenset(targets)),
+        "targets6": Set(
+            "typeof iifname . @th,64,128", frozenset(f"{tap} . {_hexadecimal(address)}" for tap, _, address in targets)
+        ),
         "wide6": Set("ifname", frozenset(wide)),
     }
 

@@ -10,11 +10,15 @@ from infra.hostnet import netns
 from infra.hostnet.netns import HostNetworkError
 from infra.hostnet.store import BridgeRecord
 
+LLDP = 1 << 14
+"""Bit of frames to 01:80:c2:00:00:0e: unless it forwards them, a bridge learns from them before any rule sees them."""
+
 
 @dataclass(frozen=True)
 class Link:
     """One interface. No later one has its `index`; `addresses` with prefix length, without link-local IPv6 ones;
-    `filtering`: whether a bridge hands packets of both families to the firewall; `vni` and `local` of a VXLAN."""
+    `filtering`: whether a bridge hands packets of both families to the firewall; `forwarding`: which link-local frames
+    it takes as any others (its group_fwd_mask); `vni` and `local` of a VXLAN."""
 
     name: str
     index: int
@@ -25,6 +29,7 @@ class Link:
     filtering: bool
     addresses: frozenset[str]
     mac: str = ""
+    forwarding: int = 0
     vni: int = 0
     local: str = ""
 
@@ -68,6 +73,7 @@ def _link(entry: dict[str, Any]) -> Link:
             if a.get("family") == "inet" or (a.get("family") == "inet6" and a.get("scope") == "global")
         ),
         mac=entry.get("address", ""),
+        forwarding=int(data.get("group_fwd_mask", "0"), 16),
         vni=data.get("id", 0) if info.get("info_kind") == "vxlan" else 0,
         local=data.get("local", ""),
     )
@@ -121,6 +127,8 @@ def plan(wanted: Wanted, record: BridgeRecord | None, links: dict[str, Link]) ->
         done = done.model_copy(update={"filtering": True})
     if done.made and link.mtu != wanted.mtu:
         lines.append(f"link set dev {name} mtu {wanted.mtu}")
+    if done.made and link.forwarding != LLDP:
+        lines.append(f"link set dev {name} type bridge group_fwd_mask {LLDP}")
     if done.made and not link.up:
         lines.append(f"link set dev {name} up")
     lines += [f"address add {address} dev {name}" for address in sorted(wanted.addresses - link.addresses)]

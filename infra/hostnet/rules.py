@@ -20,6 +20,8 @@ ICMP, ICMPV6 = 1, 58
 WITH_PORTS = {6, 17, 33, 132, 136}
 Ports = tuple[int, int]
 ALL: Ports = (0, 65535)
+Match = tuple[str, str, str]
+"""Family, the other side, and protocol, as nftables writes the last two."""
 ANY = {"ipv4": "ether type ip ", "ipv6": "ether type ip6 "}
 
 
@@ -49,25 +51,25 @@ class RuleBook:
         self._members = members or {}
         self._known: dict[tuple[str, int], str] = {}
 
-    def chain(self, direction: str, rules: Iterable[FilterRule]) -> str:
-        """Name of the chain that returns for what `rules` allow in `direction` and drops the rest."""
-        found: dict[str, set[Ports]] = {}
+    def chain(self, direction: str, rules: Iterable[FilterRule], last: str, first: Sequence[str] = ()) -> str:
+        """Name of the chain that returns for what `rules` allow in `direction`; between `first` and `last`."""
+        found: dict[Match, set[Ports]] = {}
         for rule in rules:
             if rule.direction == direction and (matched := self._match(rule)):
                 found.setdefault(matched[0], set()).add(matched[1])
-        lines = _without_covered(sorted(f"{match}{_ports(ports)}return" for match, ports in found.items()))
-        name = f"sg-{_digest(tuple(lines))}"
-        self.chains[name] = Chain(tuple(lines))
+        lines = (*first, *_lines(found), last)
+        name = f"sg-{_digest(lines)}"
+        self.chains[name] = Chain(lines)
         return name
 
-    def _match(self, rule: FilterRule) -> tuple[str, Ports] | None:
+    def _match(self, rule: FilterRule) -> tuple[Match, Ports] | None:
         """What the rule matches besides ports, and the ports; None when it allows nothing."""
         family = rule.ethertype.lower()
         if family not in ANY:
             return None
         where = self._remote(rule, 4 if family == "ipv4" else 6)
         what = _traffic(rule, 4 if family == "ipv4" else 6)
-        return None if where is None or what is None else (where + what[0], what[1])
+        return None if where is None or what is None else ((family, where, what[0]), what[1])
 
     def _remote(self, rule: FilterRule, version: int) -> str | None:
         """The match for the other side; None when nobody is meant."""
@@ -100,12 +102,19 @@ class RuleBook:
         return name
 
 
-def _without_covered(lines: list[str]) -> list[str]:
-    """Lines that a rule for everything of the family makes needless are left out."""
-    free = [f"{anywhere}return" for anywhere in ANY.values() if f"{anywhere}return" in lines]
-    covered = tuple(f"{'ip' if line == ANY['ipv4'] + 'return' else 'ip6'} " for line in free)
-    covered += tuple(line.removesuffix("return") for line in free)
-    return [*free, *(line for line in lines if line not in free and not line.startswith(covered)), "drop"]
+def _lines(found: Mapping[Match, set[Ports]]) -> list[str]:
+    """A rule for all of a family makes its others needless."""
+    free = {family for (family, where, what), ports in found.items() if where + what == ANY[family] and ALL in ports}
+    rest = {match: ports for match, ports in found.items() if match[0] not in free}
+    return [
+        *(f"{ANY[family]}return" for family in sorted(free)),
+        *sorted(f"{_ordered(where, what)}{_ports(ports)}return" for (_, where, what), ports in rest.items()),
+    ]
+
+
+def _ordered(where: str, what: str) -> str:
+    """A look into a set comes last, since it costs most."""
+    return what + where if "@" in where else where + what
 
 
 def _ports(ports: set[Ports]) -> str:

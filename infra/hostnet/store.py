@@ -101,6 +101,8 @@ class Store:
     def __init__(self, settings: Settings) -> None:
         state = settings.state_dir.resolve()
         self.netns = settings.netns
+        # Hosts that share a namespace load the same tables there, whichever of them has a tunnel.
+        self.tunnelled = bool(settings.netns or settings.tunnel_ip)
         self.tag = hashlib.sha256(str(state).encode()).hexdigest()[:8]
         self.run = RUN_ROOT / f"{settings.netns or 'host'}-{self.tag}"
         self._host = state / "hosts" / settings.host

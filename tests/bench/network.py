@@ -1,7 +1,8 @@
 """What the data plane costs: guest to guest on one host and across two, beside a bare bridge and a bare VXLAN.
 
 `python -m tests.bench.network`, as root. Both sides of a comparison are measured in turns, `BENCH_TURNS` times (5), and
-the medians compared. Guests are namespaces on veth pairs, so that the path is measured and no emulated machine."""
+the medians compared: between namespaces on veth pairs, which cost next to nothing beside the path, and between real
+guests (`machines.py`; `BENCH_GUESTS` empty leaves them out), where a packet costs what it costs a guest."""
 
 import contextlib
 import multiprocessing
@@ -17,15 +18,18 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from infra.hostnet import netns
-from infra.hostnet.models import FilterRule, PortFilter
+from infra.hostnet.models import FilterRule, FixedIp, PortFilter, PortPlug
+from tests.bench import machines
+from tests.bench.machines import Image, Machine
 from tests.hostnet.conftest import Host, StandIn, filters, ingress, ip
-from tests.hostnet.routed import Lab
 from tests.hostnet.test_vxlan import RED, Fabric
 
 TURNS = int(os.environ.get("BENCH_TURNS", "5"))
 SECONDS = float(os.environ.get("BENCH_SECONDS", "2"))
 GROUP = "group:5f0c3a6e-5b0e-4b39-9d6e-000000000001"
 PORT, TCP, UDP = 5201, socket.SOCK_STREAM, socket.SOCK_DGRAM
+Guest = StandIn | Machine
+Pair = tuple[Guest, Guest]
 
 
 def _receive(namespace: str, kind: int, told: "Connection") -> None:
@@ -60,8 +64,10 @@ def _send(namespace: str, kind: int, address: str) -> None:
                 sender.send(data)
 
 
-def throughput(source: StandIn, target: StandIn, kind: int) -> float:
-    """Mbit/s that arrive."""
+def throughput(source: Guest, target: Guest, kind: int) -> tuple[float, float]:
+    """Mbit/s that arrive; and of real guests, milliseconds of CPU for each Mbit."""
+    if isinstance(source, Machine) and isinstance(target, Machine):
+        return machines.throughput(source, target, kind, SECONDS)
     here, there = multiprocessing.Pipe()
     receiver = multiprocessing.Process(target=_receive, args=(target.ns, kind, there))
     receiver.start()
@@ -71,10 +77,10 @@ def throughput(source: StandIn, target: StandIn, kind: int) -> float:
     sender.join()
     arrived = float(here.recv())
     receiver.join()
-    return arrived
+    return arrived, 0.0
 
 
-def ruled(*guests: StandIn) -> tuple[list[PortFilter], dict[str, list[str]]]:
+def ruled(*guests: Guest) -> tuple[list[PortFilter], dict[str, list[str]]]:
     """Ten rules for each guest, of which the last that matches names a group of a thousand members."""
     members = [f"172.16.{n // 250}.{n % 250 + 1}/32" for n in range(1000 - len(guests))]
     group = [FilterRule(direction="ingress", protocol=p, remote_set=GROUP) for p in ("tcp", "udp", "icmp")]
@@ -83,10 +89,11 @@ def ruled(*guests: StandIn) -> tuple[list[PortFilter], dict[str, list[str]]]:
 
 
 class Bench:
-    """What is made is removed at the end."""
+    """What is made is removed at the end. With an `image`, guests are real ones."""
 
-    def __init__(self, scratch: Path) -> None:
-        self.scratch, self._hosts, self._bare = scratch, list[Host](), list[str]()
+    def __init__(self, scratch: Path, image: Image | None = None) -> None:
+        self.scratch, self.image = scratch, image
+        self._hosts, self._bare, self.guests = list[Host](), list[str](), list[Guest]()
 
     def make_host(self, **options: object) -> Host:
         self._hosts.append(Host(self.scratch / uuid.uuid4().hex[:6], **options))
@@ -101,49 +108,58 @@ class Bench:
         ip(name, "link", "set", "br0", "up")
         return name
 
-    def bare_guest(self, namespace: str, host: Host, number: int, mtu: int) -> StandIn:
-        guest = StandIn(namespace, host.port(number), "br0")
-        host.guests.append(guest)
-        guest.configure()
-        return sized(guest, mtu)
+    def guest(self, namespace: str, plug: PortPlug, bridge: str, mtu: int) -> Guest:
+        if self.image:
+            self.guests.append(Machine(self.image, namespace, plug, bridge, mtu))
+            return self.guests[-1]
+        made = StandIn(namespace, plug, bridge)
+        self.guests.append(made)
+        made.configure()
+        ip(made.ns, "link", "set", "eth0", "mtu", str(mtu))
+        return made
+
+    def plugged(self, host: Host, plug: PortPlug, mtu: int) -> Guest:
+        host.net.plug(plug)
+        return self.guest(host.ns, plug, f"br-{plug.network_id[:11]}", mtu)
 
     def close(self) -> None:
+        for guest in self.guests:
+            guest.close()
         for host in self._hosts:
             host.close()
         for name in self._bare:
             netns.remove(name)
 
 
-def sized(guest: StandIn, mtu: int) -> StandIn:
-    ip(guest.ns, "link", "set", "eth0", "mtu", str(mtu))
-    return guest
-
-
-Pair = tuple[StandIn, StandIn]
-
-
 def one_host(bench: Bench) -> tuple[Pair, Pair]:
     host, bare = bench.make_host(), bench.namespace()
-    ours = host.boot(host.port(11)), host.boot(host.port(12))
+    ours = bench.plugged(host, host.port(11), 1500), bench.plugged(host, host.port(12), 1500)
     host.net.apply_groups(*ruled(*ours))
     host.net.sync()
-    return ours, (bench.bare_guest(bare, host, 21, 1500), bench.bare_guest(bare, host, 22, 1500))
+    theirs = [bench.guest(bare, host.port(n), "br0", 1500) for n in (21, 22)]
+    return ours, (theirs[0], theirs[1])
 
 
 def two_hosts(bench: Bench) -> tuple[Pair, Pair]:
-    fabric = Fabric(bench.make_host, bench.scratch)
+    fabric = Fabric(bench.make_host, bench.scratch / uuid.uuid4().hex[:6])
     bench._bare.append(fabric.ns)
-    one, two = fabric.hosts(2)
+    hosts = [lab.host for lab in fabric.hosts(2)]
     fabric.tell(RED, 1, 2)
-    ours = sized(one.guest(RED, 11), 1450), sized(two.guest(RED, 12), 1450)
-    for lab in (one, two):
-        lab.host.net.apply_groups(*ruled(*ours))
-        lab.host.net.sync()
-    bare = [_bare_tunnel(bench, fabric, n, 6 - n, one) for n in (2, 4)]
-    return ours, (bare[0], bare[1])
+    plugs = [_red(host, n) for n, host in enumerate(hosts, 11)]
+    ours = [bench.plugged(host, plug, 1450) for host, plug in zip(hosts, plugs, strict=True)]
+    for host in hosts:
+        host.net.apply_groups(*ruled(*ours))
+        host.net.sync()
+    bare = [_bare_tunnel(bench, fabric, n, 6 - n, hosts[0]) for n in (2, 4)]
+    return (ours[0], ours[1]), (bare[0], bare[1])
 
 
-def _bare_tunnel(bench: Bench, fabric: Fabric, me: int, peer: int, lab: Lab) -> StandIn:
+def _red(host: Host, number: int) -> PortPlug:
+    fixed = FixedIp(ip_address=f"10.1.0.{number}", subnet_id=RED.subnets[0].id, cidr="10.1.0.0/24")
+    return host.port(number, network_id=RED.id, fixed_ips=[fixed], mtu=1450)
+
+
+def _bare_tunnel(bench: Bench, fabric: Fabric, me: int, peer: int, host: Host) -> Guest:
     name = bench.namespace()
     ip(name, "link", "add", "und0", "type", "veth", "peer", "name", f"b{me}", "netns", fabric.ns)
     ip(name, "address", "add", f"10.99.0.{100 + me}/24", "dev", "und0")
@@ -153,18 +169,20 @@ def _bare_tunnel(bench: Bench, fabric: Fabric, me: int, peer: int, lab: Lab) -> 
     ip(name, "link", "add", "vx0", "mtu", "1450", *how)
     ip(name, "link", "set", "vx0", "master", "br0", "up")
     netns.run(name, ["bridge", "fdb", "append", "00:00:00:00:00:00", "dev", "vx0", "dst", f"10.99.0.{100 + peer}"])
-    return bench.bare_guest(name, lab.host, 30 + me, 1450)
+    return bench.guest(name, host.port(30 + me), "br0", 1450)
 
 
 def compare(what: str, kind: int, ours: Pair, bare: Pair) -> None:
-    results: dict[str, list[float]] = {"ours": [], "bare": []}
+    results: dict[str, list[tuple[float, float]]] = {"ours": [], "bare": []}
     throughput(*ours, kind)  # addresses and learning
     throughput(*bare, kind)
     for turn in range(TURNS):
         for name, pair in (("ours", ours), ("bare", bare))[:: 1 if turn % 2 else -1]:
             results[name].append(throughput(*pair, kind))
-    mine, floor = (statistics.median(results[name]) for name in ("ours", "bare"))
+    (mine, spent), (floor, least) = ([statistics.median(v) for v in zip(*results[n], strict=True)] for n in results)
     print(f"| {what} | {mine:,.0f} Mbit/s | {floor:,.0f} Mbit/s | {mine / floor:.2f} |", flush=True)
+    if least:
+        print(f"| its CPU for each Mbit | {spent:.2f} ms | {least:.2f} ms | {least / spent:.2f} |", flush=True)
 
 
 @contextlib.contextmanager
@@ -213,19 +231,25 @@ class _Plugged:
         self.address = plug.fixed_ips[0].ip_address  # type: ignore[attr-defined]
 
 
+def measure(bench: Bench, who: str) -> None:
+    for where, build in (("one host", one_host), ("two hosts", two_hosts)):
+        ours, bare = build(bench)
+        for name, kind in (("TCP", TCP), ("UDP", UDP)):
+            compare(f"{where}, {name}, {who}", kind, ours, bare)
+
+
 def main() -> None:
-    with tempfile.TemporaryDirectory(prefix="kilonova-bench-") as scratch:
+    with tempfile.TemporaryDirectory(prefix="kilonova-bench-") as scratch, contextlib.ExitStack() as undo:
+        print(f"load average {os.getloadavg()[0]:.1f}\n\n| what | ours | bare | ratio |\n|---|---|---|---|")
         bench = Bench(Path(scratch))
-        try:
-            print(f"load average {os.getloadavg()[0]:.1f}\n\n| what | ours | bare | ratio |\n|---|---|---|---|")
-            hundred_ports(bench)
-            for where, build in (("one host", one_host), ("two hosts", two_hosts)):
-                ours, bare = build(bench)
-                for name, kind in (("TCP", TCP), ("UDP", UDP)):
-                    compare(f"{where}, {name}", kind, ours, bare)
-            print(f"\nload average {os.getloadavg()[0]:.1f}")
-        finally:
-            bench.close()
+        undo.callback(bench.close)
+        hundred_ports(bench)
+        measure(bench, "namespaces")
+        if os.environ.get("BENCH_GUESTS", "yes"):
+            real = Bench(Path(scratch), machines.build(Path(scratch)))
+            undo.callback(real.close)
+            measure(real, "guests of QEMU")
+        print(f"\nload average {os.getloadavg()[0]:.1f}")
 
 
 if __name__ == "__main__":

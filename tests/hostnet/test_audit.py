@@ -73,14 +73,13 @@ def test_what_is_missing_is_named_and_comes_back(audited: Audited) -> None:
     damages: list[tuple[Callable[[], object], Found]] = [
         (lambda: audited.nft(audited.router, "flush ruleset"), ("rules", f"{r} table inet", "missing")),
         (lambda: audited.nft(home, "flush ruleset"), ("rules", f"{red} table inet", "missing")),
-        (lambda: audited.nft(host.ns, f"delete table netdev {own}"), ("rules", "host table netdev", "missing")),
         (
             lambda: audited.nft(audited.router, f"delete element inet kilonova floating {{ {FLOATING} }}"),
             ("rules", f'{r} table inet map floating: ["{FLOATING}", "10.1.0.11"]', "missing"),
         ),
         (
-            lambda: audited.nft(host.ns, f'delete element bridge {own} secured {{ "{tap}" }}'),
-            ("rules", f"host table bridge set secured: {tap}", "missing"),
+            lambda: audited.nft(host.ns, f'delete element bridge {own} taps {{ "{tap}" }}'),
+            ("rules", f"host table bridge set taps: {tap}", "missing"),
         ),
         (
             lambda: ip(audited.router, "address", "delete", f"{FLOATING}/32", "dev", outer),
@@ -157,6 +156,18 @@ def test_what_is_too_many_is_named_and_goes_away(audited: Audited) -> None:
     nothing = {(kind, problem) for kind, _, problem in audited.differences(Topology())}
     assert nothing == {(kind, "too many") for kind in ("namespace", "dhcp_server", "tunnel")}
     assert differences(Topology(), HostNetInventory(tunnelled=True)) == []
+
+
+def test_the_guard_of_a_bridge_that_is_not_ours_is_named_and_comes_back(audited: Audited) -> None:
+    host, own = audited.host, f"kilonova_{audited.host.net._store.tag}"
+    ip(host.ns, "link", "set", "br-provider", "up")
+    host.boot(host.port(12, network_id=external().id, physical_network="provider"), bridge="br-provider")
+    host.net.sync()
+    assert audited.differences() == []
+    audited.nft(host.ns, f"delete table netdev {own}")
+    assert audited.differences() == [("rules", "host table netdev", "missing")]
+    host.net.sync()
+    assert audited.differences() == []
 
 
 def test_rules_that_the_host_was_not_told_yet_are_named(audited: Audited) -> None:

@@ -3,7 +3,7 @@
 import socket
 from collections.abc import Callable
 
-from infra.hostnet import links, netns
+from infra.hostnet import links, netns, tunnels
 from infra.hostnet.models import FilterRule, FixedIp
 from tests.hostnet.conftest import TIMEOUT_S, Host, StandIn, filters, ingress, ip, pings, reaches, tcp_open
 
@@ -217,3 +217,40 @@ def test_errors_about_an_allowed_packet_come_back(host: Host, outside: StandIn) 
     host.net.apply_groups([filters(guest.plug)], {})
     assert _is_refused(guest.ns, outside.address)
     assert not _is_refused(outside.ns, guest.address)
+
+
+def _datagram(source: StandIn, target: StandIn, port: int, size: int) -> bool:
+    """Whether a datagram of `size` octets arrives, and its answer comes back."""
+    ends = [
+        netns.call(guest.ns, lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) for guest in (source, target)
+    ]
+    with ends[0], ends[1]:
+        for end in ends:
+            end.settimeout(TIMEOUT_S)
+        ends[1].bind(("0.0.0.0", port))
+        ends[0].sendto(b"x" * size, (target.address, port))
+        try:
+            body, sender = ends[1].recvfrom(65536)
+            ends[1].sendto(body, sender)
+            return len(ends[0].recv(65536)) == size
+        except TimeoutError:
+            return False
+
+
+def test_fragments_pass_and_are_stopped_as_the_whole_datagram_is(host: Host) -> None:
+    """Only the first of them has ports; both ways, and both guests' rules."""
+    one, two = host.boot(host.port(11)), host.boot(host.port(12))
+    outward = FilterRule(direction="egress", protocol="udp", port_range_min=700, port_range_max=701)
+    limited = filters(one.plug).model_copy(update={"rules": [outward]})
+    host.net.apply_groups([limited, filters(two.plug, ingress("udp", 700), ingress("udp", 702))], {})
+    assert _datagram(one, two, 700, 4000)
+    assert not _datagram(one, two, 701, 4000), "the receiver's rules"
+    assert not _datagram(one, two, 702, 4000), "the sender's rules"
+
+
+def test_a_tunnel_of_the_guests_own_is_tracked(host: Host) -> None:
+    """The host's tunnels are not, and have the same port."""
+    one, two = host.boot(host.port(11)), host.boot(host.port(12))
+    closed = filters(one.plug).model_copy(update={"rules": [FilterRule(direction="egress")]})
+    host.net.apply_groups([closed, filters(two.plug, ingress("udp", tunnels.PORT))], {})
+    assert _datagram(one, two, tunnels.PORT, 100)

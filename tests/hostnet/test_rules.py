@@ -10,7 +10,7 @@ from tests.hostnet.conftest import ingress
 
 def lines(*rules: FilterRule) -> list[str]:
     book = RuleBook()
-    return list(book.chains[book.chain("ingress", rules)].rules)
+    return list(book.chains[book.chain("ingress", rules, "drop")].rules)
 
 
 @pytest.mark.parametrize(
@@ -59,9 +59,15 @@ def test_a_rule_for_everything_is_all_there_is() -> None:
 def test_equal_groups_share_a_chain_and_a_set_without_overlaps() -> None:
     book = RuleBook()
     rule = ingress("tcp", 22, ["10.0.0.1/32", "10.0.0.1/32", "10.1.0.0/16", "10.1.2.0/24"])
-    assert book.chain("ingress", [rule]) == book.chain("ingress", [rule.model_copy()])
+    assert book.chain("ingress", [rule], "drop") == book.chain("ingress", [rule.model_copy()], "drop")
     assert [one.elements for one in book.sets.values()] == [{"10.0.0.1", "10.1.0.0/16"}]
     assert len(book.chains) == 1
+
+
+def test_a_look_into_a_set_comes_after_the_cheap_tests() -> None:
+    several = ingress("tcp", 22, ["192.0.2.7/32", "192.0.2.9/32"])
+    (line, _) = lines(several)
+    assert line.startswith("meta l4proto 6 ip saddr @") and line.endswith(" th dport 22 return")
 
 
 @pytest.mark.parametrize(

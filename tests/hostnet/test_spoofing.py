@@ -1,12 +1,13 @@
 """What a guest may not pretend to be, sent as raw frames and looked for at its neighbour."""
 
 import subprocess
+from collections.abc import Callable
 
 import pytest
 
 from infra.hostnet.models import AddressPair
 from tests.hostnet import frames
-from tests.hostnet.conftest import Host, StandIn, filters, ingress, reaches
+from tests.hostnet.conftest import Host, StandIn, filters, ingress, ip, reaches
 from tests.hostnet.frames import arrives, ethernet, udp
 
 OTHER_MAC = "fa:16:3e:00:00:77"
@@ -73,21 +74,43 @@ def test_frames_of_other_protocols_pass_neither_way_but_for_migrations_rarp(host
     assert not arrives(inner, ethernet(frames.BROADCAST, OTHER_MAC, 0x8035, MARK), outer, MARK)
 
 
+def _learned_at(host: Host, address: str) -> list[str]:
+    table = subprocess.run(["bridge", "-n", host.ns, "fdb"], capture_output=True, text=True, check=True).stdout
+    return [line.split()[2] for line in table.splitlines() if line.startswith(address)]
+
+
+def _teach(pretender: StandIn, victim: StandIn) -> None:
+    """The victim speaks; then another says by frames to a bridge itself, of authentication and LLDP, that it is him."""
+    mine = victim.plug.mac_address
+    told = frames.arp_reply(mine, victim.address, pretender.address)
+    victim.packets().send(ethernet(frames.BROADCAST, mine, 0x0806, told))
+    sender = pretender.packets()
+    sender.send(ethernet("01:80:c2:00:00:03", mine, 0x888E, MARK))
+    sender.send(ethernet("01:80:c2:00:00:0e", mine, 0x88CC, MARK))
+
+
 def test_link_local_frames_cannot_teach_the_bridge_a_foreign_address(host: Host, pair: tuple[StandIn, StandIn]) -> None:
+    """On a bridge of ours from the first frame on, whether `sync` has seen the tap or not."""
     one, two = pair
-    sender, receiver = one.packets(), two.packets()
-    victim = two.plug.mac_address
+    _teach(one, two)
+    assert _learned_at(host, two.plug.mac_address) == [two.plug.tap]
+    bridge = f"br-{host.network_id[:11]}"
+    ip(host.ns, "link", "set", bridge, "type", "bridge", "group_fwd_mask", "0")
+    assert host.net.sync() == [f"bridge {bridge}"]
+    _teach(one, two)
+    assert _learned_at(host, two.plug.mac_address) == [two.plug.tap]
 
-    def learned_at() -> list[str]:
-        table = subprocess.run(["bridge", "-n", host.ns, "fdb"], capture_output=True, text=True, check=True).stdout
-        return [line.split()[2] for line in table.splitlines() if line.startswith(victim)]
 
-    receiver.send(ethernet(frames.BROADCAST, victim, 0x0806, frames.arp_reply(victim, two.address, one.address)))
-    sender.send(ethernet("01:80:c2:00:00:03", victim, 0x888E, MARK))
-    assert learned_at() == [two.plug.tap]
+def test_nor_can_they_on_a_bridge_that_is_not_ours(make_host: Callable[..., Host]) -> None:
+    host = make_host(bridge_mappings={"provider": "br-theirs"})
+    host.net.ensure_namespace()
+    for change in (["add", "br-theirs", "type", "bridge"], ["set", "br-theirs", "up"]):
+        ip(host.ns, "link", *change)
+    one, two = (host.boot(host.port(n, physical_network="provider"), bridge="br-theirs") for n in (11, 12))
+    host.net.apply_groups([filters(guest.plug, ingress(None)) for guest in (one, two)], {})
     host.net.sync()
-    sender.send(ethernet("01:80:c2:00:00:0e", victim, 0x88CC, MARK))
-    assert learned_at() == [two.plug.tap]
+    _teach(one, two)
+    assert _learned_at(host, two.plug.mac_address) == [two.plug.tap]
 
 
 def test_allowed_address_pairs_may_be_used_even_by_two_ports(host: Host) -> None:
