@@ -44,6 +44,7 @@ def quiet(*_: Any) -> None:
 def hypervisor(cloud: Cloud) -> Iterator[Hypervisor]:
     with tempfile.TemporaryDirectory(prefix="kq-") as state:
         own = {"state_dir": Path(state), "host_networking": "none", "guest_uid": guest_uid(cloud.settings)}
+        own["shutdown_timeout_s"] = 2  # the boot sector that runs as a guest never shuts itself down
         settings = cloud.settings.model_copy(update=own)
         settings.host_dir.mkdir(parents=True)
         running = Hypervisor(settings)
