@@ -1,5 +1,7 @@
 """Fixtures of every folder: Keystone and Glance, started once, when the first test wants them."""
 
+import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -7,6 +9,7 @@ from typing import Any
 import pytest
 from xdist.scheduler.loadscope import LoadScopeScheduling
 
+from tests.clients.functional import PROGRAM, served
 from tests.openstack import OpenStack
 
 HERE = Path(__file__).parent
@@ -49,3 +52,12 @@ def openstack(keystone: OpenStack) -> OpenStack:
     """Keystone and Glance run."""
     keystone.start("image")
     return keystone
+
+
+@pytest.fixture(scope="session")
+def openstack_client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The program `openstack`: the unmodified client, whose modules are loaded once for all commands of a run."""
+    with served(Path(sys.executable).parent, tmp_path_factory.mktemp("client")) as door:
+        os.environ["OPENSTACK_SERVED"] = str(door)
+        yield str(PROGRAM)
+        del os.environ["OPENSTACK_SERVED"]

@@ -22,6 +22,8 @@ from tests.clients.tools import HERE, environment
 from tests.e2e.cloud import wait_for
 from workers.cli.client import Client
 
+PROGRAM = HERE / "functional" / "openstack"
+"""Hands its command to what `served` has begun; OPENSTACK_SERVED names its door."""
 LIMIT_S = 5400
 ONE_TEST_S = 240
 ENDED = (0, 1, 5)

@@ -22,10 +22,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="package")
-def machine() -> Iterator[Cloud]:
+def machine(openstack_client: str) -> Iterator[Cloud]:
     """A cloud that is up, with the guest image `cirros`."""
     state_dir = Path(tempfile.mkdtemp(prefix="kilonova-e2e-"))
     cloud = Cloud(state_dir, free_offset())
+    cloud.admin.program = cloud.demo.program = openstack_client
     try:
         up = cloud.kilonova("up", seconds=280)
         assert up.returncode == 0, up.stdout + up.stderr

@@ -1,9 +1,8 @@
 """The unmodified `openstack` client and openstacksdk against the volume service."""
 
 import json
+import os
 import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 import openstack
@@ -15,11 +14,14 @@ from tests.volume.images import ImageServer
 
 
 class Client:
-    def __init__(self, cloud: Cloud, user: str = "demo") -> None:
-        self.env = cloud.env | environment(cloud.settings, user)
+    """`program`: as the fixture `openstack_client` tells it, which has set OPENSTACK_SERVED."""
+
+    def __init__(self, cloud: Cloud, program: str, user: str = "demo") -> None:
+        self.program, served = program, {"OPENSTACK_SERVED": os.environ["OPENSTACK_SERVED"]}
+        self.env = served | cloud.env | environment(cloud.settings, user)
 
     def __call__(self, *words: str) -> Any:
-        argv = [str(Path(sys.executable).with_name("openstack")), *words]
+        argv = [self.program, *words]
         told = bool({"create", "list", "show"} & set(words[1:4]))
         if told:
             argv += ["-f", "json"]
@@ -28,9 +30,9 @@ class Client:
         return json.loads(done.stdout) if told else None
 
 
-def test_walk_with_the_openstack_client(cloud: Cloud, images: ImageServer) -> None:
+def test_walk_with_the_openstack_client(cloud: Cloud, openstack_client: str, images: ImageServer) -> None:
     """The client asks the image service for its versions before it makes a volume."""
-    client = Client(cloud)
+    client = Client(cloud, openstack_client)
     made = client("volume", "create", "--size", "1", "--property", "tier=1", "cli-v1")
     assert (made["name"], made["size"], made["status"]) == ("cli-v1", 1, "creating")
     cloud.settled(made["id"], "available")
@@ -60,16 +62,16 @@ EMPTY = [
 ]
 
 
-def test_lists_of_what_is_not_there_are_empty_for_the_client(cloud: Cloud) -> None:
-    admin = Client(cloud, "admin")
+def test_lists_of_what_is_not_there_are_empty_for_the_client(cloud: Cloud, openstack_client: str) -> None:
+    admin = Client(cloud, openstack_client, "admin")
     admin.env["OS_VOLUME_API_VERSION"] = "3.71"
     assert {words: admin(*words) for words in EMPTY} == {words: [] for words in EMPTY}
     (service,) = admin("volume", "service", "list")
     assert (service["Binary"], service["State"]) == ("cinder-volume", "up")
 
 
-def test_types_and_transfers_with_the_client(cloud: Cloud, images: ImageServer) -> None:
-    admin, demo = Client(cloud, "admin"), Client(cloud)
+def test_types_and_transfers_with_the_client(cloud: Cloud, openstack_client: str, images: ImageServer) -> None:
+    admin, demo = Client(cloud, openstack_client, "admin"), Client(cloud, openstack_client)
     kind = admin("volume", "type", "create", "--property", "multiattach=<is> True", "cli-shared")
     assert kind["name"] == "cli-shared"
     made = demo("volume", "create", "--size", "1", "--type", "cli-shared", "cli-gift")

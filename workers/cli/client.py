@@ -26,6 +26,8 @@ class ClientFailed(Exception):
 class Client:
     """One user of the cloud. Passwords go through the environment, never into a command line."""
 
+    program = str(Path(sys.executable).with_name("openstack"))
+
     def __init__(self, settings: Settings, user: str, console: Console) -> None:
         self._settings, self._user, self._console = settings, user, console
 
@@ -53,7 +55,7 @@ class Client:
         env |= {"OS_CACERT": self._cacert} if self._cacert else {}
         env |= {"OS_REGION_NAME": self._settings.region, "OS_IDENTITY_API_VERSION": "3"}
         silent = not answers or {"delete", "add", "set"} & set(arguments)
-        command = [str(Path(sys.executable).with_name("openstack")), *arguments, *([] if silent else ["-f", "json"])]
+        command = [self.program, *arguments, *([] if silent else ["-f", "json"])]
         done = subprocess.run(command, env=env, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
         if done.returncode:
             raise ClientFailed((done.stderr or done.stdout).strip()[-1000:] or f"exit status {done.returncode}")
