@@ -32,9 +32,20 @@ class Faults(Interceptor):
     release: asyncio.Event = field(default_factory=asyncio.Event)
     ran: list[str] = field(default_factory=list)
     looks: int = 0  # how often the watch looked after a host: that is no step, and comes when it likes
+    apart: dict[str, "Faults"] = field(default_factory=dict)  # server's id → the faults of that server alone
 
     def arm(self, **faults: Any) -> None:
-        self.__init__(**faults)  # type: ignore[misc]
+        self.__init__(**faults, apart=self.apart)  # type: ignore[misc]
+
+    def around(self, workflow_id: str | None) -> "Faults":
+        return self.apart.get((workflow_id or "").removeprefix("server-"), self)
+
+    def let_go(self) -> None:
+        """Nothing is held any more, and no server has faults of its own."""
+        for faults in (self, *self.apart.values()):
+            faults.release.set()
+        self.apart.clear()
+        self.arm()
 
     def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:
         return _Inject(next, self)
@@ -58,7 +69,7 @@ class _Inject(ActivityInboundInterceptor):
         self.faults = faults
 
     async def execute_activity(self, input: ExecuteActivityInput) -> Any:
-        f, step = self.faults, activity.info().activity_type
+        f, step = self.faults.around(activity.info().workflow_id), activity.info().activity_type
         if step not in LOOKS:
             f.ran.append(step)
         else:

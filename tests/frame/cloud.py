@@ -10,8 +10,8 @@ from typing import Any
 
 from sqlalchemy import update
 from sqlmodel import col, select
-from temporalio.client import Client
-from temporalio.worker import Worker
+from temporalio.client import Client, WorkflowHandle
+from temporalio.worker import Worker, WorkflowInstance, WorkflowInstanceDetails, WorkflowRunner
 
 from activities.identity import Identity
 from activities.instance import Instance as InstanceSteps
@@ -36,7 +36,7 @@ from infra.tables.compute import Allocation, ComputeNode, Flavor, Instance, Serv
 from infra.temporal import CONTROL_QUEUE, compute_queue
 from tests.frame.world import World, activities_on
 from tests.workflows.cloud import BIN
-from tests.workflows.servers import HOSTS, Servers
+from tests.workflows.servers import HOSTS, Servers, instance_of
 from workers.collect import activities_of
 from workers.control import WORKFLOWS
 from workers.interceptors import StepInterceptor
@@ -68,8 +68,23 @@ class Tokens:
         return self
 
 
+class AsTheCloudSays(WorkflowRunner):
+    """Strict, so that workflow code that uses a clock or chance is seen, unless the cloud says otherwise."""
+
+    def __init__(self, cloud: "FrameCloud") -> None:
+        self._cloud, self._strict, self._plain = cloud, runner(strict=True), runner()
+
+    def prepare_workflow(self, defn: Any) -> None:
+        self._strict.prepare_workflow(defn)
+
+    def create_instance(self, det: WorkflowInstanceDetails) -> WorkflowInstance:
+        return (self._strict if self._cloud.strict else self._plain).create_instance(det)
+
+
 class FrameCloud(Servers):
     """See `tests.workflows.cloud.Servers`; here `world` is all that there is beside the records."""
+
+    strict = True
 
     def __init__(self, settings: Settings, client: Client) -> None:
         self.database = Database("compute", state_dir=settings.state_dir)
@@ -127,7 +142,7 @@ class FrameCloud(Servers):
                 activities=self.control(),
                 max_cached_workflows=cached,
                 interceptors=[self.faults, StepInterceptor("")],
-                workflow_runner=runner(strict=True),
+                workflow_runner=AsTheCloudSays(self),
                 **common,
             )
             hosts = [
@@ -169,7 +184,17 @@ class FrameCloud(Servers):
             for c in claims
             if (c.kind == "migration") > (c.instance_id in resized)
         ]
-        return found + [("", "stuck", s.id, str(s.task_state)) for s in servers if s.task_state]
+        found += [("", "stuck", s.id, str(s.task_state)) for s in servers if s.task_state]
+        return found if self.faults is self.injected else [each for each in found if self.booted(each[2])]
+
+    def forget(self, host: str, handle: WorkflowHandle[Any, Any]) -> None:
+        """What a host does with what is left of a server when it is back."""
+        with self.things.guard:
+            self.things.here[host] -= {thing for thing in self.things.here[host] if thing[1] == instance_of(handle)}
+
+    def of(self, instance_id: str) -> list[tuple[str, ...]]:
+        """What there is of one server."""
+        return [thing for thing in self.things.things() if thing[2] == instance_id]
 
     def requester(self) -> Requester:
         return Requester(token=self.token, user_id=self.user, project_id=self.project, request_id=f"req-{uuid.uuid4()}")

@@ -1,6 +1,7 @@
 """Invariants of every action on a server, over the table of actions: a new row is tested without a line here."""
 
 import asyncio
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 import pytest
@@ -14,13 +15,14 @@ from infra.tables.compute import Instance
 from infra.temporal import CONTROL_QUEUE
 from tests.frame.cloud import FrameCloud as Cloud
 from tests.workflows.acting import Handle as Handle
-from tests.workflows.acting import do, request, server, starting
+from tests.workflows.acting import delete_at, do, request, server, starting
 from tests.workflows.servers import instance_of
 from tests.workflows.ways import WAYS
 from workflows.actions import ACTIONS
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 every_action = pytest.mark.parametrize("name", sorted(ACTIONS))
+AT_ONCE = 6
 
 
 def state(cloud: Cloud, handle: Handle) -> tuple[str, str | None]:
@@ -29,13 +31,18 @@ def state(cloud: Cloud, handle: Handle) -> tuple[str, str | None]:
     return record.vm_state, record.task_state
 
 
+KNOWN: dict[str, list[str]] = {}
+"""Action → the steps of a run without a fault, once one test has made that run."""
+
+
 async def steps(cloud: Cloud, name: str) -> list[str]:
-    handle = await server(cloud, name)
-    assert await do(cloud, handle, name) is None
-    ran = [step for step in cloud.faults.ran if step != "check_host"]  # which is the watch's
-    assert state(cloud, handle) == (WAYS[name].ends, None)
-    await drop(cloud, handle)
-    return ran
+    if name not in KNOWN:
+        handle = await server(cloud, name)
+        assert await do(cloud, handle, name) is None
+        KNOWN[name] = [step for step in cloud.faults.ran if step != "check_host"]  # which is the watch's
+        assert state(cloud, handle) == (WAYS[name].ends, None)
+        await drop(cloud, handle)
+    return KNOWN[name]
 
 
 async def drop(cloud: Cloud, handle: Handle) -> None:
@@ -45,27 +52,48 @@ async def drop(cloud: Cloud, handle: Handle) -> None:
     assert await cloud.leaks() == []
 
 
+async def together(cloud: Cloud, names: Iterable[str], case: Callable[[Cloud, str], Awaitable[None]]) -> None:
+    """The case for each name, with faults of its own, several at a time: most of its time goes by while it is held."""
+    room = asyncio.Semaphore(AT_ONCE)
+
+    async def one(name: str) -> None:
+        async with room:
+            try:
+                await case(cloud.apart(), name)
+            except BaseException as error:
+                error.add_note(f"at {name}")
+                raise
+
+    async with asyncio.TaskGroup() as group:
+        for name in names:
+            group.create_task(one(name))
+
+
 @every_action
 @pytest.mark.parametrize("when", ["fail_before", "fail_after"])
+@pytest.mark.usefixtures("quick")
 async def test_a_failure_at_any_step_puts_the_server_back(cloud: Cloud, name: str, when: str) -> None:
-    ran = await steps(cloud, name)
+    """A server goes on to the next step for as long as it has all that it had."""
+    ran, handle = await steps(cloud, name), await server(cloud, name)
+    after = ran[ran.index("end_action") + 1 :]
     for step in ran:
-        handle = await server(cloud, name)
-        before = state(cloud, handle)
+        before, there = state(cloud, handle), cloud.of(instance_of(handle))
         cloud.faults.arm(**{when: step}, times=1)
         try:
             await cloud.ops.start(*request(cloud, handle, name))
         except ServiceError:
             assert step in ("begin_action", *WAYS[name].refusing)
         error = await cloud.end(handle)
-        if step in ran[ran.index("end_action") + 1 :]:
+        if step in after:
             assert (error, state(cloud, handle)) == (None, (WAYS[name].ends, None)), step
+        else:
+            assert f"injected at {step}" in str(error), step
+            if (when, step) != ("fail_after", "end_action"):
+                assert state(cloud, handle) == before, step
+        if step in (*after, "end_action", WAYS[name].final) or cloud.of(instance_of(handle)) != there:
             await drop(cloud, handle)
-            continue
-        assert f"injected at {step}" in str(error), step
-        resting = before if when == "fail_before" or step != "end_action" else state(cloud, handle)
-        assert state(cloud, handle) == resting, step
-        await drop(cloud, handle)
+            handle = await server(cloud, name)
+    await drop(cloud, handle)
 
 
 @every_action
@@ -88,17 +116,15 @@ async def test_an_action_is_found_by_its_host_from_the_start(cloud: Cloud) -> No
 
 
 @every_action
+@pytest.mark.usefixtures("quick")
 async def test_a_delete_at_any_step_gets_through(cloud: Cloud, name: str) -> None:
-    for step in await steps(cloud, name):
+    async def at(cloud: Cloud, step: str) -> None:
         handle = await server(cloud, name)
-        cloud.faults.arm(hold=step)
-        starting(cloud, handle, name)
-        await asyncio.wait_for(cloud.faults.held.wait(), 20)
-        await cloud.delete(handle)
-        cloud.faults.release.set()
-        assert await cloud.end(handle) is None, step
-        assert state(cloud, handle)[0] == "deleted", step
-        assert await cloud.leaks() == [], step
+        await delete_at(cloud, handle, step, request(cloud, handle, name))
+        assert state(cloud, handle)[0] == "deleted"
+        assert await cloud.leaks() == []
+
+    await together(cloud, dict.fromkeys(await steps(cloud, name)), at)
 
 
 @every_action
@@ -117,19 +143,22 @@ async def test_the_same_request_again_is_the_same_operation(cloud: Cloud, name: 
     await drop(cloud, handle)
 
 
-@every_action
-async def test_another_request_meanwhile_is_refused(cloud: Cloud, name: str) -> None:
-    handle = await server(cloud, name)
-    cloud.faults.arm(hold="end_action")
-    asked = starting(cloud, handle, name)
-    await asyncio.wait_for(cloud.faults.held.wait(), 20)
-    doing = ACTIONS[name].transition_for(WAYS[name].body).doing
-    with pytest.raises(ServiceError, match=f"while it is in task_state {doing}"):
-        await cloud.ops.start(*request(cloud, handle, "os-stop"))
-    cloud.faults.release.set()
-    await asked
-    assert await cloud.end(handle) is None
-    await drop(cloud, handle)
+@pytest.mark.usefixtures("quick")
+async def test_another_request_during_any_action_is_refused(cloud: Cloud) -> None:
+    async def during(cloud: Cloud, name: str) -> None:
+        handle = await server(cloud, name)
+        cloud.faults.arm(hold="end_action")
+        asked = starting(cloud, handle, name)
+        await asyncio.wait_for(cloud.faults.held.wait(), 20)
+        doing = ACTIONS[name].transition_for(WAYS[name].body).doing
+        with pytest.raises(ServiceError, match=f"while it is in task_state {doing}"):
+            await cloud.ops.start(*request(cloud, handle, "os-stop"))
+        cloud.faults.release.set()
+        await asked
+        assert await cloud.end(handle) is None
+        await drop(cloud, handle)
+
+    await together(cloud, sorted(ACTIONS), during)
 
 
 async def test_another_request_that_comes_with_the_start_is_told_what_is_done(cloud: Cloud) -> None:

@@ -8,11 +8,14 @@ import pytest
 from activities.step import STEPS, Where
 from infra.tables.compute import Instance
 from tests.frame.cloud import FrameCloud
-from tests.frame.test_actions import every_action
+from tests.frame.test_actions import every_action, steps, together
 from tests.workflows.acting import Handle, request, server, starting
-from tests.workflows.servers import instance_of
+from tests.workflows.servers import HOSTS
+from workflows.actions import ACTIONS
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
+TWO_LOOKS_S = 0.8
+"""So long the watch takes for two looks: see `tests.frame.conftest.SOON`."""
 ON_HOST = [name for name, facts in STEPS.items() if facts.where is Where.HOST]
 
 
@@ -38,15 +41,14 @@ async def test_a_host_that_falls_silent_at_any_step_is_left_for_the_next(cloud: 
         lost = cloud.claim(boot)
         assert lost is not None
         cloud.silence(lost.host)
-        await asyncio.sleep(0.8)  # two looks of the watch
+        await asyncio.sleep(TWO_LOOKS_S)
         cloud.faults.hold = None
         cloud.faults.release.set()
         assert await cloud.end(boot) is None, step
         held = cloud.claim(boot)
         assert held is not None and held.host != lost.host, step
         cloud.silence()
-        for thing in [t for t in cloud.things.here[lost.host] if t[1] == instance_of(boot)]:
-            cloud.things.here[lost.host].discard(thing)  # as the host does itself when it is back
+        cloud.forget(lost.host, boot)
         assert await cloud.leaks() == [], step
         await cloud.delete(boot)
         assert await cloud.end(boot) is None
@@ -59,7 +61,7 @@ async def silent_while_undoing(cloud: FrameCloud, undo: str) -> tuple[Handle, st
     lost = cloud.claim(boot)
     assert lost is not None
     cloud.silence(lost.host)
-    await asyncio.sleep(0.8)
+    await asyncio.sleep(TWO_LOOKS_S)
     return boot, lost.host
 
 
@@ -118,71 +120,89 @@ async def test_a_delete_while_services_are_freed_gets_through(cloud: FrameCloud)
     cloud.silence()
 
 
-@every_action
 @pytest.mark.parametrize("ending", ["end_action", "fail_action"])
-async def test_a_delete_while_an_action_ends_gets_through(cloud: FrameCloud, name: str, ending: str) -> None:
-    handle = await server(cloud, name)
-    failing = {"fail_before": "end_action"} if ending == "fail_action" else {}
-    cloud.faults.arm(hold=ending, **failing)
-    starting(cloud, handle, name)
-    await asyncio.wait_for(cloud.faults.held.wait(), 20)
-    await cloud.delete(handle)
-    cloud.faults.release.set()
-    assert await cloud.end(handle) is None
-    assert row(cloud, handle).vm_state == "deleted"
-    assert await cloud.leaks() == []
+async def test_a_delete_while_any_action_ends_gets_through(cloud: FrameCloud, ending: str) -> None:
+    async def at_the_end_of(cloud: FrameCloud, name: str) -> None:
+        handle = await server(cloud, name)
+        failing = {"fail_before": "end_action"} if ending == "fail_action" else {}
+        cloud.faults.arm(hold=ending, **failing)
+        starting(cloud, handle, name)
+        await asyncio.wait_for(cloud.faults.held.wait(), 20)
+        await cloud.delete(handle)
+        cloud.faults.release.set()
+        assert await cloud.end(handle) is None
+        assert row(cloud, handle).vm_state == "deleted"
+        assert await cloud.leaks() == []
+
+    await together(cloud, sorted(ACTIONS), at_the_end_of)
 
 
 @every_action
+@pytest.mark.usefixtures("quick")
 async def test_a_host_that_falls_silent_during_an_action_puts_the_server_back(cloud: FrameCloud, name: str) -> None:
-    handle = await server(cloud, name)
-    before = row(cloud, handle)
-    cloud.faults.arm()
-    await cloud.ops.start(*request(cloud, handle, name))
-    await cloud.end(handle)
-    ran = list(cloud.faults.ran)
-    steps = [step for step in ran[: ran.index("end_action")] if step in ON_HOST]
-    await cloud.delete(handle)
-    await cloud.end(handle)
-    for step in steps:
+    """A server for each step, held there, before their hosts fall silent together."""
+    ran = await steps(cloud, name)
+    on_host = dict.fromkeys(step for step in ran[: ran.index("end_action")] if step in ON_HOST)
+    held: dict[str, tuple[FrameCloud, Handle, Instance]] = {}
+
+    async def holding(cloud: FrameCloud, step: str) -> None:
         handle = await server(cloud, name)
+        before = row(cloud, handle)
         cloud.faults.arm(hold=step)
         starting(cloud, handle, name)
         await asyncio.wait_for(cloud.faults.held.wait(), 20)
+        held[step] = (cloud, handle, before)
+
+    async def given_up(cloud: FrameCloud, step: str) -> None:
+        cloud, handle, before = held[step]
         host = str(row(cloud, handle).host)
-        cloud.silence(host)
-        await asyncio.sleep(0.8)
         cloud.faults.release.set()
-        assert await cloud.end(handle) is not None, step
+        assert await cloud.end(handle) is not None
         after = row(cloud, handle)
-        assert (after.vm_state, after.task_state, after.host) == (before.vm_state, None, before.host and host), step
+        assert (after.vm_state, after.task_state, after.host) == (before.vm_state, None, before.host and host)
         if not after.host:
-            cloud.things.here[host].clear()  # it goes when the host is back: the record says that it was given back
-        cloud.silence()
+            cloud.forget(host, handle)  # it goes when the host is back: the record says that it was given back
+
+    async def deleted(cloud: FrameCloud, step: str) -> None:
+        cloud, handle, _ = held[step]
         await cloud.delete(handle)
         assert await cloud.end(handle) is None
-        assert await cloud.leaks() == [], step
+        assert await cloud.leaks() == []
 
-
-@every_action
-async def test_a_delete_during_an_action_on_a_host_that_falls_silent_leaves_nothing_behind(
-    cloud: FrameCloud, name: str
-) -> None:
-    """Mechanism: Saga.left, told to the delete by CutOff.left: no undo reaches the host any more."""
-    handle = await server(cloud, name)
-    cloud.faults.arm(hold="end_action")
-    starting(cloud, handle, name)
-    await asyncio.wait_for(cloud.faults.held.wait(), 20)
-    host = str(row(cloud, handle).host)
-    cloud.silence(host)
-    await asyncio.sleep(0.8)
-    await cloud.delete(handle)
-    cloud.faults.release.set()
-    assert await cloud.end(handle) is None
-    assert row(cloud, handle).vm_state == "deleted"
-    assert [t for t in await cloud.leaks() if t[0] == ""] == []  # what is on the host goes when it is back
-    cloud.things.here[host].clear()
+    await together(cloud, on_host, holding)
+    cloud.silence(*HOSTS)
+    await asyncio.sleep(TWO_LOOKS_S)
+    await together(cloud, on_host, given_up)
     cloud.silence()
+    await together(cloud, on_host, deleted)
+
+
+@pytest.mark.usefixtures("quick")
+async def test_a_delete_during_any_action_on_a_host_that_falls_silent_leaves_nothing_behind(cloud: FrameCloud) -> None:
+    """Mechanism: Saga.left, told to the delete by CutOff.left: no undo reaches the host any more."""
+    held: dict[str, tuple[FrameCloud, Handle]] = {}
+
+    async def holding(cloud: FrameCloud, name: str) -> None:
+        handle = await server(cloud, name)
+        cloud.faults.arm(hold="end_action")
+        starting(cloud, handle, name)
+        await asyncio.wait_for(cloud.faults.held.wait(), 20)
+        held[name] = (cloud, handle)
+
+    async def deleted(cloud: FrameCloud, name: str) -> None:
+        cloud, handle = held[name]
+        await cloud.delete(handle)
+        cloud.faults.release.set()
+        assert await cloud.end(handle) is None
+        assert row(cloud, handle).vm_state == "deleted"
+        assert [t for t in await cloud.leaks() if t[0] == ""] == []  # what is on the host goes when it is back
+        for host in HOSTS:
+            cloud.forget(host, handle)
+
+    await together(cloud, sorted(ACTIONS), holding)
+    cloud.silence(*HOSTS)
+    await asyncio.sleep(TWO_LOOKS_S)
+    await together(cloud, sorted(ACTIONS), deleted)
 
 
 async def test_a_neighbour_that_is_away_is_waited_for_and_blames_no_host(cloud: FrameCloud) -> None:

@@ -38,6 +38,5 @@ async def tidy(request: pytest.FixtureRequest) -> AsyncIterator[None]:
     yield
     if "cloud" in request.fixturenames:
         cloud: Cloud = request.getfixturevalue("cloud")
-        cloud.faults.release.set()
-        cloud.faults.arm()
+        cloud.faults.let_go()
         await cloud.clear()

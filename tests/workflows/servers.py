@@ -3,7 +3,8 @@
 import asyncio
 import time
 import uuid
-from typing import Any
+from copy import copy
+from typing import Any, Self
 
 from sqlmodel import select
 from temporalio.api.enums.v1 import EventType
@@ -31,8 +32,19 @@ class Servers:
 
     def __init__(self, settings: Settings, client: Client, database: Database) -> None:
         self.settings, self.client, self.database = settings, client, database
-        self.faults = Faults()
+        self.faults = self.injected = Faults()
         self.ops = Operations(client, settings, database)
+
+    def apart(self) -> Self:
+        """The same cloud, whose faults are around those servers alone that are booted through it: several cases at a
+        time, each with faults of its own."""
+        mine = copy(self)
+        mine.faults = Faults()
+        return mine
+
+    def booted(self, instance_id: str) -> bool:
+        """Whether this server's faults are the ones here."""
+        return self.injected.around(instance_id) is self.faults
 
     def request(self, **more: Any) -> BootRequest:
         """A server with a NIC, a disk from an image, swap, and a volume made for it: every step has something to do."""
@@ -69,6 +81,8 @@ class Servers:
         """Start one boot with these faults armed; a refusal is no concern here, the workflow's end tells."""
         self.faults.arm(**faults)
         request = request or self.request()
+        if self.faults is not self.injected:
+            self.injected.apart[request.instance_id] = self.faults
         starting = asyncio.create_task(self.ops.boot(request))
         starting.add_done_callback(lambda done: done.cancelled() or done.exception())
         return await self.begun(request)
