@@ -43,6 +43,11 @@ class Export:
         return f"att-{self.attachment_id}-{hashlib.sha256(self.name.encode()).hexdigest()[:12]}"
 
 
+def attachment_of(export_id: str) -> str:
+    """The attachment that an `Export.id` is of; "" when it is no such id."""
+    return export_id.removeprefix("att-").rpartition("-")[0]
+
+
 def _node(kind: str, object_id: str) -> str:
     """Block node of a volume (`v`), of its copy's filter (`f`), of a copy's target (`t`): QEMU allows 31 characters."""
     return kind + object_id.replace("-", "")[:30]

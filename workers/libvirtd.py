@@ -8,6 +8,7 @@ from pathlib import Path
 from infra.host.files.owner import Owner
 from infra.host.files.uids import GUEST_USER
 from infra.settings import Settings
+from workers.confinement import security_driver
 from workers.layout import GUEST_VIEW, Layout, digest, guest_uid, guest_uids, libvirt_run_dir
 
 MOUNTS = {"run": "/run/libvirt", "lib": "/var/lib/libvirt", "etc": "/etc/libvirt", "log": "/var/log/libvirt",
@@ -43,7 +44,7 @@ group = "{user}"
 dynamic_ownership = 0
 remember_owner = 0
 seccomp_sandbox = 1
-security_driver = "none"
+security_driver = {security_driver}
 namespaces = [ "mount" ]
 cgroup_controllers = []
 stdio_handler = "file"
@@ -61,7 +62,7 @@ def prepare(settings: Settings, layout: Layout, host: str) -> None:
     (home / "lib" / "qemu").mkdir(exist_ok=True)
     host_uuid = uuid.uuid5(uuid.NAMESPACE_URL, f"kilonova:{settings.state_dir}:{host}")
     (home / "etc" / "libvirtd.conf").write_text(LIBVIRTD_CONF.format(uuid=host_uuid))
-    (home / "etc" / "qemu.conf").write_text(QEMU_CONF.format(user=GUEST_USER))
+    (home / "etc" / "qemu.conf").write_text(QEMU_CONF.format(user=GUEST_USER, security_driver=security_driver()))
     home.parent.chmod(0o700)  # guests see only what is mounted for them
     owner = Owner(guest_uid(settings))
     for name in SEEN_BY_GUESTS:

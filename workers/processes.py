@@ -7,7 +7,7 @@ from pathlib import Path
 
 from infra.settings import Settings
 from workers import horizon, libvirtd
-from workers.layout import Layout, guest_uid, host_overrides, host_settings, libvirt_run_dir, temporal_netns
+from workers.layout import Layout, host_overrides, host_settings, libvirt_run_dir, temporal_netns
 from workers.plan import Plan
 from workers.probes import Probe
 from workers.process import Spec
@@ -131,7 +131,7 @@ def _apis(settings: Settings) -> list[Spec]:
         flags = [flag for service in ours for flag in ("--service", service)]
         ports: dict[str, int] = {service: settings.port(service) for service in ours}
         probe = _answers(settings, ours[-1])
-        specs.append(Spec("api-services", kilonova("api", *flags), probe=probe, ports=ports, after=["nbd"]))
+        specs.append(Spec("api-services", kilonova("api", *flags), probe=probe, ports=ports, after=["nbd", "nbd-gate"]))
     # 50 MiB less than apart
     together = ["compute", "placement", "codec", *(() if settings.temporal_address else ("temporal_ui",))]
     compute = kilonova("api", *(flag for service in together for flag in ("--service", service)))
@@ -170,11 +170,13 @@ def _network_side(settings: Settings, layout: Layout) -> list[Spec]:
     enter = ["ip", "netns", "exec", layout.netns] if layout.netns else []
     if "volume" in settings.embedded:
         from infra.nbd import nbd_socket, storage_daemon_argv
+        from infra.volume_doors import control_socket, gate_argv
 
-        nbd, socket = settings.port("nbd"), nbd_socket(settings)
-        argv = [*enter, *storage_daemon_argv(settings, guest_uid(settings) if layout.driver == "qemu" else None)]
-        probe = Probe("unix", str(socket)) if socket else Probe("listen", str(nbd))
-        specs.append(Spec("nbd", argv, probe=probe, ports={} if socket else {"nbd": nbd}))
+        ports: dict[str, int] = {"nbd": settings.port("nbd")} if settings.nbd_address else {}
+        probe = Probe("unix", str(nbd_socket(settings)))
+        specs.append(Spec("nbd", [*enter, *storage_daemon_argv(settings)], probe=probe))
+        probe = Probe("unix", str(control_socket(settings)))
+        specs.append(Spec("nbd-gate", [*enter, *gate_argv(settings)], probe=probe, ports=ports))
     if layout.netns:
         from infra.hostnet.store import Store
 

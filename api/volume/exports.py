@@ -10,9 +10,10 @@ from api.volume.files import Files
 from api.volume.records import refresh_status
 from infra import logs
 from infra.database import Database
-from infra.nbd import Export, QmpDown, QmpError, QmpUnreachable, StorageDaemon, nbd_socket
+from infra.nbd import Export, QmpDown, QmpError, QmpUnreachable, StorageDaemon, attachment_of
 from infra.settings import Settings
 from infra.tables.volume import Attachment, Volume
+from infra.volume_doors import Doors
 
 CHECK_S = 2.0
 PATIENCE_S = 5.0
@@ -29,17 +30,17 @@ def exported(attachment: Attachment) -> bool:
     return attachment.status in EXPORTED and bool((attachment.connector or {}).get("host"))
 
 
+def _door(attachment: Attachment) -> tuple[str, str]:
+    """What the attachment's door leads to, and for which host."""
+    return export_name(attachment), str((attachment.connector or {}).get("host"))
+
+
 class Exports:
     """A thread compares every `CHECK_S` seconds; attach and detach do their part at once."""
 
     def __init__(self, settings: Settings, db: Database, files: Files, daemon: StorageDaemon) -> None:
-        self._db, self._files, self._daemon = db, files, daemon
-        socket = nbd_socket(settings)
-        self._server: dict[str, Any] = (
-            {"socket": str(socket)}
-            if socket
-            else {"host": settings.nbd_address, "port": settings.port("nbd"), "tls": True}
-        )
+        self._db, self._files, self._daemon, self._doors = db, files, daemon, Doors(settings)
+        self._remote = {"host": settings.nbd_address, "port": settings.port("nbd"), "tls": True}
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="volume-exports", daemon=True)
 
@@ -53,7 +54,8 @@ class Exports:
     def connection(self, attachment: Attachment) -> dict[str, Any]:
         """How a host reaches the volume, for os-brick's reader: flat as Cinder's attachment API gives it, and once
         more under `data`. The export's name is a secret."""
-        data = self._server | {
+        server = self._remote if self._remote["host"] else {"socket": self._doors.connection(attachment.id)}
+        data = server | {
             "export": export_name(attachment),
             "volume_id": attachment.volume_id,
             "attachment_id": attachment.id,
@@ -74,6 +76,7 @@ class Exports:
                     row = session.get(Attachment, attachment_id)
                     if row is not None and exported(row):
                         self._daemon.export(self.wanted(row))
+                        self._doors.open(row.id, *_door(row))
                 return
             except (QmpUnreachable, QmpError):
                 if time.monotonic() > end:
@@ -118,6 +121,16 @@ class Exports:
             self._daemon.unexport(export_id)
         except QmpDown:
             log.info("the storage daemon is not running, so it exports nothing", export=export_id)
+        self._doors.close(attachment_of(export_id))
+
+    def answer(self) -> bool:
+        """Whether guests can reach volumes now."""
+        try:
+            self._daemon.exports()
+            self._doors.all()
+        except QmpUnreachable:
+            return False
+        return True
 
     def reconcile(self) -> None:
         """Finish detaches, add missing exports, end those that no attachment asks for."""
@@ -134,6 +147,16 @@ class Exports:
                 self._daemon.unexport(export_id)
             for export_id in wanted.keys() - present:
                 self._restore(wanted[export_id])
+            self._open_doors({row.id: _door(row) for row in filter(exported, rows)})
+
+    def _open_doors(self, wanted: dict[str, tuple[str, str]]) -> None:
+        """All that are wanted; and none else."""
+        present = self._doors.all()
+        for attachment_id in present.keys() - wanted.keys():
+            self._doors.close(attachment_id)
+        for attachment_id, door in wanted.items():
+            if present.get(attachment_id) != door:
+                self._doors.open(attachment_id, *door)
 
     def _restore(self, export: Export) -> None:
         try:

@@ -13,19 +13,10 @@ from api.volume.listing import boolean
 from api.volume.service import Service, Version, VolumeCaller, VolumeService
 from api.volume.types import FIRST_NAME
 from api.volume.views import moment
-from infra.nbd import QmpUnreachable
 from infra.tables.volume import Snapshot, Volume, now
 
 router = APIRouter()
 HOSTS = "volume_extension:hosts"
-
-
-def daemon_answers(service: VolumeService) -> bool:
-    try:
-        service.daemon.exports()
-    except QmpUnreachable:
-        return False
-    return True
 
 
 def host_name(service: VolumeService) -> str:
@@ -34,9 +25,9 @@ def host_name(service: VolumeService) -> str:
 
 @router.get("/os-services")
 def services(request: Request, caller: VolumeCaller, service: Service, version: Version) -> dict[str, Any]:
-    """One service; `up` while its storage daemon answers."""
+    """One service; `up` while its storage daemon and its gate answer."""
     service.policy.enforce(caller, "volume_extension:services:index")
-    up = daemon_answers(service)
+    up = service.exports.answer()
     found: dict[str, Any] = {
         "binary": "cinder-volume",
         "host": host_name(service),
@@ -65,7 +56,7 @@ def hosts(request: Request, caller: VolumeCaller, service: Service) -> dict[str,
         "host_name": host_name(service),
         "service": "cinder-volume",
         "zone": service.settings.availability_zone,
-        "service-status": "available" if daemon_answers(service) else "unavailable",
+        "service-status": "available" if service.exports.answer() else "unavailable",
         "service-state": "enabled",
         "last-update": moment(now()),
     }

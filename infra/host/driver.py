@@ -15,6 +15,7 @@ from infra.contracts.errors import hopeless, host_cannot
 from infra.contracts.guarded import Guarded
 from infra.contracts.hypervisor import DomainSpec, HostFacts, Spawned
 from infra.contracts.power_states import PAUSED, RUNNING
+from infra.host.cgroups import GuestGroups
 from infra.host.definer import Clock, Definer
 from infra.host.disks import DiskPlugger
 from infra.host.files.guest import GuestFiles
@@ -66,7 +67,7 @@ class Driver:
         self._pretend = self.virt.virt_type == "test"
         self.events = Events(control)
         connection = Connection(settings.libvirt_uri, self._opened)
-        self._domains = Domains(connection, settings.host)
+        self._domains = Domains(connection, settings.host, GuestGroups(settings))
         self.events.look = Owned(connection, settings.host).state
         self.backups, self.definitions = Backups(connection), Definitions(connection)
         self.agents, self._statistics = Agents(connection), Statistics(connection)
@@ -107,8 +108,9 @@ class Driver:
         """Start a guest of this host again as it was, its volumes included; one that runs is left alone."""
         with self._turns.take(instance_id), self.events.held(instance_id):
             if self._domains.power_state(instance_id) != RUNNING:
+                self.files.let_in(instance_id, volumes := self.files.volumes(instance_id))
                 self._domains.start(instance_id, paused=not self._pretend)
-                self._domains.attach(instance_id, self.files.volumes(instance_id))
+                self._domains.attach(instance_id, volumes)
                 self._domains.resume(instance_id)
 
     def destroy(self, instance_id: str, attempt: int = 0) -> None:

@@ -95,6 +95,7 @@ class PowerSwitch(GuestSteps):
         with self._at_work(want, heartbeat):
             if self._domains.saved(want.instance_id):
                 self._files.keep_running(want.instance_id, True)
+                self._files.let_in(want.instance_id, self._files.volumes(want.instance_id))
                 self._domains.start(want.instance_id, paused=False)
             else:
                 self._begin(want.instance_id)
@@ -139,8 +140,9 @@ class PowerSwitch(GuestSteps):
             self._domains.start(instance_id, paused=False)
             return
         if state != PAUSED:
+            self._files.let_in(instance_id, volumes := self._files.volumes(instance_id))
             self._domains.start(instance_id, paused=True)
-            self._domains.attach(instance_id, self._files.volumes(instance_id))
+            self._domains.attach(instance_id, volumes)
         still_wanted()
         self._domains.resume(instance_id)
 

@@ -51,6 +51,7 @@ class DiskSwapper(GuestSteps):
             self._keep(id, to, xml)
 
     def _copy(self, id: str, to: VolumeConnection, xml: str, progress: Progress) -> None:
+        self._files.let_in(id, {to.device: xml})
         seen = self._mirrors.look(id, to.device)
         if seen is not None and seen.target and seen.target != to.export:
             self._mirrors.give_up(id, to.device)

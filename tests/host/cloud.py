@@ -23,8 +23,8 @@ from infra.nbd import storage_daemon_argv
 from infra.openstack import service_session
 from infra.settings import Settings
 from infra.tables.compute import Allocation
+from infra.volume_doors import gate_argv
 from tests.openstack import OpenStack
-from workers.layout import guest_uid
 from workers.sign_in import as_host, as_service
 
 HOST = "kh1"
@@ -56,6 +56,7 @@ class Cloud:
         self.compute = Database("compute", state_dir=state_dir)
         self._servers: list[tuple[uvicorn.Server, threading.Thread]] = []
         self._nbd: subprocess.Popen[bytes] | None = None
+        self.gate: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         self._serve(api.network.app.create(as_service(self._anonymous(), "neutron")), "network")
@@ -63,10 +64,14 @@ class Cloud:
 
     def start_volumes(self) -> None:
         self.start_nbd()
+        self.start_gate()
         self._serve(api.volume.app.create(as_service(self._anonymous(), "cinder")), "volume")
 
     def start_nbd(self) -> None:
-        self._nbd = subprocess.Popen(storage_daemon_argv(self.settings, guest_uid(self.settings)))
+        self._nbd = subprocess.Popen(storage_daemon_argv(self.settings))
+
+    def start_gate(self) -> None:
+        self.gate = subprocess.Popen(gate_argv(self.settings))
 
     def stop_nbd(self) -> None:
         assert self._nbd
@@ -88,9 +93,10 @@ class Cloud:
         for server, thread in reversed(self._servers):
             server.should_exit = True
             thread.join(10)
-        if self._nbd:
-            self._nbd.terminate()
-            self._nbd.wait(10)
+        for process in (self._nbd, self.gate):
+            if process:
+                process.terminate()
+                process.wait(10)
 
     def claim(self, instance_id: str, attempt: int = 1, host: str = HOST) -> str:
         self.unclaim(instance_id)

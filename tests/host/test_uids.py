@@ -16,14 +16,17 @@ from infra.contracts.errors import HOST_CANNOT
 from infra.contracts.image import ImageOnHost
 from infra.contracts.power import PowerOff, PowerOn
 from infra.contracts.snapshot import SnapshotOnHost
+from infra.contracts.volume import DiskOnGuest
 from infra.host.files.images import ImageStore
 from infra.host.files.paths import HostPaths
 from infra.host.libvirt.labels import label_in, labels_at
+from infra.host.services.volumes import VolumeConnector
 from infra.host.snapshots import Snapshots
 from infra.settings import Settings
 from tests.host.cloud import Cloud, new_id, until
 from tests.host.hypervisor import Hypervisor
 from tests.host.specs import spec
+from tests.host.test_disks import first, new_volume, written
 from tests.host.test_guest import RUNNING, SHUTDOWN, Built, driver, guest, hypervisor, quiet
 from workers.layout import guest_uid, guest_uids
 
@@ -95,6 +98,58 @@ def test_a_guests_user_opens_nothing_of_another_guest(guest: Built, other: Built
         shut = {what for what in all_of(hypervisor, mine) if not opens(hypervisor, user, pid, what)}
         assert {what.rpartition("/")[2] for what in shut} <= {"serial", "monitor.sock"}, "these two are libvirtd's"
         assert {what for what in all_of(hypervisor, theirs) if opens(hypervisor, user, pid, what)} == set()
+
+
+@pytest.fixture
+def plugged(volumes: Cloud, hypervisor: Hypervisor, guest: Built, other: Built) -> Iterator[list[DiskOnGuest]]:
+    """Two guests that run, with a volume each."""
+    connector, disks = VolumeConnector(hypervisor.settings, volumes.session), []
+    with volumes.user() as demo:
+        wanted = [new_volume(demo, built.spec) for built in (guest, other)]
+        for built, want in zip((guest, other), wanted, strict=True):
+            built.spawn()
+            until(built.booted)
+            (volume,) = connector.attach(want, quiet).volumes
+            disks.append(DiskOnGuest(instance_id=want.instance_id, attempt=1, volume=volume))
+            built.driver.disks.plug(disks[-1], quiet)
+        yield disks
+        for built, want in zip((guest, other), wanted, strict=True):
+            built.driver.destroy(want.instance_id)
+            connector.detach(want, quiet)
+
+
+def test_a_guests_user_comes_to_its_own_volumes_only(
+    plugged: list[DiskOnGuest], guest: Built, hypervisor: Hypervisor, volumes: Cloud
+) -> None:
+    """Mechanisms: GuestFiles.let_in, the directories of infra/volume_doors.py. Also behind a gate that was killed, and
+    where what lies below /run was made anew with the machine."""
+
+    def comes() -> list[list[bool]]:
+        processes = [hypervisor.qemu(disk.instance_id) for disk in plugged]
+        who = [(uid_of(hypervisor, disk.instance_id), pid) for disk, pid in zip(plugged, processes, strict=True)]
+        return [[opens(hypervisor, *each, disk.volume.socket) for disk in plugged] for each in who]
+
+    assert comes() == [[True, False], [False, True]]
+    written(guest, "write -P 0x11 0 64k")
+    assert volumes.gate
+    volumes.gate.kill()
+    volumes.gate.wait(10)
+    volumes.start_gate()
+    until(lambda: comes() == [[True, False], [False, True]])
+
+    def writes() -> bool:  # the first request may still fail: QEMU connects anew with the next one
+        written(guest, "write -P 0x22 0 64k")
+        return first(volumes, plugged[0].volume) == 0x22
+
+    until(writes)
+    held = {"instance_id": plugged[0].instance_id, "attempt": 1}
+    guest.driver.power.off(PowerOff(**held, timeout_s=0), quiet)
+    door = Path(plugged[0].volume.socket).parent
+    os.chown(door, -1, door.stat().st_uid)
+    guest.driver.power.on(PowerOn(**held), quiet)
+    assert comes() == [[True, False], [False, True]]
+    written(guest, "write -P 0x33 0 64k")
+    assert first(volumes, plugged[0].volume) == 0x33
 
 
 def test_it_lasts(guest: Built, other: Built, hypervisor: Hypervisor, cloud: Cloud) -> None:

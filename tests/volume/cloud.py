@@ -14,10 +14,12 @@ import httpx
 
 from infra import credentials
 from infra.nbd import nbd_socket, storage_daemon_argv
+from infra.volume_doors import control_socket, gate_argv
 from tests.exchanges import VIOLATION
 from tests.openstack import OpenStack
 
 ROOT = Path(__file__).parents[2]
+LISTEN = {"nbd": nbd_socket, "nbd-gate": control_socket}
 PROJECTS = {"admin": "admin", "demo": "demo"}
 
 
@@ -61,21 +63,21 @@ class Cloud:
     # Processes
 
     def start(self, name: str) -> None:
-        if name == "nbd":
-            argv = storage_daemon_argv(self.settings)
+        if name in LISTEN:
+            argv = (storage_daemon_argv if name == "nbd" else gate_argv)(self.settings)
         else:
             argv = [sys.executable, "-m", "tests.volume.serve", name, {"volume": "cinder"}.get(name, "admin")]
             argv = [*(self.wrap if name == "volume" else []), *argv]
         with (self.settings.log_dir / f"{name}.log").open("ab") as log:
             self.processes[name] = subprocess.Popen(argv, env=self.env, stderr=log, stdout=log, cwd=ROOT)
-        if name == "nbd":
-            until(self.daemon_listens)
+        if name in LISTEN:
+            until(lambda: self.listens(name))
         else:
             until(lambda: self.answers(name), 90)
 
-    def daemon_listens(self) -> bool:
+    def listens(self, name: str) -> bool:
         with socket.socket(socket.AF_UNIX) as probe:
-            return probe.connect_ex(str(nbd_socket(self.settings))) == 0
+            return probe.connect_ex(str(LISTEN[name](self.settings))) == 0
 
     def answers(self, name: str) -> bool:
         assert self.processes[name].poll() is None, (self.settings.log_dir / f"{name}.log").read_text()[-3000:]

@@ -26,7 +26,7 @@ def whole_cloud(keystone: OpenStack, image_port: int) -> Iterator[Cloud]:
     with tempfile.TemporaryDirectory(prefix="kv-") as state:
         cloud = Cloud(keystone, Path(state))
         try:
-            for name in ("nbd", "volume"):
+            for name in ("nbd", "nbd-gate", "volume"):
                 cloud.start(name)
             for user in ("demo", "admin"):
                 cloud.token(user)
@@ -40,7 +40,7 @@ def whole_cloud(keystone: OpenStack, image_port: int) -> Iterator[Cloud]:
 @pytest.fixture
 def cloud(whole_cloud: Cloud) -> Cloud:
     """The cloud with every process running."""
-    for name in ("nbd", "volume"):
+    for name in ("nbd", "nbd-gate", "volume"):
         if name not in whole_cloud.processes:
             whole_cloud.start(name)
     return whole_cloud

@@ -1,13 +1,20 @@
 """Who reaches the bytes of volumes: the guests' user and the service alone, and only while a volume is attached."""
 
+import contextlib
+import errno
 import json
 import os
+import re
 import socket
+import ssl
 import stat
+import struct
 import subprocess
 import uuid
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
@@ -23,7 +30,10 @@ from infra.nbd import (
     volumes_uid,
     volumes_view,
 )
+from infra.nbd_process import gate_uid
 from infra.settings import Settings
+from infra.volume_doors import Doors, control_socket, gate_argv, let_in, place
+from infra.volume_gate import CONNECTIONS
 from tests.volume.cloud import Cloud, io, nbd_url, until
 from tests.volume.images import ImageServer
 
@@ -43,14 +53,151 @@ def test_a_local_user_neither_lists_nor_reads_volumes(cloud: Cloud) -> None:
     assert f"export: '{attachment['connection_info']['export']}'" in listed(cloud).stdout
     refused = listed(cloud, *AS_NOBODY)
     assert refused.returncode and "Permission denied" in refused.stderr
-    url = nbd_url(attachment["connection_info"])
-    argv = [*AS_NOBODY, "qemu-io", "-f", "raw", "-r", "-c", "read 0 4k", url]
-    read = subprocess.run(argv, capture_output=True, text=True, timeout=20)
-    assert read.returncode and "Permission denied" in read.stderr
+    assert "Permission denied" in reads(attachment["connection_info"], *AS_NOBODY)
     with socket.socket() as probe:
         assert probe.connect_ex(("127.0.0.1", cloud.settings.port("nbd"))), "nothing listens on the network"
     cloud.ok("DELETE", f"/attachments/{attachment['id']}", user="nova")
     cloud.delete(volume)
+
+
+def reads(connection: dict[str, Any], *who: str) -> str:
+    """What somebody is told who tries to read the volume; "" when it can be read."""
+    argv = [*who, "qemu-io", "-f", "raw", "-r", "-c", "read 0 4k", nbd_url(connection)]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=20)
+    return done.stderr + done.stdout if done.returncode else ""
+
+
+class Guest:
+    """A user like that of a QEMU which was taken over, with a volume of its own."""
+
+    def __init__(self, cloud: Cloud, uid: int) -> None:
+        self.cloud, self.uid = cloud, uid
+        self.user = ["setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups", "--no-new-privs"]
+        self.volume = cloud.volume()
+        self.attachment = cloud.attach(self.volume, instance_uuid=str(uuid.uuid4()))
+        self.way: dict[str, Any] = self.attachment["connection_info"]
+        let_in(self.way["socket"], uid)
+
+    def sees(self, way: dict[str, Any]) -> str:
+        return reads(way, *self.user)
+
+    def connects(self, path: str | Path) -> bool:
+        argv = [*self.user, "/usr/bin/python3", "-c", CONNECT, str(path)]
+        return subprocess.run(argv, capture_output=True, timeout=20).returncode != errno.EACCES
+
+    def ends(self) -> None:
+        self.cloud.ok("DELETE", f"/attachments/{self.attachment['id']}", user="nova")
+        self.cloud.delete(self.volume)
+
+
+CONNECT = """
+import socket, sys
+try:
+    socket.socket(socket.AF_UNIX).connect(sys.argv[1])
+except OSError as error:
+    sys.exit(error.errno)
+"""
+
+
+@pytest.fixture
+def guests(cloud: Cloud) -> Iterator[list[Guest]]:
+    found = [Guest(cloud, 65101), Guest(cloud, 65102)]
+    yield found
+    for guest in found:
+        guest.ends()
+
+
+@needs_root
+def test_a_guest_comes_to_its_own_volume_and_to_no_other_guests(cloud: Cloud, guests: list[Guest]) -> None:
+    """Mechanisms: the group of each door's directory, and the names that the gate lets through and tells to nobody."""
+    for mine, theirs in (guests, guests[::-1]):
+        assert mine.sees(mine.way) == "" and mine.connects(mine.way["socket"])
+        listing = ["qemu-nbd", "--list", "-k", mine.way["socket"]]
+        told = subprocess.run([*mine.user, *listing], capture_output=True, text=True, timeout=20)
+        assert told.returncode == 0 and "exports available: 0" in told.stdout, told.stderr
+        assert "Permission denied" in mine.sees(theirs.way) and not mine.connects(theirs.way["socket"])
+        assert "not available" in mine.sees(mine.way | {"export": theirs.way["export"]}), (
+            "knowing its name is not enough"
+        )
+        for private in (nbd_socket(cloud.settings), socket_path(cloud.settings), control_socket(cloud.settings)):
+            assert private.exists() and not mine.connects(private)
+    path = Path(guests[0].way["socket"])
+    let_in(str(path.parent / ".." / guests[1].attachment["id"] / "socket"), guests[0].uid)
+    assert not guests[0].connects(guests[1].way["socket"]), "only a door's own path lets anybody in"
+
+
+@needs_root
+def test_doors_are_there_again_when_gate_or_daemon_are(cloud: Cloud, guests: list[Guest]) -> None:
+    """For the same guest; and what was detached meanwhile has none."""
+    mine, gone = guests[0], Guest(cloud, 65103)
+    for killed in ("nbd-gate", "nbd"):
+        cloud.kill(killed)
+        if killed == "nbd-gate":
+            cloud.ok("DELETE", f"/attachments/{gone.attachment['id']}", user="nova")
+            assert mine.sees(mine.way) != ""
+            (service,) = cloud.ok("GET", "/os-services", user="admin")["services"]
+            assert service["state"] == "down"
+        cloud.start(killed)
+        until(lambda: mine.sees(mine.way) == "")
+        assert "Permission denied" in guests[1].sees(mine.way)
+    assert not Path(gone.way["socket"]).parent.exists()
+    cloud.delete(gone.volume)
+
+
+@needs_root
+def test_what_nobody_asks_for_is_shut(cloud: Cloud, guests: list[Guest]) -> None:
+    """Mechanism: Exports.reconcile. A door that the gate, or only the file system, still has."""
+    doors, stray = Doors(cloud.settings), str(uuid.uuid4())
+    doors.open(stray, "nowhere", "h")
+    (left := place(cloud.settings) / str(uuid.uuid4())).mkdir()
+    until(lambda: doors.all().keys() == {guest.attachment["id"] for guest in guests})
+    assert not left.exists() and not Path(doors.connection(stray)).parent.exists()
+
+
+@needs_root
+def test_a_shut_door_ends_what_came_through_it(cloud: Cloud) -> None:
+    guest = Guest(cloud, 65104)
+    argv = ["qemu-io", "-f", "raw", nbd_url(guest.way)]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as client:
+        assert client.stdin and client.stdout
+        client.stdin.write("read 0 4k\n")
+        client.stdin.flush()
+        until(lambda: "4 KiB" in client.stdout.readline())  # type: ignore[union-attr]
+        guest.ends()
+        client.stdin.write("read 0 4k\n")
+        client.stdin.close()
+        assert "error" in client.stdout.read()
+
+
+@needs_root
+def test_the_gate_is_a_user_that_can_do_nothing_else(cloud: Cloud) -> None:
+    known = status_of(cloud.processes["nbd-gate"].pid)
+    uid = gate_uid(cloud.settings)
+    assert uid and set(known["Uid"].split()) == set(known["Gid"].split()) == {str(uid)} and not known["Groups"].strip()
+    assert int(known["CapEff"], 16) == int(known["CapPrm"], 16) == 0 and known["NoNewPrivs"].strip() == "1"
+    assert uid != volumes_uid(cloud.settings), "it is not who owns the volumes' files"
+
+
+@needs_root
+def test_one_guest_cannot_keep_others_from_the_gate(cloud: Cloud, guests: list[Guest]) -> None:
+    """However often it connects, and whatever it says."""
+    mine, other = guests
+    kept = []
+    for _ in range(CONNECTIONS + 8):
+        kept.append(connection := socket.socket(socket.AF_UNIX))
+        connection.settimeout(5)
+        connection.connect(mine.way["socket"])
+    assert [each.recv(18)[:8] for each in kept[:CONNECTIONS]] == [b"NBDMAGIC"] * CONNECTIONS
+    assert kept[-1].recv(18) == b"" and other.sees(other.way) == ""
+    kept[0].sendall(struct.pack(">I8sII", 3, b"IHAVEOPT", 7, 1 << 31))
+    assert kept[0].recv(1) == b"", "an answer that does not end is not waited for"
+    for each in kept:
+        each.close()
+    until(lambda: mine.sees(mine.way) == "")
+
+
+def status_of(pid: int) -> dict[str, str]:
+    return dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
 
 
 @needs_root
@@ -94,28 +241,6 @@ def test_an_export_exists_only_while_a_host_has_the_volume(cloud: Cloud) -> None
     cloud.delete(volume)
 
 
-@needs_root
-def test_the_guests_group_reaches_the_socket_and_nobody_else(tmp_path: Path) -> None:
-    settings = Settings(state_dir=tmp_path, nbd_address="")
-    settings.run_dir.mkdir()
-    daemon = subprocess.Popen(storage_daemon_argv(settings, group=65000))
-    try:
-        path = nbd_socket(settings)
-        assert path is not None
-        until(path.exists)
-        until(socket_path(settings).exists)
-        member = ["setpriv", "--reuid=65001", "--regid=65000", "--clear-groups"]
-        argv = ["qemu-nbd", "--list", "-k", str(path)]
-        assert subprocess.run([*member, *argv], capture_output=True, timeout=20).returncode == 0
-        assert subprocess.run([*AS_NOBODY, *argv], capture_output=True, timeout=20).returncode
-        assert subprocess.run([*member, "ls", str(socket_path(settings).parent)], capture_output=True).returncode
-        for private in (socket_path(settings), path):
-            assert not stat.S_IMODE(private.stat().st_mode) & 0o007
-    finally:
-        daemon.terminate()
-        daemon.wait(10)
-
-
 def test_files_are_their_owners_alone(cloud: Cloud, images: ImageServer, tmp_path: Path) -> None:
     file = tmp_path / "guest.qcow2"
     subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", str(file), "64M"], check=True)
@@ -133,7 +258,8 @@ def test_files_are_their_owners_alone(cloud: Cloud, images: ImageServer, tmp_pat
 
 @pytest.fixture(scope="module")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A small authority, a server's and a client's certificate, in the names that QEMU wants."""
+    """A small authority, the server's certificate, and in a folder each those of two hosts and of no host, in the names
+    that QEMU wants."""
     place = tmp_path_factory.mktemp("tls")
 
     def openssl(*words: str) -> None:
@@ -141,18 +267,41 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     openssl("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=ca",
             "-keyout", "ca-key.pem", "-out", "ca-cert.pem")  # fmt: skip
-    for name, usage in (("server", "serverAuth"), ("client", "clientAuth")):
+    for name, usage in (("server", "serverAuth"), *((name, "clientAuth") for name in CLIENTS)):
+        file = "server" if name == "server" else f"{name}/client"
+        (place / file).parent.mkdir(exist_ok=True)
         openssl("req", "-newkey", "rsa:2048", "-nodes", "-subj", f"/CN={name}",
-                "-keyout", f"{name}-key.pem", "-out", f"{name}.csr")  # fmt: skip
+                "-keyout", f"{file}-key.pem", "-out", f"{file}.csr")  # fmt: skip
         (place / "ext").write_text(f"subjectAltName=IP:127.0.0.1\nextendedKeyUsage={usage}\n")
-        openssl("x509", "-req", "-in", f"{name}.csr", "-CA", "ca-cert.pem", "-CAkey", "ca-key.pem", "-days", "2",
-                "-CAcreateserial", "-extfile", "ext", "-out", f"{name}-cert.pem")  # fmt: skip
+        openssl("x509", "-req", "-in", f"{file}.csr", "-CA", "ca-cert.pem", "-CAkey", "ca-key.pem", "-days", "2",
+                "-CAcreateserial", "-extfile", "ext", "-out", f"{file}-cert.pem")  # fmt: skip
+        (place / file).parent.joinpath("ca-cert.pem").write_bytes((place / "ca-cert.pem").read_bytes())
     return place
 
 
+CLIENTS = ("host-h1", "host-h2", "somebody")
+
+
+@dataclass
+class Remote:
+    """A gate that serves other machines, and what it leads to: one export of host h1."""
+
+    settings: Settings
+    certificates: Path
+    gate: int
+
+    def asked(self, tool: str, *words: str, who: str = "host-h1", export: str = "") -> subprocess.CompletedProcess[str]:
+        tls = f"tls-creds-x509,id=t,endpoint=client,dir={self.certificates / who}"
+        where = f"driver=nbd,server.type=inet,server.host=127.0.0.1,server.port={self.settings.port('nbd')}"
+        target = ["--image-opts", *words, f"{where},export={export},tls-creds=t"] if export else list(words)
+        return subprocess.run([tool, "--object", tls, *target], capture_output=True, text=True, timeout=20)
+
+    def reads(self, who: str, export: str = "sesame") -> bool:
+        return self.asked("qemu-io", "-r", "-c", "read -P 0x78 0 4k", who=who, export=export).returncode == 0
+
+
 @pytest.fixture
-def remote(tmp_path: Path, certificates: Path, cloud: Cloud) -> Iterator[tuple[Settings, int]]:
-    """Of a daemon that serves other machines, and its process."""
+def remote(tmp_path: Path, certificates: Path, cloud: Cloud) -> Iterator[Remote]:
     settings = Settings(
         state_dir=tmp_path,
         port_offset=cloud.settings.port_offset + 1,
@@ -160,13 +309,20 @@ def remote(tmp_path: Path, certificates: Path, cloud: Cloud) -> Iterator[tuple[S
         nbd_tls_dir=certificates,
     )
     settings.run_dir.mkdir()
-    daemon = subprocess.Popen(storage_daemon_argv(settings))
+    running = [subprocess.Popen(argv) for argv in (storage_daemon_argv(settings), gate_argv(settings))]
     try:
-        until(lambda: _connects(settings.port("nbd")))
-        yield settings, daemon.pid
+        until(lambda: _connects(settings.port("nbd")) and control_socket(settings).exists())
+        until(socket_path(settings).exists)
+        file = volumes_dir(settings) / "of-root.raw"
+        file.write_bytes(b"x" * 4096)
+        StorageDaemon(socket_path(settings), view=volumes_view(settings)).export(Export("att", "vol", "sesame", file))
+        Doors(settings).open("att", "sesame", "h1")
+        assert file.stat().st_uid == (volumes_uid(settings) or os.geteuid())
+        yield Remote(settings, certificates, running[1].pid)
     finally:
-        daemon.terminate()
-        daemon.wait(10)
+        for process in running:
+            process.terminate()
+            process.wait(10)
 
 
 def _connects(port: int) -> bool:
@@ -174,43 +330,44 @@ def _connects(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-def test_other_machines_need_a_certificate(remote: tuple[Settings, int], certificates: Path) -> None:
-    port = remote[0].port("nbd")
-    where = ["-b", "127.0.0.1", "-p", str(port)]
+def test_other_machines_need_a_certificate_and_are_told_no_name(remote: Remote) -> None:
+    where = ["-b", "127.0.0.1", "-p", str(remote.settings.port("nbd"))]
     plain = subprocess.run(["qemu-nbd", "--list", *where], capture_output=True, text=True, timeout=20)
     assert plain.returncode and "TLS" in plain.stderr, "without TLS not even the names are told"
-    known = f"tls-creds-x509,id=t,endpoint=client,dir={certificates}"
-    listing = ["qemu-nbd", "--list", *where, "--object", known, "--tls-creds", "t"]
-    told = subprocess.run(listing, capture_output=True, text=True, timeout=20)
+    told = remote.asked("qemu-nbd", "--list", *where, "--tls-creds", "t")
     assert told.returncode == 0 and "exports available: 0" in told.stdout, told.stderr
+    anonymous = ssl.create_default_context(cafile=remote.certificates / "ca-cert.pem")
+    with socket.create_connection(("127.0.0.1", remote.settings.port("nbd")), 5) as bare:
+        assert bare.recv(18)[:8] == b"NBDMAGIC"
+        bare.sendall(struct.pack(">I8sII", 3, b"IHAVEOPT", 5, 0))
+        assert bare.recv(20)[12:16] == struct.pack(">I", 1), "TLS may begin"
+        answer = b""
+        with contextlib.suppress(OSError), anonymous.wrap_socket(bare, server_hostname="127.0.0.1") as within:
+            within.sendall(struct.pack(">8sII", b"IHAVEOPT", 3, 0))
+            answer = within.recv(20)
+        assert answer == b"", "who has no certificate is told nothing"
+
+
+def test_a_host_of_another_machine_comes_to_its_own_volumes_only(remote: Remote) -> None:
+    """Also where it knows the name. A certificate that names no host opens nothing."""
+    assert [remote.reads(who) for who in CLIENTS] == [True, False, False]
+    assert not remote.reads("host-h1", "other")
+    Doors(remote.settings).open("att", "sesame", "h2")
+    assert [remote.reads(who) for who in CLIENTS] == [False, True, False]
+    Doors(remote.settings).close("att")
+    assert [remote.reads(who) for who in CLIENTS] == [False, False, False]
 
 
 @needs_root
-def test_what_serves_other_machines_is_nobody_either(remote: tuple[Settings, int], certificates: Path) -> None:
-    """It has the key, which only root reads on this machine, in its own namespace, and can neither change it nor leave
-    a core; volumes are read by it as by the one of this machine's guests."""
-    settings, pid = remote
-    uid, seen = volumes_uid(settings), volumes_view(settings)
-    known = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
-    assert uid and set(known["Uid"].split()) == set(known["Gid"].split()) == {str(uid)} and not known["Groups"].strip()
-    assert int(known["CapEff"], 16) == int(known["CapBnd"], 16) == 0 and known["NoNewPrivs"].strip() == "1"
+def test_what_serves_other_machines_is_nobody_either(remote: Remote, certificates: Path) -> None:
+    """It read the key, which only root can on this machine, before it became who it is, and leaves no core."""
+    uid, known = gate_uid(remote.settings), status_of(remote.gate)
+    assert uid and set(known["Uid"].split()) == {str(uid)} and int(known["CapEff"], 16) == 0
     key = certificates / "server-key.pem"
     assert stat.S_IMODE(key.stat().st_mode) == 0o600 and key.stat().st_uid == 0
-    assert seen and not (seen.parent / "tls" / key.name).exists(), "outside its namespace there is no copy"
-    user = ["setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups"]
-    within = ["nsenter", f"--target={pid}", "--mount", *user, "sh", "-c"]
-    for what, may in ((f"cat {seen.parent}/tls/{key.name}", True), (f"echo >>{seen.parent}/tls/{key.name}", False)):
-        assert (subprocess.run([*within, what], capture_output=True, timeout=20).returncode == 0) is may, what
-    file = volumes_dir(settings) / "of-root.raw"
-    file.write_bytes(b"x" * 4096)
-    daemon = StorageDaemon(socket_path(settings), view=seen)
-    daemon.export(Export("att", "vol", "sesame", file))
-    where = f"driver=nbd,server.type=inet,server.host=127.0.0.1,server.port={settings.port('nbd')},export=sesame"
-    tls = f"tls-creds-x509,id=t,endpoint=client,dir={certificates}"
-    argv = ["qemu-io", "--object", tls, "--image-opts", f"{where},tls-creds=t", "-c", "read -P 0x78 0 4k"]
-    read = subprocess.run(argv, capture_output=True, text=True, timeout=20)
-    assert read.returncode == 0 and "read 4096/4096" in read.stdout, read.stderr
-    assert file.stat().st_uid == uid
+    assert [f for f in place(remote.settings).rglob("*") if f.is_file()] == [], "there is no copy of it"
+    limits = Path(f"/proc/{remote.gate}/limits").read_text()
+    assert re.search(r"Max core file size +0 +0", limits)
 
 
 def test_volumes_are_never_exported_in_the_clear(tmp_path: Path) -> None:

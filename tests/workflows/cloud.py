@@ -25,6 +25,7 @@ from infra.settings import Settings
 from infra.stores.claims import Claims
 from infra.tables.compute import Flavor
 from infra.temporal import CONTROL_QUEUE, compute_queue, data_converter
+from infra.volume_doors import gate_argv
 from tests.openstack import OpenStack
 from tests.workflows.servers import HOSTS, Servers
 from workers.compute import Host
@@ -62,6 +63,7 @@ class Services:
             temporal += ["--search-attribute", f"{name}=Keyword"]
         self._spawn("temporal", temporal)
         self._spawn("nbd", storage_daemon_argv(s))
+        self._spawn("nbd-gate", gate_argv(s))
         self._spawn("services", [str(BIN / "kilonova"), "api", "--service", "network", "--service", "volume"])
         self._spawn("compute", [str(BIN / "kilonova"), "api", "--service", "compute"])
         for service in ("network", "volume", "compute"):

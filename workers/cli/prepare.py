@@ -115,7 +115,7 @@ def _namespace(settings: Settings, layout: Layout) -> None:
 def _check_ports(settings: Settings, plan: Plan) -> None:
     """Refused when a port is taken by something that is not a process of this cloud."""
     for spec in plan.specs:
-        if spec.name == "nbd" and plan.env.get("KILONOVA_NETNS"):
+        if spec.name == "nbd-gate" and plan.env.get("KILONOVA_NETNS"):
             continue  # it listens in a namespace of our own
         taken = [port for port in spec.ports.values() if _taken(settings.listen, port)]
         if not taken:

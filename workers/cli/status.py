@@ -6,8 +6,9 @@ from dataclasses import asdict, dataclass
 from rich.table import Table
 
 from infra.settings import Settings
-from workers import procfs, supervisor
+from workers import confinement, procfs, supervisor
 from workers.cli.screen import out
+from workers.layout import Layout
 from workers.plan import Plan, read_status
 from workers.process import Process
 
@@ -99,6 +100,9 @@ def print_table(plan: Plan, found: list[Row] | None = None) -> None:
         "supervisor", "", "", str(pid), age(procfs.age_s(pid)), "", f"{procfs.rss_kib(pid) / 1024:.0f}", f"{own:.0f}"
     )
     out.print(table)
+    layout = Layout.load(plan.state_dir)
+    if layout is not None and layout.driver == "qemu":
+        out.print(f"[dim]AppArmor {confinement.told()}[/]")
     out.print(f"[dim]together {sum(row.pss_mib for row in found) + own:.0f} MiB PSS[/]")
 
 

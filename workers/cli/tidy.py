@@ -7,6 +7,7 @@ import subprocess
 import time
 from pathlib import Path
 
+from infra.host.cgroups import GuestGroups
 from infra.host.files.paths import HostPaths
 from infra.settings import Settings
 from workers import libvirtd, procfs, supervisor
@@ -66,6 +67,7 @@ def remove_host_state(settings: Settings) -> list[str]:
     if layout:
         for host in layout.hosts:
             HostPaths(host_settings(settings, layout, host)).forget_sockets()
+            GuestGroups(host_settings(settings, layout, host)).remove()
     with contextlib.suppress(OSError):
         Path("/run/kilonova").rmdir()
     left += _remaining_processes(settings)

@@ -8,6 +8,8 @@ from infra.credentials import write_private
 from infra.host.files.local_disks import LocalDisks
 from infra.host.files.paths import HostPaths, remove_tree
 from infra.host.libvirt import console
+from infra.host.libvirt.domain_xml import sockets
+from infra.volume_doors import let_in
 
 
 class GuestFiles:
@@ -27,8 +29,16 @@ class GuestFiles:
         file = self._paths.instance(instance_id) / "volumes.json"
         if disks:
             write_private(file, json.dumps(disks))
+            self.let_in(instance_id, disks)
         else:
             file.unlink(missing_ok=True)
+
+    def let_in(self, instance_id: str, disks: dict[str, str]) -> None:
+        """The guest's user, and no other guest's, comes to the sockets of its volumes. Each start asks for it again:
+        what lies below /run is gone when the machine starts anew."""
+        group = self._paths.owner_of(instance_id).uid
+        for path in sockets(disks.values()):
+            let_in(path, group)
 
     def frozen(self, instance_id: str) -> Path:
         """There while the guest's file systems may be frozen."""

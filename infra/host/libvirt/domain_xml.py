@@ -99,6 +99,11 @@ def servers(disks: Iterable[str]) -> set[tuple[str, int]]:
     return {(h.get("socket") or h.get("name") or "", int(h.get("port", "0"))) for h in hosts if h is not None}
 
 
+def sockets(disks: Iterable[str]) -> set[str]:
+    """Paths of the UNIX sockets behind `volume_xml`s."""
+    return {place for place, port in servers(disks) if not port}
+
+
 def _metadata(domain: Element, spec: DomainSpec, place: Place) -> None:
     metadata = SubElement(domain, "metadata")
     instance = SubElement(metadata, f"{{{METADATA}}}instance")

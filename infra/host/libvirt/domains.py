@@ -7,6 +7,7 @@ from xml.etree import ElementTree
 import libvirt
 
 from infra.contracts.power_states import NOSTATE, RUNNING
+from infra.host.cgroups import GuestGroups
 from infra.host.libvirt.connection import Connection
 from infra.host.libvirt.faults import is_missing, is_no_device, is_wrong_state
 from infra.host.libvirt.growing import grow
@@ -28,8 +29,8 @@ UNDEFINE_PRETENDED = libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE | libvirt.VIR_DOMA
 class Domains:
     """All methods raise LibvirtDown, or libvirtError for what libvirt refuses; an absent domain is None or nothing."""
 
-    def __init__(self, connection: Connection, host: str) -> None:
-        self._libvirt, self._host = connection, host
+    def __init__(self, connection: Connection, host: str, groups: GuestGroups) -> None:
+        self._libvirt, self._host, self._groups = connection, host, groups
         self._attempts: dict[str, tuple[str, int]] = {}  # instance id -> (host, attempt) from the metadata
 
     def power_state(self, instance_id: str) -> int | None:
@@ -52,6 +53,7 @@ class Domains:
             except libvirt.libvirtError as error:
                 if not is_wrong_state(error):
                     raise
+            self._groups.bound(instance_id, domain.maxMemory())
 
         self._libvirt.call(work, START_S)
 
@@ -225,6 +227,7 @@ class Domains:
 
         self._libvirt.call(work, 60.0)
         self._attempts.pop(instance_id, None)
+        self._groups.remove()
 
     def live_xml(self, instance_id: str) -> str | None:
         """XML of the running domain; None when it does not run."""

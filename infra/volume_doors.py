@@ -1,0 +1,115 @@
+"""Where guests reach their volumes, and how the volume service tells the gate what to let through."""
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import socket
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+from infra.nbd_process import SOCKETS, digest, gate_uid, nbd_socket, tls_dir
+from infra.qmp import QmpDown, QmpError, QmpUnreachable
+from infra.settings import Settings
+
+ATTACHMENT = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+DOOR = re.compile(rf"{SOCKETS}/[0-9a-f]{{10}}\.doors/{ATTACHMENT.pattern}/socket")
+"""Paths that the control plane may name; a host changes the group of no other directory."""
+
+
+def place(settings: Settings) -> Path:
+    """Of the doors' directories. Below /run, since guests' users do not come through the state directory."""
+    if os.geteuid() != 0:
+        return settings.run_dir.absolute() / "doors"
+    return SOCKETS / f"{digest(settings)}.doors"
+
+
+def control_socket(settings: Settings) -> Path:
+    return place(settings) / "control" / "socket"
+
+
+def gate_argv(settings: Settings) -> list[str]:
+    """Command line of the gate, in the foreground. It tells no secret."""
+    tls = {"files": str(tls_dir(settings)), "address": settings.nbd_address, "port": settings.port("nbd")}
+    plan = {
+        "place": str(place(settings)),
+        "upstream": str(nbd_socket(settings)),
+        "user": gate_uid(settings),
+        "tls": tls if settings.nbd_address else None,
+    }
+    return [sys.executable, "-m", "infra.volume_gate", json.dumps(plan)]
+
+
+def let_in(path: str, group: int) -> None:
+    """Let the guest with this group, and nobody else but the gate, come to the door with this socket.
+
+    A path that is no door is left alone, and so is one that is not there: it is opened when its attachment is made."""
+    if group and DOOR.fullmatch(path):
+        with contextlib.suppress(FileNotFoundError):
+            os.chown(Path(path).parent, -1, group, follow_symlinks=False)
+
+
+class Doors:
+    """The gate's doors, by attachment. Every method may be repeated. Raises QmpDown when the gate does not run,
+    QmpUnreachable when it does not answer, QmpError when it cannot."""
+
+    def __init__(self, settings: Settings, timeout: float = 5.0) -> None:
+        self._place, self._user = place(settings), gate_uid(settings)
+        self._control, self._timeout = control_socket(settings), timeout
+        self._remote, self._lock = bool(settings.nbd_address), threading.Lock()
+
+    def connection(self, attachment_id: str) -> str:
+        """Path of the attachment's socket."""
+        return str(self._place / attachment_id / "socket")
+
+    def open(self, attachment_id: str, export: str, host: str) -> None:
+        """From now on the attachment's guest on `host` comes to the export with this name."""
+        if not self._remote:
+            self._make(self._place / attachment_id)
+        self._ask({"open": attachment_id, "export": export, "host": host})
+
+    def _make(self, directory: Path) -> None:
+        """The gate's, as long as no guest is let in. What is there already keeps the guest that it has."""
+        try:
+            directory.mkdir(mode=0o710)
+            if self._user is not None:
+                os.chown(directory, self._user, self._user)
+        except FileExistsError:
+            return
+        except FileNotFoundError as error:
+            raise QmpDown("volumes' gate: not running") from error
+
+    def close(self, attachment_id: str) -> None:
+        """Shut it, and end what came through it. A gate that does not run has no open door."""
+        with contextlib.suppress(QmpDown):
+            self._ask({"close": attachment_id})
+        if ATTACHMENT.fullmatch(attachment_id):
+            shutil.rmtree(self._place / attachment_id, ignore_errors=True)
+
+    def all(self) -> dict[str, tuple[str, str]]:
+        """attachment id → name of the export and host, of each open door; with "" for both, of each that is only a
+        directory that was left."""
+        known = {id: (str(name), str(host)) for id, (name, host) in self._ask({"list": ""})["doors"].items()}
+        left = {entry.name for entry in self._place.iterdir() if ATTACHMENT.fullmatch(entry.name)}
+        return dict.fromkeys(left, ("", "")) | known
+
+    def _ask(self, what: dict[str, str]) -> dict[str, Any]:
+        try:
+            with self._lock, socket.socket(socket.AF_UNIX) as control:
+                control.settimeout(self._timeout)
+                control.connect(str(self._control))
+                control.sendall(json.dumps(what).encode() + b"\n")
+                answer = control.makefile("rb").readline()
+        except (FileNotFoundError, ConnectionRefusedError) as error:
+            raise QmpDown("volumes' gate: not running") from error
+        except OSError as error:
+            raise QmpUnreachable(f"volumes' gate: {type(error).__name__}") from error
+        if not answer:
+            raise QmpUnreachable("volumes' gate: it ended meanwhile")
+        told: dict[str, Any] = json.loads(answer)
+        if "error" in told:
+            raise QmpError(f"volumes' gate: {told['error']}")
+        return told
