@@ -68,9 +68,12 @@ class ServerOperation(Operation):
                 if not self.is_accepted:
                     self.accept(self.told or self.answer(req, server))
             finally:
-                if saga.committed:
-                    await uncancelled(self._tidy())
+                await self._over(saga)
             saga.go_on(HERE)
+
+    async def _over(self, saga: Saga) -> None:
+        if saga.committed:
+            await uncancelled(self._tidy())
 
     def afterwards(self, do: Callable[[Any, In], object], arg: In, at: Place) -> None:
         """Have `do` run once the record says that the operation succeeded: what the way back needed goes only then."""

@@ -143,6 +143,20 @@ async def test_the_same_request_again_is_the_same_operation(cloud: Cloud, name: 
     await drop(cloud, handle)
 
 
+async def test_a_request_that_temporal_has_forgotten_is_known_by_the_record(cloud: Cloud) -> None:
+    """Mechanism: InstanceFacts.over. Without an update, it is as if Temporal had never seen the request."""
+    handle = await server(cloud, "os-stop")
+    cloud.faults.arm()
+    action, wanted = request(cloud, handle, "os-stop")
+    await cloud.ops.start(action, wanted)
+    assert await cloud.end(handle) is None
+    ran, start = len(cloud.faults.ran), action.workflow.__name__
+    await cloud.client.execute_workflow(start, wanted, id=handle.id, task_queue=CONTROL_QUEUE)
+    assert cloud.faults.ran[ran:] == ["begin_action"]
+    assert state(cloud, handle) == ("stopped", None)
+    await drop(cloud, handle)
+
+
 @pytest.mark.usefixtures("quick")
 async def test_another_request_during_any_action_is_refused(cloud: Cloud) -> None:
     async def during(cloud: Cloud, name: str) -> None:

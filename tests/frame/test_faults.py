@@ -242,12 +242,12 @@ async def test_a_write_that_comes_too_late_is_not_made(tmp_path: Any) -> None:
 async def test_a_parked_build_costs_nothing_and_keeps_its_deadline(cloud: FrameCloud) -> None:
     """Row 12. Mechanism: the watch waits while parked; the deadline moves by the time that the build was held."""
     hints = {"kilonova:on_failure": "park"}
-    boot = await cloud.boot(cloud.request(hints=hints, deadline_s=6), fail_before="spawn", times=1)
+    boot = await cloud.boot(cloud.request(hints=hints, deadline_s=2), fail_before="spawn", times=1)
     while not (found := cloud.record(boot)) or not found.parked:
         await asyncio.sleep(0.1)
-    await asyncio.sleep(1.0)
+    await asyncio.sleep(0.5)
     before = await count(boot)
-    await asyncio.sleep(7.0)  # some twenty looks of the watch, and past the deadline
+    await asyncio.sleep(3.0)  # ten looks of the watch, and past the deadline
     assert await count(boot) == before
     await cloud.ops.resume(cloud.requester(), instance_of(boot), "retry")
     assert await cloud.end(boot) is None

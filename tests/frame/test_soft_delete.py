@@ -1,10 +1,12 @@
 """Servers that are deleted softly: they hold all they had, and go when their time is over, unless they are restored."""
 
 import asyncio
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from activities import step
 from api.common.errors import ServiceError
 from infra.stores import usage
 from infra.tables.compute import Instance
@@ -119,7 +121,10 @@ async def test_a_delete_for_good_meanwhile_is_one(cloud: Cloud, hold: str) -> No
     assert state(cloud, handle) == GONE and await cloud.leaks() == []
 
 
-async def test_a_guest_that_cannot_be_stopped_is_deleted_softly_all_the_same(cloud: Cloud) -> None:
+async def test_a_guest_that_cannot_be_stopped_is_deleted_softly_all_the_same(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(step, "HEARTBEAT", timedelta(seconds=2))
     handle = await server(cloud, "os-stop")
     await softly(cloud, handle, fail_before="power_off")
     assert state(cloud, handle) == SOFT

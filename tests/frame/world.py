@@ -13,6 +13,7 @@ from temporalio import activity
 
 import activities.agent
 import activities.aside
+import activities.audit
 import activities.hypervisor
 import activities.image
 import activities.image_record
@@ -24,6 +25,7 @@ import activities.shape
 import activities.snapshot
 import activities.volume
 from activities.step import STEPS, Where
+from infra.contracts.audit import RepairPlan
 from infra.contracts.errors import host_cannot
 from infra.contracts.hypervisor import Spawned
 from infra.contracts.image import DiskOnHost
@@ -53,6 +55,7 @@ class World:
     written: dict[str, str] = field(default_factory=dict)  # volume id → image that was written over it
     sizes: dict[str, int] = field(default_factory=dict)  # volume id → GiB, as a guest was told
     shelving: set[str] = field(default_factory=set)  # ids of images that shelved servers wait in
+    plans: dict[str, RepairPlan] = field(default_factory=dict)  # server → what another look says is to be mended
     guard: threading.RLock = field(default_factory=threading.RLock)
 
     def things(self) -> list[tuple[str, ...]]:
@@ -245,6 +248,20 @@ class Effects(LifeEffects):
     def look_at_ports(self, want: Any) -> PortAddresses:
         return PortAddresses()
 
+    def inspect_instance(self, want: Any) -> RepairPlan:
+        return self.world.plans.get(want.instance_id, RepairPlan())
+
+    def forget(self, want: Any) -> None:
+        pass
+
+    def sync_network(self, want: Any) -> None:
+        pass
+
+    def mend_nics(self, want: Any) -> None:
+        for vif in want.vifs:
+            assert ("tap", want.instance_id, vif.port_id) in self.mine
+            self.mine.add(("nic", want.instance_id, vif.port_id))
+
     def find_ports(self, want: Any) -> PortsFound:
         anywhere = self.world.anywhere
         there = ("group", want.instance_id, want.group_id) in anywhere
@@ -275,13 +292,12 @@ class Effects(LifeEffects):
 
 READS = frozenset(("console_output", "console_target", "diagnostics", "host_facts", "audit_cloud"))
 """Steps that no workflow of a server's runs."""
-REPAIRS = frozenset(("inspect_instance", "sync_network", "mend_nics"))
-"""Steps of RepairInstance, which needs real hosts and services to compare: tests/resilience/test_repairs.py."""
 TIMERS = frozenset(("set_timer", "begin_due"))
 """Steps that ask Temporal alone, and do so here as well."""
 CLASSES = (
     activities.agent.Agent,
     activities.aside.Kept,
+    activities.audit.Audit,
     activities.hypervisor.Hypervisor,
     activities.image.Image,
     activities.image_record.ImageRecord,
@@ -299,7 +315,7 @@ def activities_on(world: World, host: str, where: Where) -> list[Callable[..., A
     """The steps of `where` as activities that change the world; AssertionError names one that has no effect here."""
     effects, found = Effects(world, host), []
     for name, facts in STEPS.items():
-        if facts.where is not where or name in READS | REPAIRS | TIMERS:
+        if facts.where is not where or name in READS | TIMERS:
             continue
         effect = getattr(effects, name, None)
         assert effect is not None, f"the step {name} has no effect in tests/frame/world.py"
