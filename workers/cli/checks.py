@@ -7,6 +7,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,16 +46,22 @@ def checks(arguments: list[str]) -> list[Check]:
 
 
 def run(root: Path, arguments: list[str]) -> int:
-    """Exit status 0 when all pass. Each runs even when an earlier one failed."""
+    """Exit status 0 when all pass. Each runs even when an earlier one failed: pytest last, the others side by side."""
     begun = time.monotonic()
     results = {}
-    with tempfile.TemporaryDirectory(prefix="kilonova-test-") as state_dir:
-        for check in checks(arguments):
+    *others, last = checks(arguments)
+    with tempfile.TemporaryDirectory(prefix="kilonova-test-") as state_dir, ThreadPoolExecutor() as pool:
+        logs = [Path(state_dir) / check.name.replace(" ", "-") for check in others]
+        codes = pool.map(lambda check, log: bounded(check, root, Path(state_dir), log), others, logs)
+        for check, log, code in zip(others, logs, codes, strict=True):
             out.print(f"[bold]== {check.name}[/]")
-            results[check.name] = bounded(check, root, Path(state_dir))
-            if results[check.name] == 1 and check.again and (files := failed_files(root)):
-                out.print(f"[yellow]== {check.name}: once more by themselves: {' '.join(files)}[/]")
-                results[check.name] = bounded(Check(check.name, [*check.again, *files], 800), root, Path(state_dir))
+            print(log.read_text(), end="", flush=True)
+            results[check.name] = code
+        out.print(f"[bold]== {last.name}[/]")
+        results[last.name] = bounded(last, root, Path(state_dir))
+        if results[last.name] == 1 and last.again and (files := failed_files(root)):
+            out.print(f"[yellow]== {last.name}: once more by themselves: {' '.join(files)}[/]")
+            results[last.name] = bounded(Check(last.name, [*last.again, *files], 800), root, Path(state_dir))
     failed = [name for name, code in results.items() if code]
     summary = f"{len(results) - len(failed)} checks passed, {len(failed)} failed in {time.monotonic() - begun:.0f}s"
     out.print(f"== {summary}{': ' + ', '.join(failed) if failed else ''} ==")
@@ -66,12 +74,23 @@ def failed_files(root: Path) -> list[str]:
     return sorted({test.partition("::")[0] for test in json.loads(known.read_text())}) if known.exists() else []
 
 
-def bounded(check: Check, root: Path, state_dir: Path) -> int:
-    """Exit status of the check, 124 when it was ended because it took too long. It sees nothing of a running cloud."""
+def bounded(check: Check, root: Path, state_dir: Path, log: Path | None = None) -> int:
+    """Exit status of the check, 124 when it was ended because it took too long. It sees nothing of a running cloud.
+
+    `log`: where its words go; without one they are shown as they come."""
     own = {"KILONOVA_STATE_DIR": str(state_dir), "PATH": f"{HERE}{os.pathsep}{os.environ.get('PATH', os.defpath)}"}
     cloud = ("KILONOVA_PORT_OFFSET", "KILONOVA_NETNS")
     env = {name: value for name, value in os.environ.items() if name not in cloud and not name.startswith("OS_")} | own
-    process = subprocess.Popen(check.command, cwd=root, env=env, stdin=subprocess.DEVNULL, start_new_session=True)
+    with log.open("w") if log else nullcontext() as said:
+        process = subprocess.Popen(
+            check.command,
+            cwd=root,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=said,
+            stderr=subprocess.STDOUT if said else None,
+            start_new_session=True,
+        )
     try:
         return process.wait(check.within_s)
     except subprocess.TimeoutExpired:
