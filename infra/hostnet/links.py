@@ -116,7 +116,7 @@ def plan(wanted: Wanted, record: BridgeRecord | None, links: dict[str, Link]) ->
     lines: list[str] = []
     if link is None:
         if not wanted.create:
-            raise HostNetworkError(f"bridge {name} of a physical network does not exist on this host")
+            raise HostNetworkError(f"bridge {name} of this network does not exist on this host")
         lines = _new_bridge(wanted)
         done = done.model_copy(update={"made": True, "zone": zlib.crc32(name.encode()) % 0xFFFF + 1})
         link = Link(name, 0, "bridge", "", 0, up=False, filtering=False, addresses=frozenset())

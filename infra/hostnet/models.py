@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validat
 
 MAC = re.compile(r"([0-9a-f]{2}:){5}[0-9a-f]{2}")
 SET_NAME = re.compile(r"(group|address-group):[0-9A-Za-z-]{11,64}")
+INTERFACE = re.compile(r"[0-9A-Za-z_][0-9A-Za-z_.-]{0,14}")
 IDENTIFIER = re.compile(r"[0-9A-Za-z-]{11,64}")
 
 
@@ -37,11 +38,18 @@ def _identifier(value: str) -> str:
     return value
 
 
+def _interface(value: str) -> str:
+    if not INTERFACE.fullmatch(value):
+        raise ValueError("not the name of an interface")
+    return value
+
+
 # Each of these ends up in files that other programs parse, so none may hold anything but what its name says.
 Address = Annotated[str, AfterValidator(_address)]
 Prefix = Annotated[str, AfterValidator(_prefix)]
 Mac = Annotated[str, AfterValidator(_mac)]
 Identifier = Annotated[str, AfterValidator(_identifier)]
+Interface = Annotated[str, AfterValidator(_interface)]
 
 
 def _set_name(value: str) -> str:
@@ -91,13 +99,15 @@ class AddressPair(_Known):
 
 
 class PortPlug(_Known):
-    """All a host must know to plug a port. `mtu` in bytes; `physical_network` None for a network of its own."""
+    """All a host must know to plug a port. `mtu` in bytes; `physical_network` None for a network of its own;
+    `bridge_name`: of the bridge that the port's binding names, None where the host chooses it."""
 
     port_id: Identifier
     instance_id: Identifier
     network_id: Identifier
     network_name: str = ""
     physical_network: str | None = None
+    bridge_name: Interface | None = None
     mac_address: Mac
     mtu: int = 1500
     fixed_ips: list[FixedIp] = []

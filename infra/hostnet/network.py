@@ -80,7 +80,7 @@ class HostNetwork:
                     links.apply(self._store.waiting, ["link set dev lo up"])
 
     def bind(self, port: PortPlug) -> Binding:
-        bridge = self._segments.bridge_of(port.network_id, port.physical_network)
+        bridge = port.bridge_name or self._segments.bridge_of(port.network_id, port.physical_network)
         return Binding(bridge=bridge, tap=port.tap, mtu=port.mtu)
 
     def plug(self, port: PortPlug) -> None:

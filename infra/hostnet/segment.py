@@ -27,6 +27,10 @@ class Want:
     networks: list[Network]
 
 
+def own_bridge(network_id: str) -> str:
+    return f"br-{network_id[:11]}"
+
+
 class Segments:
     """Bridges in the namespace of `store`. Callers of `converge` hold the lock of that bridge."""
 
@@ -37,7 +41,7 @@ class Segments:
     def bridge_of(self, network_id: str, physical_network: str | None) -> str:
         """HostNetworkError when this host has no such physical network."""
         if not physical_network:
-            return f"br-{network_id[:11]}"
+            return own_bridge(network_id)
         name = self._settings.bridge_mappings.get(physical_network)
         if not name:
             raise HostNetworkError(f"physical network {physical_network!r} is not in this host's bridge mappings")
@@ -94,8 +98,8 @@ class Segments:
         return Wanted(
             name=bridge,
             mtu=max((n.mtu for n in networks), default=1500),
-            # On a real host a mapped bridge leads to the provider's network: one made here would lead nowhere.
-            create=bool(self._netns) or not any(n.physical_network for n in networks),
+            # On a real host a bridge that others named leads somewhere: one made here would lead nowhere.
+            create=bool(self._netns) or bridge in {own_bridge(n.id) for n in networks},
             seed=f"{self._netns}-{self._store.tag}",
             taps=frozenset(r.port.tap for r in records),
         )

@@ -10,7 +10,7 @@ from temporalio.exceptions import ApplicationError
 
 from infra.contracts.errors import HOPELESS, HOST_CANNOT
 from infra.contracts.network import PortRequest, PortsOnHost
-from infra.host.network import neutron_filters
+from infra.host.network import bindings, neutron_filters
 from infra.host.network.ports import PortPlugger
 from infra.host.network.topology import TopologyPoll
 from infra.host.services.rest import Service, Unexpected
@@ -318,6 +318,43 @@ def _without_sets(topology: dict[str, Any]) -> list[dict[str, Any]]:
         mark = "." if rule["ethertype"] == "IPv4" else ":"
         rule["remote_ips"] = [prefix for prefix in topology["sets"][rule.pop("remote_set")] if mark in prefix]
     return list(topology["ports"])
+
+
+def test_a_port_that_nobody_could_bind_is_not_plugged(
+    cloud: Cloud, net: Net, networked: tuple[Settings, HostNetwork]
+) -> None:
+    """Mechanism: bindings.bridge_name. Neutron says binding_failed of a card that no host here has."""
+    settings, network = networked
+    with cloud.user("admin") as admin:
+        body = {"network_id": net.network_id, "binding:vnic_type": "direct", "project_id": net.demo.project_id}
+        own = admin.call("network", "POST", "/v2.0/ports", {"port": body})["port"]["id"]
+    want = net.want(PortRequest(port_id=own, mine=False))
+    with pytest.raises(ApplicationError) as failure:
+        PortPlugger(settings, cloud.session, network).plug(want, quiet)
+    assert failure.value.type == HOST_CANNOT
+    assert failure.value.message == f"Binding failed for port {own}, please check neutron logs for more information."
+    assert network.describe().ports == {}
+    PortPlugger(settings, cloud.session, network).unplug(want, quiet)
+
+
+@pytest.mark.parametrize(
+    ("told", "expected"),
+    [
+        ({"binding:vif_type": "bridge", "binding:vif_details": {"bridge_name": "br-theirs"}}, "br-theirs"),
+        ({"binding:vif_type": "bridge", "binding:vif_details": {"port_filter": False}}, ""),
+        ({"binding:vif_type": "ovs", "binding:vif_details": {"bridge_name": "br-int"}}, "Unexpected vif_type=ovs"),
+        ({"binding:vif_type": "unbound", "binding:vif_details": {}}, "Unexpected vif_type=unbound"),
+        ({}, "does not tell this host"),
+    ],
+)
+def test_a_binding_names_the_bridge_or_is_refused(told: dict[str, Any], expected: str) -> None:
+    """What a real Neutron may say and the embedded service does not."""
+    try:
+        found = bindings.bridge_name({"id": "a-port", **told})
+    except ApplicationError as error:
+        assert error.type == HOST_CANNOT and expected and expected in error.message
+    else:
+        assert found == expected
 
 
 def test_missing_physical_network_is_this_hosts_failure(

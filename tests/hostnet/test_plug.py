@@ -15,7 +15,9 @@ from infra.hostnet import dhcp, links, netns, served, store
 from infra.hostnet.models import FixedIp, HostNetInventory, HostRoute
 from infra.hostnet.netns import HostNetworkError
 from infra.hostnet.network import HostNetwork
-from tests.hostnet.conftest import Host, StandIn, filters, ip, pings
+from infra.hostnet.segment import Segments, own_bridge
+from tests.hostnet.conftest import Host, StandIn, filters, ingress, ip, pings, reaches
+from tests.hostnet.routed import network
 
 
 def resolve(guest: StandIn, name: str) -> str:
@@ -223,3 +225,22 @@ def test_on_a_host_of_its_own_only_our_things_are_touched(make_host: Callable[..
     netns.call(lab.ns, body)
     assert links.snapshot(lab.ns) == before
     assert "theirs" in netns.run(lab.ns, ["nft", "list", "tables"])
+
+
+def test_a_port_lies_on_the_bridge_that_its_binding_names(make_host: Callable[..., Host]) -> None:
+    """In the machine's own network that bridge must exist, as nobody but who named it knows where it leads."""
+    host = make_host()
+    one, two = (host.port(n, bridge_name="br-theirs") for n in (11, 12))
+    guests = [host.boot(plug, bridge="br-theirs") for plug in (one, two)]
+    guests[1].listen(80)
+    host.net.apply_groups([filters(g.plug, ingress("tcp", 80)) for g in guests], {})
+    assert reaches(guests[0].ns, guests[1].address, 80)
+    assert host.net.bind(one).bridge == "br-theirs" and "br-theirs" in host.net.describe().bridges
+    host.net.sync()
+    assert host.net.sync() == []
+    with pytest.raises(ValueError, match="not the name of an interface"):
+        host.port(13, bridge_name="br0; reboot")
+    segments = Segments(host.settings.model_copy(update={"netns": ""}), host.net._store)
+    networks = [network("theirs", "10.9.0.0/24")]
+    for name, made_here in (("br-theirs", False), (own_bridge(networks[0].id), True)):
+        assert segments._wanted(name, [], networks).create == made_here

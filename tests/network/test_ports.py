@@ -114,7 +114,7 @@ def test_binding_is_the_services(service: Api, demo: Api, provider: Make) -> Non
     assert service.put(path, "port", **{"binding:host_id": ""})["binding:vif_type"] == "unbound"
     assert demo.get(path)["port"]["status"] == "DOWN"
     local = service.port(demo.network(), project_id=demo.project_id, **{"binding:host_id": "node1"})
-    assert local["binding:vif_details"]["bridge_name"] == "brq" + local["network_id"][:11]
+    assert local["binding:vif_details"]["bridge_name"] == "br-" + local["network_id"][:11]
 
 
 @pytest.mark.parametrize(

@@ -107,8 +107,8 @@ def _shown(row: Port) -> dict[str, Any]:
 
 
 def bridge_name(network: Network) -> str:
-    """Bridge of a `local` network on each host that has a port of it; at most 15 characters."""
-    return f"brq{network.id[:11]}"
+    """Bridge of a tenant's network on each host that has a port of it (`infra.hostnet.segment`)."""
+    return f"br-{network.id[:11]}"
 
 
 def _binding(row: Port, network: Network) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from keystoneauth1.session import Session
 from infra.contracts.errors import hopeless, host_cannot
 from infra.contracts.network import FixedIp, Plugged, PortRequest, PortsOnHost, Vif
 from infra.host.heartbeats import Heartbeat, at_once, beating
+from infra.host.network import bindings
 from infra.host.services.control import ControlClient
 from infra.host.services.fence import Fence
 from infra.host.services.neutron import Body, Ports
@@ -69,6 +70,7 @@ class PortPlugger:
 
     def _plug(self, want: PortsOnHost, request: PortRequest) -> Vif:
         port = self._ports.ensure_own(want, request) if request.mine else self._ports.ensure_bound(want, request)
+        bridge = bindings.bridge_name(port)
         about = self._ports.network(port["network_id"])
         network = about["network"]
         vif = Vif(
@@ -77,7 +79,7 @@ class PortPlugger:
             label=network["name"],
             mac_address=port["mac_address"],
             tap=f"tap{port['id'][:11]}",
-            bridge="" if self._hostnet else self._bridge(network),
+            bridge=bridge or ("" if self._hostnet else self._bridge(network)),
             mtu=network.get("mtu") or 1500,
             fixed_ips=[_fixed_ip(fixed, about["subnets"]) for fixed in port["fixed_ips"]],
             tag=request.tag,
@@ -93,7 +95,7 @@ class PortPlugger:
     def _bridge(self, network: Body) -> str:
         physical = network.get("provider:physical_network")
         if not physical:
-            return f"br-{network['id'][:11]}"
+            return bindings.neutrons_bridge(network["id"])
         return self._settings.bridge_mappings.get(physical, "")
 
     def _plug_here(self, want: PortsOnHost, port: Body, vif: Vif, network: Body) -> Body:
@@ -108,6 +110,7 @@ class PortPlugger:
             "hostname": want.hostname,
             "network_name": network["name"],
             "physical_network": network.get("provider:physical_network"),
+            "bridge_name": vif.bridge or None,
             "port_security_enabled": port.get("port_security_enabled", True),
             "allowed_address_pairs": port.get("allowed_address_pairs", []),
         }
