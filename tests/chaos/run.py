@@ -1,10 +1,11 @@
 """`make chaos`: boots, deletes and every action on servers while processes are killed with -9, at random and at each
 step.
 
-Settings (environment): CHAOS_SECONDS (180), CHAOS_HOSTS (3), CHAOS_TENANTS (3), CHAOS_SEED (random, printed),
-CHAOS_DRIVER (test; `qemu` boots real guests on one host), CHAOS_DATABASE (`postgresql`: every store on a server that
-is killed, too), CHAOS_TROUBLE (`kills`; or some of kills,slow,absent,full-disk, with a comma between), CHAOS_KEEP (copy
-the state directory there).
+Settings (environment): CHAOS_SECONDS (180), CHAOS_HOSTS (3), CHAOS_TENANTS (3), CHAOS_SERVERS (how many a tenant
+has at most: 2 of QEMU, else as many as come), CHAOS_SEED (random, printed), CHAOS_PAUSE_S (between kills, 2 on
+average), CHAOS_DRIVER (test; `qemu` boots real guests on one host), CHAOS_DATABASE (`postgresql`: every store on a
+server that is killed, too), CHAOS_TROUBLE (`kills`; or some of kills,slow,absent,full-disk, with a comma between),
+CHAOS_KEEP (copy the state directory there).
 The last line counts; exit status 0 when nothing is stuck, lost, doubled or leaked."""
 
 import asyncio
@@ -42,6 +43,8 @@ for _module in pkgutil.iter_modules(activities.__path__):
 STEPS = tuple(name for name in step.STEPS if name not in READS)
 QUIET = frozenset(RESTING.values()) - {"ERROR", "DELETED"}
 SETTLE_S = 240
+SERVERS = int(os.environ.get("CHAOS_SERVERS", "0"))
+PAUSE_S = float(os.environ.get("CHAOS_PAUSE_S", "2"))
 DRIVER = os.environ.get("CHAOS_DRIVER", "test")
 DATABASE = os.environ.get("CHAOS_DATABASE", "sqlite")
 TROUBLE = os.environ.get("CHAOS_TROUBLE", "kills").split(",")
@@ -150,7 +153,7 @@ class Chaos:
         steps = [f"{step}.{when}" for step in STEPS for when in ("before", "after")]
         self.dice.shuffle(steps)
         while time.monotonic() < self.end:
-            await asyncio.sleep(0.5 + self.dice.random() * 3)
+            await asyncio.sleep(PAUSE_S * (0.25 + self.dice.random() * 1.5))
             if steps and self.dice.random() < 0.6:
                 mine = steps.pop()
                 (mines / mine).touch()
@@ -220,7 +223,7 @@ async def chaos(cloud: Cloud, seed: int, seconds: float, env: dict[str, str]) ->
     await cloud.prepare(int(os.environ.get("CHAOS_TENANTS", "3")), real_guests=DRIVER == "qemu")
     if real := DRIVER == "qemu":
         await floating.prepare(cloud)
-    storm = Chaos(cloud, random.Random(seed), seconds, at_most=2 if real else 10**6)
+    storm = Chaos(cloud, random.Random(seed), seconds, at_most=SERVERS or (2 if real else 10**6))
     await storm.run()
     await storm.settle()
     await asyncio.sleep(15)  # the hosts' own reconciliation after the last kill
