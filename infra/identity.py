@@ -129,8 +129,8 @@ def _headers(token: str, request_id: str) -> dict[str, str]:
 
 
 def _judge(answer: httpx.Response) -> TokenFacts:
-    if answer.status_code in (401, 403, 404):
-        raise TokenInvalid
+    if answer.status_code in (401, 404):
+        raise TokenInvalid  # a 403 says that identity's rules are wrong, and nothing of the token
     if answer.status_code != 200:
         raise IdentityUnavailable(f"identity answered {answer.status_code}")
     return TokenFacts.from_body(answer.json()["token"])

@@ -70,10 +70,20 @@ class Operations:
         """Start the build and return once it is durable. The same request twice is one server, the same answer,
         whether Temporal still remembers the first or only the record does.
 
-        Raises 401/403/400/409 as the workflow's first steps found, 422 when the client's key came with another body."""
+        Raises 401/403/400/409 as the workflow's first steps found, 422 when the client's key came with another body.
+        A refusal is no server: with another token or more quota the same key is asked for anew."""
         if request.repeatable and (known := await asyncio.to_thread(self._known, request)):
             return known
-        return await self._start(BootInstance.__name__, request, request.action, key=CREATE, name=request.name)
+        try:
+            return await self._start(BootInstance.__name__, request, request.action, key=CREATE, name=request.name)
+        except ServiceError as refused:
+            if not request.repeatable or refused.status >= 500:
+                raise
+            # Temporal answers an update's id with its first outcome for as long as it keeps the run.
+            anew = f"{CREATE} {request.requester.request_id}"
+            return await self._start(
+                BootInstance.__name__, request, request.action, key=CREATE, name=request.name, update_id=anew
+            )
 
     async def start(self, action: Action, request: ActionRequest) -> Accepted:
         """Start an action and return once it is durable. Raises 404, or 409 in Nova's words."""
@@ -139,7 +149,14 @@ class Operations:
         )
 
     async def _start(
-        self, workflow: str, request: BootRequest | ActionRequest, verb: str, *, key: str, name: str = ""
+        self,
+        workflow: str,
+        request: BootRequest | ActionRequest,
+        verb: str,
+        *,
+        key: str,
+        name: str = "",
+        update_id: str | None = None,
     ) -> Accepted:
         """Update-with-start: whatever runs under the server's id answers. It answers for itself when `key` is its own,
         and refuses otherwise; so one request is one operation, and one server has one operation."""
@@ -159,7 +176,7 @@ class Operations:
         )
         try:
             accepted: Accepted = await self._client.execute_update_with_start_workflow(
-                "accepted", key, start_workflow_operation=start, id=key, result_type=Accepted
+                "accepted", key, start_workflow_operation=start, id=update_id or key, result_type=Accepted
             )
             return accepted
         except WorkflowUpdateFailedError as error:

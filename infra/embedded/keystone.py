@@ -30,4 +30,14 @@ def prepare(folder: Path) -> Any:
 
     app = core.initialize_application("public", migrate, [str(folder / "keystone.conf")])
     bootstrap.ensure(json.loads((folder / "bootstrap.json").read_text()), folder / "bootstrapped")
+    _make_rules()
     return app
+
+
+def _make_rules() -> None:
+    """Keystone makes its rules at the first request, where other threads see those that there are so far, and answer
+    403 for the others."""
+    from keystone.common.rbac_enforcer.enforcer import RBACEnforcer
+
+    RBACEnforcer.suppress_deprecation_warnings = True
+    RBACEnforcer()._enforcer.load_rules()
