@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -78,12 +78,16 @@ class OpenStack:
         shutil.copy(credentials.path(self.settings.state_dir), credentials.path(state_dir))
         return Settings(state_dir=state_dir, port_offset=self.settings.port_offset, **settings)
 
-    @contextmanager
-    def image_at(self, url: str) -> Iterator[None]:
+    def image_at(self, url: str) -> AbstractContextManager[None]:
         """Within the block the catalog names `url` as the image service."""
+        return self.service_at("image", url)
+
+    @contextmanager
+    def service_at(self, kind: str, url: str) -> Iterator[None]:
+        """Within the block the catalog names `url` as the service of this type."""
         with httpx.Client(headers={"X-Auth-Token": self.token("admin")}, timeout=30) as keystone:
             base = self.settings.identity_url
-            service = keystone.get(f"{base}/services?type=image").json()["services"][0]["id"]
+            service = keystone.get(f"{base}/services?type={kind}").json()["services"][0]["id"]
             endpoints = keystone.get(f"{base}/endpoints?service_id={service}").json()["endpoints"]
             for endpoint in endpoints:
                 change = {"endpoint": {"url": url}}

@@ -21,13 +21,14 @@ IMPLIED = (("admin", "manager"), ("manager", "member"), ("member", "reader"), ("
 
 
 def ensure(wanted: dict[str, Any], applied: Path) -> None:
-    """Make what is missing; bring endpoints in line. Safe to run again at every start.
+    """Make what is missing; bring endpoints of ours in line. Safe to run again at every start.
 
-    `wanted`: {"region": id, "users": [...], "catalog": [...]}, as `infra.bootstrap` writes it. Passwords are looked at
-    once for each new content of `wanted`, since that costs a hash for each user; `applied` is the file that remembers
-    it."""
+    `wanted`: {"region": id, "users": [...], "catalog": [...]}, as `infra.bootstrap` writes it. `applied` is a file
+    that remembers two things: for which content of `wanted` passwords were looked at, since that costs a hash for each
+    user, and which endpoints were written, since one that an operator has changed or taken away is his."""
     mark = hashlib.sha256(json.dumps(wanted, sort_keys=True).encode()).hexdigest()
-    changed = not applied.exists() or applied.read_text() != mark
+    before = _applied(applied)
+    changed = before["mark"] != mark
     domain = {"id": DOMAIN, "name": "Default", "description": "The default domain", "enabled": True}
     _unless_there(lambda: PROVIDERS.resource_api.create_domain(domain_id=DOMAIN, domain=domain))
     roles = {name: _role(name) for name in ROLES}
@@ -36,17 +37,30 @@ def ensure(wanted: dict[str, Any], applied: Path) -> None:
     for user in wanted["users"]:
         _user(user, roles, check_password=changed)
     region = wanted["region"]
-    _unless_there(lambda: PROVIDERS.catalog_api.create_region(region_ref={"id": region}))
+    new = _unless_there(lambda: PROVIDERS.catalog_api.create_region(region_ref={"id": region}))
+    ours = {} if new else before["catalog"]
     for service in wanted["catalog"]:
-        _service(service, region)
-    applied.write_text(mark)
+        _service(service, region, ours.get(service["type"]))
+    written = {service["type"]: service["url"] for service in wanted["catalog"]}
+    applied.write_text(json.dumps({"mark": mark, "catalog": ours | written}))
 
 
-def _unless_there(create: Callable[..., object]) -> None:
+def _applied(file: Path) -> dict[str, Any]:
+    """{"mark", "catalog": service type -> URL}; of an earlier version's file only the mark is known."""
+    text = file.read_text() if file.exists() else ""
+    if not text.startswith("{"):
+        return {"mark": text, "catalog": {}}
+    found: dict[str, Any] = json.loads(text)
+    return found
+
+
+def _unless_there(create: Callable[..., object]) -> bool:
+    """Whether it was made now."""
     try:
         create()
     except Conflict:
-        return
+        return False
+    return True
 
 
 def _role(name: str) -> str:
@@ -108,10 +122,13 @@ def _only(**filters: str) -> driver_hints.Hints:
     return hints
 
 
-def _service(wanted: dict[str, str], region: str) -> None:
-    """The service of a type with its three endpoints; an endpoint that names another address is changed."""
+def _service(wanted: dict[str, str], region: str, ours: str | None) -> None:
+    """The service of a type with its three endpoints. `ours` is the address that an earlier start wrote: an endpoint
+    that still has it follows `wanted`, any other is an operator's, and what was there once is not made again."""
     catalog = PROVIDERS.catalog_api
     services = catalog.list_services(_only(type=wanted["type"]))
+    if not services and ours:
+        return
     if services:
         service_id = services[0]["id"]
     else:
@@ -121,10 +138,9 @@ def _service(wanted: dict[str, str], region: str) -> None:
     known = {e["interface"]: e for e in catalog.list_endpoints(_only(service_id=service_id, region_id=region))}
     for interface in ("public", "internal", "admin"):
         there = known.get(interface)
-        if there is None:
+        if there is None and ours is None:
             id = uuid.uuid4().hex
             made = {"id": id, "interface": interface, "url": wanted["url"], "service_id": service_id, "enabled": True}
             catalog.create_endpoint(endpoint_id=id, endpoint_ref={**made, "region_id": region})
-        elif there["url"] != wanted["url"] or not there["enabled"]:
-            change = {"url": wanted["url"], "enabled": True}
-            catalog.update_endpoint(endpoint_id=there["id"], endpoint_ref={**there, **change})
+        elif there is not None and there["url"] == ours != wanted["url"]:
+            catalog.update_endpoint(endpoint_id=there["id"], endpoint_ref={**there, "url": wanted["url"]})

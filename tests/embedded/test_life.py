@@ -1,5 +1,6 @@
 """A Keystone and a Glance of their own: first start, later ones, changed settings, kill -9 in the middle of writes."""
 
+import json
 import os
 import sqlite3
 import stat
@@ -127,6 +128,38 @@ def test_moved_services_are_followed_and_foreign_ones_left_alone(own: OpenStack)
         assert (
             own.settings.url("volume", "/v3") in urls
         )  # not embedded in `moved`: whose it is, only the operator knows
+    bootstrap(own.settings)
+    restart(own, "identity")
+
+
+def test_a_catalog_that_an_operator_changed_stays(own: OpenStack) -> None:
+    """A public address behind a proxy, an endpoint that is switched off, and a service that he took away."""
+    admin = Api(own, own.token("admin"))
+
+    def endpoints(kind: str) -> dict[str, Any]:
+        service = admin.ok("GET", f"/services?type={kind}")["services"][0]["id"]
+        found = admin.ok("GET", f"/endpoints?service_id={service}")["endpoints"]
+        return {each["interface"]: each for each in found}
+
+    public = "https://cloud.example.org/compute/v2.1"
+    compute, volume = endpoints("compute"), endpoints("volumev3")
+    admin.ok("PATCH", f"/endpoints/{compute['public']['id']}", {"endpoint": {"url": public}})
+    admin.ok("PATCH", f"/endpoints/{compute['admin']['id']}", {"endpoint": {"enabled": False}})
+    admin.ok("DELETE", f"/services/{volume['public']['service_id']}")
+    moved = own.settings.model_copy(update={"advertise": "cloud.example.org"})
+    bootstrap(moved)
+    restart(own, "identity")
+    admin = Api(own, own.token("admin"))
+    assert endpoints("compute")["public"]["url"] == public
+    assert not endpoints("compute")["admin"]["enabled"]
+    assert endpoints("compute")["internal"]["url"] == moved.url("compute", "/v2.1")  # which was ours: it follows
+    assert admin.ok("GET", "/services?type=volumev3")["services"] == []
+    file = own.settings.state_dir / "keystone" / "bootstrapped"
+    known = json.loads(file.read_text())
+    known["catalog"] = {kind: url for kind, url in known["catalog"].items() if kind not in ("compute", "volumev3")}
+    file.write_text(json.dumps(known))  # what he took away is made again, for the tests that follow
+    for each in endpoints("compute").values():
+        admin.ok("DELETE", f"/endpoints/{each['id']}")
     bootstrap(own.settings)
     restart(own, "identity")
 
