@@ -46,6 +46,15 @@ class UserClient:
         """GET `path` below the service's endpoint; the response, whatever its status."""
         return self._request("GET", service_type, path, **kwargs)
 
+    def send(self, method: str, service_type: str, path: str, **kwargs: Any) -> Any:
+        """A request of any method to `path`; the response, whatever its status."""
+        return self._request(method, service_type, path, **kwargs)
+
+    def endpoint(self, service_type: str) -> str:
+        """The public address of a service, as the catalog has it; "" for none."""
+        where = {"service_type": service_type, "interface": "public", "region_name": self._region}
+        return str(self._session.get_endpoint(auth=self._auth, **where) or "").rstrip("/")
+
     def post(self, service_type: str, path: str, **kwargs: Any) -> Any:
         """POST to `path`; the response, whatever its status."""
         return self._request("POST", service_type, path, **kwargs)

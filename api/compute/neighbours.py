@@ -32,15 +32,9 @@ class Neighbours:
         key = (call.context.project_id, service, path)
         if good and (known := self._known.get(key)) and known[0] > time.monotonic() and good(known[1]):
             return known[1]
-        client = UserClient(self.transport, call.context.token, call.context.facts, call.settings)
-        try:
-            answer = client.get(service, path, headers={"X-OpenStack-Request-ID": call.context.request_id})
-        except ks_exceptions.ClientException as error:
-            raise ServiceError(503, f"The {SERVICES[service]} service is not reachable; try again.") from error
+        answer = self._asked(call, "GET", service, path)
         if answer.status_code in (400, 403, 404):
             return None
-        if answer.status_code == 401:
-            raise ServiceError(401, "The request you have made requires authentication.")
         if answer.status_code != 200:
             raise ServiceError(503, f"The {SERVICES[service]} service answered {answer.status_code}; try again.")
         body: Body = answer.json()
@@ -48,11 +42,49 @@ class Neighbours:
             self._keep(key, body)
         return body
 
+    def send(self, call: ComputeCall, method: str, service: str, path: str, **more: Any) -> Body | None:
+        """The JSON object that answers a change, {} for an answer without one; None for 404. 400, 403 and 409 in the
+        neighbour's own words, with the kind of error as the title where it names one; 503 as `get`."""
+        answer = self._asked(call, method, service, path, **more)
+        if answer.status_code == 404:
+            return None
+        if answer.status_code in (400, 403, 409):
+            title, words = _refusal(answer)
+            raise ServiceError(answer.status_code, words, title=title)
+        if not 200 <= answer.status_code < 300:
+            raise ServiceError(503, f"The {SERVICES[service]} service answered {answer.status_code}; try again.")
+        return dict(answer.json()) if answer.content else {}
+
+    def endpoint(self, call: ComputeCall, service: str) -> str:
+        return self._client(call).endpoint(service)
+
+    def _client(self, call: ComputeCall) -> UserClient:
+        return UserClient(self.transport, call.context.token, call.context.facts, call.settings)
+
+    def _asked(self, call: ComputeCall, method: str, service: str, path: str, **more: Any) -> Any:
+        headers = {"X-OpenStack-Request-ID": call.context.request_id, **more.pop("headers", {})}
+        try:
+            answer = self._client(call).send(method, service, path, headers=headers, **more)
+        except ks_exceptions.ClientException as error:
+            raise ServiceError(503, f"The {SERVICES[service]} service is not reachable; try again.") from error
+        if answer.status_code == 401:
+            raise ServiceError(401, "The request you have made requires authentication.")
+        return answer
+
     def _keep(self, key: tuple[str, str, str], body: Body) -> None:
         moment = time.monotonic()
         if len(self._known) > 500:
             self._known = {k: v for k, v in list(self._known.items()) if v[0] > moment}
         self._known[key] = (moment + CACHE_S, body)
+
+
+def _refusal(answer: Any) -> tuple[str, str]:
+    """(kind, words) of a neighbour's error: Neutron's are JSON, Glance's are text."""
+    try:
+        told = answer.json()["NeutronError"]
+        return str(told["type"]), str(told["message"])
+    except (ValueError, KeyError, TypeError):
+        return "", "The request was refused by the service that it is for."
 
 
 def neighbours(call: ComputeCall) -> Neighbours:

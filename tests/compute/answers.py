@@ -178,6 +178,20 @@ USAGE = {
         "local_gb": INT, "vcpus": INT, "started_at": MICRO, "ended_at": maybe(MICRO), "state": STR, "uptime": INT,
     }]),
 }  # fmt: skip
+OLD_LINKS = [Either((LINK, {"rel": like("alternate"), "type": STR, "href": like("https?://[^ ]+")}))]
+OLD_IMAGE = {"id": STR, "name": maybe(STR), "links": OLD_LINKS}
+OLD_IMAGE_DETAIL = OLD_IMAGE | {
+    "minRam": INT, "minDisk": INT, "metadata": Map(ANY), "created": SECOND, "updated": SECOND, "progress": INT,
+    "status": like("ACTIVE|SAVING|DELETED|ERROR|UNKNOWN"), "OS-EXT-IMG-SIZE:size": INT,
+    "server": May({"id": UUID, "links": LINKS}), "OS-DCF:diskConfig": May(like("AUTO|MANUAL")),
+}  # fmt: skip
+OLD_NETWORK = {"id": UUID, "label": STR} | dict.fromkeys(
+    ("cidr", "netmask", "gateway", "broadcast", "dns1", "dns2", "cidr_v6", "gateway_v6", "netmask_v6"), NULL
+) | {"admins": Together(dict.fromkeys(
+    ("created_at", "updated_at", "deleted_at", "deleted", "injected", "bridge", "vlan", "vpn_public_address",
+     "vpn_public_port", "vpn_private_address", "dhcp_start", "project_id", "host", "bridge_interface", "multi_host",
+     "priority", "rxtx_base", "mtu", "dhcp_server", "enable_dhcp", "share_address"), NULL))}  # fmt: skip
+OLD_FLOATING = {"id": UUID, "ip": IP, "fixed_ip": maybe(IP), "instance_id": maybe(STR), "pool": STR}
 GROUP_SHAPE = {
     "id": UUID, "name": STR, "members": [UUID], "project_id": At(STR, 13), "user_id": At(STR, 13),
     "policies": At([like("(soft-)?(anti-)?affinity")], 1, 63), "metadata": At({}, 1, 63),

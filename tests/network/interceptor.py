@@ -6,7 +6,7 @@ from urllib.parse import parse_qs
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tests.exchanges import Exchange, judged, parsed
-from tests.network.shapes import violations
+from tests.network.shapes import asked_too_much, violations
 
 OURS = re.compile(r"/v2\.0/kilonova/.*|/openapi\.json|/", re.DOTALL)
 """Routes that Neutron does not have, and the document of versions."""
@@ -16,6 +16,8 @@ def judge(seen: Exchange) -> str:
     scope, fields = seen.scope, parse_qs(seen.scope["query_string"].decode("latin-1")).get("fields", [])
     path = scope["path"].removeprefix("/v2.0")
     wrong = violations(scope["method"], path, set(fields), seen.status, parsed(seen.answered))
+    if seen.status < 300 and scope["method"] in ("POST", "PUT"):
+        wrong += asked_too_much(parsed(seen.asked), parsed(seen.answered))
     wrong += [] if seen.headers.get("x-openstack-request-id", "").startswith("req-") else ["no x-openstack-request-id"]
     return f"answered {seen.status}: {wrong[:6]}" if wrong else ""
 

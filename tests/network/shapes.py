@@ -108,6 +108,30 @@ def violations(method: str, path: str, fields: set[str], status: int, body: Any)
     return problems(_picked(known, fields) if fields and known.named else known.body, body, 1, "answer")
 
 
+REQUEST_ONLY = {"prefixlen", "use_default_subnetpool", "segments", "check_limit", "force"}
+"""Attributes that a request may have and no answer has (Networking API v2.0)."""
+
+
+def asked_too_much(asked: Any, answered: Any) -> list[str]:
+    """Attributes of a request that succeeded and that its resource does not have: they were taken and not obeyed."""
+    if not isinstance(asked, dict) or not isinstance(answered, dict):
+        return []
+    wrong = []
+    for name, given in asked.items():
+        told = answered.get(name)
+        pairs = (
+            [(given, told)]
+            if isinstance(given, dict)
+            else zip(given, told, strict=False)
+            if isinstance(told, list)
+            else []
+        )
+        for wish, made in pairs:
+            if isinstance(wish, dict) and isinstance(made, dict):
+                wrong += [f"request/{name}/{key}: too many" for key in wish if key not in made.keys() | REQUEST_ONLY]
+    return wrong
+
+
 def _picked(known: Route, fields: set[str]) -> Any:
     """Of each resource exactly the names that the query asked for; those that the caller may not see are left out."""
     shape = known.body[known.named]

@@ -8,7 +8,7 @@ from fastapi.routing import APIRoute
 
 from api.network.app import ROUTERS
 from tests.network.conftest import Api
-from tests.network.shapes import ROUTES, route, violations
+from tests.network.shapes import ROUTES, asked_too_much, route, violations
 
 OURS = "/v2.0/kilonova/"
 
@@ -53,3 +53,12 @@ def test_other_statuses_routes_and_errors_are_refused() -> None:
     assert violations("GET", "/networks/x", set(), 404, {"error": "no"}) != []
     good = {"NeutronError": {"type": "NetworkNotFound", "message": "gone", "detail": ""}}
     assert violations("GET", "/networks/x", set(), 404, good) == []
+
+
+def test_what_a_request_has_too_much_is_refused() -> None:
+    made = {"network": {"name": "n", "mtu": 1450}}
+    assert asked_too_much({"network": {"name": "n"}}, made) == []
+    assert asked_too_much({"network": {"name": "n", "more": 1}}, made) == ["request/network/more: too many"]
+    assert asked_too_much({"networks": [{"more": 1}]}, {"networks": [{"name": "n"}]}) == [
+        "request/networks/more: too many"
+    ]

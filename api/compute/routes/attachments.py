@@ -14,6 +14,7 @@ from api.compute.records import instances
 from api.compute.routes.interfaces import ports_of
 from api.compute.validation import check_query, whole
 from api.compute.views import shapes
+from api.compute.views.security_groups import groups_view
 from api.compute.views.spans import at
 from infra.openstack import NETWORK
 
@@ -65,28 +66,4 @@ def list_security_groups(call: Call, server_id: str) -> Response:
     wanted = "&".join(f"id={group}" for group in sorted(ids))
     body = neighbours(call).get(call, NETWORK, f"/v2.0/security-groups?{wanted}")
     found = [group for group in (body or {}).get("security_groups", []) if group["id"] in ids]
-    return JSONResponse({"security_groups": [_group(group) for group in found]})
-
-
-def _group(group: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "id": group["id"],
-        "name": group["name"],
-        "description": group.get("description", ""),
-        "tenant_id": group.get("project_id") or group.get("tenant_id"),
-        "rules": [_rule(rule) for rule in group.get("security_group_rules", []) if rule.get("direction") == "ingress"],
-    }
-
-
-def _rule(rule: dict[str, Any]) -> dict[str, Any]:
-    remote = rule.get("remote_group_id")
-    open_to = rule.get("remote_ip_prefix") or ("::/0" if rule.get("ethertype") == "IPv6" else "0.0.0.0/0")
-    return {
-        "id": rule["id"],
-        "parent_group_id": rule.get("security_group_id"),
-        "ip_protocol": rule.get("protocol"),
-        "from_port": rule.get("port_range_min"),
-        "to_port": rule.get("port_range_max"),
-        "group": {"name": remote, "tenant_id": rule.get("project_id")} if remote else {},
-        "ip_range": {} if remote else {"cidr": open_to},
-    }
+    return JSONResponse({"security_groups": groups_view(call, found)})
