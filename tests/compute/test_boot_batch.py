@@ -148,3 +148,23 @@ def test_a_volume_for_several_servers_may_be_used_already(cloud: Cloud, lab: Lab
 
 def _data(volume: str) -> dict[str, Any]:
     return {"uuid": volume, "source_type": "volume", "destination_type": "volume"}
+
+
+def test_the_port_quota_is_asked_before_anything_is_accepted(lab: Lab, admin: Api, fresh: Api) -> None:  # noqa: F811
+    """Nova says 403 at POST; a build that fails later tells nobody. A repeat of what was accepted is no new wish."""
+    network = lab.make_network(fresh)
+    limit = {"quota": {"port": 3}}
+    lab.ask(admin, "network", "PUT", f"/v2.0/quotas/{fresh.project_id}", limit)
+    two = lab.server(networks=[{"uuid": network}] * 2)
+    assert fresh.post("/servers", two, 202, **{"Idempotency-Key": "ports"})
+    body = lab.server(networks=[{"uuid": network}], min_count=1, max_count=9, return_reservation_id=True)
+    made = fresh.post("/servers", body, 202)["reservation_id"]
+    assert len(fresh.get("/servers", reservation_id=made)["servers"]) == 3
+    for _ in range(2):
+        lab.ask(fresh, "network", "POST", "/v2.0/ports", {"port": {"network_id": network}})
+    words = "Maximum number of ports exceeded"
+    assert fresh.refused("POST", "/servers", 403, json=two) == words
+    assert fresh.refused("POST", "/servers", 403, json=lab.server(networks=[{"uuid": network}], min_count=2)) == words
+    assert fresh.post("/servers", two, 202, **{"Idempotency-Key": "ports"})
+    lab.boot(fresh, networks=[{"uuid": network}])
+    lab.boot(fresh)

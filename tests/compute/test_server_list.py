@@ -101,6 +101,8 @@ def test_pages(cloud: Cloud, owner: Api, five: list[str]) -> None:
         ({"limit": "x"}, 400),
         ({"sort_dir": "up"}, 400),
         ({"sort_key": "password"}, 400),
+        ({"sort_key": "host"}, 403),
+        ({"sort_key": "node"}, 403),
         ({"status": "NONSENSE"}, 400),
         ({"nonsense": "1"}, 400),
         ({"block_device_mapping": "1"}, 400),
@@ -138,6 +140,14 @@ def test_admin_sees_everyones(cloud: Cloud, admin: Api, owner: Api, five: list[s
     assert not {"web-1"} & set(names(admin.get("/servers", project_id=owner.project_id)))
     assert len(names(admin.get("/servers", all_tenants="1", project_id=owner.project_id))) == 5
     assert len(names(admin.get("/servers", all_tenants="", tenant_id=owner.project_id))) == 5
+
+
+def test_several_statuses_and_an_admins_sort_keys(cloud: Cloud, admin: Api, fresh: Api) -> None:
+    for name, state, host in (("a", "active", "h2"), ("b", "stopped", "h1"), ("c", "paused", "h3")):
+        cloud.server(fresh, name=name, vm_state=state, host=host)
+    assert set(names(fresh.get("/servers", status=["ACTIVE", "PAUSED"]))) == {"a", "c"}
+    query = {"all_tenants": "1", "project_id": fresh.project_id, "sort_dir": "asc"}
+    assert names(admin.get("/servers", sort_key="host", **query)) == ["b", "a", "c"]
 
 
 def test_deleted_ones(cloud: Cloud, admin: Api, fresh: Api) -> None:

@@ -51,7 +51,7 @@ def test_a_header_that_comes_twice(cloud: Cloud) -> None:
     assert httpx.get(cloud.settings.url("compute", "/v2.1"), headers=twice, **HTTP).headers[BOTH[1]] == "2.10"
 
 
-@pytest.mark.parametrize("service", ["compute", "network", "volume"])
+@pytest.mark.parametrize("service", ["compute", "network", "volume"])  # Placement's links are relative
 def test_only_a_named_proxy_says_where_clients_reach_us(
     cloud: Cloud, service: str, request: pytest.FixtureRequest
 ) -> None:

@@ -12,6 +12,7 @@ from api.compute.boot.images import flavor, require_fit
 from api.compute.boot.local_disks import with_local_disks
 from api.compute.boot.nics import Nic, groups, nics
 from api.compute.boot.place import Hinted, Place, hints, place
+from api.compute.boot.port_quota import servers_with_ports
 from api.compute.boot.properties import disk_config, require_machine
 from api.compute.call import ComputeCall
 from api.compute.errors import bad_request, forbidden, not_implemented
@@ -21,7 +22,7 @@ from api.compute.validation import require_hostname
 from infra.contracts.network import PortRequest
 from infra.contracts.volume import VolumeRequest
 from infra.stores import usage
-from infra.tables.compute import Flavor, KeyPair
+from infra.tables.compute import Flavor, Instance, KeyPair
 from workflows.requests import BootRequest
 
 COUNTED = ("instances", "cores", "ram")
@@ -44,13 +45,16 @@ def plan(call: ComputeCall, wish: ServerCreate, body: dict[str, Any]) -> list[Bo
 
     Raises 400, 403, 404 and 409 as Nova words them."""
     _require_known(call, wish)
-    chosen_hints = hints(call, body)
+    chosen_hints, first = hints(call, body), names.first_id(call, body)
     with call.db.read() as session:
+        repeated = names.is_repeatable(call) and session.get(Instance, str(first)) is not None
         stored = _stored(session, call, wish, chosen_hints)
     chosen_disks = with_local_disks(disks(call, wish), stored.flavor)
     require_fit(call, stored.flavor, chosen_disks.needs, local=bool(chosen_disks.image_id))
     require_machine(chosen_disks.needs.properties, stored.flavor, local=bool(chosen_disks.image_id))
     cards = nics(call, wish.networks, stored.count)
+    made = 0 if repeated else sum(1 for card in cards if not card.port_id)  # a repeat has its ports already
+    count = servers_with_ports(call, wish.min_count, stored.count, made)
     group_ids, group_names = groups(call, wish.security_groups)
     shared = _shared(call, wish, stored, chosen_disks) | {
         "hints": chosen_hints.kept,
@@ -60,9 +64,8 @@ def plan(call: ComputeCall, wish: ServerCreate, body: dict[str, Any]) -> list[Bo
         "digest": names.digest(body),
         "repeatable": names.is_repeatable(call),
     }
-    first = names.first_id(call, body)
-    batch = Batch(wish, stored.count, shared, cards, chosen_disks.volumes)
-    return [batch.nth(first, n) for n in range(stored.count)]
+    batch = Batch(wish, count, shared, cards, chosen_disks.volumes)
+    return [batch.nth(first, n) for n in range(count)]
 
 
 def _require_known(call: ComputeCall, wish: ServerCreate) -> None:
