@@ -96,6 +96,13 @@ def test_disks_that_cannot_boot(lab: Lab, demo: Api, disks: list[dict[str, Any]]
     assert words in lab.refused(demo, 400, imageRef="", block_device_mapping_v2=disks)
 
 
+def test_an_image_beside_a_blank_volume_at_boot_index_0(lab: Lab, demo: Api) -> None:  # noqa: F811
+    """The image says what the server is like, the mapping what it boots from, as upstream's own tests expect."""
+    got = lab.boot(demo, block_device_mapping_v2=[mapping(source_type="blank", volume_size=1)])
+    assert [(disk.create, disk.size_gb, disk.boot_index) for disk in got.volumes] == [(True, 1, 0)]
+    assert got.image_id == ""
+
+
 def test_more_disk_refusals(lab: Lab, demo: Api, other: Api) -> None:  # noqa: F811
     local = {"source_type": "image", "destination_type": "local", "uuid": lab.image, "boot_index": 0}
     words = "Mapping image to local is not supported."
