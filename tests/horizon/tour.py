@@ -37,6 +37,7 @@ class Tour:
         return self._every(("/admin/", "/identity/"))
 
     def finds_host_and_services(self) -> str:
+        assert "node1" in self._page.open("/admin/hypervisors/?tab=hypervisor_info__provider")  # of Placement
         assert "node1" in self._page.open("/admin/hypervisors/?tab=hypervisor_info__compute_host")
         assert "node1" in self._page.open("/admin/hypervisors/")
         self._picture("hypervisors")

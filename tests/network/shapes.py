@@ -108,7 +108,7 @@ def violations(method: str, path: str, fields: set[str], status: int, body: Any)
     return problems(_picked(known, fields) if fields and known.named else known.body, body, 1, "answer")
 
 
-REQUEST_ONLY = {"prefixlen", "use_default_subnetpool", "segments", "check_limit", "force"}
+REQUEST_ONLY = {"prefixlen", "use_default_subnetpool", "segments", "subnet_id", "check_limit", "force"}
 """Attributes that a request may have and no answer has (Networking API v2.0)."""
 
 

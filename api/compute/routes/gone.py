@@ -35,4 +35,4 @@ async def gone(_call: Call) -> Response:
 
 
 for methods, path in GONE:
-    router.add_api_route(path, gone, methods=methods.split())
+    router.add_api_route(path, gone, methods=methods.split(), include_in_schema=False)
