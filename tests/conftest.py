@@ -13,15 +13,32 @@ from tests.clients.functional import PROGRAM, served
 from tests.openstack import OpenStack
 
 HERE = Path(__file__).parent
-LONG = ("resilience", "workflows", "e2e", "frame", "hostnet", "network", "embedded", "host")
-"""Folders that take longest, longest first: begun early, they leave the short ones to fill the gaps."""
+_LONG = "life frame resilience e2e guests actions edge workflows host hostnet volume network embedded security"
+LONG = tuple(_LONG.split())
+"""What takes longest: begun early, it leaves the short folders to fill the gaps. Guests and waiting take turns."""
+MEASURED = ("auditing", "compute", "frame", "host", "hostnet", "resilience", "workflows")
+"""Folders that run workflows and steps in their own process. Others do without what coverage costs: Python calls it for
+each line of every module, though it counts those of two packages."""
+_WITH_GUESTS = "agent disks guest interfaces local_disks power rescues shapes snapshots uids"
+APART = {
+    "tests/e2e/test_whole_life.py": "life",
+    "tests/frame/test_actions.py": "actions",
+    **{f"tests/host/test_{name}.py": "guests" for name in _WITH_GUESTS.split()},
+}
+"""Files that take as long as a folder; what they share with the rest of theirs is begun twice."""
+
+
+def group(nodeid: str) -> str:
+    """Tests of a group run in turn, in one process."""
+    file = nodeid.partition("::")[0]
+    return APART.get(file) or file.split("/")[1]
 
 
 class ByFolder(LoadScopeScheduling):  # type: ignore[misc]
-    """Where tests run beside each other (`-n 2`), those of a folder share its clouds and run in turn."""
+    """Where tests run beside each other (`-n 4`), those of a folder, or of a part of it, share its clouds."""
 
     def _split_scope(self, nodeid: str) -> str:
-        return nodeid.partition("::")[0].split("/")[1]
+        return group(nodeid)
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFolder:
@@ -30,10 +47,13 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFolder:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     def place(item: pytest.Item) -> int:
-        folder = item.path.relative_to(HERE).parts[0]
-        return LONG.index(folder) if folder in LONG else len(LONG)
+        mine = group(item.nodeid)
+        return LONG.index(mine) if mine in LONG else len(LONG)
 
     items.sort(key=place)
+    for item in items:
+        if item.path.relative_to(HERE).parts[0] not in MEASURED:
+            item.add_marker("no_cover")
 
 
 @pytest.fixture(scope="session")

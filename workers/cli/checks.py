@@ -31,8 +31,9 @@ def checks(arguments: list[str]) -> list[Check]:
     if arguments:
         return [Check("pytest", [*pytest, *arguments], 3300)]
     covered = [*pytest, "--cov"]
-    # Two folders at a time, each in its own process; tests/conftest.py says which come first.
-    beside = ["-n", "2", "--dist", "loadscope", "--no-loadscope-reorder"]
+    # Folders beside each other, each in its own process; tests/conftest.py says which come first. Two to a processor:
+    # while guests boot and steps are held, others use it.
+    beside = ["-n", str(min(2 * (os.cpu_count() or 1), 8)), "--dist", "loadscope", "--no-loadscope-reorder"]
     return [
         Check("ruff check", [str(HERE / "ruff"), "check", "."], 120),
         Check("ruff format", [str(HERE / "ruff"), "format", "--check", "."], 120),
