@@ -128,6 +128,7 @@ async def test_a_delete_at_any_step_gets_through(cloud: Cloud, name: str) -> Non
 
 
 @every_action
+@pytest.mark.usefixtures("quick")
 async def test_the_same_request_again_is_the_same_operation(cloud: Cloud, name: str) -> None:
     handle = await server(cloud, name)
     asks = cloud.requester()
@@ -197,6 +198,7 @@ async def test_another_request_that_comes_with_the_start_is_told_what_is_done(cl
 
 
 @every_action
+@pytest.mark.usefixtures("quick")
 async def test_from_another_state_it_is_refused(cloud: Cloud, name: str) -> None:
     handle = await server(cloud, name)
     forbidden = next(s for s in ("building", "shelved") if s not in ACTIONS[name].transition.allowed)
