@@ -9,7 +9,7 @@ import pytest
 from activities.auditing import network_host, nics
 from activities.hypervisor import Hypervisor
 from infra.contracts.audit import PortHeld, PortSeen, World
-from infra.contracts.hypervisor import HostFacts, HostRef
+from infra.contracts.hypervisor import HostFacts, HostRef, NicsOnHost
 from infra.contracts.network import PortRequest
 from infra.host.driver import Driver
 from infra.host.network.ports import PortPlugger
@@ -69,9 +69,10 @@ def test_what_a_plugged_port_lost_is_found_and_plugged_again(
     network.unplug(port)
     assert {"tap", "unplugged", "filter"} <= found()
     again = want.model_copy(update={"ports": [PortRequest(port_id=port, mine=False)]})
-    assert plugger.plug(again, quiet).vifs[0].tap == tap
+    vifs = plugger.plug(again, quiet).vifs
+    assert vifs[0].tap == tap
     make_tap()
-    run(Hypervisor(driver).sync_network, HostRef(host=HOST))
+    run(Hypervisor(driver).mend_nics, NicsOnHost(instance_id=want.instance_id, vifs=vifs))  # it has its tap by now
     assert found() == set()
     plugger.unplug(want, quiet)
 

@@ -36,6 +36,7 @@ async def test_a_repair_holds_the_servers_workflow_id_and_a_delete_takes_over(cl
     repair = asyncio.create_task(cloud.audit._operations.repair(want))
     await cloud.faults.held.wait()
     assert await cloud.audit._operations.runs(want.instance_id)
+    assert await cloud.leaks() == [], "what an operation is at work on is no leak"
     assert await cloud.audit._operations.repair(want) == RepairReport(), "a second one finds the first"
     with pytest.raises(ServiceError) as refused:
         await cloud.ops.retry(cloud.requester(), want.instance_id)
