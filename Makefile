@@ -1,6 +1,6 @@
 # Developers' own tasks. Users need only ./kilonova.
 BIN := .venv/bin
-.PHONY: help lint format types contracts test acceptance bench bench-actions bench-network bench-guest chaos clients horizon screenshots
+.PHONY: help lint format types contracts test acceptance bench bench-actions bench-network bench-guest bench-snapshot chaos clients horizon screenshots
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
@@ -36,6 +36,9 @@ bench-network: ## the data plane beside a bare bridge and a bare VXLAN
 
 bench-guest: ## POST to ssh with a real guest, beside a bare virsh create
 	$(BIN)/python -m tests.bench.guest
+
+bench-snapshot: ## an image of a server's disk of 1 GiB, beside qemu-img convert and its upload
+	$(BIN)/python -m tests.bench.snapshot
 
 chaos: ## kill everything at random and count what was lost
 	$(BIN)/python -m tests.chaos $(ARGS)

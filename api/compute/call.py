@@ -96,7 +96,7 @@ class Versions:
     def __init__(self, first: int = 1, last: int | None = None) -> None:
         self.first, self.last = first, last
 
-    def __call__(self, call: Call) -> None:
+    async def __call__(self, call: Call) -> None:
         if call.version < self.first or (self.last is not None and call.version > self.last):
             raise not_found()
 

@@ -82,7 +82,7 @@ class Since:
     def __init__(self, first: int, status: int = 404) -> None:
         self.first, self.status = first, status
 
-    def __call__(self, call: Call) -> None:
+    async def __call__(self, call: Call) -> None:
         if call.version < self.first:
             if self.status == 404:
                 raise not_found("")

@@ -76,12 +76,12 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         await to_thread.run_sync(service.close)
 
 
-def volume_service(request: Request) -> VolumeService:
+async def volume_service(request: Request) -> VolumeService:
     service: VolumeService = request.app.state.volume
     return service
 
 
-def request_version(request: Request) -> microversion.Version:
+async def request_version(request: Request) -> microversion.Version:
     version: microversion.Version = request.state.version
     return version
 
@@ -92,7 +92,7 @@ class Since:
     def __init__(self, version: microversion.Version) -> None:
         self.version = version
 
-    def __call__(self, request: Request) -> None:
+    async def __call__(self, request: Request) -> None:
         if request.state.version < self.version:
             raise ServiceError(404, "The resource could not be found.")
 

@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ OFFSET = 21000
 
 Row = tuple[str, str, str]
 """What, measured, aim."""
+Content = bytes | AsyncIterator[bytes]
 
 
 class Cloud:
@@ -53,8 +54,9 @@ class Cloud:
         self.headers = {"X-Auth-Token": answer.headers["x-subject-token"], "OpenStack-API-Version": "compute 2.90"}
         self.project = answer.json()["token"]["project"]["id"]
 
-    async def prepare(self) -> None:
-        flavor = {"id": "bench", "name": "bench", "ram": 1, "vcpus": 1, "disk": 0}
+    async def prepare(self, image_data: Content = b"\0" * 65536, disk_gb: int = 0) -> None:
+        ram = 64 if disk_gb else 1  # MiB; real guests have disks
+        flavor = {"id": "bench", "name": "bench", "ram": ram, "vcpus": 1, "disk": disk_gb}
         await self.http.post(f"{self.compute}/flavors", json={"flavor": flavor}, headers=self.headers)
         limits = {"instances": -1, "cores": -1, "ram": -1}
         quota = f"{self.compute}/os-quota-sets/{self.project}"
@@ -64,7 +66,7 @@ class Cloud:
         made = await self.http.post(images, json=image, headers=self.headers)
         self.image = made.json()["id"]
         data = {**self.headers, "Content-Type": "application/octet-stream"}
-        (await self.http.put(f"{images}/{self.image}/file", content=b"\0" * 65536, headers=data)).raise_for_status()
+        (await self.http.put(f"{images}/{self.image}/file", content=image_data, headers=data)).raise_for_status()
 
     async def post(self, name: str) -> tuple[str, float]:
         """POST /servers; the id and the seconds until the answer."""
@@ -251,11 +253,11 @@ async def measure(cloud: Cloud, ready_s: float, fresh_mib: float, count: int) ->
 Measure = Callable[[Cloud, float, float, int], Awaitable[list[Row]]]
 
 
-def main(measured: Measure = measure) -> None:
+def main(measured: Measure = measure, driver: str = "test") -> None:
     count = int(os.environ.get("BENCH_BOOTS", "60"))
     with tempfile.TemporaryDirectory(prefix="kilonova-bench-") as scratch:
         env = {**os.environ, "KILONOVA_STATE_DIR": scratch, "KILONOVA_PORT_OFFSET": str(OFFSET)}
-        up: list[str | Path] = [KILONOVA, "up", "--hosts", "1", "--driver", "test"]
+        up: list[str | Path] = [KILONOVA, "up", "--hosts", "1", "--driver", driver]
         said = subprocess.run(up, env=env, check=True, stdout=subprocess.PIPE, text=True).stdout
         print(said, end="")
         ready = float(re.findall(r"Ready after ([0-9.]+) s", said)[0])

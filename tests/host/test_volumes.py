@@ -9,6 +9,7 @@ from temporalio.exceptions import ApplicationError
 
 from infra.contracts.errors import HOPELESS
 from infra.contracts.volume import VolumeRequest, VolumesOnHost
+from infra.host.services.cinder import Volumes
 from infra.host.services.rest import Service
 from infra.host.services.volumes import VolumeConnector, device_names
 from infra.openstack import VOLUME, service_session
@@ -148,6 +149,26 @@ def test_a_moved_build_keeps_its_attachment(volumes: Cloud, demo: User, host: Se
     assert status(demo, want.volumes[0].volume_id) == "in-use", "the first host's late undo took it from the second"
     VolumeConnector(host, volumes.session, fenced=False).detach(want, quiet)
     until(lambda: status(demo, want.volumes[0].volume_id) == "gone")
+
+
+def test_a_host_with_the_claim_ends_its_attachment_without_another_question(
+    volumes: Cloud, demo: User, host: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Mechanism: Volumes.detach. The claim says already that no other host has the volume."""
+    connector = VolumeConnector(host, volumes.session, volumes.control)
+    want = wanted(demo, VolumeRequest(volume_id=existing(demo), attachment_id=new_id()), attempt=1)
+    volumes.claim(want.instance_id)
+    connector.attach(want, quiet)
+    asked: list[str] = []
+    real = Volumes.get
+
+    def counted(self: Volumes, volume_id: str) -> Any:
+        asked.append(volume_id)
+        return real(self, volume_id)
+
+    monkeypatch.setattr(Volumes, "get", counted)
+    connector.detach(want, quiet)
+    assert asked == [] and status(demo, want.volumes[0].volume_id) == "available"
 
 
 def test_a_catalog_is_searched_once(volumes: Cloud, host: Settings, monkeypatch: pytest.MonkeyPatch) -> None:

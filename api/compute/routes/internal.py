@@ -11,12 +11,12 @@ from api.compute.schemas.services import ConsoleUse, GuestEvents, HostInstances,
 from api.compute.validation import check, parse
 
 
-def _that_host(call: Call, host: str) -> None:
+async def _that_host(call: Call, host: str) -> None:
     """What a path says of a host, only that host may ask and tell."""
     call.enforce("kilonova:host", host=host)
 
 
-def _console_proxy(call: Call) -> None:
+async def _console_proxy(call: Call) -> None:
     call.enforce("kilonova:console")
 
 

@@ -110,10 +110,12 @@ class Volumes:
 
     def detach(self, want: VolumesOnHost, request: VolumeRequest) -> bool:
         """End the attachment; whether it is gone. (`fenced`) Not when another host, or a later attempt on this one,
-        has it by now."""
-        if self._fenced and self._fence.superseded(want):
+        has it by now: where this host has no claim that says so, the volume does."""
+        held = self._fence.attempt(want) if self._fenced and want.attempt else 0
+        if held > want.attempt:
             return False
-        volume = (self.get(request.volume_id) if self._fenced else None) or {}
+        ours = held > 0 and held == want.attempt
+        volume = (self.get(request.volume_id) if self._fenced and not ours else None) or {}
         for known in volume.get("attachments", []):
             if known["attachment_id"] == request.attachment_id and known.get("host_name") not in (None, "", self._host):
                 return False

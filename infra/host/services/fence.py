@@ -30,9 +30,11 @@ class Fence:
     def superseded(self, want: Claimed) -> bool:
         """Whether a later attempt has the instance on this host: what is here is its own by now, not an old undo's.
         An undo without a number (0) is a delete's, and supersedes whatever is here."""
-        if self._control is None:
-            return False
-        return want.attempt > 0 and self._control.attempt(want.instance_id) > want.attempt
+        return want.attempt > 0 and self.attempt(want) > want.attempt
+
+    def attempt(self, want: Claimed) -> int:
+        """The number of this host's claim on the instance; 0 when it has none, and where nothing is fenced."""
+        return 0 if self._control is None else self._control.attempt(want.instance_id)
 
     def require(self, want: Claimed) -> None:
         """Raises HostCannot when the claim is gone: the build moved on, or is over."""
