@@ -3,12 +3,17 @@ with its heartbeat; a server that needs it goes to no other host, and an action 
 
 from collections.abc import Iterable, Mapping
 
+from infra.contracts.machine import is_q35
+
 LOCAL_DISKS = "local-disks"
 """Ephemeral disks and swap. An older worker would leave them out."""
 LARGER_SWAPS = "larger-swaps"
 """A volume is swapped for a larger one. An older worker would have QEMU refuse that after the volume was attached."""
-OF_THIS_RELEASE = frozenset((LOCAL_DISKS, LARGER_SWAPS))
+Q35 = "q35"
+OF_THIS_RELEASE = frozenset((LOCAL_DISKS, LARGER_SWAPS, Q35))
 """What every host of this release can."""
+UEFI = "uefi"
+"""The firmware is there: Debian's `ovmf`."""
 
 
 def needed(properties: Mapping[str, str], flavor: Mapping[str, object], *, local_disks: bool) -> set[str]:
@@ -16,6 +21,10 @@ def needed(properties: Mapping[str, str], flavor: Mapping[str, object], *, local
     found = set()
     if local_disks or flavor.get("ephemeral") or flavor.get("swap"):
         found.add(LOCAL_DISKS)
+    if is_q35(properties.get("hw_machine_type", "")):
+        found.add(Q35)
+    if properties.get("hw_firmware_type") == "uefi":
+        found.add(UEFI)
     return found
 
 

@@ -37,6 +37,7 @@ class Machine:
 
     disk_bus: str = "virtio"
     cdrom_bus: str = "ide"
+    uefi: bool = False
     scsi_model: str = "virtio-scsi"
     vif_model: str = "virtio"
     machine_type: str = "pc"
@@ -51,6 +52,11 @@ class Machine:
     topology: Topology | None = None
     iotune: Mapping[str, int] = field(default_factory=dict)
 
+    @property
+    def q35(self) -> bool:
+        """Whether its buses are PCI Express and SATA."""
+        return is_q35(self.machine_type)
+
 
 BOOL, COUNT = "(?i:1|t|true|on|y|yes|0|f|false|off|n|no)", "[0-9]{1,10}"
 LIMITS = {
@@ -63,8 +69,10 @@ PROPERTIES: dict[str, Rule] = {
     "hw_architecture": Rule("x86_64|amd64", "the guest's architecture", "[a-z0-9_]+"),
     "hw_vm_mode": Rule("hvm", "full virtualization", "exe|uml|xen"),
     "img_hv_type": Rule("kvm|qemu", "the hypervisor", "[a-z0-9]+"),
-    "hw_machine_type": Rule("pc|pc-i440fx-[0-9.]+", "the machine", "[a-zA-Z0-9.-]+"),
-    "hw_firmware_type": Rule("bios", "the firmware", "uefi"),
+    "hw_machine_type": Rule("pc|pc-i440fx-[0-9.]+|q35|pc-q35-[0-9.]+",
+                            "the machine; `q35` has no IDE, and SATA for the config drive", "[a-zA-Z0-9.-]+"),
+    "hw_firmware_type": Rule("bios|uefi", "the firmware; `uefi` on hosts with Debian's `ovmf`, its variables are kept "
+                             "while the server has its host", ""),
     "hw_disk_bus": Rule("virtio|scsi|sata|ide", "bus of root disk, ephemeral disks and swap; volumes are virtio",
                          "usb|xen|uml|lxc|fdc"),
     "hw_scsi_model": Rule("virtio-scsi|lsilogic", "controller of a root disk on SCSI",
@@ -128,7 +136,8 @@ def machine_of(properties: Mapping[str, str], extra_specs: Mapping[str, str], vc
     menu, watchdog = (extra_specs.get(f"hw:{n}", image.get(f"hw_{n}", "")) for n in ("boot_menu", "watchdog_action"))
     return Machine(
         disk_bus=image.get("hw_disk_bus", "virtio"),
-        cdrom_bus=image.get("hw_cdrom_bus", "ide"),
+        cdrom_bus=_cdrom(image),
+        uefi=image.get("hw_firmware_type") == "uefi",
         scsi_model=image.get("hw_scsi_model", "virtio-scsi"),
         vif_model=image.get("hw_vif_model", "virtio"),
         machine_type=image.get("hw_machine_type", "pc"),
@@ -170,6 +179,19 @@ def _check_spec(name: str, value: str) -> None:
 
 def _no_host(kind: str, name: str, value: str) -> Refused:
     return Refused(f"No valid host was found. No host supports the {kind} {name[:64]}={value[:64]}.")
+
+
+def is_q35(machine_type: str) -> bool:
+    return "q35" in machine_type
+
+
+def _cdrom(image: Mapping[str, str]) -> str:
+    """Bus of the config drive. Raises Refused for IDE on a machine without it."""
+    q35 = is_q35(image.get("hw_machine_type", ""))
+    for name in ("hw_disk_bus", "hw_cdrom_bus", "hw_rescue_bus") if q35 else ():
+        if image.get(name) == "ide":
+            raise _no_host("image property", name, "ide")
+    return image.get("hw_cdrom_bus", "sata" if q35 else "ide")
 
 
 def _iotune(extra_specs: Mapping[str, str]) -> dict[str, int]:

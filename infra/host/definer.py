@@ -3,13 +3,14 @@
 import time
 
 from infra.contracts.hypervisor import DomainSpec
-from infra.host.files import configdrive
+from infra.host.files import configdrive, firmware
 from infra.host.files.cache import room_on_disk
 from infra.host.files.guest import GuestFiles
 from infra.host.files.local_disks import LocalDisks
 from infra.host.files.paths import HostPaths
 from infra.host.libvirt.definitions import Definitions
 from infra.host.libvirt.domain_xml import Place, domain_xml, volume_xml
+from infra.host.libvirt.machine_xml import machine_for
 from infra.host.libvirt.virt_type import VirtType
 from infra.settings import Settings
 
@@ -63,6 +64,8 @@ class Definer:
             if not (keep_drive and configdrive.tells_of(drive, spec)):
                 configdrive.write(spec, drive, self._vendor_data)
                 self._paths.owner_of(id).writes(drive)
+            if machine_for(spec.image_properties, spec.flavor).uefi:
+                firmware.ensure(self._paths, id)
             self._files.note_drive(id, outdated=False)
             self._local.ensure(id, spec.local_disks)
             self._files.make_log(id)
@@ -80,6 +83,7 @@ class Definer:
             host=self._host,
             virt_type=self._virt.virt_type,
             disk=seen(self._paths.disk(instance_id)),
+            nvram=seen(self._paths.nvram(instance_id)),
             config_drive=None if self._pretend else seen(self._paths.config_drive(instance_id)),
             console_log=seen(self._paths.console_log(instance_id)),
             vnc_listen=self._vnc_listen,

@@ -42,6 +42,9 @@ def test_image_and_password_reach_the_workflow(cloud: Cloud, lab: Lab, demo: Api
     ):
         rescue(demo, id, {"rescue_image_ref": lab.make_image(admin, **about)})
         assert (asked(cloud, id)["device"], asked(cloud, id)["bus"]) == (device, bus)
+    q35 = server(cloud, demo, image_properties={"hw_machine_type": "q35"})
+    rescue(demo, q35, {"rescue_image_ref": lab.make_image(admin, hw_rescue_device="cdrom")})
+    assert asked(cloud, q35)["bus"] == "sata", "a q35 has no IDE"
 
 
 def test_what_cannot_be_rescued(cloud: Cloud, lab: Lab, demo: Api, admin: Api) -> None:
@@ -56,6 +59,9 @@ def test_what_cannot_be_rescued(cloud: Cloud, lab: Lab, demo: Api, admin: Api) -
     snapshot = lab.make_image(admin, block_device_mapping="[{}]")
     for image in (str(uuid.uuid4()), tape, bus, snapshot):
         assert refused(id, {"rescue_image_ref": image}) == f"Requested rescue image '{image}' is not supported"
+    q35 = server(cloud, demo, image_properties={"hw_machine_type": "q35"})
+    ide = lab.make_image(admin, hw_rescue_device="cdrom", hw_rescue_bus="ide")
+    assert refused(q35, {"rescue_image_ref": ide}) == f"Requested rescue image '{ide}' is not supported"
     words = f"Instance {bfv} cannot be rescued: "
     assert refused(bfv, None, version="2.86") == words + "Cannot rescue a volume-backed instance"
     unable = words + "Host unable to rescue a volume-backed instance"

@@ -227,6 +227,7 @@ def place(**more: Any) -> Place:
         "host": "kh1",
         "virt_type": "qemu",
         "disk": Path("/s/disk"),
+        "nvram": Path("/s/nvram.fd"),
         "config_drive": Path("/s/config.iso"),
         "console_log": Path("/s/console.log"),
         "vnc_listen": "socket",

@@ -8,6 +8,7 @@ from xml.etree.ElementTree import Element, fromstring, tostring
 import pytest
 from temporalio.exceptions import ApplicationError
 
+from infra.contracts.abilities import LOCAL_DISKS, Q35, UEFI, needed
 from infra.contracts.hypervisor import FlavorFacts
 from infra.contracts.image import DiskOnHost
 from infra.contracts.machine import LIMITS, PROPERTIES, SPECS, Refused, machine_of
@@ -48,6 +49,11 @@ OBEYED: list[Seen] = [
     *(({"hw_vif_model": model}, "devices/interface/model", {"type": model}) for model in ("e1000", "rtl8139")),
     ({"hw_vif_model": "e1000"}, "devices/interface/driver", None),
     ({"hw_machine_type": "pc-i440fx-7.2"}, "os/type", {"arch": "x86_64", "machine": "pc-i440fx-7.2"}),
+    ({"hw_machine_type": "q35"}, "os/type", {"arch": "x86_64", "machine": "q35"}),
+    ({"hw_machine_type": "q35"}, f"{DRIVE}/target", {"dev": "sda", "bus": "sata"}),
+    ({"hw_machine_type": "q35"}, "devices/controller[@type='pci']", {
+        "type": "pci", "index": "1", "model": "pcie-root-port"}),
+    ({"hw_firmware_type": "uefi"}, "os/loader", {"readonly": "yes", "type": "pflash"}),
     ({"hw_video_model": "cirrus"}, "devices/video/model", {"type": "cirrus", "vram": "16384", "heads": "1"}),
     ({"hw_video_model": "none"}, "devices/video/model", {"type": "none"}),
     ({"hw_pointer_model": "usbtablet"}, "devices/input[@type='tablet']", {"type": "tablet", "bus": "usb"}),
@@ -110,8 +116,9 @@ def test_a_value_that_nobody_knows_is_refused(name: str, rule: Any) -> None:
     ("image", "specs", "words"),
     [
         ({"hw_architecture": "aarch64"}, {}, "No valid host was found. No host supports the image property hw_arch"),
-        ({"hw_firmware_type": "uefi"}, {}, "hw_firmware_type=uefi"),
-        ({"hw_machine_type": "q35"}, {}, "hw_machine_type=q35"),
+        ({"hw_machine_type": "microvm"}, {}, "hw_machine_type=microvm"),
+        ({"hw_machine_type": "q35", "hw_cdrom_bus": "ide"}, {}, "hw_cdrom_bus=ide"),
+        ({"hw_machine_type": "pc-q35-7.2", "hw_disk_bus": "ide"}, {}, "hw_disk_bus=ide"),
         ({"hw_video_model": "qxl"}, {}, "hw_video_model=qxl"),
         ({"hw_tpm_version": "2.0"}, {}, "hw_tpm_version=2.0"),
         ({"hw_vif_multiqueue_enabled": "true"}, {}, "hw_vif_multiqueue_enabled=true"),
@@ -138,12 +145,19 @@ def test_what_no_host_can_is_refused(image: dict[str, str], specs: dict[str, str
     assert words in str(refused.value)
 
 
+def test_what_not_every_host_can_is_asked_of_it() -> None:
+    image = {"hw_firmware_type": "uefi", "hw_machine_type": "pc-q35-7.2"}
+    assert needed(image, {"swap": 0, "ephemeral": 0}, local_disks=False) == {UEFI, Q35}
+    assert needed({"hw_firmware_type": "bios"}, {"ephemeral": 1}, local_disks=False) == {LOCAL_DISKS}
+    assert needed({}, {}, local_disks=True) == {LOCAL_DISKS}
+
+
 def test_what_asks_for_nothing_is_taken() -> None:
     image = {"hw_vif_multiqueue_enabled": "false", "os_distro": "debian", "hw_of_my_own": "x", "img_signature": "abc"}
     specs = {"hw:locked_memory": "false", "mine": "x", "vendor:mine": "x", "trait:CUSTOM_X": "forbidden"}
     assert machine_of(image, specs, 2) == machine_of({}, {}, 2)
-    with pytest.raises(ApplicationError, match="hw_firmware_type=uefi"):
-        domain({"hw_firmware_type": "uefi"})  # an older server's: hopeless, not tried again
+    with pytest.raises(ApplicationError, match="hw_machine_type=microvm"):
+        domain({"hw_machine_type": "microvm"})  # an older server's: hopeless, not tried again
 
 
 def test_every_topology_gives_the_vcpus() -> None:

@@ -3,6 +3,7 @@
 import json
 import re
 import subprocess
+from pathlib import Path
 from xml.etree.ElementTree import Element, SubElement, fromstring, tostring
 
 import libvirt
@@ -13,8 +14,9 @@ from activities.shape import Shape
 from infra.contracts.aside import Aside
 from infra.contracts.hypervisor import FlavorFacts
 from infra.contracts.machine import PROPERTIES
-from infra.contracts.power import PowerOn
+from infra.contracts.power import PowerOn, Reboot
 from infra.contracts.resize import ShapeOnHost
+from infra.host.files import firmware
 from infra.host.keeper import Keeper
 from infra.host.shapes import Shapes, shape_of
 from tests.host.cloud import until
@@ -84,6 +86,41 @@ def test_a_real_guest_boots_with_it(guest: Built, properties: dict[str, str], sp
             or (seen(wanted, path) or {}).items() <= (seen(live, path) or {}).items()
         )
     assert live.findtext(f"{ROOT}/iotune/*") == wanted.findtext(f"{ROOT}/iotune/*")
+
+
+UEFI = {"hw_firmware_type": "uefi", "hw_machine_type": "q35", "hw_pointer_model": "usbtablet", "hw_disk_bus": "sata"}
+
+
+@pytest.mark.skipif(not firmware.is_there(), reason="this host has no ovmf, and tells so: it gets no such guest")
+def test_uefi_on_a_q35_starts_and_remembers(guest: Built, hypervisor: Hypervisor) -> None:
+    """The boot sector is for a BIOS: what the console shows is the firmware, which looks for something to boot."""
+    id, spec = guest.spec.instance_id, guest.spec
+    spec.image_properties = UEFI
+    spec.flavor = FlavorFacts(id="1", name="f", vcpus=1, ram=256, extra_specs={"hw:watchdog_action": "reset"})
+    nvram, held = guest.driver._paths.nvram(id), {"instance_id": id, "attempt": 1}
+    assert "uefi" in guest.driver.inventory()["facts"]["abilities"]
+    guest.spawn()
+    until(lambda: "BdsDxe" in guest.log, 90)
+    live = fromstring(guest.driver._domains.live_xml(id) or "")
+    assert "q35" in (seen(live, "os/type") or {})["machine"] and live.findtext("os/nvram", "").endswith("/nvram.fd")
+    assert (seen(live, f"{ROOT}/target"), seen(live, f"{DRIVE}/target")) == (
+        {"dev": "vda", "bus": "sata"},
+        {"dev": "sdb", "bus": "sata"},
+    )
+    told, mine = nvram.read_bytes(), nvram.stat()
+    assert told != firmware.VARIABLES.read_bytes(), "the firmware has written its variables"
+    assert (mine.st_uid, mine.st_mode & 0o777) == (Path(f"/proc/{hypervisor.qemu(id)}").stat().st_uid, 0o600)
+    keeper = Keeper(hypervisor.settings, guest.driver)
+    kept = Aside(**held, label="rescue", request_id="req-1", disk="left", runs=False)
+    keeper.set_aside(kept, quiet)
+    told = nvram.read_bytes()
+    nvram.write_bytes(firmware.VARIABLES.read_bytes())  # as another system may have left it
+    keeper.bring_back(kept, quiet)
+    assert nvram.read_bytes() == told and nvram.stat().st_uid == mine.st_uid
+    guest.driver.power.reboot(Reboot(**held, request_id="req-2", spec=spec), quiet)
+    until(lambda: guest.log.count("BdsDxe: No bootable") + guest.log.count("BdsDxe: failed") > 1, 90)
+    guest.driver.destroy(id)
+    assert not nvram.exists()
 
 
 def test_qemu_has_the_network_cards(hypervisor: Hypervisor) -> None:

@@ -10,6 +10,7 @@ from api.common.errors import ServiceError
 from api.compute.boot import images, names
 from api.compute.call import ComputeCall
 from api.compute.errors import bad_request
+from infra.contracts.machine import is_q35
 from infra.contracts.rescue import DEVICES
 from workflows.requests import Accepted
 from workflows.rescue_instance import Rescuing
@@ -19,7 +20,8 @@ def prepare(call: ComputeCall, row: RowMapping, wish: dict[str, Any]) -> dict[st
     """400 in Nova's words for an image that cannot be booted for a rescue, and for a server that cannot be rescued: one
     that boots from a volume, before 2.87 or without a stable device."""
     ref = wish.get("rescue_image_ref", "")
-    device, bus = _device(call, ref) if ref else ("", "virtio")
+    q35 = is_q35(row["image_properties"].get("hw_machine_type", ""))
+    device, bus = _device(call, ref, q35=q35) if ref else ("", "virtio")
     if not row["image_ref"]:
         if not call.since(87):
             raise _not_rescuable(row, "Cannot rescue a volume-backed instance")
@@ -38,8 +40,9 @@ def answer(_call: ComputeCall, accepted: Accepted, _wish: dict[str, Any]) -> Res
     return JSONResponse({"adminPass": accepted.admin_pass})
 
 
-def _device(call: ComputeCall, image_id: str) -> tuple[str, str]:
-    """(device, bus) of a stable device rescue by this image, ("", …) of any other. Source: Nova's hw_rescue_*."""
+def _device(call: ComputeCall, image_id: str, *, q35: bool) -> tuple[str, str]:
+    """(device, bus) of a stable device rescue by this image, ("", …) of any other. Source: Nova's hw_rescue_*. `q35`:
+    the server's machine has no IDE."""
     unsupported = bad_request(f"Requested rescue image '{image_id}' is not supported")
     try:
         found = images.properties(call, image_id, unsupported.message)
@@ -50,7 +53,7 @@ def _device(call: ComputeCall, image_id: str) -> tuple[str, str]:
     device, bus = found.get("hw_rescue_device"), found.get("hw_rescue_bus")
     if not device and not bus:
         return "", "virtio"
-    buses = DEVICES.get(device or "disk", ())
+    buses = [on for on in DEVICES.get(device or "disk", ()) if not (q35 and on == "ide")]
     if not buses or (bus and bus not in buses):
         raise unsupported
     return device or "disk", bus or buses[0]

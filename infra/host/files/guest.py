@@ -111,6 +111,8 @@ class GuestFiles:
             "config.iso",
             "config.iso.part",
             "config.outdated",
+            "nvram.fd",
+            "nvram.fd.part",
             "console.log",
             "volumes.json",
             "domain.xml",

@@ -89,7 +89,7 @@ class KeptFiles:
 
     def _small(self, want: Aside) -> list[tuple[Path, Path]]:
         directory = self._paths.instance(want.instance_id)
-        names = ("image", "config.iso", "volumes.json")
+        names = ("image", "config.iso", "volumes.json", "nvram.fd")
         return [(directory / name, directory / f"{name}.{want.label}") for name in names]
 
 

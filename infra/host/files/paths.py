@@ -85,6 +85,10 @@ class HostPaths:
         """The same of its rescue disk; not the name under which `image_of` is kept."""
         return self.instance(instance_id) / "image.rescue-disk"
 
+    def nvram(self, instance_id: str) -> Path:
+        """What the guest's UEFI remembers."""
+        return self.instance(instance_id) / "nvram.fd"
+
     def config_drive(self, instance_id: str) -> Path:
         return self.instance(instance_id) / "config.iso"
 

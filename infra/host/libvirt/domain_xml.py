@@ -12,6 +12,7 @@ from infra.contracts.machine import Machine
 from infra.contracts.network import Vif
 from infra.contracts.properties import is_true
 from infra.contracts.volume import VolumeConnection
+from infra.host.files.firmware import CODE
 from infra.host.files.paths import domain_name
 from infra.host.libvirt.labels import add_label
 from infra.host.libvirt.local_disk_xml import local_disk
@@ -20,6 +21,8 @@ from infra.host.libvirt.machine_xml import METADATA, ROOT, machine_for, properti
 LAST = "99"
 CHANNEL = "org.qemu.guest_agent.0"
 CDROM = {"ide": "hd", "sata": "sd", "scsi": "sd"}
+PORTS = 20
+"""Devices that a q35 may get while it runs; its bus has no free slots of its own."""
 RECONNECT_S = 60  # how long a guest's I/O waits for a volume server before the guest is paused
 
 
@@ -30,6 +33,7 @@ class Place:
     host: str
     virt_type: str  # kvm, qemu or test
     disk: Path
+    nvram: Path
     config_drive: Path | None
     console_log: Path
     vnc_listen: str  # "socket", or an address of this host
@@ -127,6 +131,9 @@ def _machine(domain: Element, spec: DomainSpec, place: Place, machine: Machine) 
         _text(system, "type", "hvm")
         return
     _text(system, "type", "hvm", arch="x86_64", machine=machine.machine_type)
+    if machine.uefi:
+        _text(system, "loader", str(CODE), readonly="yes", type="pflash")
+        _text(system, "nvram", str(place.nvram))
     SubElement(system, "smbios", mode="sysinfo")
     sysinfo = SubElement(SubElement(domain, "sysinfo", type="smbios"), "system")
     about = {"manufacturer": "OpenStack Foundation", "product": "OpenStack Nova", "serial": spec.instance_id}
@@ -176,7 +183,10 @@ def _disks(devices: Element, spec: DomainSpec, place: Place, machine: Machine) -
         SubElement(drive, "boot", order=LAST)  # without any order libvirt adds one that forbids those of the volumes
     if "scsi" in (machine.disk_bus, bus, *(local.bus for local in spec.local_disks)):
         SubElement(devices, "controller", type="scsi", index="0", model=machine.scsi_model)
-    SubElement(devices, "controller", type="usb", model="piix3-uhci" if machine.tablet_bus == "usb" else "none")
+    usb = "qemu-xhci" if machine.q35 else "piix3-uhci"
+    SubElement(devices, "controller", type="usb", model=usb if machine.tablet_bus == "usb" else "none")
+    for number in range(1, PORTS + 1 if machine.q35 else 1):
+        SubElement(devices, "controller", type="pci", index=str(number), model="pcie-root-port")
 
 
 def _interface(devices: Element, vif: Vif, virt_type: str, model: str) -> Element:

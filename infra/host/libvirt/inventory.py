@@ -8,7 +8,8 @@ from xml.etree import ElementTree
 
 import psutil
 
-from infra.contracts.abilities import OF_THIS_RELEASE
+from infra.contracts.abilities import OF_THIS_RELEASE, UEFI
+from infra.host.files import firmware
 from infra.host.files.paths import HostPaths
 from infra.host.libvirt.connection import Connection
 from infra.host.libvirt.virt_type import VirtType
@@ -61,6 +62,6 @@ class Inventory:
                 "cpu_info": {"arch": arch, "model": model, "vendor": vendor, "topology": topology, "features": []},
                 "virt_type": self._virt.virt_type,
                 "virt_reason": self._virt.reason,
-                "abilities": sorted(OF_THIS_RELEASE),
+                "abilities": sorted(OF_THIS_RELEASE | ({UEFI} if firmware.is_there() else set())),
             },
         }
