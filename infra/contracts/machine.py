@@ -99,6 +99,8 @@ PROPERTIES: dict[str, Rule] = {
                     "`linux`: ephemeral disks in ext4, else in vfat"),
     "img_config_drive": Rule("mandatory|optional", "there in any case"),
     "img_root_device_name": Rule("/dev/vda", "name of the root disk", ".*"),
+    "os_shutdown_timeout": Rule("[0-9]{1,5}", "seconds that the guest has to shut itself down, else "
+                                "`shutdown_timeout_s`"),
     "os_secure_boot": Rule("disabled|optional", "secure boot", "required"),
 }  # fmt: skip
 ALIASES = {"architecture": "hw_architecture", "vm_mode": "hw_vm_mode", "hypervisor_type": "img_hv_type",

@@ -1,6 +1,7 @@
 """Switching guests on and off, each under the claim's number: a host that lost a server leaves it alone."""
 
 import time
+from xml.etree.ElementTree import fromstring
 
 import libvirt
 
@@ -12,6 +13,7 @@ from infra.contracts.power_states import PAUSED, RUNNING, SHUTDOWN
 from infra.host.definer import Definer
 from infra.host.guest_steps import GuestSteps, pauses
 from infra.host.heartbeats import Heartbeat
+from infra.host.libvirt.machine_xml import properties_in
 from infra.host.parts import Parts
 from infra.interruption import still_wanted
 
@@ -20,7 +22,8 @@ ASK_AGAIN_S = 10.0
 
 
 class PowerSwitch(GuestSteps):
-    """`patience_s`: how long a guest may take to shut itself down (Nova's shutdown_timeout)."""
+    """`patience_s`: how long a guest may take to shut itself down (Nova's shutdown_timeout), where its image does not
+    say it."""
 
     patience_s = 60
 
@@ -30,7 +33,7 @@ class PowerSwitch(GuestSteps):
 
     def off(self, want: PowerOff, heartbeat: Heartbeat) -> Power:
         """See `activities.hypervisor.Hypervisor.power_off`."""
-        patience = self.patience_s if want.timeout_s is None else want.timeout_s
+        patience = self._patience(want.instance_id) if want.timeout_s is None else want.timeout_s
         with self._at_work(want, heartbeat, ends=True):
             politely = self._shut_down(want.instance_id, patience)
         return Power(power_state=SHUTDOWN, parts={"ended by the host": 0.0} if not politely else {})
@@ -63,7 +66,7 @@ class PowerSwitch(GuestSteps):
         """See `activities.hypervisor.Hypervisor.reboot`."""
         with self._at_work(want, heartbeat):
             if self._files.last_reboot(want.instance_id) != want.request_id:
-                self._shut_down(want.instance_id, self.patience_s if want.soft else 0)
+                self._shut_down(want.instance_id, self._patience(want.instance_id) if want.soft else 0)
                 self._files.note_reboot(want.instance_id, want.request_id)
             if want.spec is not None:
                 self._make_anew(want.spec)
@@ -110,6 +113,13 @@ class PowerSwitch(GuestSteps):
             if not self._pretend:
                 self._domains.inject_nmi(want.instance_id)
             return Power(power_state=state)
+
+    def _patience(self, instance_id: str) -> int:
+        """In seconds; the guest's definition keeps what its image says."""
+        xml = self._domains.live_xml(instance_id)
+        properties = properties_in(fromstring(xml)) if xml else {}  # noqa: S314 - libvirt wrote it
+        told = properties.get("os_shutdown_timeout", "")
+        return int(told) if told.isdecimal() else self.patience_s
 
     def _now(self, want: Guarded, expected: int) -> Power:
         """The guest's state, which must be the expected one by now."""

@@ -57,11 +57,16 @@ def test_suspend_survives_libvirtd_and_resumes_where_it_stood(guest: Built, hype
     assert boots(guest) == 1  # it went on, it was not booted anew
 
 
-def test_off_ends_a_guest_that_does_not_listen_and_on_begins_it_anew(guest: Built) -> None:
+def test_off_ends_a_guest_that_does_not_listen_and_on_begins_it_anew(
+    guest: Built, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After the time that its image gives it, whatever the host's setting."""
+    guest.spec.image_properties = {"os_shutdown_timeout": "1"}
     guest.spawn()
     until(guest.booted)
     power = guest.driver.power
-    off = PowerOff(**held(guest).model_dump(), timeout_s=1)  # a boot sector knows no ACPI
+    monkeypatch.setattr(power, "patience_s", 3600)
+    off = PowerOff(**held(guest).model_dump())  # a boot sector knows no ACPI
     assert power.off(off, quiet).parts == {"ended by the host": 0.0}
     assert state(guest) == SHUTDOWN
     assert power.off(off, quiet).parts == {}  # it was off

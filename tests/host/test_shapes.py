@@ -117,7 +117,7 @@ def test_uefi_on_a_q35_starts_and_remembers(guest: Built, hypervisor: Hypervisor
     nvram.write_bytes(firmware.VARIABLES.read_bytes())  # as another system may have left it
     keeper.bring_back(kept, quiet)
     assert nvram.read_bytes() == told and nvram.stat().st_uid == mine.st_uid
-    guest.driver.power.reboot(Reboot(**held, request_id="req-2", spec=spec), quiet)
+    guest.driver.power.reboot(Reboot(**held, soft=False, request_id="req-2", spec=spec), quiet)
     until(lambda: guest.log.count("BdsDxe: No bootable") + guest.log.count("BdsDxe: failed") > 1, 90)
     guest.driver.destroy(id)
     assert not nvram.exists()
