@@ -14,6 +14,7 @@ import uvicorn
 
 from infra import http_bounds
 from infra.embedded.bridge import Bridge
+from infra.embedded.guessing import LateAnswers
 from workers.connections import Bounded, connections_of, raise_open_files
 from workers.settle import settle
 
@@ -39,8 +40,9 @@ def main(
     app = importlib.import_module(f"infra.embedded.{service}").prepare(Path(folder))
     pools = POOLS[service]
     settle()
+    bridge = Bridge(app, pools.requests, pools.transfers)
     uvicorn.run(
-        _traced(Bridge(app, pools.requests, pools.transfers), service),
+        _traced(LateAnswers(bridge) if service == "keystone" else bridge, service),
         host=host,
         port=int(port),
         http=type("Connection", (Bounded,), {"most": connections_of(1)}),

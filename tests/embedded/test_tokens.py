@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
+from infra.embedded.guessing import DELAY_S
 from infra.identity import TokenInvalid, TokenValidator
 from tests.embedded.people import Api, Make, Person
 from tests.openstack import OpenStack
@@ -137,8 +138,22 @@ def test_a_guessed_account_pauses_and_a_service_user_does_not(openstack: OpenSta
     assert [who.try_sign_in("a guess").status_code for _ in range(10)] == [401] * 10
     assert who.try_sign_in().status_code == 401
     nova = Person(openstack, "nova", "a guess", "", "")
-    assert [nova.try_sign_in().status_code for _ in range(11)] == [401] * 11
+    assert [nova.try_sign_in().status_code for _ in range(10)] == [401] * 10
+    begun = time.monotonic()
+    assert nova.try_sign_in().status_code == 401
+    assert time.monotonic() - begun > DELAY_S, "it is never paused; whoever guesses waits"
+    begun = time.monotonic()
     assert openstack.token("nova")
+    assert time.monotonic() - begun < DELAY_S, "the right password does not wait"
+
+
+def test_application_credentials_of_a_user_have_an_end(admin: Api, make: Make) -> None:
+    """Issue: none was set, and each costs a row and a hash."""
+    who = make()
+    path, api = f"/users/{who.user_id}/application_credentials", who.sign_in()
+    bodies = [{"application_credential": {"name": str(number), "secret": "x" * 8}} for number in range(51)]
+    answers = [api("POST", path, body).status_code for body in bodies]
+    assert answers == [201] * 50 + [403]
 
 
 def test_tokens_outlive_a_rotation_and_new_ones_have_the_new_key(openstack: OpenStack, make: Make) -> None:

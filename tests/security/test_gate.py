@@ -1,8 +1,12 @@
 """A compute host's way to Temporal: by its certificate it polls its own queue, and answers what it was given."""
 
 import asyncio
+import dataclasses
+import os
+import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -25,6 +29,7 @@ from infra.credentials import host_keys, set_revoked
 from infra.settings import Settings
 from infra.temporal import compute_queue, connect
 from infra.tls import Authority
+from tests.ports import free_port
 from workers.gate import serve
 
 MINE, OTHER = "rack7", "rack8"
@@ -74,21 +79,28 @@ class Place:
 
     def through(self, **more: Any) -> Settings:
         update = {"temporal_address": f"127.0.0.1:{self.port}", "temporal_tls_ca": self.authority.certificate}
+        update |= {"temporal_tls_cert": None, "temporal_tls_key": None, "temporal_tls_name": ""}
         return self.settings.model_copy(update={**update, **more})
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def place(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Place]:
-    state = tmp_path_factory.mktemp("gate")
+@asynccontextmanager
+async def development(state: Path) -> AsyncIterator[tuple[Settings, Client]]:
+    """The dev server, without TLS."""
     binary = str(Path(sys.executable).with_name("temporal"))
     async with await WorkflowEnvironment.start_local(
         dev_server_existing_path=binary, dev_server_log_level="error"
     ) as server:
         address = server.client.service_client.config.target_host
         settings = Settings(state_dir=state, temporal_address=address)
+        yield settings, await connect(settings)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def place(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Place]:
+    state = tmp_path_factory.mktemp("gate")
+    async with development(state) as (settings, controllers):
         authority = Authority(settings.tls_place)
         authority.ensure("gate", ["127.0.0.1"])
-        controllers = await connect(settings)
         gate, port = await serve(settings, controllers, "127.0.0.1:0")
         workers = Worker(
             controllers, task_queue="control", workflows=[Build], workflow_runner=UnsandboxedWorkflowRunner()
@@ -116,6 +128,33 @@ async def test_a_host_carries_out_its_own_steps(place: Place) -> None:
     async with Worker(host, task_queue=compute_queue(MINE), activities=[spawn]):
         build = await begun(place, "build-1", MINE)
         assert await asyncio.wait_for(build.result(), 60) == Want(host=MINE)
+
+
+async def test_the_guides_command_serves_a_host(place: Place) -> None:
+    """A build's step through `kilonova temporal-gate`, a process of its own."""
+    port, settings = free_port(), place.settings
+    names = ("temporal_address", "temporal_tls_ca", "temporal_tls_cert", "temporal_tls_key", "temporal_tls_name")
+    env = {f"KILONOVA_{name.upper()}": str(getattr(settings, name)) for name in names if getattr(settings, name)}
+    env |= {"KILONOVA_STATE_DIR": str(settings.state_dir), "PATH": os.environ["PATH"]}
+    argv = [str(Path(sys.executable).with_name("kilonova")), "temporal-gate", "--listen", f"127.0.0.1:{port}"]
+    with subprocess.Popen(argv, env=env) as process:
+        try:
+            host = await reached(dataclasses.replace(place, port=port))
+            async with Worker(host, task_queue=compute_queue(MINE), activities=[spawn]):
+                build = await begun(place, "build-0", MINE)
+                assert await asyncio.wait_for(build.result(), 60) == Want(host=MINE)
+            assert await denied(lambda: polled(host, compute_queue(OTHER)))
+        finally:
+            process.terminate()
+
+
+async def reached(place: Place) -> Client:
+    for _ in range(20):
+        try:
+            return await place.host(MINE)
+        except ConnectionError:
+            continue
+    raise AssertionError("the gate does not serve")
 
 
 async def denied(call: Callable[[], Any]) -> bool:
