@@ -30,6 +30,7 @@ from infra.settings import Settings
 from infra.temporal import compute_queue, connect
 from infra.tls import Authority
 from tests.ports import free_port
+from tests.security.production import PROGRAM, production
 from workers.gate import serve
 
 MINE, OTHER = "rack7", "rack8"
@@ -98,7 +99,7 @@ async def development(state: Path) -> AsyncIterator[tuple[Settings, Client]]:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def place(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Place]:
     state = tmp_path_factory.mktemp("gate")
-    async with development(state) as (settings, controllers):
+    async with (production if PROGRAM else development)(state) as (settings, controllers):
         authority = Authority(settings.tls_place)
         authority.ensure("gate", ["127.0.0.1"])
         gate, port = await serve(settings, controllers, "127.0.0.1:0")
