@@ -43,7 +43,9 @@ class Cloud:
     def __init__(self, state_dir: Path, port_offset: int) -> None:
         self.settings = Settings(state_dir=state_dir, port_offset=port_offset)
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("KILONOVA_", "OS_"))}
+        self.vendor_data = state_dir / "vendor.json"
         own = {"STATE_DIR": str(state_dir), "PORT_OFFSET": str(port_offset), "FAILPOINTS": "true"}
+        own["VENDOR_DATA_FILE"] = str(self.vendor_data)
         self.env = kept | {f"KILONOVA_{name}": value for name, value in own.items()}
         self.key = state_dir / "key"
         self.admin, self.demo = (Client(self.settings, who, Console(quiet=True)) for who in ("admin", "demo"))

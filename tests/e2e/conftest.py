@@ -27,6 +27,7 @@ def machine(openstack_client: str) -> Iterator[Cloud]:
     state_dir = Path(tempfile.mkdtemp(prefix="kilonova-e2e-"))
     cloud = Cloud(state_dir, free_offset())
     cloud.admin.program = cloud.demo.program = openstack_client
+    cloud.vendor_data.write_text('{"told": "by the operator"}')
     try:
         up = cloud.kilonova("up", seconds=280)
         assert up.returncode == 0, up.stdout + up.stderr

@@ -55,6 +55,9 @@ def test_metadata_from_inside(cloud: Cloud, world: World, red: Tenant) -> None:
     said = world.ssh(red.address, "; echo; ".join(f"wget -qO- {METADATA}/{path}" for path in paths))
     key = cloud.key.with_suffix(".pub").read_text().split()[1]
     assert USER_DATA in said and key in said and f"{INNER}.10" in said, said
+    drive = "sudo mount -o ro -t iso9660 /dev/sr0 /mnt && cat /mnt/openstack/latest/vendor_data.json; sudo umount /mnt"
+    for script in (f"wget -qO- {METADATA}/openstack/latest/vendor_data.json", drive):
+        assert json.loads(world.ssh(red.address, script)) == {"told": "by the operator"}
 
 
 def test_an_ipv6_address_of_its_own_by_slaac(world: World, red: Tenant) -> None:
