@@ -108,6 +108,7 @@ RULES: dict[str, str] = {
         "os-quota-sets:defaults",
     ),
     "compute:servers:create:requested_destination": ADMIN,
+    "compute:server:topology:index": READER,
     "compute:aggregates:images": ADMIN,
     "network:attach_external_network": ADMIN,
     PREFIX + "os-server-external-events:create": "rule:admin_or_service_user",

@@ -1,7 +1,7 @@
 """Checks of bodies and queries: field types that many resources share, and Nova's words for what is wrong."""
 
 import re
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
@@ -137,6 +137,15 @@ def whole(text: str, name: str) -> int:
         return parsers.whole(text)
     except parsers.Malformed:
         raise bad_request(f"{name} must be an integer greater than or equal to 0: {text[:20]}") from None
+
+
+SECOND = timedelta(seconds=1)
+
+
+def until(moment: datetime) -> datetime:
+    """What has changed by `moment` has changed before this: times are shown, and kept by Nova, in whole seconds, so
+    that a time that was shown names all of its second."""
+    return moment.replace(microsecond=0) + SECOND
 
 
 def timestamp(text: str, name: str) -> datetime:

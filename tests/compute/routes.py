@@ -67,6 +67,7 @@ ROUTES = (
     Route("GET", "/servers/{id}", 200, {"server": a.SERVER}),
     Route("PUT", "/servers/{id}", 200, {"server": a.UPDATED}, UPDATE_SERVER),
     Route("DELETE", "/servers/{id}", 204, EMPTY),
+    Route("GET", "/servers/{id}/topology", 200, {"nodes": [ANY], "pagesize_kb": maybe(INT)}),
     Route("GET", "/servers/{id}/metadata", 200, META),
     Route("POST", "/servers/{id}/metadata", 200, META, META),
     Route("PUT", "/servers/{id}/metadata", 200, META, META),

@@ -29,10 +29,16 @@ def test_an_address_is_a_regular_expression_even_when_it_is_whole(cloud: Cloud, 
     assert found("192.0.2.(10|20)") == {"at-10", "at-20"}
 
 
-def test_a_text_of_501_names_what_is_missing(demo: Api, cloud: Cloud) -> None:
+def test_a_text_of_501_names_what_is_missing(demo: Api) -> None:
+    words = demo.refused("GET", "/os-instance_usage_audit_log", 501)
+    assert words == "GET /os-instance_usage_audit_log is not implemented."
+
+
+def test_a_server_has_no_numa_nodes(demo: Api, other: Api, cloud: Cloud) -> None:
     server = cloud.server(demo)
-    words = demo.refused("GET", f"/servers/{server}/topology", 501)
-    assert words == "GET /servers/{server_id}/topology is not implemented."
+    assert demo.get(f"/servers/{server}/topology") == {"nodes": [], "pagesize_kb": None}
+    other.refused("GET", f"/servers/{server}/topology", 404)
+    demo.get(f"/servers/{server}/topology", 404, version="2.77")
 
 
 def test_the_console_log_has_no_control_characters(demo: Api, cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:

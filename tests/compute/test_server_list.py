@@ -22,11 +22,16 @@ def owner(cloud: Cloud, admin: Api) -> Api:
 @pytest.fixture(scope="module")
 def five(cloud: Cloud, owner: Api) -> list[str]:
     begun = datetime(2026, 1, 1)
+
+    def moment(n: int) -> datetime:
+        """Shown, and asked for, without its microseconds."""
+        return begun + timedelta(minutes=n, microseconds=700_000)
+
     port = {"label": "n", "mac": "m", "port_id": "p", "network_id": "n"}
     return [
         cloud.server(
-            owner, name=f"web-{n}", created_at=begun + timedelta(minutes=n), updated_at=begun + timedelta(minutes=n),
-            tags=["a", f"t{n}"], image_ref=f"i{n}", vm_state="stopped" if n == 4 else "active",
+            owner, name=f"web-{n}", created_at=begun + timedelta(minutes=n), updated_at=moment(n),
+            launched_at=moment(n), tags=["a", f"t{n}"], image_ref=f"i{n}", vm_state="stopped" if n == 4 else "active",
             networks=[port | {"fixed_ips": [f"10.0.0.{n + 1}"]}], key_name="k" if n % 2 else None, locked=n == 1,
         )
         for n in range(5)
@@ -70,6 +75,7 @@ def test_newest_first(owner: Api, five: list[str]) -> None:
         ({"host": "node1"}, "43210"),
         ({"changes-since": "2026-01-01T00:03:00Z"}, "43"),
         ({"changes-before": "2026-01-01T00:01:00Z"}, "10"),
+        ({"launched_at": "2026-01-01T00:02:00Z"}, "2"),
         ({"sort_key": "display_name", "sort_dir": "asc"}, "01234"),
         ({"sort_key": "key_name", "sort_dir": "desc"}, "31420"),
         ({"name": "web", "limit": "2"}, "43"),

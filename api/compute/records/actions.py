@@ -10,7 +10,7 @@ from sqlmodel import Session
 from api.compute.call import ComputeCall
 from api.compute.errors import bad_request
 from api.compute.paging import MAX_LIMIT, Page
-from api.compute.validation import timestamp
+from api.compute.validation import timestamp, until
 from infra.tables.compute import ActionEvent, InstanceAction
 
 actions = InstanceAction.__table__  # type: ignore[attr-defined]
@@ -19,7 +19,7 @@ events = ActionEvent.__table__  # type: ignore[attr-defined]
 
 @dataclass(frozen=True)
 class Window:
-    """Which actions to list: a page, and bounds on when they last changed."""
+    """Which actions to list: a page, and bounds on when they last changed: not before `since`, before `before`."""
 
     page: Page = field(default_factory=lambda: Page(MAX_LIMIT, None))
     since: datetime | None = None
@@ -33,7 +33,7 @@ class Window:
         before = timestamp(query["changes-before"], "changes-before") if "changes-before" in query else None
         if since and before and before < since:
             raise bad_request("The value of changes-since must be less than or equal to changes-before.")
-        return cls(Page.of(call), since, before)
+        return cls(Page.of(call), since, until(before) if before else None)
 
 
 def updated_at(action: InstanceAction) -> datetime:
@@ -48,7 +48,7 @@ def listed(session: Session, server_id: str, window: Window) -> list[InstanceAct
         action
         for action in found
         if (window.since is None or updated_at(action) >= window.since)
-        and (window.before is None or updated_at(action) <= window.before)
+        and (window.before is None or updated_at(action) < window.before)
     ]
     return window.page.cut(found, "request_id")
 

@@ -10,7 +10,7 @@ from api.compute.call import ComputeCall
 from api.compute.errors import bad_request, forbidden
 from api.compute.records.instances import table
 from api.compute.records.search import Predicate, Search, bounded
-from api.compute.validation import boolean, timestamp, unexpected
+from api.compute.validation import SECOND, boolean, timestamp, unexpected, until
 from api.compute.views.states import DEFAULT, states_of
 from infra.contracts.states import SOFT_DELETED
 
@@ -128,7 +128,7 @@ def _existing(call: ComputeCall, query: dict[str, str], search: Search) -> bool:
     if since is not None:
         search.clauses.append(table.c.updated_at >= timestamp(since, "changes-since"))
     if before is not None:
-        search.clauses.append(table.c.updated_at <= timestamp(before, "changes-before"))
+        search.clauses.append(table.c.updated_at < until(timestamp(before, "changes-before")))
         if since is not None and timestamp(before, "changes-before") < timestamp(since, "changes-since"):
             raise bad_request("The value of changes-since must be less than or equal to changes-before.")
     asked = query.get("deleted")
@@ -158,7 +158,8 @@ def _apply(search: Search, name: str, text: str) -> None:
     elif name in PATTERNS:
         search.matching(PATTERNS[name], text)
     elif name in TIMES:
-        search.clauses.append(table.c[TIMES[name]] == timestamp(text, name))
+        after = until(timestamp(text, name))
+        search.clauses += [table.c[TIMES[name]] >= after - SECOND, table.c[TIMES[name]] < after]
     elif name == "auto_disk_config":
         search.clauses.append(table.c.disk_config == ("AUTO" if boolean(text, name) else "MANUAL"))
     elif name in ("locked", "config_drive"):

@@ -50,7 +50,7 @@ def listed(
     if since is not None:
         query = query.where(migrations.c.updated_at >= since)
     if before is not None:
-        query = query.where(migrations.c.updated_at <= before)
+        query = query.where(migrations.c.updated_at < before)
     if page.marker is not None:
         last = session.scalar(select(migrations.c.number).where(migrations.c.id == page.marker))
         if last is None:

@@ -18,15 +18,15 @@ FIELDS = "fields=device_id&fields=security_groups"
 
 
 def beside(call: ComputeCall, rows: Sequence[RowMapping], more: Extras) -> Extras:
-    """`more` with the groups of those servers whose ports the caller may see. Of others, and while the network service
-    does not answer, the groups are shown that were asked for: unknown is not none."""
+    """`more` with the groups of those servers whose ports the caller may see; a server without ports, as one is at
+    first, has none. Of others, and while the network service does not answer, the groups are shown that were asked
+    for: unknown is not none."""
+    none: dict[str, list[str]] = {row["id"]: [] for row in rows if not row["networks"]}
     ids = [row["id"] for row in rows if row["networks"]]
-    if not ids:
-        return more
     try:
-        return replace(more, groups=_named(call, _of(call, ids)))
+        return replace(more, groups=none | (_named(call, _of(call, ids)) if ids else {}))
     except ServiceError:
-        return more
+        return replace(more, groups=none)
 
 
 def _of(call: ComputeCall, ids: list[str]) -> dict[str, list[str]]:

@@ -25,7 +25,6 @@ NOT_BUILT: list[tuple[str, str, int, int | None]] = [
     ("GET PUT", "/os-quota-class-sets/{class_name}", 1, None),
     ("PUT", "/os-hosts/{host}", 1, 42),
     ("GET", "/os-hosts/{host}/{power_action}", 1, 42),
-    ("GET", "/servers/{server_id}/topology", 78, None),
     ("DELETE", "/servers/{server_id}/migrations/{migration_id}", 24, None),
     ("POST", "/servers/{server_id}/migrations/{migration_id}/action", 22, None),
     # proxies to other services, which Nova dropped at 2.36

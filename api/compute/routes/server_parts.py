@@ -18,6 +18,14 @@ router = APIRouter()
 TAGS = [versions(26)]
 
 
+@router.get("/servers/{server_id}/topology", dependencies=[versions(78)])
+def show_topology(call: Call, server_id: str) -> Response:
+    """NUMA nodes of a server: none, since no host gives a guest any."""
+    row = instances.read(call, server_id)
+    call.enforce("compute:server:topology:index", project_id=row["project_id"], user_id=row["user_id"])
+    return JSONResponse({"nodes": [], "pagesize_kb": None})
+
+
 @router.get("/servers/{server_id}/metadata")
 def list_metadata(call: Call, server_id: str) -> Response:
     """All metadata of a server."""
