@@ -40,6 +40,8 @@ NETWORKS: list[tuple[str, str, bool, dict[str, Any]]] = [
     ("private", "10.77.0.0/20", True, {"is_shared": True}),
     ("public", "172.24.4.0/24", False, {"is_router_external": True, "is_default": True}),
 ]
+TYPE = "lvmdriver-1"
+"""What DevStack's default type of volumes is called."""
 SUITES = {
     "osc": ("openstackclient", ("compute", "network", "volume/v3", "common", "image/v2", "identity/v3")),
     "sdk": ("openstack", ("compute", "network", "block_storage/v3", "cloud", "image", "identity")),
@@ -57,10 +59,15 @@ def prepare(settings: Settings, directory: Path) -> None:
     sdk.image.create_image("cirros-0.6.3-x86_64-disk", filename=str(small), **formats)
     for name, (ram, disk, vcpus) in FLAVORS.items():
         sdk.compute.create_flavor(name=name, ram=ram, disk=disk, vcpus=vcpus)
+    made = {}
     for name, cidr, dhcp, more in NETWORKS:
         network = sdk.network.create_network(name=name, **more)
         subnet = {"network_id": network.id, "ip_version": 4, "cidr": cidr, "is_dhcp_enabled": dhcp}
-        sdk.network.create_subnet(name=f"{name}-subnet", **subnet)
+        made[name] = sdk.network.create_subnet(name=f"{name}-subnet", **subnet)
+    outward = {"network_id": made["public"].network_id}
+    router = sdk.network.create_router(name="router1", external_gateway_info=outward)
+    sdk.network.add_interface_to_router(router, subnet_id=made["private"].id)
+    sdk.block_storage.update_type(sdk.block_storage.get("/types/default").json()["volume_type"]["id"], name=TYPE)
     pool: dict[str, Any] = {"prefixes": ["10.78.0.0/20"], "default_prefix_length": 26}
     sdk.network.create_subnet_pool(name="shared-default-subnetpool-v4", is_default=True, is_shared=True, **pool)
     project = sdk.identity.create_project(name="alt_demo", domain_id="default")
