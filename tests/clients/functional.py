@@ -44,7 +44,7 @@ TYPE = "lvmdriver-1"
 """What DevStack's default type of volumes is called."""
 SUITES = {
     "osc": ("openstackclient", ("compute", "network", "volume/v3", "common", "image/v2", "identity/v3")),
-    "sdk": ("openstack", ("compute", "network", "block_storage/v3", "cloud", "image", "identity")),
+    "sdk": ("openstack", ("compute", "network", "block_storage/v3", "cloud", "placement", "image", "identity")),
 }
 """Package, and which folders of its functional tests: first those of our own services, last OpenStack's own two."""
 
