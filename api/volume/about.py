@@ -61,6 +61,10 @@ def extensions(caller: VolumeCaller) -> dict[str, Any]:
     names = {
         "os-quota-sets": "Quotas",
         "os-services": "Services",
+        "os-types-manage": "TypesManage",
+        "os-types-extra-specs": "TypesExtraSpecs",
+        "os-volume-type-access": "VolumeTypeAccess",
+        "os-volume-transfer": "VolumeTransfer",
         "os-availability-zone": "AvailabilityZones",
         "os-volume-actions": "VolumeActions",
         "scheduler-stats": "Scheduler_stats",

@@ -12,6 +12,7 @@ ALIASES = {
     "NMN": "Multinic",
     "OS-DCF": "DiskConfig",
     "OS-EXT-AZ": "ExtendedAvailabilityZone",
+    "OS-EXT-IMG-SIZE": "ImageSize",
     "OS-EXT-IPS": "ExtendedIps",
     "OS-EXT-IPS-MAC": "ExtendedIpsMac",
     "OS-EXT-SRV-ATTR": "ExtendedServerAttributes",
