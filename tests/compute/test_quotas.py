@@ -75,6 +75,6 @@ def test_relics(demo: Api) -> None:
     assert demo.get("/extensions/os-keypairs")["extension"]["name"] == "Keypairs"
     assert "ImageSize" in [each["name"] for each in demo.get("/extensions")["extensions"]]
     assert demo.post("/os-assisted-volume-snapshots", {}, 501)["notImplemented"]["code"] == 501
-    demo.refused("GET", "/images", 501, "2.35")
-    demo.refused("GET", "/images", 404, "2.36")
+    demo.refused("GET", "/os-volumes", 501, "2.35")
+    demo.refused("GET", "/os-volumes", 404, "2.36")
     demo.refused("GET", "/os-networks", 404, "2.36")
