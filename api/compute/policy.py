@@ -82,6 +82,7 @@ RULES: dict[str, str] = {
         ),
         *(f"os-hosts:{name}" for name in ("list", "show", "update")),
         *(f"os-quota-sets:{name}" for name in ("update", "delete")),
+        *(f"os-quota-class-sets:{name}" for name in ("show", "update")),
         "os-availability-zone:detail",
         "os-simple-tenant-usage:list",
         "os-migrations:index",

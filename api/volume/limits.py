@@ -19,16 +19,26 @@ FIXED = {
 MAXIMUM = 2**31 - 1
 
 
+DEFAULT_CLASS = "class:default"
+"""In place of a project's id: what an administrator set for all projects. No project has a colon in its id."""
+
+
 def defaults(session: Session) -> dict[str, int]:
-    """Every project's limits unless set otherwise: those above, and three for each type, unlimited."""
+    """Every project's limits unless set otherwise: those above, and three for each type, unlimited; or what an
+    administrator set for all of them."""
     names = session.exec(select(VolumeType.name).order_by(col(VolumeType.created_at))).all()
-    return FIXED | {f"{kind}_{name}": -1 for name in names for kind in COUNTED}
+    known = FIXED | {f"{kind}_{name}": -1 for name in names for kind in COUNTED}
+    return known | _stored(session, DEFAULT_CLASS, known)
 
 
 def limits(session: Session, project_id: str) -> dict[str, int]:
-    row = session.get(Quota, project_id)
     known = defaults(session)
-    return known | ({key: value for key, value in row.limits.items() if key in known} if row else {})
+    return known | _stored(session, project_id, known)
+
+
+def _stored(session: Session, project_id: str, known: dict[str, int]) -> dict[str, int]:
+    row = session.get(Quota, project_id)
+    return {key: value for key, value in row.limits.items() if key in known} if row else {}
 
 
 def usage(session: Session, project_id: str) -> dict[str, int]:

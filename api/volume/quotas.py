@@ -9,7 +9,7 @@ from api.common.errors import ServiceError
 from api.volume import limits
 from api.volume.errors import invalid_input
 from api.volume.listing import boolean, whole
-from api.volume.schemas import QuotaUpdate
+from api.volume.schemas import QuotaClassUpdate, QuotaUpdate
 from api.volume.service import Service, VolumeCaller
 from infra.tables.volume import Quota
 
@@ -111,6 +111,22 @@ def class_defaults(name: str, caller: VolumeCaller, service: Service) -> dict[st
     service.policy.enforce(caller, "volume_extension:quota_classes")
     with service.db.read() as session:
         return {"quota_class_set": {"id": name, **limits.defaults(session)}}
+
+
+@router.put("/os-quota-class-sets/{name}")
+def update_class(name: str, body: QuotaClassUpdate, caller: VolumeCaller, service: Service) -> dict[str, Any]:
+    """Set the limits of projects for which nothing was set; 501 for a class that nobody would use."""
+    service.policy.enforce(caller, "volume_extension:quota_classes")
+    if name != "default":
+        raise ServiceError(501, "No quota class but 'default' is used.")
+    with service.db.write() as session:
+        wanted = _limits(session, body.quota_class_set)
+        limits.lock_project(session, limits.DEFAULT_CLASS)
+        row = session.get(Quota, limits.DEFAULT_CLASS)
+        assert row is not None
+        row.limits = row.limits | wanted
+        session.flush()
+        return {"quota_class_set": limits.defaults(session)}
 
 
 def limit(name: str, value: object) -> int:

@@ -154,6 +154,10 @@ class QuotaUpdate(Body):
     quota_set: dict[str, Any] = Field(min_length=1)
 
 
+class QuotaClassUpdate(Body):
+    quota_class_set: dict[str, Any] = Field(min_length=1)
+
+
 class NewType(Body):
     name: Name
     description: Text | None = None

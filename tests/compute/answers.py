@@ -122,6 +122,10 @@ QUOTAS = {
     **{name: At(INT, 1, 56) for name in ("injected_files", "injected_file_content_bytes",
                                          "injected_file_path_bytes")},
 }  # fmt: skip
+CLASS_QUOTAS = QUOTAS | {
+    **{name: At(INT, 1, 49) for name in ("fixed_ips", "floating_ips", "security_groups", "security_group_rules")},
+    **{name: At(INT, 50) for name in ("server_groups", "server_group_members")},
+}
 IN_USE = {"limit": INT, "in_use": INT, "reserved": INT}
 QUOTA_DETAIL = {
     name: At(IN_USE, part.since, part.until) if isinstance(part, At) else IN_USE for name, part in QUOTAS.items()

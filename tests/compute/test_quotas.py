@@ -22,6 +22,29 @@ def test_defaults_and_overrides(admin: Api, fresh: Api) -> None:
     assert fresh.get(path)["quota_set"]["instances"] == 10
 
 
+def test_defaults_of_all_projects(admin: Api, fresh: Api) -> None:
+    path, mine = "/os-quota-class-sets/default", f"/os-quota-sets/{fresh.project_id}"
+    before = admin.get(path)["quota_class_set"]
+    assert before["id"] == "default" and "fixed_ips" not in before
+    assert "fixed_ips" in admin.get(path, version="2.49")["quota_class_set"]
+    admin.put(mine, {"quota_set": {"cores": 7}})
+    try:
+        changed = admin.put(path, {"quota_class_set": {"key_pairs": 33, "cores": 8}})["quota_class_set"]
+        assert {"id": "default"} | changed == before | {"key_pairs": 33, "cores": 8}
+        shown = fresh.get(mine)["quota_set"]
+        assert (shown["key_pairs"], shown["cores"]) == (33, 7), "what was set for a project stays"
+        assert fresh.get(f"{mine}/defaults")["quota_set"]["cores"] == 8
+        assert fresh.get("/limits")["limits"]["absolute"]["maxTotalKeypairs"] == 33
+    finally:
+        admin.put(path, {"quota_class_set": {"key_pairs": before["key_pairs"], "cores": before["cores"]}})
+    fresh.refused("GET", path, 403)
+    fresh.refused("PUT", path, 403, json={"quota_class_set": {}})
+    words = admin.refused("PUT", "/os-quota-class-sets/gold", 501, json={"quota_class_set": {"cores": 1}})
+    assert words == "No quota class but 'default' is used."
+    for body in ({"pears": 1}, {"cores": -2}, {"fixed_ips": 1}):
+        admin.refused("PUT", path, 400, json={"quota_class_set": body})
+
+
 def test_bad_quotas(admin: Api, other: Api, fresh: Api) -> None:
     path = f"/os-quota-sets/{fresh.project_id}"
     for body in ({"instances": -2}, {"instances": "x"}, {"pears": 1}, {"floating_ips": 1}, {"instances": True}):

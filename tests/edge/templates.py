@@ -93,6 +93,7 @@ BODIES: dict[str, list[tuple[str, str, Any]]] = {
         ("PUT", "/os-extra_specs/{key}", {"key": "v"}),
         ("POST", "/flavors/{flavor_id}/action", {"addTenantAccess": {"tenant": "abc"}}),
         ("PUT", "/os-quota-sets/{project_id}", {"quota_set": {"cores": 5, "force": True}}),
+        ("PUT", "/os-quota-class-sets/{class_name}", {"quota_class_set": {"cores": 5}}),
         ("PUT", "/os-services/{service_id}", {"status": "disabled", "disabled_reason": "r", "forced_down": False}),
         ("PUT", "/os-services/{service_id}", {"host": "h", "binary": "nova-compute", "disabled_reason": "r"}),
         ("PUT", "/hosts/{host}", {"host": {"vcpus": 1, "memory_mb": 1, "disk_gb": 1, "started_at": "2026-01-01",
@@ -168,6 +169,7 @@ BODIES: dict[str, list[tuple[str, str, Any]]] = {
         ("POST", "/attachments", {"attachment": {"volume_uuid": UUID, "instance_uuid": UUID, "mode": "rw"}}),
         ("PUT", "/attachments/{attachment_id}", {"attachment": {"connector": {"host": "h"}}}),
         ("PUT", "/os-quota-sets/{project_id}", {"quota_set": {"volumes": 5, "gigabytes": 7}}),
+        ("PUT", "/os-quota-class-sets/{name}", {"quota_class_set": {"volumes": 5}}),
     ],
 }  # fmt: skip
 

@@ -208,6 +208,9 @@ def operators() -> list[Route]:
         Route("PUT", quotas, 200, {"quota_set": quota_set}, {"quota_set": Map(c.ANY)}),
         Route("DELETE", quotas, 200, NOTHING),
         Route("GET", "/os-quota-class-sets/{name}", 200, {"quota_class_set": quota_set}),
+        Route(
+            "PUT", "/os-quota-class-sets/{name}", 200, {"quota_class_set": quota_set}, {"quota_class_set": Map(c.ANY)}
+        ),
         Route("GET", "/os-availability-zone", 200, {"availabilityZoneInfo": [c.ZONE]}),
         Route("GET", "/extensions", 200, {"extensions": [c.EXTENSION]}),
         Route("GET", "/os-services", 200, {"services": [c.SERVICE]}),

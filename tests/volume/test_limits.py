@@ -94,3 +94,24 @@ def test_limits_are_seen_by_their_project_and_by_administrators(cloud: Cloud) ->
     assert cloud.ok("GET", f"/limits?project_id={demo}", user="admin")["limits"]["absolute"]["maxTotalVolumes"] == 200
     assert cloud.ok("GET", "/os-quota-class-sets/default", user="admin")["quota_class_set"]["volumes"] == 10
     assert cloud.call("PUT", "/os-quota-class-sets/default", {"quota_class_set": {}}, user="admin").status_code == 501
+
+
+def test_defaults_of_all_projects(cloud: Cloud) -> None:
+    path, of_demo = "/os-quota-class-sets/default", f"/os-quota-sets/{cloud.project_ids['demo']}"
+    before = cloud.ok("GET", path, user="admin")["quota_class_set"]
+    cloud.ok("PUT", of_demo, {"quota_set": {"groups": 3}}, user="admin")
+    try:
+        wanted = {"backups": 43, "groups": 4}
+        assert cloud.ok("PUT", path, {"quota_class_set": wanted}, user="admin")["quota_class_set"]["backups"] == 43
+        shown = cloud.ok("GET", of_demo)["quota_set"]
+        assert (shown["backups"], shown["groups"]) == (43, 3), "what was set for a project stays"
+        assert cloud.ok("GET", f"{of_demo}/defaults", user="admin")["quota_set"]["groups"] == 4
+        assert cloud.call("PUT", path, {"quota_class_set": {"backups": -2}}, user="admin").status_code == 400
+        assert cloud.call("PUT", path, {"quota_class_set": {"pears": 1}}, user="admin").status_code == 400
+    finally:
+        old = {name: before[name] for name in ("backups", "groups")}
+        cloud.ok("PUT", path, {"quota_class_set": old}, user="admin")
+        cloud.ok("DELETE", of_demo, user="admin")
+    assert cloud.call("PUT", path, {"quota_class_set": {"backups": 1}}).status_code == 403
+    words = cloud.call("PUT", "/os-quota-class-sets/gold", {"quota_class_set": {"backups": 1}}, user="admin")
+    assert words.status_code == 501 and "No quota class but 'default' is used." in words.text

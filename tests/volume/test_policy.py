@@ -163,6 +163,7 @@ def _plain(path: str, volume: str) -> Any:
         "types": {"volume_type": {"name": "n"}},
         "default-types": {"default_type": {"volume_type": "nbd"}},
         "os-quota-sets": {"quota_set": {"volumes": 5}},
+        "os-quota-class-sets": {"quota_class_set": {"volumes": 5}},
     }
     if path.endswith("/accept"):
         return {"accept": {"auth_key": "k"}}

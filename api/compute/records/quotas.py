@@ -23,18 +23,38 @@ DEFAULTS = {
 }
 """Nova's defaults; -1 is unlimited. `ram` is in MiB."""
 NETWORK = ("fixed_ips", "floating_ips", "security_groups", "security_group_rules")
+GROUPS = ("server_groups", "server_group_members")
 FILES = ("injected_files", "injected_file_content_bytes", "injected_file_path_bytes")
 quotas = Quota.__table__  # type: ignore[attr-defined]
 
 
+DEFAULT_CLASS = "class:default"
+"""In place of a project's id: what an administrator set for all projects. No project has a colon in its id."""
+
+
 def limits(session: Session, project_id: str) -> dict[str, int]:
+    return defaults(session) | _stored(session, project_id)
+
+
+def defaults(session: Session) -> dict[str, int]:
+    """Limits of a project for which nothing was set."""
+    return DEFAULTS | _stored(session, DEFAULT_CLASS)
+
+
+def _stored(session: Session, project_id: str) -> dict[str, int]:
     query = select(quotas.c.resource, quotas.c.hard_limit).where(quotas.c.project_id == project_id)
-    return DEFAULTS | {row.resource: row.hard_limit for row in session.execute(query)}
+    return {row.resource: row.hard_limit for row in session.execute(query)}
 
 
 def shown(minor: int) -> list[str]:
     """Resources that the microversion shows: the network's until 2.35, injected files until 2.56."""
     hidden = (*(NETWORK if minor >= 36 else ()), *(FILES if minor >= 57 else ()))
+    return [resource for resource in DEFAULTS if resource not in hidden]
+
+
+def shown_of_class(minor: int) -> list[str]:
+    """As `shown`; the network's are there until 2.49, and server groups from 2.50 on."""
+    hidden = (*(NETWORK if minor >= 50 else GROUPS), *(FILES if minor >= 57 else ()))
     return [resource for resource in DEFAULTS if resource not in hidden]
 
 

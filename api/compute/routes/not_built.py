@@ -22,7 +22,6 @@ NOT_BUILT: list[tuple[str, str, int, int | None]] = [
     ("GET", "/os-instance_usage_audit_log/{before}", 1, None),
     ("POST", "/os-assisted-volume-snapshots", 1, None),
     ("DELETE", "/os-assisted-volume-snapshots/{snapshot_id}", 1, None),
-    ("GET PUT", "/os-quota-class-sets/{class_name}", 1, None),
     ("PUT", "/os-hosts/{host}", 1, 42),
     ("GET", "/os-hosts/{host}/{power_action}", 1, 42),
     ("DELETE", "/servers/{server_id}/migrations/{migration_id}", 24, None),

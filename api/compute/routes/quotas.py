@@ -7,15 +7,15 @@ from fastapi import APIRouter, Response
 from fastapi.responses import JSONResponse
 
 from api.compute.call import Body, Call, ComputeCall
-from api.compute.errors import bad_request
+from api.compute.errors import bad_request, not_implemented
 from api.compute.neighbours import neighbours
 from api.compute.records import quotas
-from api.compute.schemas.services import QuotaUpdate
+from api.compute.schemas.services import QuotaClassUpdate, QuotaUpdate
 from api.compute.validation import check_query, parse
 from infra.stores import usage
 
 router = APIRouter()
-RULE = "os_compute_api:os-quota-sets:"
+RULE, CLASS_RULE = "os_compute_api:os-quota-sets:", "os_compute_api:os-quota-class-sets:"
 LIMITS = {
     "ram": ("maxTotalRAMSize",),
     "instances": ("maxTotalInstances",),
@@ -80,7 +80,8 @@ def show_quotas_detail(call: Call, project_id: str) -> Response:
 def show_default_quotas(call: Call, project_id: str) -> Response:
     """Limits of a project for which nothing was set."""
     call.enforce(RULE + "defaults")
-    return _set(call, quotas.DEFAULTS, project_id)
+    with call.db.read() as session:
+        return _set(call, quotas.defaults(session), project_id)
 
 
 @router.put("/os-quota-sets/{project_id}")
@@ -114,6 +115,33 @@ def delete_quotas(call: Call, project_id: str) -> Response:
     with call.db.write() as session:
         quotas.reset(session, project_id)
     return Response(status_code=202)
+
+
+@router.get("/os-quota-class-sets/{class_name}")
+def show_quota_class(call: Call, class_name: str) -> Response:
+    """Limits of projects for which nothing was set, which are the class `default`; no other class is used."""
+    check_query(call)
+    call.enforce(CLASS_RULE + "show", quota_class=class_name)
+    with call.db.read() as session:
+        known = quotas.defaults(session)
+    shown = {name: known[name] for name in quotas.shown_of_class(call.version)}
+    return JSONResponse({"quota_class_set": {"id": class_name} | shown})
+
+
+@router.put("/os-quota-class-sets/{class_name}")
+def update_quota_class(call: Call, class_name: str, body: Body) -> Response:
+    """Set the limits of projects for which nothing was set; 501 for a class that nobody would use."""
+    check_query(call)
+    call.enforce(CLASS_RULE + "update", quota_class=class_name)
+    wish = parse(call, QuotaClassUpdate, body, "quota_class_set")
+    if class_name != "default":
+        raise not_implemented("No quota class but 'default' is used.")
+    values = {name: limit for name, limit in wish.model_dump().items() if limit is not None}
+    with call.db.write() as session:
+        quotas.store(session, quotas.DEFAULT_CLASS, values)
+        session.flush()
+        known = quotas.defaults(session)
+    return JSONResponse({"quota_class_set": {name: known[name] for name in quotas.shown_of_class(call.version)}})
 
 
 @router.get("/limits")

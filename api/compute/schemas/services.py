@@ -49,6 +49,25 @@ class QuotaUpdate(Strict):
     networks: Annotated[Limit | None, Since(1, 35)] = None
 
 
+class QuotaClassUpdate(Strict):
+    """Source: Compute API reference, PUT /os-quota-class-sets/{id}."""
+
+    instances: Limit | None = None
+    cores: Limit | None = None
+    ram: Limit | None = None
+    metadata_items: Limit | None = None
+    key_pairs: Limit | None = None
+    server_groups: Annotated[Limit | None, Since(50)] = None
+    server_group_members: Annotated[Limit | None, Since(50)] = None
+    fixed_ips: Annotated[Limit | None, Since(1, 49)] = None
+    floating_ips: Annotated[Limit | None, Since(1, 49)] = None
+    security_groups: Annotated[Limit | None, Since(1, 49)] = None
+    security_group_rules: Annotated[Limit | None, Since(1, 49)] = None
+    injected_files: Annotated[Limit | None, Since(1, 56)] = None
+    injected_file_content_bytes: Annotated[Limit | None, Since(1, 56)] = None
+    injected_file_path_bytes: Annotated[Limit | None, Since(1, 56)] = None
+
+
 class HostReport(Strict):
     """A compute host's heartbeat. Memory in MiB, disk in GiB; `started_at` is when its worker came up."""
 
