@@ -102,7 +102,11 @@ def own_tests_of(name: str, cloud: Cloud) -> list[bool]:
         functional.prepare(cloud.settings, directory)
         return results.judged(name, functional.run(name, directory, KEPT / f"{name}.jsonl"))
 
-    return [shown(name, "own tests", run), shown(name, "leaves no leak", lambda: leaks(cloud))]
+    def tidied() -> str:
+        left = functional.tidy(cloud.settings)
+        return f"{leaks(cloud)}; {left} servers were left by tests and are deleted"
+
+    return [shown(name, "own tests", run), shown(name, "leaves no leak", tidied)]
 
 
 @contextmanager

@@ -135,6 +135,16 @@ def _pytest(command: Sequence[str], env: dict[str, str], log: Path, end: float) 
             return ran.wait()
 
 
+def tidy(settings: Settings) -> int:
+    """Deletes the servers that tests left, as several do on any cloud; how many."""
+    compute = Client(settings, "admin", Console(quiet=True)).sdk.compute
+    left = list(compute.servers(all_projects=True))
+    for server in left:
+        compute.delete_server(server)
+    wait_for(lambda: not list(compute.servers(all_projects=True)), 60, "the servers are gone")
+    return len(left)
+
+
 def _environment(programs: Path, directory: Path) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("OS_", "PYTEST"))}
     return kept | {
