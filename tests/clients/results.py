@@ -29,6 +29,15 @@ def _reasons(suite: str) -> dict[str, str]:
     return {pattern: entry["reason"] for entry in known for pattern in entry["tests"]}
 
 
+@cache
+def _sure(suite: str) -> list[str]:
+    """Patterns of tests that never pass."""
+    with (HERE / "functional" / "reasons.toml").open("rb") as file:
+        return [
+            pattern for entry in tomllib.load(file)[suite] if "sometimes" not in entry for pattern in entry["tests"]
+        ]
+
+
 def reason(suite: str, outcome: Outcome) -> str:
     """Empty for a failure that nobody has explained. A skip's reason is the test's own, unless there is one of ours."""
     for pattern, why in _reasons(suite).items():
@@ -51,7 +60,7 @@ def judged(suite: str, run: Run, *, whole: bool = True) -> str:
 
 def _idle(suite: str, run: Run) -> list[str]:
     short = [each.test for each in run.outcomes if each.result != "passed"]
-    return [pattern for pattern in _reasons(suite) if not fnmatch.filter([*short, *run.unreached], pattern)]
+    return [pattern for pattern in _sure(suite) if not fnmatch.filter([*short, *run.unreached], pattern)]
 
 
 def _counts(run: Run) -> str:

@@ -11,8 +11,14 @@ from tests.workflows.cloud import Cloud
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session")]
 QUICK = {
-    "sdk": ("compute/v2/test_keypair.py", "block_storage/v3/test_type.py", "network/v2/test_service_provider.py"),
-    "osc": ("compute/v2/test_keypair.py", "compute/v2/test_server_group.py"),
+    "sdk": (
+        "compute/v2/test_keypair.py",
+        "compute/v2/test_image.py",
+        "block_storage/v3/test_type.py",
+        "network/v2/test_subnet.py",
+        "network/v2/test_qos_rule_type.py",
+    ),
+    "osc": ("compute/v2/test_server_group.py", "common/test_extension.py", "network/v2/test_network_qos_policy.py"),
 }
 
 
