@@ -19,8 +19,8 @@ HEAD = """# What of the compute API is built
 
 Written by `python -m api.compute.support`. Microversions 2.{first} to 2.{last} of Nova's API v2.1. What is not built
 answers 501; a route that is not listed answers 404, an action that is not listed 400. Which of the own tests of
-python-openstackclient and openstacksdk do not pass, and why, is in [clients-results.md](clients-results.md), which their
-run writes.
+python-openstackclient and openstacksdk do not pass, and why, is in [clients-results.md](clients-results.md), which
+their run writes.
 
 | method | path | microversions | |
 | --- | --- | --- | --- |
