@@ -9,7 +9,7 @@ def test_every_route_is_described() -> None:
     assert len(rows) > 100
     assert all(what for _methods, _path, _versions, what in rows)
     assert ("GET", "/v2.1/os-hosts", "until 2.42", "Hosts with what they do (until 2.42).") in rows
-    assert ("GET", "/v2.1/images", "until 2.35", "not built") in rows
+    assert ("GET", "/v2.1/os-baremetal-nodes", "until 2.35", "not built") in rows
 
 
 def test_actions_and_their_versions() -> None:
