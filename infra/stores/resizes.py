@@ -80,9 +80,13 @@ class Resizes:
         store.execute(update(claims).where(claims.c.consumer_id == instance_id).values(**_share(flavor)))
 
 
-def waiting(store: Connection, instance_id: str) -> Migration | None:
-    """The resize of a server that is to be confirmed or reverted."""
-    mine = (migrations.c.instance_id == instance_id, migrations.c.status == WAITING)
+ENDED_BY = {"confirmResize": "confirmed", "revertResize": "reverted"}
+
+
+def waiting(store: Connection, instance_id: str, event: str) -> Migration | None:
+    """The resize of a server that is to be confirmed or reverted; also one that this same action, `event`, ended
+    before it failed, so that it may be asked for once more."""
+    mine = (migrations.c.instance_id == instance_id, migrations.c.status.in_((WAITING, ENDED_BY.get(event, WAITING))))
     found = store.execute(select(migrations).where(*mine).order_by(migrations.c.number.desc())).first()
     return Migration.model_validate(found, from_attributes=True) if found else None
 

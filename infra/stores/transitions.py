@@ -36,7 +36,8 @@ class Transitions:
             )
             known = store.execute(select(actions_table.c.finish_time).where(*this)).one_or_none()
             facts = facts_of(found, over=known is not None and known.finish_time is not None)
-            facts.migration = resizes.waiting(store, req.instance_id) if found.vm_state == "resized" else None
+            if found.vm_state == "resized":
+                facts.migration = resizes.waiting(store, req.instance_id, req.transition.event)
             facts.shelved_image = actions.shelved_image(store, found)
             if known is not None:
                 return facts

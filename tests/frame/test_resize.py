@@ -91,3 +91,19 @@ async def test_over_quota_and_without_room_it_is_refused(cloud: FrameCloud) -> N
         assert held(cloud, handle) == {"instance": (1, 64)}
         assert (row(cloud, handle).vm_state, row(cloud, handle).task_state) == ("active", None)
     await drop(cloud, handle)
+
+
+@pytest.mark.parametrize(("choice", "left"), [("confirmResize", (2, 128)), ("revertResize", (1, 64))])
+async def test_a_choice_that_failed_after_its_claim_may_be_made_again(
+    cloud: FrameCloud, choice: str, left: tuple[int, int]
+) -> None:
+    """Mechanism: ENDED_BY. The claim had ended the migration, and both choices were refused from then on."""
+    handle = await server(cloud, "resize")
+    await resized(cloud, handle)
+    cloud.faults.arm(fail_before="end_action", times=1)
+    await cloud.ops.start(*request(cloud, handle, choice))
+    assert "injected at end_action" in str(await cloud.end(handle))
+    assert (row(cloud, handle).vm_state, row(cloud, handle).task_state) == ("resized", None)
+    assert await do(cloud, handle, choice) is None
+    assert (row(cloud, handle).vm_state, held(cloud, handle)) == ("active", {"instance": left})
+    await drop(cloud, handle)

@@ -14,7 +14,6 @@ class Way:
     body: dict[str, Any] = field(default_factory=dict)
     refusing: tuple[str, ...] = ()  # steps before the answer, besides the first
     of: Callable[[Instance], dict[str, Any]] | None = None  # what of the body follows from the server's record
-    final: str = ""  # the step after which a failed action has left nothing to begin again with
 
 
 SOFT_DELETE = "delete"
@@ -98,7 +97,7 @@ WAYS = {
         body={"flavor": {"id": "bigger", "name": "bigger", "vcpus": 2, "ram": 128}},
         refusing=("claim_resize",),
     ),
-    "confirmResize": Way(ends="active", before=("resize",), final="confirm_claim"),
-    "revertResize": Way(ends="active", before=("resize",), final="revert_claim"),
+    "confirmResize": Way(ends="active", before=("resize",)),
+    "revertResize": Way(ends="active", before=("resize",)),
 }
 """A row of workflows/actions.py without a way here fails every test of tests/workflows/test_actions.py."""
