@@ -308,10 +308,13 @@ def service(cloud: Cloud) -> Api:
 
 @pytest.fixture(scope="package")
 def demo(cloud: Cloud, admin: Api) -> Api:
-    """A member whose project many tests share, so that it has room for the volumes of all of them."""
+    """A member whose project many tests share, so that it has room for the volumes and networks of all of them."""
     member, room = cloud.tenant(admin), {"quota_set": {"volumes": 200, "gigabytes": 2000}}
     url = cloud.settings.url("volume", f"/v3/os-quota-sets/{member.project_id}")
     httpx.put(url, json=room, headers={"X-Auth-Token": admin.token}, **HTTP).raise_for_status()
+    url = cloud.settings.url("network", f"/v2.0/quotas/{member.project_id}")
+    wide = {"quota": dict.fromkeys(("network", "subnet", "port", "router", "security_group"), -1)}
+    httpx.put(url, json=wide, headers={"X-Auth-Token": admin.token}, **HTTP).raise_for_status()
     return member
 
 

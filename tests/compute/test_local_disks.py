@@ -1,5 +1,6 @@
 """Ephemeral and swap disks in POST /servers and resize: what reaches the workflow, and what is refused."""
 
+import uuid
 from typing import Any
 
 import pytest
@@ -90,7 +91,7 @@ def test_no_names_left(lab: Lab, demo: Api, roomy: str) -> None:
 
 def test_resize(cloud: Cloud, demo: Api, roomy: str) -> None:
     about = {"kind": "ephemeral", "size_mb": 2048, "guest_format": "ext4", "device": "vdc"}
-    volumes = [{"volume_id": "v", "attachment_id": "a", "device": "vdb"}]
+    volumes = [{"volume_id": str(uuid.uuid4()), "attachment_id": "a", "device": "vdb"}]
     id = server(cloud, demo, local_disks=[about], volumes=volumes)
     body = {"resize": {"flavorRef": "small"}}
     words = "Server disk was unable to be resized because: Unable to resize disk down."

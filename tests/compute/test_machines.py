@@ -13,7 +13,7 @@ from tests.compute.test_boot import Lab, lab
 from tests.compute.test_boot_batch import mapping
 
 __all__ = ["lab"]
-NOWHERE = "No valid host was found. No host supports the image property hw_firmware_type=uefi."
+NOWHERE = "No valid host was found. No host supports the image property os_secure_boot=required."
 
 
 def flavor(cloud: Cloud, **specs: str) -> str:
@@ -24,7 +24,7 @@ def flavor(cloud: Cloud, **specs: str) -> str:
 
 
 def test_a_server_whose_image_no_host_can_run(cloud: Cloud, lab: Lab, admin: Api, demo: Api) -> None:
-    image = lab.make_image(admin, hw_firmware_type="uefi")
+    image = lab.make_image(admin, os_secure_boot="required")
     assert lab.refused(demo, 400, imageRef=image) == NOWHERE
     server = cloud.server(demo, host="h", image_ref=lab.image)
     wish: dict[str, Any] = {"rebuild": {"imageRef": image}}
