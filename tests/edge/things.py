@@ -13,6 +13,8 @@ Ids = dict[str, dict[str, str]]
 
 
 def made_by(cloud: Cloud, owner: Api) -> Ids:
+    _give_room(cloud, owner)
+
     def post(http: httpx.Client, service: str, path: str, **body: Any) -> str:
         answer = http.post(cloud.settings.url(service, path), json=body)
         assert answer.is_success, answer.text
@@ -63,3 +65,14 @@ def made_by(cloud: Cloud, owner: Api) -> Ids:
                     "address_scope_id": scope, "address_group_id": addresses, "rbac_policy_id": policy},
         "volume": {"volume_id": volume, "object_id": volume, "project_id": owner.project_id, "key": "key"},
     }  # fmt: skip
+
+
+def _give_room(cloud: Cloud, owner: Api) -> None:
+    """Room in the network and volume services: requests of the tests before took it, and took limits back."""
+    headers = {"X-Auth-Token": cloud.user("admin").token}
+    url = cloud.settings.url("network", f"/v2.0/quotas/{owner.project_id}")
+    limits = dict.fromkeys(httpx.get(url, headers=headers, **HTTP).json()["quota"], -1)
+    httpx.put(url, json={"quota": limits}, headers=headers, **HTTP).raise_for_status()
+    url = cloud.settings.url("volume", f"/v3/os-quota-sets/{owner.project_id}")
+    room = {"volumes": 500, "snapshots": 500, "gigabytes": 5000}
+    httpx.put(url, json={"quota_set": room}, headers=headers, **HTTP).raise_for_status()
