@@ -93,7 +93,7 @@ class Operations:
             try:
                 return await self._start(action.workflow.__name__, request, request.transition.verb, key=key)
             except Busy as busy:
-                if not action.route or not states.queues(busy.task_state) or time.monotonic() > end:
+                if not states.queues(busy.task_state) or time.monotonic() > end:
                     raise
                 await asyncio.sleep(0.2)
 

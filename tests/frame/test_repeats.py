@@ -1,10 +1,13 @@
-"""Requests with an Idempotency-Key that are sent again."""
+"""Requests that are sent again, and requests that come while another is at work."""
+
+import asyncio
 
 import pytest
 
 from api.common.errors import ServiceError
 from infra.temporal import server_workflow_id
 from tests.frame.cloud import FrameCloud
+from tests.workflows.acting import request, server
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -25,3 +28,16 @@ async def test_a_refused_request_may_be_sent_again_with_its_key(cloud: FrameClou
     assert await cloud.end(boot) is None
     record = cloud.record(boot)
     assert record and record.vm_state == "active"
+
+
+async def test_an_action_waits_for_a_change_of_a_device(cloud: FrameCloud) -> None:
+    """Nova shows no task state while ports or volumes of a server change, and takes a stop meanwhile."""
+    handle = await server(cloud, "addSecurityGroup")
+    cloud.faults.arm()
+    change, stop = request(cloud, handle, "addSecurityGroup"), request(cloud, handle, "os-stop")
+    first = asyncio.create_task(cloud.ops.start(*change))
+    await asyncio.sleep(0.02)
+    await asyncio.gather(first, cloud.ops.start(*stop))
+    assert await cloud.end(handle) is None
+    record = cloud.record(handle)
+    assert record and record.vm_state == "stopped"
