@@ -10,6 +10,7 @@ from temporalio.common import WorkflowIDConflictPolicy
 from temporalio.exceptions import ApplicationError
 
 from api.common.errors import ServiceError
+from api.compute import operations
 from infra.contracts.search import REQUEST_KEY
 from infra.tables.compute import Instance
 from infra.temporal import CONTROL_QUEUE
@@ -159,7 +160,9 @@ async def test_a_request_that_temporal_has_forgotten_is_known_by_the_record(clou
 
 
 @pytest.mark.usefixtures("quick")
-async def test_another_request_during_any_action_is_refused(cloud: Cloud) -> None:
+async def test_another_request_during_any_action_is_refused(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(operations, "QUEUE_S", 0.3)  # what waits its turn behind a change of a device
+
     async def during(cloud: Cloud, name: str) -> None:
         handle = await server(cloud, name)
         cloud.faults.arm(hold="end_action")
