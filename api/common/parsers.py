@@ -64,6 +64,16 @@ def version(text: str) -> tuple[int, int]:
     return int(found[1]), int(found[2])
 
 
+def version_asked_for(header: str, service: str) -> str:
+    """What `OpenStack-API-Version` says of one service: the last that names it counts; "" when none does."""
+    wanted = ""
+    for part in header.split(","):
+        named, _, number = part.strip().partition(" ")
+        if named.lower() == service:
+            wanted = number.strip()
+    return wanted
+
+
 def sort_keys(keys: Iterable[str], directions: Iterable[str], default: str = "asc") -> list[tuple[str, bool]]:
     """(key, descending) of parallel lists of keys and directions. The last direction given counts for the keys that
     follow; of a key that is named twice, the first counts, since the others change nothing."""

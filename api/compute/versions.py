@@ -22,11 +22,7 @@ router = APIRouter()
 
 def negotiate(headers: Headers) -> int:
     """The minor number to answer with; raises 400 for a malformed number and 406 for one out of range."""
-    wanted = ""
-    for part in headers.get(STANDARD.lower(), "").split(","):
-        service, _, number = part.strip().partition(" ")
-        if service.lower() == "compute":
-            wanted = number.strip()
+    wanted = parsers.version_asked_for(headers.get(STANDARD.lower(), ""), "compute")
     wanted = wanted or headers.get(LEGACY.lower(), "").strip()
     if not wanted:
         return MINIMUM

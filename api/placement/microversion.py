@@ -14,11 +14,7 @@ HEADER = "OpenStack-API-Version"
 
 def negotiate(headers: Headers) -> int:
     """The minor number asked for, 0 without one; raises ServiceError 400 and 406."""
-    wanted = ""
-    for part in headers.get(HEADER.lower(), "").split(","):
-        service, _, number = part.strip().partition(" ")
-        if service.lower() == "placement":
-            wanted = number.strip()
+    wanted = parsers.version_asked_for(headers.get(HEADER.lower(), ""), "placement")
     if not wanted:
         return MINIMUM
     if wanted.lower() == "latest":
