@@ -52,9 +52,16 @@ class Attempt:
     async def __aexit__(
         self, type_: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool:
-        await self._saga.__aexit__(type_, error, trace)
+        try:
+            await self._saga.__aexit__(type_, error, trace)
+        except (
+            FailureError
+        ):  # an undo here failed: what the services hold for a host that is gone is freed all the same
+            if self._is_gone() and workflow.patched("freed-though-stuck"):
+                self._operation.left_behind = True
+            raise
         self._operation.place = None
-        self._operation.left_behind |= bool(self._place and self._place.gone)
+        self._operation.left_behind |= self._is_gone()
         if error is None:
             self.succeeded = True
             return False
@@ -69,10 +76,13 @@ class Attempt:
             task.uncancel()
         return True
 
+    def _is_gone(self) -> bool:
+        return self._place is not None and self._place.gone
+
     def _another_host_may_help(self, error: BaseException) -> bool:
         if self._operation.interrupted() or workflow.cancellation_reason() is not None:
             return False
-        if self._place is not None and self._place.gone:
+        if self._is_gone():
             return True  # however its last step ended: cancelled, or without its heartbeats
         # With parking on, the owner decided to abort, or did not decide in time. What a store or a neighbour refused,
         # another host would be refused as well.

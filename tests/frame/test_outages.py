@@ -93,6 +93,21 @@ async def test_services_that_cannot_be_freed_for_a_silent_host_do_not_keep_a_bui
     assert await cloud.leaks() == []
 
 
+async def test_a_claim_that_cannot_be_given_back_does_not_keep_the_services_of_a_silent_host(cloud: FrameCloud) -> None:
+    boot, host = await silent_while_undoing(cloud, "destroy")
+    cloud.faults.fail_before = "release_host"
+    cloud.faults.release.set()
+    assert await cloud.end(boot) is not None
+    assert row(cloud, boot).vm_state == "error"
+    assert {kind for where, kind, *_ in await cloud.leaks() if where == ""} == {"claim"}
+    cloud.things.here[host].clear()
+    cloud.silence()
+    cloud.faults.arm()
+    await cloud.delete(boot)
+    assert await cloud.end(boot) is None
+    assert await cloud.leaks() == []
+
+
 @pytest.mark.parametrize("undo", ["destroy", "unplug_ports", "release_host", "fail_record"])
 async def test_a_delete_while_a_failed_build_ends_gets_through(cloud: FrameCloud, undo: str) -> None:
     """Mechanism: carry_out looks for a delete last, in the one place that ends a run."""
