@@ -69,6 +69,7 @@ def create(settings: Settings) -> FastAPI:
 
     policy = Policy("network", DEFAULTS, settings.state_dir)
     app = create_app("network", settings, render, lifespan, {"policy": policy, "rules": frozenset(DEFAULTS)})
+    app.state.settings = settings
     for router in ROUTERS:
         app.include_router(router)
     return app

@@ -25,6 +25,7 @@ class Store:
     def __init__(self, database: Database) -> None:
         self.database = database
         self.news = News()
+        self.reported = News()  # what hosts say of what they carry
         self._turn = threading.Lock()
 
     @contextmanager

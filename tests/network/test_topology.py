@@ -12,7 +12,7 @@ import pytest
 
 from api.network.model import hosts
 from api.network.news import News
-from tests.network.conftest import Api
+from tests.network.conftest import Api, Cloud
 
 Make = Callable[..., dict[str, Any]]
 
@@ -131,6 +131,37 @@ def test_routers_lie_on_one_host_that_reaches_outside(
     stranger = next(host for host in two if host is not holder)
     stranger.report(routers={router["id"]: "ERROR"})
     assert demo.get(path)["router"]["status"] == "ACTIVE", "only the host that has it speaks of it"
+
+
+def test_a_new_router_s_answer_waits_for_the_host_that_carries_it(
+    demo: Api, cloud: Cloud, two: tuple[Host, Host], outside: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def make(**more: Any) -> dict[str, Any]:
+        made: dict[str, Any] = demo.post(
+            "/routers", "router", external_gateway_info={"network_id": outside["id"]}, **more
+        )
+        return made
+
+    def carried(then: Callable[[Host, str], object]) -> dict[str, Any]:
+        """A router that `then` happens to as soon as its host hears of it, which it waits for as hosts do."""
+        etags = {host.name: host.poll().headers["etag"] for host in two}
+        with ThreadPoolExecutor() as pool:
+            making = pool.submit(make, name="new")
+            for host in two:
+                (id,) = {one["id"] for one in host.poll(etags[host.name], wait=30).json()["routers"]} or {""}
+                if id:
+                    then(host, id)
+            return making.result()
+
+    monkeypatch.setattr(cloud.settings, "new_router_wait_s", 30.0)
+    router = carried(lambda host, id: host.report(routers={id: "ACTIVE"}))
+    assert router["status"] == "ACTIVE" and router["external_gateway_info"]["network_id"] == outside["id"]
+    demo.delete(f"/routers/{router['id']}")
+    router = carried(lambda host, id: demo.delete(f"/routers/{id}"))
+    assert router["status"] == "BUILD", "deleted by somebody else, it was made all the same"
+    monkeypatch.setattr(cloud.settings, "new_router_wait_s", 0.1)
+    router = make()
+    assert router["status"] == "BUILD", "hosts are waited for within bounds"
 
 
 def test_another_host_takes_over_from_a_silent_one(

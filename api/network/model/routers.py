@@ -98,6 +98,12 @@ def create(session: Session, ask: Asker, body: RouterCreate, _given: list[str]) 
     return row
 
 
+def is_settled(row: Router) -> bool:
+    """Whether the host that is to carry it has said what became of it, or there is none. Clients that take Neutron for
+    granted want a new router ACTIVE in the answer that makes it."""
+    return row.status != "BUILD"
+
+
 def update(session: Session, ask: Asker, row: Router, body: RouterUpdate, given: list[str]) -> None:
     ask.enforce("update_router", row.project_id)
     for name in ("name", "description", "admin_state_up"):

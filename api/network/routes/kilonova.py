@@ -55,3 +55,4 @@ def report_host(ask: Ask, host: Annotated[str, Path(max_length=255)], body: Host
     with ask.store.write() as session:
         hosts.report(session, host, body)
         placement.place(session)
+    ask.store.reported.tell()

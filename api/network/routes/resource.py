@@ -5,12 +5,14 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from fastapi import APIRouter
+from fastapi.responses import JSONResponse
 from sqlmodel import Session
 
 from api.network.ask import Ask, Asker, JsonBody
 from api.network.model.kinds import Kind, R, find, show
 from api.network.model.listing import page
 from api.network.routes.answers import check_revision, json, made
+from api.network.routes.settling import settled
 from api.network.schemas.bodies import given, parse_create, parse_update
 from api.network.schemas.fields import Attributes
 
@@ -22,7 +24,8 @@ U = TypeVar("U", bound=Attributes)
 class Resource(Generic[R, C, U]):
     """A resource of the API below /v2.0/`path`. `create` and `update` get the body and the names of the attributes
     that differ from their defaults (create) or were given at all (update); `change` None: it cannot be updated.
-    `id_name` is the path parameter's, unless it is the member's name and `_id`."""
+    `id_name` is the path parameter's, unless it is the member's name and `_id`. `is_settled`: what the answer to a
+    create waits for."""
 
     path: str
     kind: Kind[R]
@@ -34,6 +37,7 @@ class Resource(Generic[R, C, U]):
     before_list: Callable[[Asker], None] | None = None
     tagged: bool = True
     id_name: str = ""
+    is_settled: Callable[[R], bool] | None = None
 
     @property
     def words(self) -> str:
@@ -74,13 +78,19 @@ class Resource(Generic[R, C, U]):
         router.add_api_route(self.one, show_one, methods=["GET"])
 
     def _making(self, router: APIRouter) -> None:
-        kind, new, create, remove = self.kind, self.new, self.create, self.remove
+        kind, new, create, remove, is_settled = self.kind, self.new, self.create, self.remove, self.is_settled
 
-        def create_some(ask: Ask, body: JsonBody) -> Any:
+        def create_now(ask: Asker, body: dict[str, Any]) -> tuple[JSONResponse, list[str], bool]:
             wanted, many = parse_create(kind, new, body)
             with ask.store.write() as session:
                 rows = [create(session, ask, one, given(one, only_changes=True)) for one in wanted]
-                return made(session, ask, kind, rows, many)
+                return made(session, ask, kind, rows, many), [row.id for row in rows], many
+
+        def create_some(ask: Ask, body: JsonBody) -> Any:
+            return create_now(ask, body)[0]
+
+        async def create_settled(ask: Ask, body: JsonBody) -> Any:
+            return await settled(ask, kind, lambda: create_now(ask, body), is_settled or (lambda _row: True))
 
         def delete_one(ask: Ask) -> None:
             with ask.store.write() as session:
@@ -88,9 +98,10 @@ class Resource(Generic[R, C, U]):
                 check_revision(ask, row)
                 remove(session, ask, row)
 
-        create_some.__doc__ = f"Create one or several {self.words}, all or none."
+        create_route = create_settled if is_settled else create_some
+        create_route.__doc__ = f"Create one or several {self.words}, all or none."
         delete_one.__doc__ = f"Delete one of the {self.words}."
-        router.add_api_route("", create_some, methods=["POST"], status_code=201)
+        router.add_api_route("", create_route, methods=["POST"], status_code=201)
         router.add_api_route(self.one, delete_one, methods=["DELETE"], status_code=204)
 
     def _changing(

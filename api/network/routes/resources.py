@@ -56,7 +56,16 @@ RESOURCES: tuple[Resource[Any, Any, Any], ...] = (
         "subnets", SUBNETS, SubnetCreate, subnet_changes.create, subnets.remove, SubnetUpdate, subnet_changes.update
     ),
     Resource("ports", PORTS, PortCreate, ports.create, ports.remove, PortUpdate, port_changes.update),
-    Resource("routers", ROUTERS, RouterCreate, routers.create, routers.remove, RouterUpdate, routers.update),
+    Resource(
+        "routers",
+        ROUTERS,
+        RouterCreate,
+        routers.create,
+        routers.remove,
+        RouterUpdate,
+        routers.update,
+        is_settled=routers.is_settled,
+    ),
     Resource(
         "floatingips",
         FLOATING_IPS,
