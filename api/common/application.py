@@ -48,7 +48,7 @@ class RequestIds:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 headers["x-openstack-request-id"] = request_id
-                if self.service == "compute":
+                if self.service in ("compute", "volume"):  # Cinder kept the name from when it was a part of Nova
                     headers["x-compute-request-id"] = request_id
                 log.info(
                     "request",

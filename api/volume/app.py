@@ -11,6 +11,7 @@ from api.volume import (
     empty,
     extra_specs,
     hosts,
+    messages,
     metadata,
     quotas,
     snapshots,
@@ -38,6 +39,7 @@ MODULES = (
     default_types,
     hosts,
     about,
+    messages,
     empty,
     unsupported,
 )

@@ -7,14 +7,16 @@ from sqlmodel import col, select
 
 from api.common.context import Context
 from api.common.errors import ServiceError
-from api.volume import attaching, filters, views
-from api.volume.listing import boolean, number
+from api.volume import attaching, filters, paging, views
+from api.volume.errors import NOT_FOUND
+from api.volume.listing import boolean
 from api.volume.schemas import AttachmentCreate, AttachmentUpdate
 from api.volume.service import Service, Version, VolumeCaller, VolumeService, since
 from infra.tables.volume import Attachment
 
 router = APIRouter(prefix="/attachments", dependencies=[Depends(since(3, 27))])
 COLUMNS = {"instance_id": "instance_id", "volume_id": "volume_id", "status": "status", "attach_status": "status"}
+SORT_KEYS = ("id", "volume_id", "instance_id", "status", "created_at", "attached_at")
 
 
 def view(service: VolumeService, caller: Context, row: Attachment) -> dict[str, Any]:
@@ -47,7 +49,7 @@ def detail(request: Request, caller: VolumeCaller, service: Service) -> dict[str
 
 def find(request: Request, caller: Context, service: VolumeService) -> list[Attachment]:
     given = dict(request.query_params)
-    query = select(Attachment).where(col(Attachment.legacy).is_(False)).order_by(col(Attachment.id))
+    query = select(Attachment).where(col(Attachment.legacy).is_(False))
     every = boolean(given.get("all_tenants") or "0", "all_tenants")
     if not (every and service.policy.allows(caller, "volume:get_all_projects")):
         query = query.where(Attachment.project_id == caller.project_id)
@@ -60,11 +62,9 @@ def find(request: Request, caller: Context, service: VolumeService) -> list[Atta
         column = COLUMNS.get(name, name)
         if hasattr(Attachment, column):
             query = query.where(getattr(Attachment, column) == value)
-    if marker := given.get("marker"):
-        query = query.where(col(Attachment.id) > marker)
-    limit, offset = number(given.get("limit"), "limit", 1000), number(given.get("offset"), "offset", 0)
     with service.db.read() as session:
-        return list(session.exec(query.offset(offset).limit(min(limit, 1000))).all())
+        rows = session.exec(query).all()
+    return paging.page(given, rows, SORT_KEYS, NOT_FOUND)[0]
 
 
 @router.get("/{attachment_id}")
@@ -82,7 +82,9 @@ def update(attachment_id: str, body: AttachmentUpdate, caller: VolumeCaller, ser
 
 @router.post("/{attachment_id}/action", status_code=204)
 def act(attachment_id: str, body: dict[str, Any], caller: VolumeCaller, service: Service, version: Version) -> Response:
-    if list(body) != ["os-complete"] or version < (3, 44):
+    if list(body) == ["os-complete"] and version < (3, 44):
+        raise ServiceError(404, "The resource could not be found.")
+    if list(body) != ["os-complete"]:
         raise ServiceError(400, f"There is no such action: {', '.join(list(body)[:1])[:64]}")
     attaching.complete(service, caller, attachment_id)
     return Response(status_code=204)

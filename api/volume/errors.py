@@ -37,8 +37,11 @@ def snapshot_not_found(snapshot_id: str) -> ServiceError:
     return ServiceError(404, f"Snapshot {snapshot_id} could not be found.")
 
 
+NOT_FOUND = "Volume attachment could not be found with filter: attachment_id = {}."
+
+
 def attachment_not_found(attachment_id: str) -> ServiceError:
-    return ServiceError(404, f"Volume attachment could not be found with filter: attachment_id = {attachment_id}.")
+    return ServiceError(404, NOT_FOUND.format(attachment_id))
 
 
 def invalid_volume(reason: str) -> ServiceError:

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from typing import Any
-from urllib.parse import quote, urlencode
 
 from fastapi import Request
 from sqlalchemy import Select, false
@@ -11,15 +10,12 @@ from sqlmodel import Session, col, func, select
 from api.common.context import Context
 from api.common.errors import ServiceError
 from api.common.policy import Policy
-from api.common.request_head import public_url
-from api.volume import filters
-from api.volume.errors import invalid_input
+from api.volume import filters, paging
 from api.volume.filters import boolean, number, whole
 from infra.settings import Settings
 from infra.tables.volume import Snapshot, Volume
 
 __all__ = ["Listing", "boolean", "number", "whole"]
-MAXIMUM = 1000
 SORT_KEYS = (
     *("id", "name", "description", "status", "size", "created_at", "updated_at", "bootable", "availability_zone"),
     *("volume_id", "host", "project_id", "user_id", "volume_type_id"),
@@ -33,7 +29,7 @@ class Listing:
         self._request, self._kind = request, kind
         self._query = dict(request.query_params)
         self._resource = "volume" if kind is Volume else "snapshot"
-        self._limit = min(number(self._query.get("limit"), "limit", MAXIMUM), MAXIMUM)
+        self._limit = paging.limit(self._query)
         self._offset = number(self._query.get("offset"), "offset", 0)
         self._wanted = filters.sort_out(self._resource, self._query, request.state.version, caller.is_admin)
         self._metadata = self._wanted_metadata()
@@ -66,26 +62,10 @@ class Listing:
         return found
 
     def _order(self) -> list[Any]:
-        """Each key once: a second time it could change nothing."""
-        text = self._query.get("sort")
-        if text is not None and ("sort_key" in self._query or "sort_dir" in self._query):
-            raise ServiceError(
-                400, "The 'sort_key' and 'sort_dir' parameters are deprecated and cannot be used with 'sort'."
-            )
-        if text is None:
-            text = f"{self._query.get('sort_key', 'created_at')}:{self._query.get('sort_dir', 'desc')}"
-        columns: dict[str, Any] = {}
-        for part in text.split(","):
-            key, _, direction = part.strip().partition(":")
-            key, direction = key.strip().removeprefix("display_"), direction.strip() or "desc"
-            if direction not in ("asc", "desc"):
-                raise invalid_input("Unknown sort direction, must be one of: asc, desc.")
-            if key not in SORT_KEYS:
-                raise invalid_input(f"Sort key supplied is invalid: {key[:60]}")
-            column = getattr(self._kind, key, None)
-            if column is not None and key not in columns:
-                columns[key] = column.asc() if direction == "asc" else column.desc()
-        return [*columns.values(), col(self._kind.id).desc()]
+        keys = paging.order(self._query, SORT_KEYS)
+        columns = [(getattr(self._kind, key, None), descends) for key, descends in keys.items()]
+        asked = [column.desc() if descends else column.asc() for column, descends in columns if column is not None]
+        return [*asked, col(self._kind.id).desc()]
 
     def page(self, session: Session) -> Sequence[Volume | Snapshot]:
         query: Select[Any] = select(self._kind).where(*self._conditions()).order_by(*self._order())
@@ -126,10 +106,7 @@ class Listing:
         """The list's body: with a link to the next page where there is one, and (3.45, `with_count`) how many."""
         body: dict[str, Any] = {key: views}
         if self._more:
-            query = {k: v for k, v in self._query.items() if k not in ("marker", "offset")}
-            query["marker"] = views[-1]["id"]
-            href = f"{public_url(quote(self._request.url.path))}?{urlencode(query)}"
-            body[f"{key}_links"] = [{"rel": "next", "href": href}]
+            body[f"{key}_links"] = paging.next_link(self._request, views[-1]["id"])
         counted = self._request.state.version >= (3, 45)
         if counted and boolean(self._query.get("with_count") or "0", "with_count"):
             body["count"] = self._total

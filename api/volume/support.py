@@ -71,8 +71,8 @@ def actions() -> Iterator[tuple[str, str, str]]:
     found |= {name: since for name, (_, since) in volume_actions.VERSIONED.items()}
     for name, since in sorted(found.items()):
         yield name, text(since), "built"
-    for name in sorted(volume_actions.NOT_BUILT):
-        yield name, "3.0", "not built"
+    for name, (_, since) in sorted(volume_actions.NOT_BUILT.items()):
+        yield name, text(since), "not built"
 
 
 def table() -> str:

@@ -14,9 +14,9 @@ from sqlmodel import Session, col, select
 
 from api.common.context import Context
 from api.common.errors import ServiceError
-from api.volume import limits
+from api.volume import limits, paging
 from api.volume.errors import invalid_snapshot, invalid_volume
-from api.volume.listing import boolean, number
+from api.volume.listing import boolean
 from api.volume.microversion import Version as Microversion
 from api.volume.schemas import TransferAccept, TransferCreate
 from api.volume.service import Service, Version, VolumeCaller, VolumeService, since
@@ -25,6 +25,8 @@ from infra.tables.volume import Snapshot, Transfer, Volume, now
 
 router = APIRouter()
 SALT_BYTES, KEY_BYTES = 8, 16
+SORT_KEYS = ("id", "name", "volume_id", "created_at")
+MISSING = "Transfer {} could not be found."
 Handler = TypeVar("Handler", bound=Callable[..., Any])
 
 
@@ -64,7 +66,7 @@ def digest(salt: str, key: str) -> str:
 
 def found(session: Session, service: VolumeService, caller: Context, transfer_id: str, rule: str) -> Transfer:
     row = session.get(Transfer, transfer_id)
-    missing = ServiceError(404, f"Transfer {transfer_id[:64]} could not be found.")
+    missing = ServiceError(404, MISSING.format(transfer_id[:64]))
     if row is None:
         raise missing
     target = {"project_id": row.source_project_id}
@@ -76,16 +78,18 @@ def found(session: Session, service: VolumeService, caller: Context, transfer_id
 
 @both("GET")
 def index(request: Request, caller: VolumeCaller, service: Service) -> dict[str, Any]:
-    return {"transfers": [summary(service, row) for row in _rows(request, caller, service)]}
+    rows, links = _rows(request, caller, service)
+    return {"transfers": [summary(service, row) for row in rows], **links}
 
 
 @both("GET", "/detail")
 def detail(request: Request, caller: VolumeCaller, service: Service, version: Version) -> dict[str, Any]:
-    return {"transfers": [view(service, row, version) for row in _rows(request, caller, service)]}
+    rows, links = _rows(request, caller, service)
+    return {"transfers": [view(service, row, version) for row in rows], **links}
 
 
-def _rows(request: Request, caller: Context, service: VolumeService) -> list[Transfer]:
-    """Oldest first; paged since 3.59."""
+def _rows(request: Request, caller: Context, service: VolumeService) -> tuple[list[Transfer], dict[str, Any]]:
+    """All, oldest first; since 3.59 as any other list, with the link to the page after this one."""
     given = dict(request.query_params)
     query = select(Transfer).order_by(col(Transfer.created_at), col(Transfer.id))
     every = boolean(given.get("all_tenants") or "0", "all_tenants")
@@ -94,10 +98,12 @@ def _rows(request: Request, caller: Context, service: VolumeService) -> list[Tra
     for name in ("name", "volume_id"):
         if name in given:
             query = query.where(getattr(Transfer, name) == given[name])
-    if request.state.version >= (3, 59):
-        query = query.offset(number(given.get("offset"), "offset", 0)).limit(number(given.get("limit"), "limit", 1000))
     with service.db.read() as session:
-        return list(session.exec(query).all())
+        rows = list(session.exec(query).all())
+    if request.state.version < (3, 59):
+        return rows, {}
+    rows, more = paging.page(given, rows, SORT_KEYS, MISSING)
+    return rows, {"transfers_links": paging.next_link(request, rows[-1].id)} if more else {}
 
 
 @both("POST", status_code=202)
@@ -153,7 +159,7 @@ def accept(transfer_id: str, body: TransferAccept, caller: VolumeCaller, service
     with service.db.write() as session:
         row = session.get(Transfer, transfer_id)
         if row is None:
-            raise ServiceError(404, f"Transfer {transfer_id[:64]} could not be found.")
+            raise ServiceError(404, MISSING.format(transfer_id[:64]))
         if not hmac.compare_digest(digest(row.salt, str(body.accept.auth_key)), row.key_hash):
             words = f"Attempt to transfer {row.id} with invalid auth key."
             raise ServiceError(400, f"Invalid auth key: {words}")

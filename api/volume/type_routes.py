@@ -8,14 +8,16 @@ from sqlmodel import col, select, update
 
 from api.common.context import Context
 from api.common.errors import ServiceError
+from api.volume import paging
 from api.volume.errors import invalid_input
 from api.volume.schemas import FALSE, TRUE, TypeCreate, TypeUpdate
 from api.volume.service import Service, VolumeCaller, VolumeService
-from api.volume.types import FIRST_ID, check_specs, missing
+from api.volume.types import FIRST_ID, MISSING, check_specs, missing
 from infra.tables.volume import DefaultType, TypeAccess, Volume, VolumeType
 
 router = APIRouter(prefix="/types")
 MANAGE = "volume_extension:types_manage"
+SORT_KEYS = ("id", "name", "description", "is_public", "created_at")
 
 
 @router.get("")
@@ -29,7 +31,9 @@ def index(request: Request, caller: VolumeCaller, service: Service) -> dict[str,
         usable = {row.id for row in service.types.usable(session, caller.project_id)}
     if wanted is not None and caller.is_admin:
         rows = [row for row in rows if (row.id in usable if wanted else not row.is_public)]
-    return {"volume_types": [service.types.view(caller, row) for row in rows]}
+    rows, more = paging.page(dict(request.query_params), rows, SORT_KEYS, MISSING)
+    links = {"volume_type_links": paging.next_link(request, rows[-1].id)} if more else {}
+    return {"volume_types": [service.types.view(caller, row) for row in rows], **links}
 
 
 def _flag(text: str) -> bool:

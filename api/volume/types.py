@@ -33,8 +33,11 @@ def check_specs(specs: dict[str, str]) -> dict[str, str]:
     return specs
 
 
+MISSING = "Volume type {} could not be found."
+
+
 def missing(type_id: str) -> ServiceError:
-    return ServiceError(404, f"Volume type {type_id[:255]} could not be found.")
+    return ServiceError(404, MISSING.format(type_id[:255]))
 
 
 _IN_ORDER = select(VolumeType).order_by(col(VolumeType.created_at), col(VolumeType.id))

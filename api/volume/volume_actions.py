@@ -30,11 +30,11 @@ STATUSES = (
 )
 """Statuses that an administrator may set. Those that stand for work in progress would start that work."""
 IMAGE_ITEMS = 128
-NOT_BUILT = {
-    "os-migrate_volume": "Moving a volume to another backend",
-    "os-migrate_volume_completion": "Moving a volume to another backend",
-    "os-unmanage": "Releasing a volume without deleting it",
-    "os-extend_volume_completion": "Completing the growth of a volume from outside",
+NOT_BUILT: dict[str, tuple[str, Microversion]] = {
+    "os-migrate_volume": ("Moving a volume to another backend", (3, 0)),
+    "os-migrate_volume_completion": ("Moving a volume to another backend", (3, 0)),
+    "os-unmanage": ("Releasing a volume without deleting it", (3, 0)),
+    "os-extend_volume_completion": ("Completing the growth of a volume from outside", (3, 71)),
 }
 
 
@@ -110,6 +110,8 @@ VERSIONED: dict[str, tuple[Callable[..., Response], Microversion]] = {
     "os-reimage": (reworking.reimage, (3, 68)),
 }
 
+EXISTS_SINCE = {name: since for name, (_, since) in (VERSIONED | NOT_BUILT).items()}
+"""Before it, an action is not found, as a route is not."""
 
 FIELDS: dict[str, set[str]] = {
     "os-retype": {"new_type", "migration_policy"},
@@ -150,10 +152,11 @@ def act(volume_id: str, body: dict[str, Any], caller: VolumeCaller, service: Ser
     if name == "os-show_image_metadata":
         with service.db.read() as session:
             return JSONResponse({"metadata": service.records.volume(session, caller, volume_id).image_metadata})
+    if version < EXISTS_SINCE.get(name, version):
+        raise ServiceError(404, "The resource could not be found.")
     if name in NOT_BUILT:
-        raise not_built(NOT_BUILT[name])
-    known = name in CHANGES or name in legacy.TABLE or (name in VERSIONED and version >= VERSIONED[name][1])
-    if not known:
+        raise not_built(NOT_BUILT[name][0])
+    if name not in CHANGES and name not in legacy.TABLE and name not in VERSIONED:
         raise ServiceError(400, f"There is no such action: {name[:64]}")
     if not is_object(name, given):
         raise ServiceError(400, f"Invalid input for field/attribute {name}. An object is expected.")

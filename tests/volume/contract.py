@@ -237,8 +237,8 @@ KINDS = {
 }
 
 
-def of_list(name: str, item: Any, *, count: bool = False) -> dict[str, Any]:
-    found = {name: [item], f"{name}_links": May([LINK])}
+def of_list(name: str, item: Any, *, count: bool = False, links: str = "") -> dict[str, Any]:
+    found = {name: [item], links or f"{name}_links": May([LINK])}
     return found | ({"count": At((3, 45), May(INT))} if count else {})
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from api.volume.microversion import MAXIMUM
 from tests.exchanges import Exchange, judged, parsed
 from tests.volume.contract import Version, error_problems, problems
 from tests.volume.routes import ACTIONS, ROUTES
@@ -14,8 +15,9 @@ PROJECT = re.compile(r"^/v3/[0-9a-f]{32}(?=/)")
 
 def version_of(scope: Scope) -> Version:
     headers = {name.decode().lower(): value.decode("latin-1") for name, value in scope["headers"]}
-    match = re.search(r"volume\s+(\d{1,3})\.(\d{1,3})", headers.get("openstack-api-version", ""))
-    return (int(match[1]), int(match[2])) if match else (3, 0)
+    wanted = headers.get("openstack-api-version", "")
+    match = re.search(r"volume\s+(\d{1,3})\.(\d{1,3})", wanted)
+    return (int(match[1]), int(match[2])) if match else (MAXIMUM if "volume latest" in wanted else (3, 0))
 
 
 def violations(method: str, path: str, version: Version, asked: bytes, status: int, answer: bytes) -> list[str]:
@@ -44,6 +46,17 @@ def _of_action(given: dict[str, Any], version: Version, status: int, body: Any) 
     return wrong + (_empty(body) if schema is None else problems(schema, body, version, name))
 
 
+def of_headers(status: int, headers: dict[str, str], version: Version) -> list[str]:
+    """The ids of the request, and the version at which it is answered; a refusal may be older than its negotiation."""
+    names = ("x-openstack-request-id", "x-compute-request-id")
+    wrong = [name for name in names if not headers.get(name, "").startswith("req-")]
+    told = headers.get("openstack-api-version")
+    if told != f"volume {version[0]}.{version[1]}" and (status < 400 or told is not None):
+        wrong.append(f"answered at {told}")
+    varies = {name.strip().lower() for name in headers.get("vary", "").split(",")}
+    return wrong + ([] if told is None or "openstack-api-version" in varies else ["no Vary"])
+
+
 def _empty(body: Any) -> list[str]:
     return [] if body is None else [f"answer: nothing is expected, not {body!r:.60}"]
 
@@ -61,6 +74,7 @@ class Contract:
 
         def judge(seen: Exchange) -> str:
             wrong = violations(method, path[3:], version, seen.asked, seen.status, seen.answered)
+            wrong += of_headers(seen.status, seen.headers, version)
             return f"at {version}: {wrong[:6]}" if wrong else ""
 
         await judged(self.app, scope, receive, send, judge)

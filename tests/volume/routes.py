@@ -176,7 +176,7 @@ def types() -> list[Route]:
     changed = {"name": May(c.TEXT), "description": May(c.TEXT), "is_public": FLAG}
     access = {"volume_type_access": [c.DEFAULT_TYPE]}
     return [
-        Route("GET", "/types", 200, of_list("volume_types", c.TYPE)),
+        Route("GET", "/types", 200, of_list("volume_types", c.TYPE, links="volume_type_links")),
         Route("POST", "/types", 200, {"volume_type": c.TYPE}, {"volume_type": new}),
         Route("GET", "/types/default", 200, {"volume_type": c.TYPE}),
         Route("GET", one, 200, {"volume_type": c.TYPE}),
@@ -241,6 +241,7 @@ def empty() -> list[Route]:
         Route("GET", f"/{path}{rest}", 200, {key: [never]}, since=since)
         for path, (key, since) in lists.items()
         for rest in ("", "/detail")
+        if not (rest and path in ("group_types", "qos-specs"))
     ]
 
 

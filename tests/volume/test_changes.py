@@ -100,7 +100,7 @@ def test_revert_to_the_latest_snapshot(cloud: Cloud) -> None:
     busy = act(cloud, volume, "revert", {"snapshot_id": latest})
     assert busy.status_code == 409 and "must be 'available'" in busy.json()["conflictingRequest"]["message"]
     cloud.ok("DELETE", f"/attachments/{attachment['id']}", user="nova")
-    assert act(cloud, volume, "revert", {"snapshot_id": latest}, version="3.39").status_code == 400
+    assert act(cloud, volume, "revert", {"snapshot_id": latest}, version="3.39").status_code == 404
     not_latest = act(cloud, volume, "revert", {"snapshot_id": older})
     assert not_latest.status_code == 400 and "not the latest" in not_latest.json()["badRequest"]["message"]
     assert act(cloud, volume, "revert", {"snapshot_id": latest}).status_code == 202
@@ -119,7 +119,7 @@ def test_an_image_is_written_over_a_servers_volume(cloud: Cloud, images: ImageSe
     reserved = cloud.ok("POST", "/attachments", body, user="nova")["attachment"]
     wanted = {"image_id": images.add(RAW, name="new")}
     assert act(cloud, volume, "os-reimage", wanted).status_code == 400, "reserved, and not told to go on so"
-    assert act(cloud, volume, "os-reimage", wanted | {"reimage_reserved": True}, version="3.67").status_code == 400
+    assert act(cloud, volume, "os-reimage", wanted | {"reimage_reserved": True}, version="3.67").status_code == 404
     assert act(cloud, volume, "os-reimage", wanted | {"reimage_reserved": True}, user="nova").status_code == 202
     until(lambda: cloud.status(volume) == "reserved")
     shown = cloud.ok("GET", f"/volumes/{volume}")["volume"]
