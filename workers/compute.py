@@ -27,6 +27,7 @@ from infra import logs, tracing
 from infra.host.agent import GuestAgent
 from infra.host.driver import Driver
 from infra.host.files.images import ImageStore
+from infra.host.hotplug import VolumePlugger
 from infra.host.keeper import Keeper
 from infra.host.network.metadata import MetadataServer
 from infra.host.network.ports import PortPlugger
@@ -84,10 +85,11 @@ class Host:
 
     def activities(self) -> list[Any]:
         """Every step that runs on a host, bound to this one."""
+        volumes = VolumeConnector(self.settings, self.session, self.control)
         return activities_of(
             Image(self.images, Fence(self.settings.host, self.control)),
             Network(PortPlugger(self.settings, self.session, self.hostnet, self.control)),
-            Volume(VolumeConnector(self.settings, self.session, self.control)),
+            Volume(volumes, VolumePlugger(volumes, self.driver.disks)),
             Hypervisor(self.driver),
             Agent(GuestAgent(self.driver)),
             Kept(Keeper(self.settings, self.driver)),

@@ -8,7 +8,7 @@ with workflow.unsafe.imports_passed_through():
     from activities.hypervisor import Hypervisor
     from activities.volume import Volume
     from infra.contracts.operation import ActionRequest, InstanceChange, InstanceFacts
-    from infra.contracts.volume import DiskOnGuest, VolumeRequest, VolumesOnHost
+    from infra.contracts.volume import DiskOnGuest, VolumeOnGuest, VolumeRequest, VolumesOnHost
 
 from workflows.body import Body
 from workflows.requests import Accepted
@@ -41,23 +41,29 @@ class AttachVolume(ServerOperation):
 
     async def attach(self, req: ActionRequest, server: InstanceFacts, saga: Saga) -> InstanceChange:
         host = self.host_of(server)
+        held: dict[str, Any] = {"instance_id": server.instance_id, "attempt": server.attempt}
         wanted = VolumeRequest(
             **{**req.body, "device": device_for(server, req.body["volume_id"], req.body.get("device"))}
         )
-        held = VolumesOnHost(
-            instance_id=server.instance_id, project_id=server.project_id, volumes=[wanted], attempt=server.attempt
-        )
         made: dict[str, Any] = wanted.model_dump()
         self.unless_undone(volumes=[*server.volumes, made])
+        if req.steps_of >= 1:
+            await saga.step(
+                Volume.give_volume,
+                VolumeOnGuest(**held, project_id=server.project_id, volume=wanted),
+                undo=Volume.take_volume_back,
+                at=host,
+            )
+            return InstanceChange(volumes=[*server.volumes, made])
         attached = await saga.step(
             Volume.attach_volumes,
-            held,
+            VolumesOnHost(**held, project_id=server.project_id, volumes=[wanted]),
             undo=Volume.detach_volumes,
             at=host,
         )
         await saga.step(
             Hypervisor.plug_disk,
-            DiskOnGuest(instance_id=server.instance_id, attempt=server.attempt, volume=attached.volumes[0]),
+            DiskOnGuest(**held, volume=attached.volumes[0]),
             undo=Hypervisor.unplug_disk,
             at=host,
         )

@@ -1,5 +1,7 @@
 """A volume is detached from a server: the guest gives it back, then its attachment ends."""
 
+from typing import Any
+
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
@@ -7,7 +9,7 @@ with workflow.unsafe.imports_passed_through():
     from activities.volume import Volume
     from infra.contracts.errors import hopeless
     from infra.contracts.operation import ActionRequest, InstanceChange, InstanceFacts
-    from infra.contracts.volume import DiskOnGuest, VolumeConnection, VolumeRequest, VolumesOnHost
+    from infra.contracts.volume import DiskOnGuest, VolumeConnection, VolumeOnGuest, VolumeRequest, VolumesOnHost
 
 from workflows.body import Body
 from workflows.outliving import goes, outlives
@@ -30,23 +32,31 @@ class DetachVolume(ServerOperation):
         if held is None:
             raise hopeless(f"volume_id not found: {req.body['volume_id']}", code=404)
         host, volume = self.host_of(server), VolumeRequest.model_validate(held)
+        kept = volume.model_copy(update={"create": False, "delete_on_termination": False})
+        change = InstanceChange(volumes=[v for v in server.volumes if v["volume_id"] != volume.volume_id])
+        guarded: dict[str, Any] = {"instance_id": server.instance_id, "attempt": server.attempt}
+        if req.steps_of >= 1 and not goes(held):
+            await saga.step(
+                Volume.take_volume,
+                VolumeOnGuest(**guarded, project_id=server.project_id, volume=kept),
+                undo=None,  # what the guest gave back stays out; asked for again, the detach goes on here
+                at=host,
+            )
+            return change
         device = (volume.device or "").removeprefix("/dev/")
         out = VolumeConnection(volume_id=volume.volume_id, attachment_id=volume.attachment_id, device=device)
         await saga.step(
             Hypervisor.unplug_disk,
-            DiskOnGuest(instance_id=server.instance_id, attempt=server.attempt, volume=out),
-            undo=None,  # what the guest gave back stays out; asked for again, the detach goes on here
+            DiskOnGuest(**guarded, volume=out),
+            undo=None,  # as above
             at=host,
         )
         if goes(held) and workflow.patched("outlives-its-server"):
             await outlives(server, held, saga)
-        kept = volume.model_copy(update={"create": False, "delete_on_termination": False})
         await saga.step(
             Volume.detach_volumes,
-            VolumesOnHost(
-                instance_id=server.instance_id, project_id=server.project_id, volumes=[kept], attempt=server.attempt
-            ),
+            VolumesOnHost(**guarded, project_id=server.project_id, volumes=[kept]),
             undo=None,  # the guest has it no more
             at=host,
         )
-        return InstanceChange(volumes=[v for v in server.volumes if v["volume_id"] != volume.volume_id])
+        return change

@@ -36,7 +36,7 @@ class RebootInstance(ServerOperation):
     async def reboot(self, req: ActionRequest, server: InstanceFacts, saga: Saga) -> InstanceChange:
         host, soft = self.host_of(server), req.body["type"] == "SOFT"
         spec = None
-        if not soft and workflow.patched("from-records"):
+        if not soft and (req.steps_of >= 1 or workflow.patched("from-records")):
             spec = await made_anew(server, host, saga)
         rebooted = await saga.step(
             Hypervisor.reboot,

@@ -20,7 +20,7 @@ class StartInstance(ServerOperation):
 
     async def start(self, req: ActionRequest, server: InstanceFacts, saga: Saga) -> InstanceChange:
         host, began = self.host_of(server), PowerOn(instance_id=server.instance_id, attempt=server.attempt)
-        if not workflow.patched("from-records"):
+        if req.steps_of < 1 and not workflow.patched("from-records"):
             started = await saga.step(
                 Hypervisor.power_on,
                 began,

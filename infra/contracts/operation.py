@@ -43,6 +43,10 @@ class Stands(Protocol):
     def host(self) -> str | None: ...
 
 
+STEPS_OF = 1
+"""The steps that new requests ask for: 1 has one step on the host for an attachment, where 0 had two."""
+
+
 class ActionRequest(BaseModel):
     """POST /servers/{id}/action, checked: the body as its row in workflows/actions.py describes it."""
 
@@ -53,6 +57,7 @@ class ActionRequest(BaseModel):
     body: dict[str, Any] = {}
     deadline_s: float = 3600.0
     host: str = ""  # as the record had it when the action was asked for: by it the operation is found
+    steps_of: int = 0  # by which a workflow knows, without a marker in its history, which steps to ask for
     follows: Cause | None = None  # refused (409) when it does not hold any more
 
 

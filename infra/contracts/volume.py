@@ -66,6 +66,19 @@ class DiskOnGuest(Guarded):
     volume: VolumeConnection
 
 
+class VolumeOnGuest(Guarded):
+    """One volume that the host is to attach and the guest is to have, or neither any more."""
+
+    project_id: str
+    volume: VolumeRequest
+
+    @property
+    def on_host(self) -> VolumesOnHost:
+        return VolumesOnHost(
+            instance_id=self.instance_id, project_id=self.project_id, volumes=[self.volume], attempt=self.attempt
+        )
+
+
 class DiskSize(Guarded):
     """The size that a volume of the guest has by now. `device`: the name of its disk, whose serial is of the volume
     that it had when it was put in; "" where that is not known."""

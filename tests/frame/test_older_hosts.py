@@ -75,11 +75,11 @@ async def test_a_server_that_needs_what_it_cannot_goes_elsewhere(cloud: Cloud, o
 
 async def test_a_step_that_it_does_not_know_ends_an_action_at_once(cloud: Cloud, older: None) -> None:
     """Mechanism: RETRY_ON_HOST. Without it the step would be tried until the operation's deadline."""
-    async with working(cloud, without="plug_disk"):
+    async with working(cloud, without="give_volume"):
         handle, place = await boot(cloud, local_disks=[])
         assert place == OLDER
         error = await do(cloud, handle, "attach_volume")
-        assert "host older is of an older release and does not know the step plug_disk" in str(error)
+        assert "host older is of an older release and does not know the step give_volume" in str(error)
         assert "not undone" not in str(error) and state(cloud, handle) == ("active", None)
         await drop(cloud, handle)
 

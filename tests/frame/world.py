@@ -31,6 +31,7 @@ from infra.contracts.hypervisor import Spawned
 from infra.contracts.image import DiskOnHost
 from infra.contracts.network import FixedIp, Plugged, PortAddresses, PortsFound, Vif
 from infra.contracts.power import Power
+from infra.contracts.step import Done
 from infra.contracts.volume import Attached, VolumeConnection, VolumeSeen
 from tests.frame.life import LifeEffects
 
@@ -196,6 +197,19 @@ class Effects(LifeEffects):
 
     def unplug_disk(self, want: Any) -> None:
         self.mine.discard(("plugged", want.instance_id, want.volume.device))
+
+    def give_volume(self, want: Any) -> Done:
+        self.attach_volumes(want.on_host)
+        self.mine.add(("plugged", want.instance_id, want.volume.device))
+        return Done()
+
+    def take_volume(self, want: Any) -> Done:
+        self.mine.discard(("plugged", want.instance_id, want.volume.device))
+        self.detach_volumes(want.on_host)
+        return Done()
+
+    def take_volume_back(self, want: Any) -> Done:
+        return self.take_volume(want)
 
     def swap_disk(self, want: Any) -> None:
         for volume in (want.old, want.new):

@@ -18,10 +18,12 @@ from infra.contracts.volume import (
     DiskSize,
     DiskSwap,
     VolumeConnection,
+    VolumeOnGuest,
     VolumeRequest,
     VolumesOnHost,
 )
 from infra.host import guest_steps
+from infra.host.hotplug import VolumePlugger
 from infra.host.libvirt.domain_xml import volume_xml
 from infra.host.services.volumes import VolumeConnector
 from tests.host.cloud import Cloud, User, new_id, until
@@ -121,6 +123,76 @@ def test_a_host_that_lost_the_claim_leaves_the_guest_alone(guest: Built, disk: D
     with pytest.raises(ApplicationError):
         run(Hypervisor(guest.driver).plug_disk, disk)
     assert not has(guest)
+
+
+@pytest.fixture
+def plugger(volumes: Cloud, guest: Built, hypervisor: Libvirt) -> VolumePlugger:
+    connector = VolumeConnector(hypervisor.settings, volumes.session, volumes.control)
+    return VolumePlugger(connector, guest.driver.disks)
+
+
+@pytest.fixture
+def whole(volumes: Cloud, guest: Built) -> Iterator[VolumeOnGuest]:
+    """A volume that is there, and is to be the server's."""
+    with volumes.user() as demo:
+        want = new_volume(demo, guest.spec)
+        facts = want.model_dump(include={"instance_id", "attempt", "project_id"})
+        yield VolumeOnGuest(**facts, volume=want.volumes[0])
+
+
+def status(volumes: Cloud, want: VolumeOnGuest, plugger: VolumePlugger) -> str:
+    found = plugger._connector._volumes.get(want.volume.volume_id)
+    return str(found and found["status"])
+
+
+def test_given_and_taken_in_one_step_and_once_more(
+    guest: Built, whole: VolumeOnGuest, volumes: Cloud, plugger: VolumePlugger
+) -> None:
+    guest.spawn()
+    until(guest.booted)
+    for _ in range(2):
+        assert set(plugger.give(whole, quiet).parts) == {"attach", "plug"}
+        assert has(guest) and status(volumes, whole, plugger) == "in-use"
+    guest.driver.power.off(PowerOff(instance_id=whole.instance_id, attempt=whole.attempt, timeout_s=0), quiet)
+    for _ in range(2):
+        assert set(plugger.take(whole, quiet).parts) == {"unplug", "detach"}
+        assert not guest.driver.files.volumes(whole.instance_id) and status(volumes, whole, plugger) == "available"
+
+
+def test_a_guest_that_keeps_it_keeps_the_attachment_unless_that_is_undone(
+    guest: Built, whole: VolumeOnGuest, volumes: Cloud, plugger: VolumePlugger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Mechanism: VolumePlugger.take and take_back. The boot sector heeds no request to give a device back."""
+    monkeypatch.setattr(guest_steps, "GUEST_PATIENCE_S", 0.2)
+    guest.spawn()
+    until(guest.booted)
+    plugger.give(whole, quiet)
+    with pytest.raises(ApplicationError, match="did not release the device /dev/vdb"):
+        plugger.take(whole, quiet)
+    assert has(guest) and status(volumes, whole, plugger) == "in-use"
+    with pytest.raises(ApplicationError, match="did not release the device /dev/vdb"):
+        plugger.take_back(whole, quiet)
+    assert status(volumes, whole, plugger) == "available"
+    guest.driver.destroy(whole.instance_id)
+    plugger.take_back(whole, quiet)
+
+
+def test_a_claim_that_goes_while_the_volume_is_attached_takes_it_along(
+    guest: Built, whole: VolumeOnGuest, volumes: Cloud, plugger: VolumePlugger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Mechanism: Fence.unless_lost around VolumePlugger.give: the operation's own undo has been here already."""
+    guest.spawn()
+    real = plugger._disks.plug
+
+    def late(want: DiskOnGuest, heartbeat: Any) -> None:
+        assert status(volumes, whole, plugger) == "in-use"
+        volumes.unclaim(whole.instance_id)
+        real(want, heartbeat)
+
+    monkeypatch.setattr(plugger._disks, "plug", late)
+    with pytest.raises(ApplicationError, match="no longer holds the claim"):
+        plugger.give(whole, quiet)
+    assert not has(guest) and status(volumes, whole, plugger) == "available"
 
 
 def test_a_running_guest_sees_that_its_volume_has_grown(

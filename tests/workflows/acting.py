@@ -7,7 +7,7 @@ from typing import Any
 from temporalio.client import WorkflowHandle
 
 from infra.contracts.later import Due
-from infra.contracts.operation import ActionRequest
+from infra.contracts.operation import STEPS_OF, ActionRequest
 from infra.contracts.requests import Cause, DeleteRequest, Requester
 from tests.workflows.servers import Servers, instance_of
 from tests.workflows.ways import SOFT_DELETE, WAYS
@@ -30,6 +30,7 @@ def request(cloud: Servers, handle: Handle, name: str, asks: Requester | None = 
         transition=action.transition_for(body),
         body=body,
         host=(record and record.host) or "",
+        steps_of=STEPS_OF,
     )
 
 

@@ -25,7 +25,7 @@ from temporalio.worker import ActivityInboundInterceptor
 
 from infra import logs
 from infra.contracts.audit import AuditRequest, RepairRequest
-from infra.contracts.operation import ActionRequest
+from infra.contracts.operation import STEPS_OF, ActionRequest
 from infra.contracts.requests import BootRequest, DeleteRequest, Fault
 from infra.starting import Starter, timer_id
 from infra.tables.compute import Instance, Service, now
@@ -171,6 +171,7 @@ class Recorder:
             action=name,
             transition=action.transition_for(body),
             body=body | (more or {}),
+            steps_of=STEPS_OF,
         )
         before = (await self.started(handle.id)).run_id
         starting = asyncio.create_task(self.cloud.ops.start(action, request))
@@ -400,6 +401,16 @@ async def volume_rebuilt(r: Recorder) -> None:
         acting = await r.act(server, "rebuild", more={"image_id": image_id, "volume_id": written})
         await r.keep(acting, "rebuild_instance", end)
         await r.cloud.delete(server)
+
+
+@case
+async def in_one_step(r: Recorder) -> None:
+    """A volume attached and detached, each by one step on the host."""
+    server, volume = await r.active(image_id="", ports=[], volumes=[]), await r.volume()
+    for name in ("attach_volume", "detach_volume"):
+        acting = await r.act(server, name, volume)
+        await r.keep(acting, name, "one-step")
+    await r.cloud.delete(server)
 
 
 @case

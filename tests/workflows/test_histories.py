@@ -74,6 +74,8 @@ ENDS |= {
     }
     for row in ACTIONS.values()
 }
+for _name in ("attach_volume", "detach_volume"):
+    ENDS[_name]["one-step"] = ("COMPLETED", "")
 ENDS["create_image"]["volume-backed"] = ("COMPLETED", "")
 ENDS["rebuild_instance"] |= dict.fromkeys(("volume-written", "volume-kept"), ("COMPLETED", ""))
 BOTH_HOSTS = "(?s)(?=.*spawn on node1)(?=.*spawn on node2)"
@@ -86,6 +88,8 @@ TELLING = {  # a word that only this kind of end has in it
     "delete_instance-of-a-build": "CONTINUE_AS_NEW|continuedExecutionRunId",
     "delete_instance-abandoned": "ended from outside",
     "delete_instance-twice": "WORKFLOW_EXECUTION_SIGNALED",
+    "attach_volume-one-step": "give_volume",
+    "detach_volume-one-step": "take_volume",
     "create_image-volume-backed": "snapshot_volumes",
     "rebuild_instance-volume-written": "reimage_volume",
     "rebuild_instance-volume-kept": "bring_back|set_aside",

@@ -16,7 +16,7 @@ from api.compute.records import instances
 from api.compute.routes.consoles import console_url
 from api.compute.schemas.actions import NOT_BUILT, ConsoleOutput, Lock, ResetState, SerialConsole, VncConsole
 from api.compute.validation import action_body, parse
-from infra.contracts.operation import ActionRequest
+from infra.contracts.operation import STEPS_OF, ActionRequest
 from infra.contracts.states import DELETING, SOFT_DELETING
 from workflows.action import Action
 from workflows.actions import ACTIONS
@@ -78,6 +78,7 @@ def action_request(call: ComputeCall, row: RowMapping, action: Action, body: dic
         body=body,
         deadline_s=call.settings.action_deadlines_s.get(action.name, action.deadline.total_seconds()),
         host=row["host"] or "",
+        steps_of=STEPS_OF,
     )
 
 

@@ -68,20 +68,25 @@ class Volumes:
 
     def attach(self, want: VolumesOnHost, request: VolumeRequest, device: str) -> Body:
         """Reserve, connect to this host, complete; the connection's facts, whose `export` is a secret."""
-        attachment_id = self.reserve(want, request)
         self._fence.require(want)  # Cinder has no condition to send along: what is asked here holds a moment longer
-        path = f"/attachments/{attachment_id}"
-        connected = self._api.request(
-            "PUT", path, json={"attachment": {"connector": self._connector(device)}}, headers=VERSION
-        )
-        if connected.status_code != 200:
-            raise self._refusal(connected)
+        connector = self._connector(device)
+        attached = self._taken(want, request, connector)
+        path = f"/attachments/{attached['id']}"
+        if not attached.get("connection_info"):  # it was reserved before, or is on another host
+            answer = self._api.request("PUT", path, json={"attachment": {"connector": connector}}, headers=VERSION)
+            if answer.status_code != 200:
+                raise self._refusal(answer)
+            attached = answer.json()["attachment"]
         self._api.ask("POST", f"{path}/action", 200, 202, 204, json={"os-complete": {}}, headers=VERSION)
-        info: Body = connected.json()["attachment"]["connection_info"]
-        return dict(info) | dict(info.get("data", {})) | {"attachment_id": attachment_id}
+        info: Body = attached["connection_info"]
+        return dict(info) | dict(info.get("data", {})) | {"attachment_id": attached["id"]}
 
-    def reserve(self, want: VolumesOnHost, request: VolumeRequest) -> str:
-        """The volume is this instance's from now on, on no host yet; the attachment's id. Hopeless when it is taken.
+    def reserve(self, want: VolumesOnHost, request: VolumeRequest) -> None:
+        """The volume is this instance's from now on, on no host yet. Hopeless when it is taken."""
+        self._taken(want, request, None)
+
+    def _taken(self, want: VolumesOnHost, request: VolumeRequest, connector: Body | None) -> Body:
+        """The attachment, connected with `connector` when it is made by this; else its id alone.
 
         Cinder reserves a volume for one server at a time: one that may be shared is waited for while another server
         is being connected to it."""
@@ -89,16 +94,16 @@ class Volumes:
             "id": request.attachment_id,
             "volume_uuid": request.volume_id,
             "instance_uuid": want.instance_id,
-            "connector": None,
+            "connector": connector,
         }
         end = time.monotonic() + SHARE_PATIENCE_S
         while True:
             answer = self._api.request("POST", "/attachments", json={"attachment": body}, headers=VERSION)
             if answer.status_code in (200, 201, 202):
-                return str(answer.json()["attachment"]["id"])
+                return dict(answer.json()["attachment"])
             known = self._attachment(request.attachment_id)
             if known and known["instance"] == want.instance_id:
-                return request.attachment_id
+                return {"id": request.attachment_id}
             if answer.status_code != 400 or time.monotonic() > end or not self._is_shared(request.volume_id):
                 raise self._refusal(answer)
             still_wanted()

@@ -45,9 +45,15 @@ class Fence:
     def kept(self, want: Claimed, undo: Callable[[], object]) -> Iterator[None]:
         """What the block acquires is given back by `undo` when the claim is gone at its end, good or bad: the build's
         own undo has been here already."""
-        try:
+        with self.unless_lost(want, undo):
             yield
             self.require(want)
+
+    @contextmanager
+    def unless_lost(self, want: Claimed, undo: Callable[[], object]) -> Iterator[None]:
+        """As `kept`, for a block that asks for the claim itself."""
+        try:
+            yield
         except Exception:
             if not self.holds(want):
                 undo()

@@ -3,6 +3,8 @@
 import string
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from keystoneauth1.session import Session
 
@@ -31,15 +33,22 @@ class VolumeConnector:
     def attach(self, want: VolumesOnHost, heartbeat: Heartbeat) -> Attached:
         """See `activities.volume.Volume.attach_volumes`."""
         begun = time.monotonic()
+        with self.connected(want, heartbeat) as connections:
+            self._fence.require(want)
+        return Attached(volumes=connections, parts={"volumes": round(time.monotonic() - begun, 3)})
+
+    @contextmanager
+    def connected(self, want: VolumesOnHost, heartbeat: Heartbeat) -> Iterator[list[VolumeConnection]]:
+        """All of them attached to this host. What the block ends in failure of is given back when the claim is gone:
+        the operation's own undo has been here already."""
         devices = device_names(want.volumes)
         stop = threading.Event()
 
         def attach(request: VolumeRequest) -> VolumeConnection:
             return self._attach(want, request, devices[request.volume_id], stop)
 
-        with beating(heartbeat), self._fence.kept(want, lambda: self._detach_all(want)):
-            connections = at_once(attach, want.volumes, stop)
-        return Attached(volumes=connections, parts={"volumes": round(time.monotonic() - begun, 3)})
+        with beating(heartbeat), self._fence.unless_lost(want, lambda: self._detach_all(want)):
+            yield at_once(attach, want.volumes, stop)
 
     def reserve(self, want: VolumesOnHost) -> None:
         """Attach the tenant's own volumes to the instance, before it has a host."""
