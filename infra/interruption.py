@@ -1,10 +1,8 @@
 """Whether anybody still wants what this thread does."""
 
+import sys
 import time
 from contextvars import ContextVar
-
-from temporalio import activity
-from temporalio.exceptions import CancelledError
 
 
 def still_wanted() -> None:
@@ -12,11 +10,15 @@ def still_wanted() -> None:
 
     To be called wherever a step may wait long: between chunks, while another has the turn."""
     if is_cancelled():
+        from temporalio.exceptions import CancelledError
+
         raise CancelledError("Cancelled")
 
 
 def is_cancelled() -> bool:
-    return activity.in_activity() and activity.is_cancelled()
+    """A process that has not imported Temporal's SDK, which is 30 MiB, runs no steps."""
+    activity = sys.modules.get("temporalio.activity")
+    return activity is not None and activity.in_activity() and bool(activity.is_cancelled())
 
 
 class TooLate(Exception):

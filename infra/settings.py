@@ -240,6 +240,11 @@ class Settings(BaseSettings):
         """What a compute host keeps: image cache, disks, port files. One directory per host name."""
         return self.state_dir / "hosts" / self.host
 
+    @property
+    def host_report(self) -> Path:
+        """Empty; touched whenever the control plane has taken a report of this host."""
+        return self.host_dir / "reported"
+
 
 @lru_cache
 def settings() -> Settings:

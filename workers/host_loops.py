@@ -1,6 +1,7 @@
 """What a compute worker does besides steps: heartbeat, networks, repair, guests that come back with their host."""
 
 import asyncio
+import contextlib
 import threading
 import time
 from collections.abc import Callable
@@ -33,9 +34,10 @@ log = logs.get(__name__)
 
 
 class Heartbeat:
-    """Reports the inventory. After a silence in which the host may have been given up, it reconciles first: what it
-    then reports as `started_at` tells the control plane that nothing is left of before. Until the first reports have
-    arrived a delete may still take the host for one that is down, and leave to it what lies here.
+    """Reports the inventory, and touches `settings.host_report` once that has arrived. After a silence in which the
+    host may have been given up, it reconciles first: what it then reports as `started_at` tells the control plane that
+    nothing is left of before. Until the first reports have arrived a delete may still take the host for one that is
+    down, and leave to it what lies here.
 
     `counted` is told how many guests here nobody knows, whenever they were counted."""
 
@@ -86,6 +88,8 @@ class Heartbeat:
             }
         )
         self._last = time.monotonic()
+        with contextlib.suppress(OSError):  # a full disk keeps no host from reporting
+            self._settings.host_report.touch()
 
 
 def loops(

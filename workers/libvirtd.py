@@ -7,9 +7,10 @@ from pathlib import Path
 
 from infra.host.files.owner import Owner
 from infra.host.files.uids import GUEST_USER
+from infra.host.libvirt.virt_type import VirtType, known
 from infra.settings import Settings
 from workers.confinement import security_driver
-from workers.layout import GUEST_VIEW, Layout, digest, guest_uid, guest_uids, libvirt_run_dir
+from workers.layout import GUEST_VIEW, Layout, digest, guest_uid, guest_uids, host_settings, libvirt_run_dir
 
 MOUNTS = {"run": "/run/libvirt", "lib": "/var/lib/libvirt", "etc": "/etc/libvirt", "log": "/var/log/libvirt",
           "cache": "/var/cache/libvirt"}  # fmt: skip
@@ -19,12 +20,24 @@ LIBVIRT_ID = 64055  # Debian's fixed uid and gid of libvirt-qemu
 OWN_KVM = """\
 if [ -c /dev/kvm ]; then
 mount -t tmpfs -o mode=711,nosuid kilonova /var/cache/libvirt/dev
+if [ -e {without} ]; then
+mknod -m 0 /var/cache/libvirt/dev/kvm c 0 0
+else
 mknod -m 660 /var/cache/libvirt/dev/kvm c $(stat -c '0x%t 0x%T' /dev/kvm)
 chgrp {uid} /var/cache/libvirt/dev/kvm
+fi
 mount --bind /var/cache/libvirt/dev/kvm /dev/kvm
 fi"""
 """KVM for guests, whoever may use it on the machine. Where their user may not, libvirt 9 asks QEMU what it can do again
-and again: it asks with CAP_DAC_OVERRIDE, and then finds that the user may not."""
+and again: it asks with CAP_DAC_OVERRIDE, and then finds that the user may not. A KVM under which no guest runs is
+hidden: libvirt would ask QEMU twice, and anew at each start on another processor, since it compares its CPUID."""
+ONE_EMULATOR = """\
+for other in /usr/bin/qemu-system-*; do
+case "$other" in *-x86_64) continue ;; esac
+[ -L "$other" ] || [ ! -e "$other" ] || mount --bind /dev/null "$other"
+done"""
+"""Before its first answer libvirt asks each emulator what it can do, for seconds. Guests are x86_64."""
+WITHOUT_KVM = "without-kvm"  # a file: the guests of this host do not run under KVM
 SEEN_BY_GUESTS = ("instances", "images")
 
 LIBVIRTD_CONF = """\
@@ -64,6 +77,7 @@ def prepare(settings: Settings, layout: Layout, host: str) -> None:
     (home / "etc" / "libvirtd.conf").write_text(LIBVIRTD_CONF.format(uuid=host_uuid))
     (home / "etc" / "qemu.conf").write_text(QEMU_CONF.format(user=GUEST_USER, security_driver=security_driver()))
     home.parent.chmod(0o700)  # guests see only what is mounted for them
+    _kvm(home, known(host_settings(settings, layout, host)))
     owner = Owner(guest_uid(settings))
     for name in SEEN_BY_GUESTS:
         owner.directory(home.parent / name)
@@ -78,6 +92,13 @@ def prepare(settings: Settings, layout: Layout, host: str) -> None:
 
 def _home(settings: Settings, host: str) -> Path:
     return settings.state_dir / "hosts" / host / "libvirt"
+
+
+def _kvm(home: Path, virt: VirtType | None) -> None:
+    if virt and virt.virt_type == "qemu":
+        (home / WITHOUT_KVM).touch()
+    else:
+        (home / WITHOUT_KVM).unlink(missing_ok=True)
 
 
 def _accounts(home: Path, uid: int, own: range) -> None:
@@ -110,7 +131,8 @@ def argv(settings: Settings, layout: Layout, host: str) -> list[str]:
     for name in SEEN_BY_GUESTS:
         lines.append(f"mount --bind {shlex.quote(str(home.parent / name))} {GUEST_VIEW / name}")
     lines.append(f"mount -o remount,bind,ro,nosuid,nodev {GUEST_VIEW / 'images'}")
-    lines.append(OWN_KVM.format(uid=guest_uid(settings)))
+    lines.append(OWN_KVM.format(uid=guest_uid(settings), without=shlex.quote(str(home / WITHOUT_KVM))))
+    lines.append(ONE_EMULATOR)
     for name in ("passwd", "group", "hosts"):
         lines.append(f"mount --bind {shlex.quote(str(home / name))} /etc/{name}")
     lines += [

@@ -1,26 +1,34 @@
 """Readiness probes of supervised processes, as plain data that fits into the plan file. Standard library only."""
 
 import socket
+import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
 from infra.hostnet.netns import entered
 from workers import procfs
 
-Kind = Literal["running", "http", "unix", "listen"]
+Kind = Literal["running", "http", "unix", "listen", "reports"]
 
 
 @dataclass(frozen=True)
 class Probe:
     """`running`: alive for `target` seconds; `http`: GET `target` answers below 500 and its body has `text`;
-    `unix`: the socket `target` accepts; `listen`: TCP port `target` listens in the process's network namespace."""
+    `unix`: the socket `target` accepts; `listen`: TCP port `target` listens in the process's network namespace;
+    `reports`: the process has touched the file `target`, within the last `text` seconds."""
 
     kind: Kind = "running"
     target: str = "0.2"
     text: str = ""
     netns: str = ""  # network namespace in which `http` asks
     trusted: str = ""  # file of certificates that `http` believes, when `target` is an HTTPS URL
+
+    @property
+    def lacks(self) -> str:
+        """What is missing while it does not pass, where that is not plain from the process's name."""
+        return "the compute API has no report of its host" if self.kind == "reports" else ""
 
     def passes(self, pid: int, timeout_s: float = 2.0) -> bool:
         try:
@@ -30,6 +38,8 @@ class Probe:
                 return unix_accepts(self.target, timeout_s)
             if self.kind == "listen":
                 return procfs.listens(pid, int(self.target))
+            if self.kind == "reports":
+                return time.time() - Path(self.target).stat().st_mtime < min(float(self.text), procfs.age_s(pid))
             return procfs.age_s(pid) >= float(self.target)
         except OSError:
             return False

@@ -146,12 +146,11 @@ def _answers(settings: Settings, service: str) -> Probe:
 
 
 def _polls(settings: Settings, queue: str) -> Probe:
-    """A worker is ready once Temporal knows it as a poller of its queue; another address's UI may not be reachable."""
+    """A worker of workflows is ready once Temporal knows it as a poller; another address's UI may not be reachable."""
     if settings.temporal_address and not settings.temporal_ui_url:
         return Probe("running", "2")
     path = f"/api/v1/namespaces/{settings.temporal_namespace}/task-queues/{queue}?taskQueueType="
-    kind = "TASK_QUEUE_TYPE_WORKFLOW" if queue == "control" else "TASK_QUEUE_TYPE_ACTIVITY"
-    return _asks_temporal(settings, f"{path}{kind}", '"pollers"')
+    return _asks_temporal(settings, f"{path}TASK_QUEUE_TYPE_WORKFLOW", '"pollers"')
 
 
 def _control(settings: Settings) -> Spec:
@@ -214,7 +213,7 @@ def _compute_host(settings: Settings, layout: Layout, host: str) -> list[Spec]:
             env=env | {"KILONOVA_HOST": host},
             after=[daemon, keeper, "temporal", *OPENSTACK.values(), "api-services", "api-compute"],
             awaits=[daemon, keeper],
-            probe=_polls(settings, f"compute.{host}"),
+            probe=Probe("reports", str(mine.host_report), str(settings.host_down_after_s)),
             stop_grace_s=15,
         )
     )

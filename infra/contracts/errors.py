@@ -1,6 +1,9 @@
 """Failures, sorted once at the activity's edge: hopeless, this host cannot, or (anything else) transient."""
 
-from temporalio.exceptions import ApplicationError
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from temporalio.exceptions import ApplicationError  # 20 MiB, which processes without Temporal do without
 
 HOPELESS = "Hopeless"
 HOST_CANNOT = "HostCannot"
@@ -16,17 +19,23 @@ class NeighbourAway(Exception):
     deadline; no host is to blame, and no other host would help."""
 
 
-def hopeless(message: str, *, code: int = 500) -> ApplicationError:
+def hopeless(message: str, *, code: int = 500) -> "ApplicationError":
     """No retry and no other host can help. `message` may be read by the tenant; `code` goes into the fault."""
+    from temporalio.exceptions import ApplicationError
+
     return ApplicationError(message, {"code": code}, type=HOPELESS, non_retryable=True)
 
 
-def host_cannot(message: str) -> ApplicationError:
+def host_cannot(message: str) -> "ApplicationError":
     """This host cannot; its leftovers are undone and the next alternate is claimed."""
+    from temporalio.exceptions import ApplicationError
+
     return ApplicationError(message, type=HOST_CANNOT, non_retryable=True)
 
 
-def refused(service: str, message: str, *, code: int) -> ApplicationError:
+def refused(service: str, message: str, *, code: int) -> "ApplicationError":
     """Another service refuses for good (a 4xx that a repeat cannot better). Hopeless; the text names the service."""
+    from temporalio.exceptions import ApplicationError
+
     words = f"The {service} service refused ({code}): {message}"
     return ApplicationError(words, {"code": code, "service": service}, type=HOPELESS, non_retryable=True)

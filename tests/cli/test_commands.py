@@ -4,9 +4,11 @@ import json
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -85,6 +87,9 @@ def test_a_taken_port_is_named_before_anything_starts(shell: Shell) -> None:
 def test_a_cloud_of_two_hosts_from_up_to_down(shell: Shell) -> None:
     first = shell("up", "--hosts", "2", "--driver", "test", "--no-image")
     assert first.returncode == 0, first.stdout
+    with closing(sqlite3.connect(shell.state_dir / "db" / "compute.sqlite")) as store:
+        reported = {host for (host,) in store.execute("SELECT host FROM compute_nodes")}
+    assert reported == {"node1", "node2"}, "who reads Ready may boot at once"
     rows = shell.status()
     assert {"temporal", "api-services", "api-compute", "worker-control", "worker-compute-node2"} <= rows.keys()
     assert shell("status").returncode == 0
@@ -93,6 +98,10 @@ def test_a_cloud_of_two_hosts_from_up_to_down(shell: Shell) -> None:
         assert (shell.state_dir / f"{who}-openrc").stat().st_mode & 0o777 == 0o600
     pids = {name: int((shell.state_dir / "run" / f"{name}.pid").read_text()) for name in (*rows, "supervisor")}
     assert all(os.getsid(pid) == pid for pid in pids.values())
+    loaded = {name: Path(f"/proc/{pid}/maps").read_text() for name, pid in pids.items()}
+    lean = [name for name, files in loaded.items() if "temporal_sdk_bridge" not in files]
+    assert {"console", "api-services", "keystone", "glance"} <= set(lean)
+    assert not [name for name, files in loaded.items() if "/numpy/" in files or "/grpc/" in files]
     passwords = json.loads((shell.state_dir / "credentials.json").read_text()).values()
     visible = [Path(f"/proc/{pid}/{what}").read_text() for pid in pids.values() for what in ("cmdline", "environ")]
     assert not any(password in text for password in passwords for text in visible)

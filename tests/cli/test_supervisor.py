@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from infra.settings import Settings
 from tests.cli.conftest import Cloud, wait_for
 from workers import procfs, supervisor
+from workers.cli.cloud import NotReady, wait_until_ready
 from workers.layout import Layout
 from workers.plan import Plan
 from workers.probes import Probe, http_answers
@@ -54,6 +56,26 @@ def test_the_umask_is_not_that_of_who_typed_up(tmp_path: Path) -> None:
     wait_for(lambda: not any(procfs.alive(process.pid) for process in started))
     assert (tmp_path / "open.log").read_text() == "0022\n"
     assert (tmp_path / "closed.log").read_text() == "0077\n"
+
+
+def test_a_host_is_ready_once_it_has_reported(cloud: Cloud, tmp_path: Path) -> None:
+    """At each start of its worker: a report of the one before is not its own. Who waits is told what is missing."""
+    plan = build_plan(Settings(state_dir=tmp_path), Layout(hosts=["node1", "node2"], driver="test"))
+    workers = [spec for spec in plan.specs if spec.name.startswith("worker-compute")]
+    report = Settings(state_dir=tmp_path, host="node2").host_report
+    assert workers[1].probe == Probe("reports", str(report), "60.0")
+    report.parent.mkdir(parents=True)
+    report.touch()
+    cloud.specs.append(Spec("worker", ["sleep", "300"], probe=workers[1].probe))
+    cloud.save()
+    cloud.start()
+    wait_for(lambda: cloud.unit("last").get("state") == "ready")
+    with pytest.raises(NotReady, match=r"Not ready: worker \(the compute API has no report of its host\)"):
+        wait_until_ready(cloud.plan, 1.0)
+    report.touch()
+    wait_until_ready(cloud.plan, 10.0)
+    os.utime(report, (0, time.time() - 61))
+    assert not workers[1].probe.passes(cloud.pid("worker")), "`status` takes a host that reports no longer for silent"
 
 
 def test_only_processes_with_a_store_are_told_where_it_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

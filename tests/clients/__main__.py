@@ -24,7 +24,7 @@ from tests.clients.opentofu import OpenTofu
 from tests.clients.outcomes import prepare, read
 from tests.clients.playbooks import Playbooks
 from tests.clients.tools import PROVIDER, TOFU, environment, go_program
-from tests.e2e.cloud import Cloud, wait_for
+from tests.e2e.cloud import Cloud
 from tests.ports import free_offset
 
 CLIENTS = {"opentofu": OpenTofu, "ansible": Playbooks}
@@ -119,7 +119,6 @@ def running(*options: str, **settings: str) -> Iterator[Cloud]:
         up = cloud.kilonova("up", "--no-image", *options, seconds=280)
         if up.returncode:
             raise NotUp(up.stdout + up.stderr)
-        wait_for(lambda: any(cloud.admin.sdk.compute.services(binary="nova-compute")), 60, "a host reports")
         yield cloud
     finally:
         cloud.kilonova("down")

@@ -17,8 +17,9 @@ class Hypervisor:
     """libvirtd in namespaces of its own, with private directories below the state directory."""
 
     def __init__(self, settings: Settings, netns: str = "") -> None:
-        self._plain, self._layout = settings, Layout(hosts=[settings.host], driver="qemu", netns=netns)
-        libvirtd.prepare(settings, self._layout, settings.host)
+        self._plain = settings.model_copy(update={"virt_type": "qemu"})
+        self._layout = Layout(hosts=[settings.host], driver="qemu", netns=netns)
+        libvirtd.prepare(self._plain, self._layout, settings.host)
         socket = libvirt_run_dir(settings, settings.host) / "libvirt-sock"
         uri = f"qemu+unix:///system?socket={socket}"
         self.settings = settings.model_copy(update={"libvirt_uri": uri, "virt_type": "qemu", **guest_place(settings)})

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+import libvirt
 import pycdlib
 import pytest
 from temporalio.exceptions import ApplicationError
@@ -23,7 +24,7 @@ from infra.contracts.volume import VolumeConnection, VolumeRequest, VolumesOnHos
 from infra.host.driver import Driver
 from infra.host.files.images import ImageStore
 from infra.host.libvirt.faults import LibvirtDown
-from infra.host.libvirt.virt_type import boot_sector, detect, why_not_kvm
+from infra.host.libvirt.virt_type import QEMU, boot_sector, detect, why_not_kvm
 from infra.host.services.volumes import VolumeConnector
 from tests.host.cloud import Cloud, new_id, until
 from tests.host.glance import Glance, StoredImage
@@ -219,6 +220,24 @@ def test_guest_outlives_libvirtd(guest: Built, hypervisor: Hypervisor) -> None:
     hypervisor.start()
     assert guest.driver.domains() == {guest.spec.instance_id: RUNNING}
     assert hypervisor.qemu(guest.spec.instance_id) == pid
+
+
+def test_libvirt_looks_at_qemu_once(guest: Built, hypervisor: Hypervisor) -> None:
+    """Mechanism: workers.libvirtd. It knows one emulator, and on a later start what that can do: with a KVM that no
+    guest runs under it looked again for seconds, each time it began on another processor."""
+    guest.spawn()
+    cache = hypervisor.settings.host_dir / "libvirt" / "cache" / "qemu" / "capabilities"
+    (known,) = cache.glob("*.xml")
+    assert (
+        f"<emulator>/usr/bin/{QEMU}</emulator>" in known.read_text() and "<flag name='kvm'/>" not in known.read_text()
+    )
+    before = known.stat().st_mtime_ns
+    for processor in sorted(os.sched_getaffinity(0)):
+        hypervisor.kill()
+        hypervisor.start()
+        os.sched_setaffinity(hypervisor.process.pid, {processor})
+        libvirt.open(hypervisor.settings.libvirt_uri).getVersion()
+    assert [file.stat().st_mtime_ns for file in cache.glob("*.xml")] == [before]
 
 
 def test_a_libvirtd_that_hangs_holds_nobody_up(guest: Built, hypervisor: Hypervisor) -> None:

@@ -194,6 +194,7 @@ async def test_a_worker_starts_works_and_ends(cloud: Cloud, temporal: Settings) 
             return known is not None and known.facts.get("running") == [instance_id]
 
         await asyncio.to_thread(until, reported)
+        assert temporal.host_report.exists(), "`up` waits for it"
         await run(client, host, "clean_up", spec(instance_id))
         facts = await run(client, host, "host_facts", HostRef(host=host), HostFacts)
         assert facts.domains == {} and instance_id not in facts.instance_dirs

@@ -144,7 +144,8 @@ def start_supervisor(settings: Settings) -> None:
 
 
 def wait_until_ready(plan: Plan, timeout_s: float) -> None:
-    """Return once every process is ready. NotReady with the log's last lines for one that keeps dying or is late."""
+    """Return once every process is ready, which of a host's worker means that the host has reported. NotReady with the
+    log's last lines for one that keeps dying or is late."""
     end = time.monotonic() + timeout_s
     told: set[str] = set()
     while True:
@@ -164,7 +165,8 @@ def wait_until_ready(plan: Plan, timeout_s: float) -> None:
 
 
 def why_not(plan: Plan, names: list[str]) -> str:
-    parts = [f"Not ready: {', '.join(names)}."]
+    lacks = {spec.name: f" ({spec.probe.lacks})" for spec in plan.specs if spec.probe.lacks}
+    parts = [f"Not ready: {', '.join(name + lacks.get(name, '') for name in names)}."]
     for name in names[:3]:
         file = plan.place.log_file(name)
         parts.append(f"\nLast lines of {file}:\n{tail(file)}")

@@ -4,10 +4,13 @@ import asyncio
 import inspect
 import os
 import sys
+import threading
+import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, NoReturn
 
-from infra import logs
+from infra import lean
 from infra.settings import Settings
 
 
@@ -19,6 +22,8 @@ def _finish(code: int) -> NoReturn:
 
 
 def _run(process: str, entry: Callable[[Settings], Any], settings: Settings) -> NoReturn:
+    from infra import logs
+
     logs.setup(process, settings.log_level)
     code = 0
     try:
@@ -47,6 +52,7 @@ async def _wait(outcome: Any) -> None:
 
 
 def api(services: list[str]) -> NoReturn:
+    lean.leave_out()
     from workers import servers
     from workers.processes import OPENSTACK
 
@@ -72,6 +78,7 @@ def _openstack(settings: Settings, services: list[str]) -> NoReturn:
 
 
 def worker_control() -> NoReturn:
+    lean.leave_out()
     from workers.control import run_control
     from workers.sign_in import as_service
 
@@ -79,13 +86,28 @@ def worker_control() -> NoReturn:
 
 
 def worker_compute() -> NoReturn:
-    from workers.compute import run_compute
+    lean.leave_out()
     from workers.sign_in import as_host
 
-    _run("worker-compute", run_compute, as_host(Settings()))
+    settings = as_host(Settings())
+    threading.Thread(target=_ask_libvirt, args=(settings.libvirt_uri,), name="first-question", daemon=True).start()
+    from workers.compute import run_compute
+
+    _run("worker-compute", run_compute, settings)
+
+
+def _ask_libvirt(uri: str) -> None:
+    """Before its first answer libvirt looks for seconds at what QEMU can do. It may do so while this process imports;
+    whether it can be reached at all is found out later."""
+    import libvirt
+
+    with suppress(libvirt.libvirtError):
+        libvirt.open(uri).getVersion()
 
 
 def console() -> NoReturn:
+    warnings.filterwarnings("ignore", "no 'numpy' module")  # with it, keystrokes would be unmasked faster
+    lean.leave_out("numpy")
     from workers.console import run_console
 
     _run("console", run_console, Settings())
@@ -98,6 +120,7 @@ def gate(address: str) -> NoReturn:
 
 
 def codec() -> NoReturn:
+    lean.leave_out()
     from workers.codec_server import run_codec
 
     _run("codec", run_codec, Settings())

@@ -1,5 +1,6 @@
 """The `kilonova` command. Each command imports what it needs when it runs, so that `--help` is instant."""
 
+import importlib
 import logging
 import os
 import sys
@@ -210,30 +211,21 @@ def watch(
     show(server, once)
 
 
-def _build_group() -> typer.Typer:
-    """The `build` commands; imported only when one of them is called, else just their place in `--help`."""
-    if sys.argv[1:2] == ["build"]:
-        from workers.cli.build import app as commands
-
+def _group(name: str, module: str) -> typer.Typer:
+    """The commands of `kilonova NAME …`; imported only when one is called, else just their place in `--help`."""
+    if sys.argv[1:2] == [name]:
+        commands: typer.Typer = importlib.import_module(f"workers.cli.{module}").app
         return commands
     return typer.Typer()
 
 
-def _host_group() -> typer.Typer:
-    from workers.cli.hosts import app as commands
-
-    return commands
-
-
-def _keys_group() -> typer.Typer:
-    from workers.cli.keys import app as commands
-
-    return commands
-
-
-app.add_typer(_build_group(), name="build", help="Watch, retry, abort and replay builds.")
-app.add_typer(_keys_group(), name="keys")
-app.add_typer(_host_group(), name="host")
+app.add_typer(_group("build", "build"), name="build", help="Watch, retry, abort and replay builds.")
+app.add_typer(
+    _group("keys", "keys"),
+    name="keys",
+    help="Rotate the keys of tokens and of encrypted payloads; make certificates.",
+)
+app.add_typer(_group("host", "hosts"), name="host", help="Give compute hosts their credentials, and take them back.")
 
 
 def run() -> NoReturn:

@@ -26,25 +26,36 @@ class VirtType:
     reason: str
 
 
-def detect(settings: Settings) -> VirtType:
-    """What the settings say, else what was seen. The answer is kept per boot of the machine and version of QEMU."""
+def known(settings: Settings) -> VirtType | None:
+    """What the settings say, else what was seen since the machine was booted, with this version of QEMU."""
     if is_test_driver(settings):
         return VirtType("test", "libvirt's test driver")
     if settings.virt_type != "auto":
         return VirtType(settings.virt_type, "named in the settings")
     file = HostPaths(settings).virt_type
-    key = {"probe": 2, "boot_id": Path("/proc/sys/kernel/random/boot_id").read_text().strip(), "qemu": _qemu_version()}
     if file.exists():
-        known = json.loads(file.read_text())
-        if all(known.get(name) == value for name, value in key.items()):
-            return VirtType(known["virt_type"], known["reason"])
+        kept = json.loads(file.read_text())
+        if all(kept.get(name) == value for name, value in _key().items()):
+            return VirtType(kept["virt_type"], kept["reason"])
+    return None
+
+
+def detect(settings: Settings) -> VirtType:
+    """What is known, else what is seen now, which is kept."""
+    if before := known(settings):
+        return before
     reason = why_not_kvm()
     found = (
         VirtType("qemu", f"no KVM: {reason}") if reason else VirtType("kvm", "guest code was seen running under KVM")
     )
     log.info("virtualization type", **asdict(found))
-    write_private(file, json.dumps({**key, **asdict(found)}))
+    write_private(HostPaths(settings).virt_type, json.dumps({**_key(), **asdict(found)}))
     return found
+
+
+def _key() -> dict[str, object]:
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    return {"probe": 2, "boot_id": boot, "qemu": _qemu_version()}
 
 
 def why_not_kvm(device: Path = Path("/dev/kvm")) -> str:
