@@ -94,7 +94,7 @@ def _values(text: str) -> str:
         return words[text]
     if text.startswith("1, t, true"):
         return "a boolean"
-    if text.startswith("["):
+    if text.startswith(("[", "-?[")):
         return "others" if "a-z" in text else "a number"
     return ", ".join("others" if part.startswith("[") else f"`{part}`" for part in text.split(", "))
 

@@ -14,6 +14,12 @@ OF_THIS_RELEASE = frozenset((LOCAL_DISKS, LARGER_SWAPS, Q35))
 """What every host of this release can."""
 UEFI = "uefi"
 """The firmware is there: Debian's `ovmf`."""
+CPU_LIMITS = "cpu-limits"
+"""The kernel's control groups bound a guest's CPU time, and the host may set them."""
+VIF_LIMITS = "vif-limits"
+"""The host plugs its guests' interfaces itself, and limits their bandwidth."""
+OF_SPECS = {"quota:cpu_": CPU_LIMITS, "quota:vif_": VIF_LIMITS}
+"""Beginnings of extra specs that need an ability."""
 
 
 def needed(properties: Mapping[str, str], flavor: Mapping[str, object], *, local_disks: bool) -> set[str]:
@@ -25,6 +31,9 @@ def needed(properties: Mapping[str, str], flavor: Mapping[str, object], *, local
         found.add(Q35)
     if properties.get("hw_firmware_type") == "uefi":
         found.add(UEFI)
+    specs = flavor.get("extra_specs")
+    for name in specs if isinstance(specs, Mapping) else ():
+        found |= {ability for start, ability in OF_SPECS.items() if str(name).startswith(start)}
     return found
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from infra.contracts.image_properties import STANDARD
+from infra.contracts.limits import CPU, VIF, Limits, Unfit, limits_of
 from infra.contracts.topology import Impossible, Topology, topology
 
 YES, NO = frozenset(("1", "t", "true", "on", "y", "yes")), frozenset(("0", "f", "false", "off", "n", "no"))
@@ -51,6 +52,7 @@ class Machine:
     watchdog: str = ""
     topology: Topology | None = None
     iotune: Mapping[str, int] = field(default_factory=dict)
+    limits: Limits = field(default_factory=Limits)
 
     @property
     def q35(self) -> bool:
@@ -112,6 +114,16 @@ NOTHING = re.compile(
     r"vmware_.*|xenapi_.*)"
 )
 """Properties that ask nothing of the machine: of other hypervisors, or read elsewhere."""
+CPU_WHAT = {
+    "cpu_shares": "weight of the guest among those that have one, by the kernel's control groups",
+    "cpu_period": "microseconds of the period of `quota:cpu_quota`, 100000 without it",
+    "cpu_quota": "microseconds of CPU time in a period for each vCPU, QEMU's own work included; below 0: no limit",
+}
+VIF_WHAT = {
+    "average": "kilobytes a second through each interface; with a bandwidth limit of its port the lower one holds",
+    "peak": "kilobytes a second within a burst",
+    "burst": "KiB that may pass at the peak's speed",
+}
 SPECS: dict[str, Rule] = {
     "hw:boot_menu": PROPERTIES["hw_boot_menu"],
     "hw:watchdog_action": PROPERTIES["hw_watchdog_action"],
@@ -123,7 +135,9 @@ SPECS: dict[str, Rule] = {
     "hw_rng:rate_bytes": Rule("[1-9][0-9]{0,9}", "octets from it in a period"),
     "hw_rng:rate_period": Rule("[1-9][0-9]{0,9}", "milliseconds of the period"),
     "hw_video:ram_max_mb": Rule(COUNT, "most MiB that an image may ask of the graphics card"),
-    **{name: Rule(COUNT, "limit of the root disk on the host, by QEMU") for name in LIMITS},
+    **{name: Rule(COUNT, "limit of each disk on the host, by QEMU") for name in LIMITS},
+    **{f"quota:{name}": Rule("-?[0-9]{1,14}", CPU_WHAT[name]) for name in CPU},
+    **{f"quota:{name}": Rule(COUNT, VIF_WHAT[name.rpartition("_")[2]]) for name in VIF},
 }
 """Extra specs that are obeyed. Others in a namespace of `SCOPES` are refused unless they ask for nothing."""
 
@@ -153,6 +167,7 @@ def machine_of(properties: Mapping[str, str], extra_specs: Mapping[str, str], vc
         watchdog="" if watchdog == "disabled" else watchdog,
         topology=_topology(image, extra_specs, vcpus),
         iotune=_iotune(extra_specs),
+        limits=_limits(extra_specs, vcpus),
     )
 
 
@@ -203,6 +218,13 @@ def _iotune(extra_specs: Mapping[str, str]) -> dict[str, int]:
         if f"total_{unit}_sec" in found and {f"read_{unit}_sec", f"write_{unit}_sec"} & found.keys():
             raise _no_host("extra spec", f"quota:disk_total_{unit}_sec", "beside limits for reading or writing")
     return found
+
+
+def _limits(extra_specs: Mapping[str, str], vcpus: int) -> Limits:
+    try:
+        return limits_of(extra_specs, vcpus)
+    except Unfit as unfit:
+        raise Refused(f"Validation failed; failed to validate extra spec '{unfit.name}': {unfit.reason}.") from None
 
 
 def _video(image: Mapping[str, str], extra_specs: Mapping[str, str]) -> int:

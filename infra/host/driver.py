@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import libvirt
 
 from infra import logs
+from infra.contracts.abilities import CPU_LIMITS, VIF_LIMITS
 from infra.contracts.diagnostics import Diagnostics
 from infra.contracts.errors import hopeless, host_cannot
 from infra.contracts.guarded import Guarded
@@ -67,11 +68,13 @@ class Driver:
         self._pretend = self.virt.virt_type == "test"
         self.events = Events(control)
         connection = Connection(settings.libvirt_uri, self._opened)
-        self._domains = Domains(connection, settings.host, GuestGroups(settings))
+        groups = GuestGroups(settings)
+        self._domains = Domains(connection, settings.host, groups, lambda id, limits: self.nics.limit(id, limits))
         self.events.look = Owned(connection, settings.host).state
         self.backups, self.definitions = Backups(connection), Definitions(connection)
         self.agents, self._statistics = Agents(connection), Statistics(connection)
-        self.inventory = Inventory(connection, self._paths, self.virt)
+        can = {CPU_LIMITS: groups.can_limit_cpus(), VIF_LIMITS: hostnet is not None}
+        self.inventory = Inventory(connection, self._paths, self.virt, {name for name, true in can.items() if true})
         self._turns = Turns()
         self.nics = Nics(self._domains, hostnet, self._turns, self.virt.virt_type)
         parts = (self._domains, self.files, self._fence, self.events, self._turns)

@@ -12,6 +12,7 @@ from infra.host.libvirt.definitions import Definitions
 from infra.host.libvirt.domain_xml import interface_xml
 from infra.host.libvirt.faults import LibvirtDown
 from infra.host.libvirt.interfaces import Interfaces, with_interface
+from infra.host.libvirt.machine_xml import kept_limits
 from infra.host.parts import Network, Parts
 
 
@@ -40,6 +41,8 @@ class InterfacePlugger(GuestSteps):
                     raise sorted_as from None
                 raise hopeless(f"Failed to attach network adapter device to {id}", code=409) from error
             self._files.note_drive(id, outdated=True)
+            if (limits := kept_limits(known)).of_vif:
+                self._network.limit(id, limits)
         self._network.sync()
 
     def unplug(self, want: NicOnGuest, heartbeat: Heartbeat) -> None:

@@ -5,6 +5,7 @@ from contextlib import AbstractContextManager
 from typing import Protocol
 
 from infra.contracts.guarded import Guarded
+from infra.contracts.limits import Limits
 
 
 class Guests(Protocol):
@@ -64,6 +65,7 @@ class Network(Protocol):
     """`infra.host.network`: bridges, DHCP and filters brought in line with what this host was told."""
 
     def sync(self) -> None: ...
+    def limit(self, instance_id: str, limits: Limits) -> None: ...
 
 
 Parts = tuple[Guests, Files, Claims, News, Turns]

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
-from infra.hostnet.models import FilterRule, PortFilter, PortPlug
+from infra.hostnet.models import Bandwidth, FilterRule, PortFilter, PortPlug
 from infra.hostnet.rules import collapse
 from infra.hostnet.spaces import eui64
 from infra.hostnet.tables import Set
@@ -41,6 +41,19 @@ class Guest:
     @property
     def stateful(self) -> bool:
         return self.known is None or self.known.stateful
+
+    @property
+    def bandwidth(self) -> Bandwidth | None:
+        """Each way the lower of what the network service allows the port and the flavor its guest."""
+        told = [limit for limit in (self.known.qos if self.known else None, self.plug.limits) if limit]
+        if len(told) < 2:
+            return told[0] if told else None
+        lower: dict[str, int | None] = {}
+        for way in ("egress", "ingress"):
+            some = [limit for limit in (each.model_dump() for each in told) if limit[f"{way}_kbps"]]
+            least = min(some, key=lambda limit: int(limit[f"{way}_kbps"]), default={})
+            lower |= {name: value for name, value in least.items() if name.startswith(way)}
+        return Bandwidth.model_validate(lower)
 
     @cached_property
     def sources(self) -> dict[str, list[str]]:

@@ -98,9 +98,27 @@ class AddressPair(_Known):
     mac_address: Mac | None = None
 
 
+class Bandwidth(_Known):
+    """Limits in kbit/s, None for none; `egress` is what the guest sends. Bursts in kbit, 0 for the usual one. The peak
+    is the speed of a burst, None for any."""
+
+    egress_kbps: Annotated[int, Field(gt=0)] | None = None
+    egress_burst_kbits: Annotated[int, Field(ge=0)] = 0
+    egress_peak_kbps: Annotated[int, Field(gt=0)] | None = None
+    ingress_kbps: Annotated[int, Field(gt=0)] | None = None
+    ingress_burst_kbits: Annotated[int, Field(ge=0)] = 0
+    ingress_peak_kbps: Annotated[int, Field(gt=0)] | None = None
+
+    @field_validator("egress_burst_kbits", "ingress_burst_kbits", mode="before")
+    @classmethod
+    def _usual(cls, value: int | None) -> int:
+        return value or 0
+
+
 class PortPlug(_Known):
     """All a host must know to plug a port. `mtu` in bytes; `physical_network` None for a network of its own;
-    `bridge_name`: of the bridge that the port's binding names, None where the host chooses it."""
+    `bridge_name`: of the bridge that the port's binding names, None where the host chooses it. `limits`: what the
+    flavor of its guest allows."""
 
     port_id: Identifier
     instance_id: Identifier
@@ -114,6 +132,7 @@ class PortPlug(_Known):
     hostname: str = ""
     port_security_enabled: bool = True
     allowed_address_pairs: list[AddressPair] = []
+    limits: Bandwidth | None = None
 
     @property
     def tap(self) -> str:
@@ -135,20 +154,6 @@ class FilterRule(_Known):
 class FilterAddress(_Known):
     ip_address: Address
     subnet_id: str | None = None
-
-
-class Bandwidth(_Known):
-    """Limits in kbit/s, None for none; `egress` is what the guest sends. Bursts in kbit, 0 for the usual one."""
-
-    egress_kbps: Annotated[int, Field(gt=0)] | None = None
-    egress_burst_kbits: Annotated[int, Field(ge=0)] = 0
-    ingress_kbps: Annotated[int, Field(gt=0)] | None = None
-    ingress_burst_kbits: Annotated[int, Field(ge=0)] = 0
-
-    @field_validator("egress_burst_kbits", "ingress_burst_kbits", mode="before")
-    @classmethod
-    def _usual(cls, value: int | None) -> int:
-        return value or 0
 
 
 class PortFilter(_Known):

@@ -9,15 +9,16 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from infra import logs
-from infra.hostnet import dhcp, inventory, links, netns, reporting, shaping, strays
+from infra.hostnet import dhcp, inventory, links, netns, reporting, strays
 from infra.hostnet.dhcp import Dnsmasq
 from infra.hostnet.firewall import Firewall
 from infra.hostnet.links import Link
-from infra.hostnet.models import HostNetInventory, PortFilter, PortPlug, tap_name
+from infra.hostnet.models import Bandwidth, HostNetInventory, PortFilter, PortPlug, tap_name
 from infra.hostnet.netns import HostNetworkError
 from infra.hostnet.plane import Binding, Report
 from infra.hostnet.routers import Routers
 from infra.hostnet.segment import Segments
+from infra.hostnet.shaping import Shaper
 from infra.hostnet.store import NetworkRecord, PlugRecord, RouterRecord, Store, write_atomic
 from infra.hostnet.topology import FloatingIp, Network, PortForwarding, Router
 from infra.settings import Settings
@@ -48,7 +49,7 @@ class HostNetwork:
         self._firewall = Firewall(self._store)
         self._routers = Routers(self._store, settings.netns)
         self._failed: set[str] = set()  # ids of networks and routers that could not be had, which are tried again
-        self._shaped = True  # whether any tap may be shaped
+        self._shaper = Shaper(self._store)
         self._ensured = ""  # identity of the namespace that was seen to be in order
 
     def ensure_namespace(self) -> None:
@@ -89,8 +90,10 @@ class HostNetwork:
         The tap itself (`port.tap`) is made by libvirt. Rules beyond DHCP come from `apply_filters`, before or after.
         """
         self.ensure_namespace()
-        record = PlugRecord(netns=self._netns, bridge=self.bind(port).bridge, port=port)
         before = self._store.port(port.port_id)
+        if before and before.port.instance_id == port.instance_id:
+            port = port.model_copy(update={"limits": before.port.limits})
+        record = PlugRecord(netns=self._netns, bridge=self.bind(port).bridge, port=port)
         with self._store.lock(record.bridge):
             self._store.put_port(record)
             self._segments.converge(record.bridge)
@@ -123,6 +126,11 @@ class HostNetwork:
             links.delete(self._netns, tap_name(port_id))
             self._repair_bridges(links.snapshot(self._netns))  # what an earlier call may have left when it was killed
         self._firewall.converge()
+
+    def limit(self, instance_id: str, bandwidth: Bandwidth | None) -> None:
+        if self._shaper.limit(instance_id, bandwidth):
+            self._firewall.converge()
+            self._shaper.shape(self._firewall.guests())
 
     def ensure_network(self, network: Network) -> None:
         """Take over what the network service says of the network: DHCP entries and options, peers, MTU."""
@@ -203,19 +211,8 @@ class HostNetwork:
         if self._netns and not netns.path(self._netns).exists():
             return False
         changed = self._firewall.converge()
-        self._shape()
+        self._shaper.shape(self._firewall.guests())
         return changed
-
-    def _shape(self) -> None:
-        """Bring the bandwidth of the taps that exist in line with what the network service allows them."""
-        guests = self._firewall.guests()
-        limited = any(g.known and g.known.qos and g.known.qos.ingress_kbps for g in guests)
-        if limited or self._shaped:
-            with self._store.lock("shaping"):
-                wanted = shaping.wanted(guests, links.snapshot(self._netns))
-                ours = {guest.plug.tap for guest in guests}
-                shaping.apply(self._netns, shaping.plan(wanted, shaping.present(self._netns), ours))
-        self._shaped = limited
 
     def sync(self) -> list[str]:
         """Repair what was damaged from outside or left half done; what was repaired, in words. Cheap when all is well.
@@ -237,7 +234,7 @@ class HostNetwork:
             repaired.append("filters")
         if self._firewall.guard(found):
             log.debug("taps guarded")
-        self._shape()
+        self._shaper.shape(self._firewall.guests())
         if repaired:
             log.warning("host network repaired", repaired=repaired)
         return repaired

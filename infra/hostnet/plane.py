@@ -5,7 +5,7 @@ from typing import Protocol
 
 from pydantic import BaseModel
 
-from infra.hostnet.models import HostNetInventory, PortFilter, PortPlug
+from infra.hostnet.models import Bandwidth, HostNetInventory, PortFilter, PortPlug
 from infra.hostnet.topology import FloatingIp, Network, PortForwarding, Router
 
 
@@ -40,6 +40,9 @@ class DataPlane(Protocol):
 
     def unplug(self, port_id: str, instance_id: str | None = None) -> None:
         """Remove all that `plug` made; an absent port is success. With `instance_id` only if that one plugged it."""
+
+    def limit(self, instance_id: str, bandwidth: Bandwidth | None) -> None:
+        """Let none of the instance's ports have more. What the network service allows holds, too."""
 
     def ensure_network(self, network: Network) -> None:
         """Bring segment, DHCP and peers of the network in line with `network`."""

@@ -149,12 +149,14 @@ def guard(table: str, guests: Sequence[Guest]) -> Table | None:
 
 def _limit(guest: Guest) -> Chain | None:
     """What a guest sends beyond its bandwidth is dropped; what it receives is shaped at its tap (see `shaping`)."""
-    qos = guest.known.qos if guest.known else None
+    qos = guest.bandwidth
     if not qos or not qos.egress_kbps:
         return None
-    bytes_s = qos.egress_kbps * 125
+    bytes_s, peak = qos.egress_kbps * 125, (qos.egress_peak_kbps or 0) * 125
     burst = max(qos.egress_burst_kbits * 125, bytes_s // 10, 65536)
-    return Chain((f"limit rate over {bytes_s} bytes/second burst {burst} bytes drop",))
+    speeds = [(peak, max(peak // 10, 65536))] if peak else []
+    limits = [*speeds, (bytes_s, burst)]
+    return Chain(tuple(f"limit rate over {rate} bytes/second burst {most} bytes drop" for rate, most in limits))
 
 
 KINDS = {

@@ -27,7 +27,7 @@ from tests.bench import floor
 
 ROOT = Path(__file__).resolve().parents[2]
 KILONOVA = ROOT / ".venv" / "bin" / "kilonova"
-OFFSET = 21000
+OFFSET = int(os.environ.get("KILONOVA_PORT_OFFSET") or 21000)
 
 
 Row = tuple[str, str, str]
@@ -258,8 +258,9 @@ def main(measured: Measure = measure, driver: str = "test") -> None:
     with tempfile.TemporaryDirectory(prefix="kilonova-bench-") as scratch:
         env = {**os.environ, "KILONOVA_STATE_DIR": scratch, "KILONOVA_PORT_OFFSET": str(OFFSET)}
         up: list[str | Path] = [KILONOVA, "up", "--hosts", "1", "--driver", driver]
-        said = subprocess.run(up, env=env, check=True, stdout=subprocess.PIPE, text=True).stdout
-        print(said, end="")
+        done = subprocess.run(up, env=env, check=False, stdout=subprocess.PIPE, text=True)
+        print(said := done.stdout, end="", flush=True)
+        done.check_returncode()
         ready = float(re.findall(r"Ready after ([0-9.]+) s", said)[0])
         try:
             cloud = Cloud(Path(scratch))

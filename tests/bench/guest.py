@@ -19,7 +19,7 @@ from infra.settings import Settings
 from tests.bench.boot import KILONOVA
 from workers.layout import Layout, host_settings
 
-OFFSET = 23000
+OFFSET = int(os.environ.get("KILONOVA_PORT_OFFSET") or 23000)
 WAIT_S = 180
 WAIT_FOR_SSH = """
 import socket, sys, time

@@ -47,7 +47,8 @@ def test_a_bus_for_the_disk_of_an_image_is_none_for_a_volume(lab: Lab, admin: Ap
     ("specs", "words"),
     [
         ({"hw:cpu_policy": "dedicated"}, "No host supports the extra spec hw:cpu_policy=dedicated."),
-        ({"quota:cpu_quota": "10000"}, "No host supports the extra spec quota:cpu_quota=10000."),
+        ({"quota:cpu_reservation": "10"}, "No host supports the extra spec quota:cpu_reservation=10."),
+        ({"quota:cpu_quota": "10"}, "extra spec 'quota:cpu_quota': it is not between 1000 and"),
         ({"hw:cpu_sockets": "many"}, "failed to validate extra spec 'hw:cpu_sockets'"),
         ({"hw:cpu_max_sockets": "1", "hw:cpu_max_cores": "1", "hw:cpu_max_threads": "1"}, "impossible to satisfy"),
     ],

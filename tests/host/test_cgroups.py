@@ -4,12 +4,16 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
+from temporalio.exceptions import ApplicationError
 
+from infra.contracts.limits import Limits
 from infra.host import cgroups
 from infra.host.cgroups import ROOT, GuestGroups
 from infra.host.files.paths import domain_name
@@ -41,6 +45,9 @@ print(len(children), flush=True)
 )
 
 
+SPINS = WAITS + "while True:\n    pass\n"
+
+
 def settings_of(place: Path, **more: Any) -> Settings:
     uri = f"qemu+unix:///system?socket={place}/libvirt-sock"
     (place / "qemu").mkdir(exist_ok=True)
@@ -61,12 +68,12 @@ def groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[GuestGro
     until(lambda: gone(found))
 
 
-def guest(groups: GuestGroups, tmp_path: Path, work: str) -> subprocess.Popen[str]:
+def guest(groups: GuestGroups, tmp_path: Path, work: str, limits: Limits | None = None) -> subprocess.Popen[str]:
     """A process in place of QEMU, bounded as one."""
     argv = [sys.executable, "-c", work]
     process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     (tmp_path / "qemu" / f"{domain_name(id := new_id())}.pid").write_text(f"{process.pid}\n")
-    groups.bound(id, 16 << 10)
+    groups.bound(id, 16 << 10, limits)
     assert id in Path(f"/proc/{process.pid}/cgroup").read_text()
     return process
 
@@ -98,6 +105,43 @@ def test_it_is_bounded_again_and_its_group_goes_with_it(groups: GuestGroups, tmp
     until(lambda: gone(groups))
 
 
+@needs_groups
+def test_a_guest_gets_the_cpu_time_that_its_flavor_leaves_it(groups: GuestGroups, tmp_path: Path) -> None:
+    """A tenth of one processor, of which it would take all; the kernel counts the periods in which it had to wait."""
+    if not groups.can_limit_cpus():
+        pytest.skip("this machine's kernel has no CPU controller for control groups")
+    with guest(groups, tmp_path, SPINS, Limits(cpu_period=10000, cpu_quota=1000, cpu_shares=512)) as process:
+        try:
+            assert process.stdin
+            process.stdin.write("go\n")
+            process.stdin.flush()
+            group = next(file.parent for file in ROOT.glob(f"**/{groups._name}/*-*/cpu.stat"))
+            until(lambda: counted(group, "nr_throttled") > 20)
+            begun, used = time.monotonic(), process_s(process.pid)
+            until(lambda: time.monotonic() > begun + 1)
+            assert process_s(process.pid) - used < 0.2 * (time.monotonic() - begun)
+        finally:
+            process.kill()
+
+
+def counted(group: Path, name: str) -> int:
+    return int(dict(line.split() for line in (group / "cpu.stat").read_text().splitlines())[name])
+
+
+def process_s(pid: int) -> float:
+    return sum(psutil.Process(pid).cpu_times()[:2])
+
+
+def test_both_versions_of_control_groups_say_the_same() -> None:
+    limits = Limits(cpu_shares=1024, cpu_quota=50000)
+    one, two = (cgroups.cpu_files(limits, together=together) for together in (False, True))
+    assert one == {"cpu.shares": "1024", "cpu.cfs_period_us": "100000", "cpu.cfs_quota_us": "50000"}
+    assert two == {"cpu.weight": "39", "cpu.max": "50000 100000"}
+    free = Limits(cpu_period=1000)
+    assert cgroups.cpu_files(free, together=True) == {"cpu.weight": "100", "cpu.max": "max 1000"}
+    assert cgroups.cpu_files(free, together=False)["cpu.cfs_quota_us"] == "-1"
+
+
 def test_one_hierarchy_for_all_controllers(tmp_path: Path) -> None:
     """As with control groups of version 2: made-up files in place of the kernel's."""
     root = tmp_path / "cgroup"
@@ -113,8 +157,24 @@ def test_one_hierarchy_for_all_controllers(tmp_path: Path) -> None:
         == "+memory +pids"
         == (above / "cgroup.subtree_control").read_text()
     )
+    assert not groups.can_limit_cpus()
     found = {file.name: file.read_text() for file in (above / id).iterdir()}
     assert found == {"memory.max": str((64 << 20) + cgroups.BESIDE_RAM), "pids.max": "1024", "cgroup.procs": "4711"}
+
+
+def test_cpu_time_in_one_hierarchy(tmp_path: Path) -> None:
+    root = tmp_path / "cgroup"
+    root.mkdir()
+    (root / "cgroup.procs").touch()
+    (root / "cgroup.controllers").write_text("cpuset cpu memory pids")
+    groups = GuestGroups(settings_of(tmp_path), root)
+    assert groups.can_limit_cpus()
+    for id, shares in ((new_id(), 4), (new_id(), 20000)):
+        (tmp_path / "qemu" / f"{domain_name(id)}.pid").write_text("4711\n")
+        groups.bound(id, 64 << 10, Limits(cpu_shares=shares))
+    (above,) = groups._above()
+    assert (above / "cgroup.subtree_control").read_text() == "+cpu"
+    assert (above / "cpu.weight").read_text() == str(1 + 1 + 19998 * 9999 // 262142), "all guests' together"
 
 
 def test_where_there_are_none_guests_start_without(tmp_path: Path) -> None:
@@ -126,5 +186,7 @@ def test_where_there_are_none_guests_start_without(tmp_path: Path) -> None:
     GuestGroups(settings, root).bound(id, 1)
     (root / "memory").mkdir()
     (root / "memory" / "cgroup.procs").touch()
+    with pytest.raises(ApplicationError, match="CPU time cannot be limited here"):
+        GuestGroups(settings, root).bound(id, 1, Limits(cpu_shares=10))
     GuestGroups(settings.model_copy(update={"guest_view": ""}), root).bound(id, 1)
     assert [entry.name for entry in root.rglob("*")] == ["memory", "cgroup.procs"]

@@ -8,14 +8,19 @@ from xml.etree.ElementTree import Element, fromstring, tostring
 import pytest
 from temporalio.exceptions import ApplicationError
 
-from infra.contracts.abilities import LOCAL_DISKS, Q35, UEFI, needed
+from infra.contracts.abilities import CPU_LIMITS, LOCAL_DISKS, Q35, UEFI, VIF_LIMITS, needed
 from infra.contracts.hypervisor import FlavorFacts
 from infra.contracts.image import DiskOnHost
+from infra.contracts.limits import Limits, Rate
+from infra.contracts.local_disks import LocalDisk
 from infra.contracts.machine import LIMITS, PROPERTIES, SPECS, Refused, machine_of
 from infra.contracts.topology import topology
 from infra.host.libvirt.domain_xml import domain_xml, interface_xml
+from infra.host.libvirt.machine_xml import kept_limits
 from infra.host.libvirt.rescue_xml import stable, unstable
+from infra.host.network.nics import bandwidth
 from infra.host.shapes import with_shape
+from infra.hostnet.models import Bandwidth
 from tests.host.cloud import new_id
 from tests.host.specs import spec, vif
 from tests.host.test_configdrive import place
@@ -92,9 +97,13 @@ def test_an_extra_spec_is_obeyed(specs: dict[str, str], path: str, expected: dic
     assert seen(domain({}, flavor(4, **specs)), path) == expected != seen(domain({}, flavor(4)), path)
 
 
-def test_limits_of_the_root_disk_and_video_memory() -> None:
+def test_limits_of_disks_and_video_memory() -> None:
     for name, limit in LIMITS.items():
         assert domain({}, flavor(**{name: "1234"})).findtext(f"{ROOT}/iotune/{limit}") == "1234"
+    swap = LocalDisk(kind="swap", size_mb=1, device="vdb")
+    made = spec(new_id(), flavor=flavor(**{"quota:disk_read_iops_sec": "5"}), disk=DiskOnHost(), local_disks=[swap])
+    tunes = fromstring(domain_xml(made, place())).findall(f"{ROOT}/iotune/read_iops_sec")
+    assert [tune.text for tune in tunes] == ["5", "5"]
     assert domain({}).find(f"{ROOT}/iotune") is None
     big = domain({"hw_video_ram": "64"}, flavor(**{"hw_video:ram_max_mb": "64"}))
     assert seen(big, "devices/video/model") == {"type": "vga", "vram": "65536", "heads": "1"}
@@ -130,8 +139,12 @@ def test_a_value_that_nobody_knows_is_refused(name: str, rule: Any) -> None:
         ({}, {"hw:cpu_policy": "dedicated"}, "extra spec hw:cpu_policy=dedicated"),
         ({}, {"hw:mem_page_size": "large"}, "hw:mem_page_size=large"),
         ({}, {"hw:numa_nodes": "1"}, "hw:numa_nodes=1"),
-        ({}, {"quota:cpu_shares": "10"}, "quota:cpu_shares=10"),
-        ({}, {"quota:vif_inbound_average": "10"}, "quota:vif_inbound_average=10"),
+        ({}, {"quota:cpu_shares": "1"}, "extra spec 'quota:cpu_shares': it is not between 2 and 262144"),
+        ({}, {"quota:cpu_period": "-1"}, "'quota:cpu_period': it is not between"),
+        ({}, {"quota:vif_inbound_peak": "10"}, "'quota:vif_inbound_average': a peak or a burst needs it"),
+        ({}, {"quota:vif_outbound_average": "10", "quota:vif_outbound_peak": "9"}, "peak': it is below the average"),
+        ({}, {"quota:memory_limit": "10"}, "quota:memory_limit=10"),
+        ({}, {"quota:disk_io_limit": "10"}, "quota:disk_io_limit=10"),
         ({}, {"quota:disk_total_bytes_sec": "1", "quota:disk_read_bytes_sec": "1"}, "quota:disk_total_bytes_sec"),
         ({}, {"trait:HW_CPU_X86_AVX2": "required"}, "trait:HW_CPU_X86_AVX2=required"),
         ({}, {"resources:VGPU": "1"}, "resources:VGPU=1"),
@@ -145,11 +158,29 @@ def test_what_no_host_can_is_refused(image: dict[str, str], specs: dict[str, str
     assert words in str(refused.value)
 
 
+def test_what_the_host_limits_is_kept_with_the_domain() -> None:
+    """libvirt is not asked for it: see `_keep_limits`."""
+    asked = {"quota:cpu_quota": "50000", "quota:vif_inbound_average": "100", "quota:vif_inbound_burst": "20"}
+    made = domain({}, flavor(2, **asked))
+    assert kept_limits(tostring(made, encoding="unicode")) == Limits(
+        cpu_quota=100000, inbound=Rate(average=100, burst=20)
+    )
+    limits = bandwidth(kept_limits(tostring(made, encoding="unicode")))
+    assert limits == Bandwidth(ingress_kbps=800, ingress_burst_kbits=163)
+    other = with_shape(made, flavor(2, **{"quota:vif_outbound_average": "1", "quota:vif_outbound_peak": "2"}))
+    assert bandwidth(kept_limits(other)) == Bandwidth(egress_kbps=8, egress_peak_kbps=16)
+    free = with_shape(fromstring(other), flavor(2, **{"quota:cpu_quota": "-1", "quota:vif_outbound_average": "0"}))
+    assert "limits>" not in free and bandwidth(kept_limits(free)) is None
+    assert kept_limits("<domain/>") == Limits()
+
+
 def test_what_not_every_host_can_is_asked_of_it() -> None:
     image = {"hw_firmware_type": "uefi", "hw_machine_type": "pc-q35-7.2"}
     assert needed(image, {"swap": 0, "ephemeral": 0}, local_disks=False) == {UEFI, Q35}
     assert needed({"hw_firmware_type": "bios"}, {"ephemeral": 1}, local_disks=False) == {LOCAL_DISKS}
     assert needed({}, {}, local_disks=True) == {LOCAL_DISKS}
+    limits = {"quota:cpu_shares": "10", "quota:vif_inbound_average": "1", "quota:disk_read_iops_sec": "1"}
+    assert needed({}, {"extra_specs": limits}, local_disks=False) == {CPU_LIMITS, VIF_LIMITS}
 
 
 def test_what_asks_for_nothing_is_taken() -> None:

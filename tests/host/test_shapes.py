@@ -67,14 +67,17 @@ EVERYTHING: list[tuple[dict[str, str], dict[str, str]]] = [
     ),
     (
         {"hw_video_model": "bochs", "hw_input_bus": "virtio", "hw_disk_bus": "scsi", "hw_cdrom_bus": "scsi"},
-        {"hw_rng:rate_bytes": "1000", "quota:disk_read_bytes_sec": "100000000", "hw:watchdog_action": "reset"},
+        {"hw_rng:rate_bytes": "1000", "quota:disk_read_bytes_sec": "100000000", "hw:watchdog_action": "reset",
+         "quota:cpu_shares": "2048"},
     ),
     ({"hw_video_model": "virtio", "hw_disk_bus": "sata", "hw_cdrom_bus": "sata"}, {}),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("properties", "specs"), EVERYTHING)
-def test_a_real_guest_boots_with_it(guest: Built, properties: dict[str, str], specs: dict[str, str]) -> None:
+def test_a_real_guest_boots_with_it(
+    guest: Built, hypervisor: Hypervisor, properties: dict[str, str], specs: dict[str, str]
+) -> None:
     guest.spec.image_properties, guest.spec.flavor = properties, flavor(4, **specs)
     guest.spawn()
     until(guest.booted)
@@ -85,6 +88,9 @@ def test_a_real_guest_boots_with_it(guest: Built, properties: dict[str, str], sp
             seen(live, path) == seen(wanted, path)
             or (seen(wanted, path) or {}).items() <= (seen(live, path) or {}).items()
         )
+    if "quota:cpu_shares" in specs and "cpu-limits" in guest.driver.inventory()["facts"]["abilities"]:
+        groups = Path(f"/proc/{hypervisor.qemu(guest.spec.instance_id)}/cgroup").read_text().splitlines()
+        assert any("cpu" in line and line.endswith(guest.spec.instance_id) for line in groups), groups
     assert live.findtext(f"{ROOT}/iotune/*") == wanted.findtext(f"{ROOT}/iotune/*")
 
 

@@ -70,3 +70,30 @@ def test_a_shape_that_somebody_removed_comes_back(host: Host) -> None:
     netns.run(host.ns, ["tc", "qdisc", "delete", "dev", tap, "root"])
     host.net.sync()
     assert shaping.present(host.ns)[tap][0] == 500_000
+
+
+def test_a_flavor_limits_all_interfaces_beside_the_ports_own_limit(host: Host) -> None:
+    """Mechanism: `HostNetwork.limit` writes what the flavor allows into the port files; the lower limit holds."""
+    one, two = host.boot(host.port(11)), host.boot(host.port(12))
+    for guest in (one, two):
+        guest.listen(80)
+    host.net.apply_groups([limited(one, ingress_kbps=80000), filters(two.plug, ingress(None))], {})
+    tap, owner = one.plug.tap, one.plug.instance_id
+    host.net.limit(owner, Bandwidth(egress_kbps=4000, ingress_kbps=8000, ingress_peak_kbps=16000))
+    assert 2000 < rate(one, two) < 4600
+    assert (shaping.present(host.ns)[tap][0], shaping.present(host.ns)[tap][2]) == (1_000_000, 4048)
+    assert "peakrate 16Mbit" in netns.run(host.ns, ["tc", "qdisc", "show", "dev", tap])
+    host.net.plug(one.plug)  # a step that runs again knows no flavor
+    host.net.sync()
+    assert shaping.present(host.ns)[tap][0] == 1_000_000
+    host.net.limit(owner, None)
+    assert shaping.present(host.ns)[tap][0] == 10_000_000 and host.net.sync() == []
+
+
+def test_a_burst_has_a_speed_of_its_own(host: Host) -> None:
+    one = host.boot(host.port(11))
+    host.net.limit(one.plug.instance_id, Bandwidth(egress_kbps=8, egress_burst_kbits=80000, egress_peak_kbps=4000))
+    for guest in (one, two := host.boot(host.port(12))):
+        guest.listen(80)
+    host.net.apply_groups([filters(g.plug, ingress(None)) for g in (one, two)], {})
+    assert 2000 < rate(one, two) < 4600

@@ -1,17 +1,30 @@
 """Domains of this host in libvirt: the few operations that the driver is made of, each safe to repeat."""
 
 import time
+from collections.abc import Callable
 from typing import Any
 from xml.etree import ElementTree
 
 import libvirt
 
+from infra.contracts.limits import Limits
 from infra.contracts.power_states import NOSTATE, RUNNING
 from infra.host.cgroups import GuestGroups
 from infra.host.libvirt.connection import Connection
 from infra.host.libvirt.faults import is_missing, is_no_device, is_wrong_state
 from infra.host.libvirt.growing import grow
-from infra.host.libvirt.looks import POWER, devices, find, has_acpi, living, marks_of, nics, power_of, tolerating
+from infra.host.libvirt.looks import (
+    POWER,
+    devices,
+    find,
+    has_acpi,
+    limits_of,
+    living,
+    marks_of,
+    nics,
+    power_of,
+    tolerating,
+)
 
 START_S = 120.0
 NIC_S = 20.0
@@ -26,11 +39,15 @@ UNDEFINE_PRETENDED = libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE | libvirt.VIR_DOMA
 """Of these the test driver knows; it refuses the others, and refuses to undefine a domain whose memory it keeps."""
 
 
+Limit = Callable[[str, Limits], None]
+"""Limits the interfaces of a guest that was just started: its id, and what its flavor leaves it."""
+
+
 class Domains:
     """All methods raise LibvirtDown, or libvirtError for what libvirt refuses; an absent domain is None or nothing."""
 
-    def __init__(self, connection: Connection, host: str, groups: GuestGroups) -> None:
-        self._libvirt, self._host, self._groups = connection, host, groups
+    def __init__(self, connection: Connection, host: str, groups: GuestGroups, limit: Limit) -> None:
+        self._libvirt, self._host, self._groups, self._limit = connection, host, groups, limit
         self._attempts: dict[str, tuple[str, int]] = {}  # instance id -> (host, attempt) from the metadata
 
     def power_state(self, instance_id: str) -> int | None:
@@ -44,7 +61,7 @@ class Domains:
     def start(self, instance_id: str, *, paused: bool) -> None:
         """Running already is success."""
 
-        def work(connection: Any) -> None:
+        def work(connection: Any) -> tuple[Limits, int]:
             domain = find(connection, instance_id)
             if domain is None:
                 raise LookupError(f"domain {instance_id} is gone")
@@ -53,9 +70,11 @@ class Domains:
             except libvirt.libvirtError as error:
                 if not is_wrong_state(error):
                     raise
-            self._groups.bound(instance_id, domain.maxMemory())
+            return limits_of(domain), domain.maxMemory()
 
-        self._libvirt.call(work, START_S)
+        limits, memory_kib = self._libvirt.call(work, START_S)
+        self._groups.bound(instance_id, memory_kib, limits)
+        self._limit(instance_id, limits)
 
     def resume(self, instance_id: str) -> None:
         def work(connection: Any) -> None:

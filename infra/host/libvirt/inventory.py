@@ -2,6 +2,7 @@
 
 import shutil
 import time
+from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import Any
 from xml.etree import ElementTree
@@ -32,8 +33,9 @@ def uptime() -> str:
 class Inventory:
     """Facts that do not change are asked once per process."""
 
-    def __init__(self, connection: Connection, paths: HostPaths, virt: VirtType) -> None:
-        self._libvirt, self._paths, self._virt = connection, paths, virt
+    def __init__(self, connection: Connection, paths: HostPaths, virt: VirtType, can: Collection[str] = ()) -> None:
+        """`can`: what this host has beside its release's abilities."""
+        self._libvirt, self._paths, self._virt, self._can = connection, paths, virt, {*can}
         self._fixed: dict[str, Any] = {}
 
     def __call__(self) -> dict[str, Any]:
@@ -62,6 +64,6 @@ class Inventory:
                 "cpu_info": {"arch": arch, "model": model, "vendor": vendor, "topology": topology, "features": []},
                 "virt_type": self._virt.virt_type,
                 "virt_reason": self._virt.reason,
-                "abilities": sorted(OF_THIS_RELEASE | ({UEFI} if firmware.is_there() else set())),
+                "abilities": sorted(OF_THIS_RELEASE | self._can | ({UEFI} if firmware.is_there() else set())),
             },
         }

@@ -6,9 +6,10 @@ from xml.etree import ElementTree
 
 import libvirt
 
+from infra.contracts.limits import Limits
 from infra.contracts.power_states import CRASHED, NOSTATE, PAUSED, RUNNING, SHUTDOWN, SUSPENDED
 from infra.host.libvirt.faults import is_missing
-from infra.host.libvirt.machine_xml import METADATA
+from infra.host.libvirt.machine_xml import METADATA, limits_in
 
 STATES = {0: "pending", 1: "running", 3: "paused", 4: "shutdown", 6: "crashed", 7: "suspended"}
 """Nova's words for its power states."""
@@ -69,6 +70,19 @@ def power_of(domain: Any) -> int | None:
 
 def marks_of(domain: Any) -> tuple[str, int] | None:
     """(host, attempt) from our metadata; None for a domain that is not ours."""
+    if (ours := _metadata(domain)) is None:
+        return None
+    found = {child.tag.rpartition("}")[2]: child.text or "" for child in ours}
+    return found.get("host", ""), int(found.get("attempt") or 0)
+
+
+def limits_of(domain: Any) -> Limits:
+    """From our metadata."""
+    ours = _metadata(domain)
+    return limits_in(ours) if ours is not None else Limits()
+
+
+def _metadata(domain: Any) -> Any:
     if domain is None:
         return None
     try:
@@ -77,9 +91,7 @@ def marks_of(domain: Any) -> tuple[str, int] | None:
         if is_missing(error) or error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN_METADATA:
             return None
         raise
-    ours = ElementTree.fromstring(text)  # noqa: S314 - libvirt wrote it
-    found = {child.tag.rpartition("}")[2]: child.text or "" for child in ours}
-    return found.get("host", ""), int(found.get("attempt") or 0)
+    return ElementTree.fromstring(text)  # noqa: S314 - libvirt wrote it
 
 
 @contextlib.contextmanager

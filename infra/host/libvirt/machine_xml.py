@@ -3,15 +3,17 @@
 Source: libvirt.org/formatdomain.html."""
 
 import json
-from xml.etree.ElementTree import Element, SubElement
+from xml.etree.ElementTree import Element, SubElement, fromstring
 
 from infra.contracts.errors import hopeless
 from infra.contracts.hypervisor import FlavorFacts
+from infra.contracts.limits import Limits
 from infra.contracts.machine import Machine, Refused, machine_of
 
 METADATA = "urn:kilonova:instance:1"
 """Namespace of the metadata by which our domains are told from others."""
 OURS = f"./metadata/{{{METADATA}}}instance/{{{METADATA}}}"
+LIMITS = f"{{{METADATA}}}limits"
 ROOT = "vda"
 
 
@@ -30,8 +32,9 @@ def machine_for(properties: dict[str, str], flavor: FlavorFacts) -> Machine:
 
 
 def shape(domain: Element, machine: Machine) -> None:
-    """Topology of the vCPUs, boot menu, limits of the root disk, random numbers, watchdog. May be repeated."""
+    """Topology of the vCPUs, boot menu, limits, random numbers, watchdog. May be repeated."""
     _topology(domain, machine)
+    _keep_limits(domain, machine.limits)
     devices, system = domain.find("devices"), domain.find("os")
     assert devices is not None and system is not None
     _replace(system, "bootmenu", enable="yes" if machine.boot_menu else "no")
@@ -40,6 +43,30 @@ def shape(domain: Element, machine: Machine) -> None:
     watchdog = _replace(devices, "watchdog", model="i6300esb", action=machine.watchdog)
     if not machine.watchdog:
         devices.remove(watchdog)
+
+
+def limits_in(metadata: Element) -> Limits:
+    """Of our metadata's own element; libvirt's answer about metadata alone leaves out its namespace."""
+    told = next((child.text for child in metadata if child.tag.rpartition("}")[2] == "limits"), "")
+    return Limits.model_validate_json(told or "{}")
+
+
+def kept_limits(domain: str) -> Limits:
+    """Of a domain's definition."""
+    metadata = fromstring(domain).find(f"./metadata/{{{METADATA}}}instance")  # noqa: S314 - libvirt wrote it
+    return limits_in(metadata) if metadata is not None else Limits()
+
+
+def _keep_limits(domain: Element, limits: Limits) -> None:
+    """The host puts them in force when the guest starts: libvirt here has no control groups, and the kernel need not
+    have the classifiers that libvirt's own limits of interfaces are made of."""
+    metadata = domain.find(f"./metadata/{{{METADATA}}}instance")
+    if metadata is None:
+        return
+    for old in metadata.findall(LIMITS):
+        metadata.remove(old)
+    if limits != Limits():
+        SubElement(metadata, LIMITS).text = limits.model_dump_json(exclude_none=True)
 
 
 def _topology(domain: Element, machine: Machine) -> None:
@@ -55,9 +82,9 @@ def _topology(domain: Element, machine: Machine) -> None:
 
 
 def _limits(devices: Element, machine: Machine) -> None:
+    """Of the disks on the host: volumes are not in a definition."""
     for disk in devices.findall("disk"):
-        target = disk.find("target")
-        if target is None or target.get("dev") != ROOT or disk.get("device") != "disk":
+        if disk.get("type") != "file" or disk.get("device") != "disk":
             continue
         for old in disk.findall("iotune"):
             disk.remove(old)

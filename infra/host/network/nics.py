@@ -4,12 +4,17 @@ from typing import TYPE_CHECKING, Any
 
 from infra.contracts.errors import hopeless
 from infra.contracts.hypervisor import NicsOnHost
+from infra.contracts.limits import Limits, Rate
 from infra.host.heartbeats import Heartbeat, Turns, beating
 from infra.host.libvirt.domain_xml import interface_xml
 from infra.host.libvirt.domains import Domains
 
 if TYPE_CHECKING:
+    from infra.hostnet.models import Bandwidth
     from infra.hostnet.plane import DataPlane
+
+KBIT = 8
+"""kbit in a kilobyte, as `tc` and libvirt have it."""
 
 
 class Nics:
@@ -37,6 +42,11 @@ class Nics:
         if self._hostnet:
             self._hostnet.sync()
 
+    def limit(self, instance_id: str, limits: Limits) -> None:
+        """Put what its flavor leaves the guest in force at the taps that it has by now."""
+        if self._hostnet:
+            self._hostnet.limit(instance_id, bandwidth(limits))
+
     def mend(self, want: NicsOnHost, heartbeat: Heartbeat) -> None:
         """See `activities.hypervisor.Hypervisor.mend_nics`."""
         if self._hostnet is None:
@@ -55,3 +65,18 @@ class Nics:
             self._domains.replace_nic(instance_id, mac, xml)
         except TimeoutError as error:
             raise hopeless(f"Instance {instance_id}: {error}.", code=409) from None
+
+
+def bandwidth(limits: Limits) -> "Bandwidth | None":
+    """As the data plane has it: what comes to a guest is its ingress."""
+    from infra.hostnet.models import Bandwidth  # only hosts that plug need the packages behind it
+
+    found: dict[str, int] = {}
+    for way, rate in (("ingress", limits.inbound), ("egress", limits.outbound)):
+        found |= _told(way, rate) if rate else {}
+    return Bandwidth.model_validate(found) if found else None
+
+
+def _told(way: str, rate: Rate) -> dict[str, int]:
+    told = {f"{way}_kbps": rate.average * KBIT, f"{way}_burst_kbits": rate.burst * KBIT * 1024 // 1000}
+    return told | ({f"{way}_peak_kbps": rate.peak * KBIT} if rate.peak else {})
