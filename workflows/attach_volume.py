@@ -8,7 +8,7 @@ with workflow.unsafe.imports_passed_through():
     from activities.hypervisor import Hypervisor
     from activities.volume import Volume
     from infra.contracts.operation import ActionRequest, InstanceChange, InstanceFacts
-    from infra.contracts.volume import DiskOnGuest, VolumeOnGuest, VolumeRequest, VolumesOnHost
+    from infra.contracts.volume import DiskOnGuest, VolumeOnGuest, VolumeRequest, VolumesOnHost, bus_of_volume
 
 from workflows.body import Body
 from workflows.requests import Accepted
@@ -42,9 +42,8 @@ class AttachVolume(ServerOperation):
     async def attach(self, req: ActionRequest, server: InstanceFacts, saga: Saga) -> InstanceChange:
         host = self.host_of(server)
         held: dict[str, Any] = {"instance_id": server.instance_id, "attempt": server.attempt}
-        wanted = VolumeRequest(
-            **{**req.body, "device": device_for(server, req.body["volume_id"], req.body.get("device"))}
-        )
+        device = device_for(server, req.body["volume_id"], req.body.get("device"))
+        wanted = VolumeRequest(**{**req.body, "device": device, "bus": bus_of_volume(server.image_properties)})
         made: dict[str, Any] = wanted.model_dump()
         self.unless_undone(volumes=[*server.volumes, made])
         if req.steps_of >= 1:

@@ -116,6 +116,7 @@ def _both(server: InstanceFacts, wish: SwapVolumeBody) -> tuple[dict[str, Any], 
         device=old.get("device"),
         boot_index=old.get("boot_index"),
         tag=old.get("tag"),
+        bus=old.get("bus") or "",
         delete_on_termination=ends_with_it,
     )
     return old, new.model_dump()

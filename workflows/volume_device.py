@@ -6,25 +6,28 @@ from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     from infra.contracts.errors import hopeless
-    from infra.contracts.local_disks import letters_of
+    from infra.contracts.local_disks import PREFIX, letters_of
     from infra.contracts.operation import InstanceFacts
+    from infra.contracts.volume import bus_of_volume
 
 
 def device_for(server: InstanceFacts, volume_id: str, asked: str | None) -> str:
-    """The name asked for, else the first that is free: `vdb`. vda is the disk one boots from.
+    """The name asked for, else the first that is free: `vdb`, on SCSI `sdb`. The first disk is the one to boot from.
 
     Raises Hopeless (400) when the name is taken or none is left, or the volume is attached already."""
-    taken = {str(volume.get("device") or "").removeprefix("/dev/") for volume in server.volumes} | {"vda"}
-    taken |= {f"vd{letter}" for letter in letters_of(disk.device for disk in server.local_disks)}
+    prefix = PREFIX[bus_of_volume(server.image_properties)]
+    letters = letters_of(str(volume.get("device") or "") for volume in server.volumes) | {"a"}
+    letters |= letters_of(disk.device for disk in server.local_disks)
+    taken = {prefix + letter for letter in letters}
     if any(volume["volume_id"] == volume_id for volume in server.volumes):
         raise hopeless(f"Invalid volume: volume {volume_id} already attached to this instance", code=400)
     wanted = (asked or "").removeprefix("/dev/")
     if wanted in taken:
         raise hopeless(f"The supplied device path (/dev/{wanted}) is in use.", code=400)
-    names = [f"vd{letter}" for letter in string.ascii_lowercase]
+    names = [prefix + letter for letter in string.ascii_lowercase]
     if wanted in names:
         return wanted
     free = [name for name in names if name not in taken]
     if not free:
-        raise hopeless("No free disk device names for prefix 'vd'", code=400)
+        raise hopeless(f"No free disk device names for prefix '{prefix}'", code=400)
     return free[0]

@@ -14,7 +14,7 @@ with workflow.unsafe.imports_passed_through():
     from infra.contracts.properties import is_true
     from infra.contracts.snapshot import VolumeSnapshot, VolumeSnapshots, image_id_of
 
-NOTHING = ("guest_format", "disk_bus", "volume_id", "image_id", "no_device", "volume_type")
+NOTHING = ("guest_format", "volume_id", "image_id", "no_device", "volume_type")
 
 
 def volume_snapshots(req: ActionRequest, server: InstanceFacts) -> VolumeSnapshots:
@@ -55,6 +55,7 @@ def _device(volume: dict[str, Any], made: dict[str, str], sizes: dict[str, int])
         "source_type": "snapshot",
         "destination_type": "volume",
         "device_type": "disk",
+        "disk_bus": volume.get("bus") or None,
         "snapshot_id": made[id],
         "volume_size": sizes.get(id),
         "boot_index": volume.get("boot_index"),

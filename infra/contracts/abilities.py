@@ -10,7 +10,9 @@ LOCAL_DISKS = "local-disks"
 LARGER_SWAPS = "larger-swaps"
 """A volume is swapped for a larger one. An older worker would have QEMU refuse that after the volume was attached."""
 Q35 = "q35"
-OF_THIS_RELEASE = frozenset((LOCAL_DISKS, LARGER_SWAPS, Q35))
+SCSI_VOLUMES = "scsi-volumes"
+"""Volumes on SCSI. An older worker would make virtio disks of them."""
+OF_THIS_RELEASE = frozenset((LOCAL_DISKS, LARGER_SWAPS, Q35, SCSI_VOLUMES))
 """What every host of this release can."""
 UEFI = "uefi"
 """The firmware is there: Debian's `ovmf`."""

@@ -75,9 +75,10 @@ PROPERTIES: dict[str, Rule] = {
                             "the machine; `q35` has no IDE, and SATA for the config drive", "[a-zA-Z0-9.-]+"),
     "hw_firmware_type": Rule("bios|uefi", "the firmware; `uefi` on hosts with Debian's `ovmf`, its variables are kept "
                              "while the server has its host", ""),
-    "hw_disk_bus": Rule("virtio|scsi|sata|ide", "bus of root disk, ephemeral disks and swap; volumes are virtio",
+    "hw_disk_bus": Rule("virtio|scsi|sata|ide", "bus of root disk, ephemeral disks and swap; `scsi`: of "
+                         "volumes, too; else these are virtio, and with `sata` and `ide` none is booted from",
                          "usb|xen|uml|lxc|fdc"),
-    "hw_scsi_model": Rule("virtio-scsi|lsilogic", "controller of a root disk on SCSI",
+    "hw_scsi_model": Rule("virtio-scsi|lsilogic", "controller of SCSI; with `virtio-scsi` a guest sees volumes come",
                           "buslogic|ibmvscsi|lsisas1068|lsisas1078|vmpvscsi"),
     "hw_cdrom_bus": Rule("ide|sata|scsi", "bus of the config drive", "virtio|usb|xen|uml|lxc|fdc"),
     "hw_vif_model": Rule("virtio|e1000|e1000e|rtl8139|pcnet|ne2k_pci|vmxnet3", "model of all interfaces",

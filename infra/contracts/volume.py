@@ -1,5 +1,6 @@
 """Inputs and results of the volume steps."""
 
+from collections.abc import Mapping
 from uuid import UUID, uuid5
 
 from pydantic import BaseModel
@@ -9,6 +10,12 @@ from infra.contracts.step import Done
 
 MADE_FOR, GOES_WITH_IT = "kilonova:made_for", "kilonova:delete_on_termination"
 """Metadata of a volume that a build made: its server's id; whether it is to go with the server."""
+
+
+def bus_of_volume(properties: Mapping[str, str], asked: str | None = None) -> str:
+    """As asked, else as the server's image has it, where a volume can be on that: QEMU takes disks on SATA and IDE only
+    with its command line, which must not tell the names of exports."""
+    return asked or ("scsi" if properties.get("hw_disk_bus") == "scsi" else "")
 
 
 def parted_id(instance_id: str, volume_id: str) -> str:
@@ -29,6 +36,7 @@ class VolumeRequest(BaseModel):
     device: str | None = None
     delete_on_termination: bool = False
     tag: str | None = None
+    bus: str = ""  # virtio or scsi; "": virtio
 
 
 class VolumesOnHost(BaseModel):
@@ -54,6 +62,7 @@ class VolumeConnection(BaseModel):
     device: str = ""  # vdb, vdc, …
     delete_on_termination: bool = False
     tag: str | None = None
+    bus: str = ""
 
 
 class Attached(Done):

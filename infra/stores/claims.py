@@ -46,6 +46,7 @@ WANTED = select(
     instances.c.flavor,
     instances.c.image_properties,
     instances.c.local_disks,
+    instances.c.volumes,
     instances.c.scheduler_hints,
     allocations.c.host.label("held_host"),
     allocations.c.attempt,
@@ -142,7 +143,9 @@ def abilities_in(told: object) -> frozenset[str]:
 
 def needs_of(instance: Any) -> frozenset[str]:
     local = bool(instance.local_disks)
-    return frozenset(abilities.needed(instance.image_properties or {}, instance.flavor, local_disks=local))
+    needs = abilities.needed(instance.image_properties or {}, instance.flavor, local_disks=local)
+    on_scsi = any(volume.get("bus") == "scsi" for volume in instance.volumes or ())
+    return frozenset(needs | ({abilities.SCSI_VOLUMES} if on_scsi else set()))
 
 
 def _candidates(store: Connection, want: ClaimRequest | None = None) -> list[Candidate]:

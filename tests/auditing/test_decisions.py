@@ -62,6 +62,9 @@ def test_device_names() -> None:
     taken = (400, "The supplied device path (/dev/vdb) is in use.")
     assert refusal(device_for, server("vdb"), "new", "/dev/vdb") == taken
     assert refusal(device_for, server("vdb"), "new", "vda")[0] == 400
+    on_scsi = server("sdb").model_copy(update={"image_properties": {"hw_disk_bus": "scsi"}})
+    assert device_for(on_scsi, "new", "/dev/vdb") == "sdc" and device_for(on_scsi, "new", "sdf") == "sdf"
+    assert refusal(device_for, on_scsi, "new", "sda")[0] == 400
     twice = (400, "Invalid volume: volume v0 already attached to this instance")
     assert refusal(device_for, server("vdb"), "v0", None) == twice
     full = server(*(f"vd{chr(letter)}" for letter in range(ord("b"), ord("z") + 1)))

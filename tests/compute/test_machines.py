@@ -36,11 +36,18 @@ def test_a_server_whose_image_no_host_can_run(cloud: Cloud, lab: Lab, admin: Api
     assert lab.refused(demo, 400, imageRef="", block_device_mapping_v2=[volume]) == NOWHERE
 
 
-def test_a_bus_for_the_disk_of_an_image_is_none_for_a_volume(lab: Lab, admin: Api, demo: Api) -> None:
+def test_volumes_are_on_the_bus_of_the_image_where_they_can_be(lab: Lab, admin: Api, demo: Api) -> None:
     image = lab.make_image(admin, hw_disk_bus="scsi", hw_scsi_model="virtio-scsi")
-    assert lab.boot(demo, imageRef=image).image_properties == {"hw_disk_bus": "scsi", "hw_scsi_model": "virtio-scsi"}
-    volume = mapping(source_type="image", uuid=image, volume_size=1)
-    assert "hw_disk_bus=scsi for volumes" in lab.refused(demo, 400, imageRef="", block_device_mapping_v2=[volume])
+    more = mapping(source_type="blank", volume_size=1, boot_index=-1)
+    other = mapping(source_type="blank", volume_size=1, boot_index=-1, disk_bus="virtio", device_name="/dev/vdd")
+    made = lab.boot(demo, imageRef=image, block_device_mapping_v2=[more, other])
+    assert made.image_properties == {"hw_disk_bus": "scsi", "hw_scsi_model": "virtio-scsi"}
+    assert [(volume.bus, volume.device) for volume in made.volumes] == [("scsi", None), ("virtio", "/dev/vdd")]
+    root = mapping(source_type="image", uuid=image, volume_size=1)
+    made = lab.boot(demo, imageRef="", block_device_mapping_v2=[root, more | {"disk_bus": "scsi"}])
+    assert [volume.bus for volume in made.volumes] == ["scsi", "scsi"]
+    on_sata = mapping(source_type="image", uuid=lab.make_image(admin, hw_disk_bus="sata"), volume_size=1)
+    assert "hw_disk_bus=sata for volumes" in lab.refused(demo, 400, imageRef="", block_device_mapping_v2=[on_sata])
 
 
 @pytest.mark.parametrize(
@@ -62,8 +69,8 @@ def test_a_flavor_that_no_host_can_give(cloud: Cloud, lab: Lab, demo: Api, specs
     assert (server, "resize") not in cloud.ledger.started
 
 
-def test_volumes_are_virtio_disks(lab: Lab, demo: Api) -> None:
-    for name, value in (("disk_bus", "scsi"), ("device_type", "cdrom")):
+def test_what_volumes_cannot_be(lab: Lab, demo: Api) -> None:
+    for name, value in (("disk_bus", "sata"), ("device_type", "cdrom")):
         disk = mapping(source_type="blank", volume_size=1, boot_index=-1, **{name: value})
         assert value in lab.refused(demo, 400, block_device_mapping_v2=[disk])
 

@@ -75,6 +75,34 @@ def test_into_a_running_guest_and_into_it_again_when_it_starts(guest: Built, dis
     assert has(guest)
 
 
+def test_on_scsi_where_the_image_has_it(guest: Built, volumes: Cloud, hypervisor: Libvirt) -> None:
+    """There from the start, put in while it runs, and given back: beside root disk and config drive on the same bus."""
+    spec, domains, connector = guest.spec, guest.driver._domains, VolumeConnector(hypervisor.settings, volumes.session)
+    spec.image_properties = {"hw_disk_bus": "scsi", "hw_cdrom_bus": "scsi"}
+    with volumes.user() as demo:
+        wants = [new_volume(demo, spec), new_volume(demo, spec)]
+        for want in wants:
+            want.volumes[0].bus, want.volumes[0].device = "scsi", None
+        both = wants[0].model_copy(update={"volumes": [want.volumes[0] for want in wants]})
+        first, second = connector.attach(both, quiet).volumes
+        assert (first.device, second.device) == ("sdb", "sdc")
+        spec.volumes = [first]
+        guest.spawn()
+        until(guest.booted)
+        late = DiskOnGuest(instance_id=spec.instance_id, attempt=spec.attempt, volume=second)
+        guest.driver.disks.plug(late, quiet)
+        live = ElementTree.fromstring(domains.live_xml(spec.instance_id) or "")
+        targets = [disk.find("target") for disk in live.findall("devices/disk")]
+        assert {t.get("dev"): t.get("bus") for t in targets if t is not None} == {
+            "vda": "scsi", "sdaa": "scsi", "sdb": "scsi", "sdc": "scsi"
+        }  # fmt: skip
+        assert [c.get("model") for c in live.findall("devices/controller[@type='scsi']")] == ["virtio-scsi"]
+        guest.driver.disks.unplug(late, quiet)
+        assert domains.has_disk(spec.instance_id, "sdb") and not domains.has_disk(spec.instance_id, "sdc")
+        guest.driver.destroy(spec.instance_id)
+        connector.detach(both, quiet)
+
+
 def test_a_connection_that_does_not_hold_is_made_anew_from_the_records(guest: Built, disk: DiskOnGuest) -> None:
     """Mechanism: PowerSwitch.on_as, Definer.define_again. What the host kept of the volume leads nowhere any more."""
     guest.spawn()

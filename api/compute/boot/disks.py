@@ -14,6 +14,7 @@ from api.compute.errors import bad_request, forbidden, not_implemented
 from api.compute.neighbours import neighbours, volume
 from api.compute.schemas.servers import Disk, ServerCreate
 from infra.contracts.local_disks import LocalDisk
+from infra.contracts.volume import bus_of_volume
 from infra.openstack import VOLUME
 
 DEVICES = 26
@@ -33,6 +34,7 @@ class DiskPlan:
     device: str | None = None
     delete_on_termination: bool = False
     tag: str | None = None
+    bus: str = ""
     needs: Needs = field(default_factory=Needs)
 
 
@@ -80,6 +82,7 @@ def disks(call: ComputeCall, wish: ServerCreate) -> Disks:
     volumes = tuple(_resolved(call, plan, told=bool(wish.image_ref)) for plan in plans)
     if not wish.image_ref:
         needs = next(plan.needs for plan in volumes if plan.boot_index == 0)
+    volumes = tuple(replace(plan, bus=bus_of_volume(needs.properties, plan.bus)) for plan in volumes)
     return Disks(str(wish.image_ref) if local else "", needs, volumes, blank)
 
 
@@ -123,6 +126,7 @@ def _plan(entry: Disk, wish: ServerCreate) -> DiskPlan | None:
         device=entry.device_name or None,
         delete_on_termination=entry.delete_on_termination,
         tag=entry.tag,
+        bus=entry.disk_bus or "",
     )
     match source:
         case "volume":

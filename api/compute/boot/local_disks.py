@@ -10,7 +10,7 @@ from api.compute.boot.disks import DiskPlan, Disks
 from api.compute.errors import bad_request
 from api.compute.schemas.servers import Disk
 from infra.contracts.hypervisor import FlavorFacts
-from infra.contracts.local_disks import FORMATS, SWAP, LocalDisk, completed, default_format, letters_of, named
+from infra.contracts.local_disks import FORMATS, PREFIX, SWAP, LocalDisk, completed, default_format, letters_of, named
 from infra.tables.compute import Flavor
 
 TOO_LARGE = (
@@ -84,20 +84,25 @@ def _taken(volumes: tuple[DiskPlan, ...]) -> set[str]:
     taken = {"a"}
     for plan in volumes:
         name = (plan.device or "").removeprefix("/dev/")
-        letter = name[2:] if len(name) == 3 and name.startswith("vd") else ""
+        letter = _letter(plan)
         if letter in taken and (letter != "a" or plan.boot_index != 0):
             raise bad_request(f"The supplied device path (/dev/{name}) is in use.")
         taken |= {letter} if letter else set()
     return taken
 
 
+def _letter(plan: DiskPlan) -> str:
+    """Of the device name that was asked for, where it is one of the volume's bus."""
+    name = (plan.device or "").removeprefix("/dev/")
+    return name[2:] if len(name) == 3 and name.startswith(PREFIX[plan.bus]) else ""
+
+
 def _named_volumes(volumes: tuple[DiskPlan, ...], taken: set[str]) -> tuple[DiskPlan, ...]:
     """Behind the host's own disks, as Nova has them: each volume without a name of its own at the next free letter."""
     found = []
     for plan in volumes:
-        name = (plan.device or "").removeprefix("/dev/")
-        if plan.boot_index != 0 and not (len(name) == 3 and name.startswith("vd")):
-            (placed,) = named([LocalDisk(kind="ephemeral", size_mb=0)], taken)
+        if plan.boot_index != 0 and not _letter(plan):
+            (placed,) = named([LocalDisk(kind="ephemeral", size_mb=0, bus=plan.bus)], taken)
             plan = replace(plan, device=f"/dev/{placed.device}")
             taken = taken | letters_of([placed.device])
         found.append(plan)

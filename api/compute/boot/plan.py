@@ -200,4 +200,5 @@ def _volume(own: uuid.UUID, index: int, disk: DiskPlan) -> VolumeRequest:
         device=disk.device,
         delete_on_termination=disk.delete_on_termination,
         tag=disk.tag,
+        bus=disk.bus,
     )

@@ -3,6 +3,7 @@
 from typing import Any
 
 from api.common import parsers
+from api.compute.boot.buses import OF_VOLUMES
 from api.compute.errors import bad_request
 from infra.contracts.hypervisor import FlavorFacts
 from infra.contracts.image_properties import STANDARD
@@ -35,7 +36,7 @@ def require_machine(properties: dict[str, str], flavor: Flavor | FlavorFacts, *,
         machine = machine_of(properties, flavor.extra_specs, flavor.vcpus)
     except Refused as refused:
         raise bad_request(str(refused)) from None
-    if machine.disk_bus != "virtio" and not local:
+    if machine.disk_bus not in OF_VOLUMES and not local:
         raise bad_request(
             f"No valid host was found. No host supports the image property hw_disk_bus={machine.disk_bus} for volumes."
         )

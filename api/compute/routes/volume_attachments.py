@@ -10,6 +10,7 @@ from pydantic import Field, StringConstraints
 from sqlalchemy import RowMapping
 
 from api.compute.acting import swapping
+from api.compute.acting.able import require_host
 from api.compute.boot.disks import require_attachable
 from api.compute.call import Body, Call, ComputeCall
 from api.compute.errors import bad_request, not_found
@@ -18,6 +19,8 @@ from api.compute.operations import Busy
 from api.compute.records import instances
 from api.compute.routes.server_actions import action_request
 from api.compute.validation import Strict, Tag, Uuid, parse
+from infra.contracts.abilities import SCSI_VOLUMES
+from infra.contracts.volume import bus_of_volume
 from workflows.actions import ACTIONS
 from workflows.body import Since
 
@@ -38,6 +41,8 @@ async def attach_volume(call: Call, server_id: str, body: Body) -> Response:
     row = await run_in_threadpool(instances.read, call, server_id, action.rule)
     wish = parse(call, NewAttachment, body, "volumeAttachment")
     instances.require_unlocked(call, row)
+    if bus_of_volume(row["image_properties"] or {}) == "scsi":
+        await run_in_threadpool(require_host, call, row, {SCSI_VOLUMES})
     await run_in_threadpool(_require_usable, call, row, wish.volume_id)
     attachment_id = str(uuid.uuid5(uuid.UUID(row["id"]), f"{call.requester.request_id}/{wish.volume_id}"))
     wanted = {**wish.model_dump(exclude_unset=True), "attachment_id": attachment_id}

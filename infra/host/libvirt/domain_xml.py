@@ -83,7 +83,7 @@ def volume_xml(volume: VolumeConnection) -> str:
         source.set("tls", "yes" if volume.tls else "no")
         SubElement(source, "host", name=volume.host, port=str(volume.port))
     SubElement(source, "reconnect", delay=str(RECONNECT_S))
-    SubElement(disk, "target", dev=volume.device, bus="virtio")
+    SubElement(disk, "target", dev=volume.device, bus=volume.bus or "virtio")
     _text(disk, "serial", volume.volume_id)
     if volume.boot_index is not None and volume.boot_index >= 0:
         SubElement(disk, "boot", order=str(volume.boot_index + 1))
@@ -162,7 +162,6 @@ def _hyperv(features: Element) -> None:
 
 
 def _disks(devices: Element, spec: DomainSpec, place: Place, machine: Machine) -> None:
-    bus = machine.cdrom_bus
     if spec.disk:
         disk = SubElement(devices, "disk", type="file", device="disk")
         SubElement(disk, "driver", name="qemu", type="qcow2", cache="writeback", discard="unmap")
@@ -176,17 +175,34 @@ def _disks(devices: Element, spec: DomainSpec, place: Place, machine: Machine) -
         drive = SubElement(devices, "disk", type="file", device="cdrom")
         SubElement(drive, "driver", name="qemu", type="raw")
         SubElement(drive, "source", file=str(place.config_drive))
-        there = letters_of(t.get("dev", "") for t in devices.iterfind("disk/target[@bus]") if t.get("bus") == bus)
-        free = next(letter for letter in LETTERS if letter not in there)
-        SubElement(drive, "target", dev=CDROM[bus] + free, bus=bus)
+        _place_drive(drive, devices, spec, machine)
         SubElement(drive, "readonly")
         SubElement(drive, "boot", order=LAST)  # without any order libvirt adds one that forbids those of the volumes
-    if "scsi" in (machine.disk_bus, bus, *(local.bus for local in spec.local_disks)):
+    if "scsi" in (
+        machine.disk_bus,
+        machine.cdrom_bus,
+        *(d.bus for d in spec.local_disks),
+        *(v.bus for v in spec.volumes),
+    ):
         SubElement(devices, "controller", type="scsi", index="0", model=machine.scsi_model)
     usb = "qemu-xhci" if machine.q35 else "piix3-uhci"
     SubElement(devices, "controller", type="usb", model=usb if machine.tablet_bus == "usb" else "none")
     for number in range(1, PORTS + 1 if machine.q35 else 1):
         SubElement(devices, "controller", type="pci", index=str(number), model="pcie-root-port")
+
+
+def _place_drive(drive: Element, devices: Element, spec: DomainSpec, machine: Machine) -> None:
+    """A name, and a place on the bus, that neither a disk has nor a volume that comes later."""
+    bus = machine.cdrom_bus
+    if bus == "scsi" and machine.scsi_model == "virtio-scsi":
+        SubElement(drive, "target", dev="sdaa", bus=bus)
+        SubElement(drive, "address", type="drive", controller="0", bus="0", target="0", unit="31")
+        return
+    targets = [(target.get("dev", ""), target.get("bus")) for target in devices.iterfind("disk/target[@bus]")]
+    targets += [(volume.device, volume.bus) for volume in spec.volumes]
+    there = letters_of(dev for dev, on in targets if on == bus or dev[:2] == CDROM[bus])
+    letters = LETTERS[:7][::-1] if bus == "scsi" else LETTERS  # that controller has seven
+    SubElement(drive, "target", dev=CDROM[bus] + next(each for each in letters if each not in there), bus=bus)
 
 
 def _interface(devices: Element, vif: Vif, virt_type: str, model: str) -> Element:

@@ -1,6 +1,5 @@
 """Volumes of an instance on this host: made where asked, attached, given a device (seed steps 26-28)."""
 
-import string
 import threading
 import time
 from collections.abc import Iterator
@@ -9,6 +8,7 @@ from contextlib import contextmanager
 from keystoneauth1.session import Session
 
 from infra.contracts.errors import hopeless
+from infra.contracts.local_disks import LETTERS, PREFIX
 from infra.contracts.volume import Attached, VolumeConnection, VolumeMark, VolumeReimage, VolumeRequest, VolumesOnHost
 from infra.host.heartbeats import Heartbeat, at_once, beating
 from infra.host.services.cinder import Volumes, endpoint
@@ -94,6 +94,7 @@ class VolumeConnector:
             device=device,
             delete_on_termination=request.delete_on_termination,
             tag=request.tag,
+            bus=request.bus,
         )
 
     def _detach_all(self, want: VolumesOnHost) -> None:
@@ -107,18 +108,21 @@ class VolumeConnector:
 
 def device_names(volumes: list[VolumeRequest]) -> dict[str, str]:
     """volume id → device: what was asked where it is free, else the next letter. vda is the disk one boots from."""
-    taken: dict[str, str] = {}
+    taken: dict[str, str] = {}  # volume by letter
     for request in volumes:
-        asked = "vda" if request.boot_index == 0 else (request.device or "").removeprefix("/dev/")
-        if _is_device(asked) and asked not in taken and (asked != "vda" or request.boot_index == 0):
-            taken[asked] = request.volume_id
+        letter = "a" if request.boot_index == 0 else _letter(request)
+        if letter and letter not in taken and (letter != "a" or request.boot_index == 0):
+            taken[letter] = request.volume_id
     named = set(taken.values())
-    free = (f"vd{letter}" for letter in string.ascii_lowercase[1:])
+    free = (letter for letter in LETTERS[1:] if letter not in taken)
     for request in volumes:
         if request.volume_id not in named:
-            taken[next(name for name in free if name not in taken)] = request.volume_id
-    return {volume_id: device for device, volume_id in taken.items()}
+            taken[next(free)] = request.volume_id
+    prefixes = {request.volume_id: PREFIX[request.bus] for request in volumes if request.boot_index != 0}
+    return {volume_id: prefixes.get(volume_id, "vd") + letter for letter, volume_id in taken.items()}
 
 
-def _is_device(name: str) -> bool:
-    return len(name) == 3 and name.startswith("vd") and name[2] in string.ascii_lowercase
+def _letter(request: VolumeRequest) -> str:
+    """Of the name that was asked for; "" when it is none of its bus."""
+    name = (request.device or "").removeprefix("/dev/")
+    return name[2] if len(name) == 3 and name.startswith(PREFIX[request.bus]) and name[2] in LETTERS else ""
