@@ -33,7 +33,8 @@ from infra.stores.instances import Records
 from infra.stores.resizes import Resizes
 from infra.stores.transitions import Transitions
 from infra.tables.compute import Allocation, ComputeNode, Flavor, Instance, Service, now
-from infra.temporal import CONTROL_QUEUE, compute_queue
+from infra.temporal import CONTROL_QUEUE, compute_queue, server_workflow_id
+from tests.frame.copies import Copies
 from tests.frame.world import World, activities_on
 from tests.workflows.cloud import BIN
 from tests.workflows.servers import HOSTS, Servers, instance_of
@@ -43,13 +44,16 @@ from workers.interceptors import StepInterceptor
 from workers.processes import SEARCH_ATTRIBUTES, TEMPORAL_TUNING
 from workers.sandbox import runner
 
+FORGET_AT_ONCE = "history.transferProcessorEnsureCloseBeforeDelete=false"
+"""A history that a test deletes is gone in 0.1 s, not in 33: the server does not wait for what it lists to follow."""
+
 
 def start_temporal(settings: Settings, file: Path | None = None) -> subprocess.Popen[bytes]:
     """`file`: what it keeps, so that it can be killed and started again; without one all is in its memory."""
     argv = [str(BIN / "temporal"), "server", "start-dev", "--headless", "--log-level", "never"]
     argv += ["--ip", settings.listen, "--port", str(settings.port("temporal"))]
     argv += ["--db-filename", str(file)] if file else []
-    for value in TEMPORAL_TUNING:
+    for value in (*TEMPORAL_TUNING, FORGET_AT_ONCE):
         argv += ["--dynamic-config-value", value]
     for name in SEARCH_ATTRIBUTES:
         argv += ["--search-attribute", f"{name}=Keyword"]
@@ -94,6 +98,7 @@ class FrameCloud(Servers):
         self.network = str(uuid.uuid4())
         self.things = World(self.claim_of)
         self.claims = Claims(self.database, Scheduler(settings))
+        self.copies = Copies(self.database, KeyRing.load(settings.codec_keys))
 
     def prepare(self) -> None:
         with self.database.write() as session:
@@ -157,6 +162,17 @@ class FrameCloud(Servers):
             ]
             async with control_worker, hosts[0], hosts[1]:
                 yield
+
+    def copied(self, before: tuple[str, ...]) -> WorkflowHandle[Any, Any] | None:
+        id = self.copies.another(self.things, before)
+        if id is None:
+            return None
+        self.faults.arm()
+        self._is_mine(id)
+        return self.client.get_workflow_handle(server_workflow_id(id))
+
+    def keep(self, before: tuple[str, ...], handle: WorkflowHandle[Any, Any]) -> None:
+        self.copies.keep(self.things, before, instance_of(handle))
 
     def silence(self, *hosts: str) -> None:
         """These hosts do not report any more; all others do."""

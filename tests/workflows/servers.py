@@ -77,15 +77,25 @@ class Servers:
     def requester(self) -> Requester:
         return Requester(token=self.token, user_id=self.user, project_id=self.project, request_id=f"req-{uuid.uuid4()}")
 
+    def copied(self, before: tuple[str, ...]) -> WorkflowHandle[Any, Any] | None:
+        """A server like the one to which these actions were done, where the cloud can copy one."""
+        return None
+
+    def keep(self, before: tuple[str, ...], handle: WorkflowHandle[Any, Any]) -> None:
+        """This server may be copied."""
+
     async def boot(self, request: BootRequest | None = None, **faults: Any) -> WorkflowHandle[Any, Any]:
         """Start one boot with these faults armed; a refusal is no concern here, the workflow's end tells."""
         self.faults.arm(**faults)
         request = request or self.request()
-        if self.faults is not self.injected:
-            self.injected.apart[request.instance_id] = self.faults
+        self._is_mine(request.instance_id)
         starting = asyncio.create_task(self.ops.boot(request))
         starting.add_done_callback(lambda done: done.cancelled() or done.exception())
         return await self.begun(request)
+
+    def _is_mine(self, instance_id: str) -> None:
+        if self.faults is not self.injected:
+            self.injected.apart[instance_id] = self.faults
 
     async def begun(self, request: BootRequest) -> WorkflowHandle[Any, Any]:
         """The boot's workflow, once there is one."""
