@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
@@ -124,12 +125,14 @@ def test_a_cloud_of_two_hosts_from_up_to_down(shell: Shell) -> None:
 def test_what_cannot_be_asked_is_said_in_a_line(tmp_path: Path) -> None:
     """No cloud there, nobody's password, no such server: exit status 2, words, no traceback."""
     shell = Shell(tmp_path)
-    for command, words in (
-        (("leaks",), "Temporal does not answer at"),
-        (("build", "replay", "server"), "Temporal does not answer at"),
-        (("build", "retry", "server"), "source an openrc first"),
-        (("build", "watch", "server"), "source an openrc first"),
-    ):
-        done = shell(*command)
+    asked = {
+        ("leaks",): "Temporal does not answer at",
+        ("build", "replay", "server"): "Temporal does not answer at",
+        ("build", "retry", "server"): "source an openrc first",
+        ("build", "watch", "server"): "source an openrc first",
+    }
+    with ThreadPoolExecutor() as pool:  # two of them wait for a while
+        answers = list(pool.map(lambda command: shell(*command), asked))
+    for (command, words), done in zip(asked.items(), answers, strict=True):
         assert done.returncode == 2, command
         assert words in done.stderr and "Traceback" not in done.stderr, done.stderr

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -39,19 +40,32 @@ def tried(times: int) -> ActivityEnvironment:
 
 def test_who_waits_for_an_answer_gets_one_after_some_tries(away: Settings) -> None:
     """Mechanism: `answering`. A request is held by a reservation; an undo has nobody who waits, and tries on."""
-    session = service_session(away)
-    services = Services(PortPlugger(away, session, None, fenced=False), VolumeConnector(away, session, fenced=False))
+
+    def services() -> Services:  # a session each: those of one wait for each other
+        session = service_session(away)
+        return Services(PortPlugger(away, session, None, fenced=False), VolumeConnector(away, session, fenced=False))
+
     mark = VolumeMark(instance_id=new_id(), volume_id=new_id(), goes=True, went=False)
     plan = DeletePlan(instance_id=mark.instance_id, project_id="p", port_ids={new_id(): True})
-    waited: list[tuple[Callable[[Any], None], Any]] = [(services.reserve_named, plan), (services.mark_volume, mark)]
-    for step, want in waited:
+    waited: list[tuple[Callable[[Services, Any], None], Any]] = [
+        (Services.reserve_named, plan),
+        (Services.mark_volume, mark),
+    ]
+
+    def waits(times: int, step: Callable[[Services, Any], None], want: Any) -> None:
         with pytest.raises(NeighbourAway):
-            tried(1).run(step, want)
-        with pytest.raises(ApplicationError) as refused:
-            tried(RESERVE_TRIES).run(step, want)
-        assert refused.value.details == ({"code": 503},)
-    with pytest.raises(NeighbourAway):
-        tried(RESERVE_TRIES).run(services.unmark_volume, mark)
+            tried(times).run(step.__get__(services()), want)
+
+    def refused(step: Callable[[Services, Any], None], want: Any) -> None:
+        with pytest.raises(ApplicationError) as error:
+            tried(RESERVE_TRIES).run(step.__get__(services()), want)
+        assert error.value.details == ({"code": 503},)
+
+    with ThreadPoolExecutor() as pool:  # each try waits for seconds
+        going = [pool.submit(waits, 1, *each) for each in waited] + [pool.submit(refused, *each) for each in waited]
+        going.append(pool.submit(waits, RESERVE_TRIES, Services.unmark_volume, mark))
+    for each in going:
+        each.result()
 
 
 async def test_what_does_not_answer_is_named_by_the_audit(cloud: Cloud, away: Settings) -> None:
