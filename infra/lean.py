@@ -7,7 +7,7 @@ OPTIONAL = ("grpc", "osprofiler", "pygments", "rich")
 coloured tracebacks beside JSON logs, httpx's command line: 20 MiB and a third of a second a process."""
 
 
-def leave_out(*more: str) -> None:
-    """Let imports of OPTIONAL and `more` fail from now on, as where they are not installed. What is imported stays."""
-    for name in (*OPTIONAL, *more):
+def leave_out(*names: str) -> None:
+    """Let imports of `names` fail from now on, as where they are not installed. What is imported already stays."""
+    for name in names:
         sys.modules.setdefault(name, None)  # type: ignore[arg-type]  # documented: "the import system"

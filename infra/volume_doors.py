@@ -11,7 +11,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from infra.nbd_process import SOCKETS, digest, gate_uid, nbd_socket, tls_dir
+from infra.nbd_process import SOCKETS, digest, gate_uid, nbd_socket, socket_path, tls_dir, volumes_view
 from infra.qmp import QmpDown, QmpError, QmpUnreachable
 from infra.settings import Settings
 
@@ -25,6 +25,18 @@ def place(settings: Settings) -> Path:
     if os.geteuid() != 0:
         return settings.run_dir.absolute() / "doors"
     return SOCKETS / f"{digest(settings)}.doors"
+
+
+def forget(settings: Settings) -> None:
+    """Remove what the gate and the daemon had below /run, once both have ended. Where the daemon saw the volumes lies
+    an empty directory; one that is not empty is left alone."""
+    shutil.rmtree(place(settings), ignore_errors=True)
+    nbd_socket(settings).unlink(missing_ok=True)
+    view, monitor = volumes_view(settings), socket_path(settings)
+    monitor.unlink(missing_ok=True)
+    for directory in (view, monitor.parent, view.parent) if view else ():
+        with contextlib.suppress(OSError):
+            directory.rmdir()
 
 
 def control_socket(settings: Settings) -> Path:

@@ -12,7 +12,7 @@ from typing import Any
 
 import uvicorn
 
-from infra import http_bounds
+from infra import http_bounds, lean
 from infra.embedded.bridge import Bridge
 from infra.embedded.guessing import LateAnswers
 from workers.connections import Bounded, connections_of, raise_open_files
@@ -37,6 +37,7 @@ def main(
 ) -> None:
     os.umask(0o077)  # password hashes, images
     raise_open_files()
+    lean.leave_out("pygments")  # with which Alembic's templates would colour their errors; 5 MiB
     app = importlib.import_module(f"infra.embedded.{service}").prepare(Path(folder))
     pools = POOLS[service]
     settle()

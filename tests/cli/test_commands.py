@@ -1,5 +1,6 @@
 """The commands themselves: a cloud on libvirt's test driver comes up, is adopted, and goes without a trace."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -119,6 +120,8 @@ def test_a_cloud_of_two_hosts_from_up_to_down(shell: Shell) -> None:
     assert done.returncode == 0, done.stdout
     assert not any(procfs.alive(pid) for pid in pids.values())
     assert not list((shell.state_dir / "run").glob("*.pid"))
+    short = hashlib.sha256(str(shell.state_dir).encode()).hexdigest()
+    assert not [*Path("/run/kilonova").glob(f"{short[:10]}*"), *Path("/run").glob(f"kilonova-{short[:8]}*")]
     assert (shell.state_dir / "credentials.json").exists()
 
 

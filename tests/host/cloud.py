@@ -23,7 +23,7 @@ from infra.nbd import storage_daemon_argv
 from infra.openstack import service_session
 from infra.settings import Settings
 from infra.tables.compute import Allocation
-from infra.volume_doors import gate_argv
+from infra.volume_doors import forget, gate_argv
 from tests.openstack import OpenStack
 from workers.sign_in import as_host, as_service
 
@@ -97,6 +97,7 @@ class Cloud:
             if process:
                 process.terminate()
                 process.wait(10)
+        forget(self.settings)
 
     def claim(self, instance_id: str, attempt: int = 1, host: str = HOST) -> str:
         self.unclaim(instance_id)

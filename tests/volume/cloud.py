@@ -14,7 +14,7 @@ import httpx
 
 from infra import credentials
 from infra.nbd import nbd_socket, storage_daemon_argv
-from infra.volume_doors import control_socket, gate_argv
+from infra.volume_doors import control_socket, forget, gate_argv
 from tests.exchanges import VIOLATION
 from tests.openstack import OpenStack
 
@@ -94,6 +94,7 @@ class Cloud:
     def close(self) -> None:
         for name in list(self.processes):
             self.kill(name, signal.SIGTERM)
+        forget(self.settings)
         self.http.close()
 
     # Requests

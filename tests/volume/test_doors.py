@@ -32,7 +32,7 @@ from infra.nbd import (
 )
 from infra.nbd_process import gate_uid
 from infra.settings import Settings
-from infra.volume_doors import Doors, control_socket, gate_argv, let_in, place
+from infra.volume_doors import Doors, control_socket, forget, gate_argv, let_in, place
 from infra.volume_gate import CONNECTIONS
 from tests.volume.cloud import Cloud, io, nbd_url, until
 from tests.volume.images import ImageServer
@@ -324,6 +324,7 @@ def remote(tmp_path: Path, certificates: Path, cloud: Cloud) -> Iterator[Remote]
         for process in running:
             process.terminate()
             process.wait(10)
+        forget(settings)
 
 
 def _connects(port: int) -> bool:

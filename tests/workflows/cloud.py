@@ -25,7 +25,7 @@ from infra.settings import Settings
 from infra.stores.claims import Claims
 from infra.tables.compute import Flavor
 from infra.temporal import CONTROL_QUEUE, compute_queue, data_converter
-from infra.volume_doors import gate_argv
+from infra.volume_doors import forget, gate_argv
 from tests.openstack import OpenStack
 from tests.workflows.servers import HOSTS, Servers
 from workers.compute import Host
@@ -94,6 +94,7 @@ class Services:
                 process.wait(10)
             except subprocess.TimeoutExpired:
                 process.kill()
+        forget(self.settings)
 
 
 class Cloud(Servers):

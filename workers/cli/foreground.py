@@ -52,7 +52,7 @@ async def _wait(outcome: Any) -> None:
 
 
 def api(services: list[str]) -> NoReturn:
-    lean.leave_out()
+    lean.leave_out(*lean.OPTIONAL)
     from workers import servers
     from workers.processes import OPENSTACK
 
@@ -78,7 +78,7 @@ def _openstack(settings: Settings, services: list[str]) -> NoReturn:
 
 
 def worker_control() -> NoReturn:
-    lean.leave_out()
+    lean.leave_out(*lean.OPTIONAL)
     from workers.control import run_control
     from workers.sign_in import as_service
 
@@ -86,7 +86,7 @@ def worker_control() -> NoReturn:
 
 
 def worker_compute() -> NoReturn:
-    lean.leave_out()
+    lean.leave_out(*lean.OPTIONAL)
     from workers.sign_in import as_host
 
     settings = as_host(Settings())
@@ -107,7 +107,7 @@ def _ask_libvirt(uri: str) -> None:
 
 def console() -> NoReturn:
     warnings.filterwarnings("ignore", "no 'numpy' module")  # with it, keystrokes would be unmasked faster
-    lean.leave_out("numpy")
+    lean.leave_out(*lean.OPTIONAL, "numpy")
     from workers.console import run_console
 
     _run("console", run_console, Settings())
@@ -120,7 +120,7 @@ def gate(address: str) -> NoReturn:
 
 
 def codec() -> NoReturn:
-    lean.leave_out()
+    lean.leave_out(*lean.OPTIONAL)
     from workers.codec_server import run_codec
 
     _run("codec", run_codec, Settings())

@@ -7,6 +7,7 @@ import subprocess
 import time
 from pathlib import Path
 
+from infra import volume_doors
 from infra.host.cgroups import GuestGroups
 from infra.host.files.paths import HostPaths
 from infra.settings import Settings
@@ -68,9 +69,11 @@ def remove_host_state(settings: Settings) -> list[str]:
         for host in layout.hosts:
             HostPaths(host_settings(settings, layout, host)).forget_sockets()
             GuestGroups(host_settings(settings, layout, host)).remove()
+    left += _remaining_processes(settings)
+    if not left:
+        volume_doors.forget(settings)
     with contextlib.suppress(OSError):
         Path("/run/kilonova").rmdir()
-    left += _remaining_processes(settings)
     if not left:
         for pattern in TEMPORARY:
             for file in settings.run_dir.glob(pattern):
