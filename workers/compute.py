@@ -31,6 +31,7 @@ from infra.host.hotplug import VolumePlugger
 from infra.host.keeper import Keeper
 from infra.host.network.metadata import MetadataServer
 from infra.host.network.ports import PortPlugger
+from infra.host.network.states import PortStates
 from infra.host.network.topology import TopologyPoll
 from infra.host.reconcile import reconcile
 from infra.host.rescues import Rescues
@@ -64,6 +65,7 @@ class Host:
     settings: Settings
     session: Session
     hostnet: "DataPlane | None"
+    states: PortStates | None
     control: ControlClient
     driver: Driver
     images: ImageStore
@@ -80,8 +82,9 @@ class Host:
             own.ensure_namespace()
             hostnet = own
         control = ControlClient(settings, session)
-        driver, images = Driver(settings, control, hostnet), ImageStore(settings, session)
-        return cls(settings, session, hostnet, control, driver, images)
+        states = PortStates(settings, session, hostnet) if hostnet else None
+        driver = Driver(settings, control, (hostnet, states) if hostnet and states else None)
+        return cls(settings, session, hostnet, states, control, driver, ImageStore(settings, session))
 
     def activities(self) -> list[Any]:
         """Every step that runs on a host, bound to this one."""
@@ -166,7 +169,9 @@ async def _serve(settings: Settings, life: _Life) -> None:
     client = await connect(settings, metrics_port=settings.host_metrics_port, patience_s=PATIENCE_S)
     unknown = meter(client).create_gauge("kilonova_unknown_guests", "Guests on this host that no record knows")
     heartbeat = Heartbeat(settings, host.driver, host.control, life.stopping, unknown.set)
-    topology = TopologyPoll(settings, host.session, host.hostnet, TOPOLOGY_WAIT_S) if host.hostnet else None
+    topology = None
+    if host.hostnet and host.states:
+        topology = TopologyPoll(settings, host.session, host.hostnet, host.states, TOPOLOGY_WAIT_S)
     with ThreadPoolExecutor(settings.max_concurrent_builds * HEAVY + 2, "step") as pool:
         async with compute_worker(client, settings, host.activities(), pool):
             life.working = True

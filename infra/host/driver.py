@@ -48,6 +48,7 @@ from infra.interruption import is_cancelled, still_wanted
 from infra.settings import Settings
 
 if TYPE_CHECKING:
+    from infra.host.network.states import PortStates
     from infra.hostnet.plane import DataPlane
 
 CLAIM_AGE_S = 5.0
@@ -56,12 +57,14 @@ log = logs.get(__name__)
 
 
 class Driver:
-    """Thread-safe; one step at a time per instance. `hostnet` is None where this host plugs nothing itself."""
+    """Thread-safe; one step at a time per instance. `network` is None where this host plugs nothing itself."""
 
-    def __init__(self, settings: Settings, control: ControlClient, hostnet: "DataPlane | None" = None) -> None:
+    def __init__(
+        self, settings: Settings, control: ControlClient, network: "tuple[DataPlane, PortStates] | None" = None
+    ) -> None:
         run_event_loop()
         self._host = settings.host
-        self._fence, self._hostnet = Fence(settings.host, control), hostnet
+        self._fence, self._hostnet = Fence(settings.host, control), network and network[0]
         self._paths = HostPaths(settings)
         self.files = GuestFiles(self._paths)
         self.virt = detect(settings)
@@ -76,10 +79,10 @@ class Driver:
         can = {CPU_LIMITS: groups.can_limit_cpus(), VIF_LIMITS: hostnet is not None}
         self.inventory = Inventory(connection, self._paths, self.virt, {name for name, true in can.items() if true})
         self._turns = Turns()
-        self.nics = Nics(self._domains, hostnet, self._turns, self.virt.virt_type)
+        self.nics = Nics(self._domains, network, self._turns, self.virt.virt_type)
         parts = (self._domains, self.files, self._fence, self.events, self._turns)
         self._definer = Definer(settings, self.files, self.definitions, self.virt)
-        self.power = PowerSwitch(parts, self._definer, pretend=self._pretend)
+        self.power = PowerSwitch(parts, self._definer, self.nics, pretend=self._pretend)
         self.power.patience_s = settings.shutdown_timeout_s
         self.disks = DiskPlugger(*parts, pretend=self._pretend)
         self.swaps = DiskSwapper(parts, Mirrors(connection), pretend=self._pretend)
@@ -98,7 +101,9 @@ class Driver:
         checked(spec.instance_id)
         with beating(heartbeat), self._turns.take(spec.instance_id), self.events.held(spec.instance_id):
             try:
-                return self._spawn(spec)
+                spawned = self._spawn(spec)
+                self.nics.carried(spec.instance_id)
+                return spawned
             except libvirt.libvirtError as error:
                 if lost := _unreachable({(volume.socket or volume.host, volume.port) for volume in spec.volumes}):
                     raise LibvirtDown(f"the volume server at {lost} does not answer") from None
@@ -115,6 +120,7 @@ class Driver:
                 self._domains.start(instance_id, paused=not self._pretend)
                 self._domains.attach(instance_id, volumes)
                 self._domains.resume(instance_id)
+            self.nics.carried(instance_id)
 
     def destroy(self, instance_id: str, attempt: int = 0) -> None:
         """See `activities.hypervisor.Hypervisor.destroy`."""

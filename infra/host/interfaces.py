@@ -43,6 +43,8 @@ class InterfacePlugger(GuestSteps):
             self._files.note_drive(id, outdated=True)
             if (limits := kept_limits(known)).of_vif:
                 self._network.limit(id, limits)
+            if self._domains.power_state(id) in (RUNNING, PAUSED):
+                self._network.carried(id)
         self._network.sync()
 
     def unplug(self, want: NicOnGuest, heartbeat: Heartbeat) -> None:

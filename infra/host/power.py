@@ -14,7 +14,7 @@ from infra.host.definer import Definer
 from infra.host.guest_steps import GuestSteps, pauses
 from infra.host.heartbeats import Heartbeat
 from infra.host.libvirt.machine_xml import properties_in
-from infra.host.parts import Parts
+from infra.host.parts import Network, Parts
 from infra.interruption import still_wanted
 
 ASK_AGAIN_S = 10.0
@@ -27,9 +27,9 @@ class PowerSwitch(GuestSteps):
 
     patience_s = 60
 
-    def __init__(self, parts: Parts, definer: Definer, *, pretend: bool) -> None:
+    def __init__(self, parts: Parts, definer: Definer, network: Network, *, pretend: bool) -> None:
         super().__init__(*parts, pretend=pretend)
-        self._definer = definer
+        self._definer, self._network = definer, network
 
     def off(self, want: PowerOff, heartbeat: Heartbeat) -> Power:
         """See `activities.hypervisor.Hypervisor.power_off`."""
@@ -100,6 +100,7 @@ class PowerSwitch(GuestSteps):
                 self._files.keep_running(want.instance_id, True)
                 self._files.let_in(want.instance_id, self._files.volumes(want.instance_id))
                 self._domains.start(want.instance_id, paused=False)
+                self._network.carried(want.instance_id)
             else:
                 self._begin(want.instance_id)
             return self._now(want, RUNNING)
@@ -141,8 +142,12 @@ class PowerSwitch(GuestSteps):
         return self._domains.power_state(instance_id) in (RUNNING, PAUSED)
 
     def _begin(self, instance_id: str) -> None:
-        """Until it runs; one that runs is left alone. Volumes are attached before the first instruction."""
-        state = self._domains.power_state(instance_id)
+        """Until it runs, and its ports are ACTIVE; one that runs is left alone."""
+        self._run(instance_id, self._domains.power_state(instance_id))
+        self._network.carried(instance_id)
+
+    def _run(self, instance_id: str, state: int | None) -> None:
+        """Volumes are attached before the first instruction."""
         if state == RUNNING:
             return
         self._files.keep_running(instance_id, True)

@@ -66,7 +66,7 @@ def working(here: Place) -> Iterator[None]:
         while not done.wait(every):
             work()
 
-    poll = TopologyPoll(here.settings, here.cloud.session, here.plane, TOPOLOGY_WAIT_S)
+    poll = TopologyPoll(here.settings, here.cloud.session, here.plane, here.states, TOPOLOGY_WAIT_S)
     loops = [(TOPOLOGY_S, poll), (SYNC_S, here.plane.sync)]
     threads = [threading.Thread(target=turn, args=loop) for loop in loops]
     for each in threads:

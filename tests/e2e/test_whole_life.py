@@ -2,18 +2,26 @@
 
 The tests run in this order, on one server; after test_walkthrough.py, whose cloud begins without rules."""
 
+from collections.abc import Iterator
 from contextlib import suppress
 
 import pytest
 from openstack.exceptions import ConflictException
 
 from tests.e2e.cloud import Cloud, Server, wait_for
+from tests.e2e.watch import Watch
 
 KEPT = "/home/cirros/kept"
 
 
 @pytest.fixture(scope="module")
-def server(cloud: Cloud) -> Server:
+def watch(cloud: Cloud) -> Iterator[Watch]:
+    with Watch(cloud, "life") as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def server(cloud: Cloud, watch: Watch) -> Server:
     for rule in (("--proto", "icmp"), ("--proto", "tcp", "--dst-port", "22")):
         protocol, port = rule[1], int(rule[3]) if len(rule) > 2 else None
         group = cloud.demo.sdk.network.find_security_group("default", project_id=cloud.demo.sdk.current_project_id)
@@ -141,17 +149,19 @@ def test_an_interface_comes_and_goes(cloud: Cloud, server: Server) -> None:
     cloud.demo("port", "delete", "life-port")
 
 
-def test_a_tap_that_is_gone_is_named_and_comes_back(cloud: Cloud, server: Server) -> None:
+def test_a_tap_that_is_gone_is_named_and_comes_back(cloud: Cloud, server: Server, watch: Watch) -> None:
     """Mechanism: RepairInstance.network. The interface goes out of the running guest and in again."""
     (port,) = cloud.admin.sdk.network.ports(device_id=server.id)
     before = boot_of(cloud, server)
     tap = f"tap{port.id[:11]}"
+    watch.quiet.set()
     assert cloud.kilonova("exec", "--bridges", "--", "ip", "link", "delete", tap).returncode == 0
     assert not cloud.pings(server.address)
     found = cloud.kilonova("leaks")
     assert found.returncode == 1 and "tap" in found.stdout, found.stdout
     mended = cloud.kilonova("leaks", "--repair")
     assert mended.returncode == 0, mended.stdout
+    watch.quiet.clear()
     wait_for(lambda: cloud.pings(server.address), 30, "the guest answers again")
     assert boot_of(cloud, server) == before
 
@@ -231,6 +241,13 @@ def test_rebuild_loses_its_files_and_keeps_its_address(cloud: Cloud, server: Ser
     ask(cloud, server, "ACTIVE", "rebuild", "--image", "cirros", "life")
     assert cloud.built(server.id).address == server.address
     assert not kept(cloud, server)
+
+
+def test_it_was_never_active_without_addresses_and_active_ports(watch: Watch) -> None:
+    """Mechanism: PortStates.carried, before a step that started the guest ends. The host's next report was up to three
+    seconds later, and until then a server was ACTIVE whose port was DOWN."""
+    assert {"BUILD", "SHUTOFF", "SUSPENDED", "VERIFY_RESIZE", "RESCUE", "SHELVED_OFFLOADED"} <= set(watch.seen)
+    assert watch.looks > 100 and watch.wrong == []
 
 
 def test_every_action_is_told_and_delete_leaves_nothing(cloud: Cloud, server: Server) -> None:

@@ -4,6 +4,7 @@ from typing import Any
 
 from infra.contracts.network import PortRequest, PortsOnHost
 from infra.host.network.ports import PortPlugger
+from infra.host.network.states import PortStates
 from infra.host.network.topology import TopologyPoll
 from infra.hostnet.models import PortPlug
 from infra.hostnet.network import HostNetwork
@@ -18,7 +19,8 @@ class Place:
     def __init__(self, cloud: Cloud, settings: Settings, admin: User, tenant: User) -> None:
         self.cloud, self.settings, self.admin, self.tenant = cloud, settings, admin, tenant
         self.plane = HostNetwork(settings)
-        self.poll = TopologyPoll(settings, cloud.session, self.plane)
+        self.states = PortStates(settings, cloud.session, self.plane)
+        self.poll = TopologyPoll(settings, cloud.session, self.plane, self.states)
         self.guests: list[StandIn] = []
         self._made: list[tuple[str, str]] = []
 

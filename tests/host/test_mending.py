@@ -13,6 +13,7 @@ from infra.contracts.hypervisor import HostFacts, HostRef, NicsOnHost
 from infra.contracts.network import PortRequest
 from infra.host.driver import Driver
 from infra.host.network.ports import PortPlugger
+from infra.host.network.states import PortStates
 from infra.hostnet import netns
 from infra.hostnet.network import HostNetwork
 from infra.settings import Settings
@@ -50,7 +51,7 @@ def test_what_a_plugged_port_lost_is_found_and_plugged_again(
     """Mechanism: Nics.facts and the rules of activities.auditing.nics; plugging again as a port that exists. An id was
     all that was compared: a guest without tap, filter and DHCP entry counted as well."""
     settings, network = networked
-    driver = Driver(settings, cloud.control, network)
+    driver = Driver(settings, cloud.control, (network, PortStates(settings, cloud.session, network)))
     plugger = PortPlugger(settings, cloud.session, network)
     want = net.want(PortRequest(port_id=new_id(), network_id=net.network_id))
     port, tap = want.ports[0].port_id, plugger.plug(want, quiet).vifs[0].tap
@@ -84,7 +85,7 @@ def test_a_damaged_dhcp_entry_is_found_and_written_again(
 ) -> None:
     """Mechanism: Dnsmasq's `_is_written`: only what it had been told was compared, not what its file says now."""
     settings, network = networked
-    driver = Driver(settings, cloud.control, network)
+    driver = Driver(settings, cloud.control, (network, PortStates(settings, cloud.session, network)))
     plugger = PortPlugger(settings, cloud.session, network)
     want = net.want(PortRequest(port_id=new_id(), network_id=net.network_id))
     port = want.ports[0].port_id

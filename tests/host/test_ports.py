@@ -12,6 +12,7 @@ from infra.contracts.errors import HOPELESS, HOST_CANNOT
 from infra.contracts.network import PortRequest, PortsOnHost
 from infra.host.network import bindings, neutron_filters
 from infra.host.network.ports import PortPlugger
+from infra.host.network.states import PortStates
 from infra.host.network.topology import TopologyPoll
 from infra.host.services.rest import Service, Unexpected
 from infra.hostnet import netns
@@ -217,7 +218,8 @@ def networked(cloud: Cloud, host: Settings) -> Iterator[tuple[Settings, HostNetw
 
 def test_plugged_and_filtered_on_the_host(cloud: Cloud, net: Net, networked: tuple[Settings, HostNetwork]) -> None:
     settings, network = networked
-    plugger, poll = PortPlugger(settings, cloud.session, network), TopologyPoll(settings, cloud.session, network)
+    plugger, states = PortPlugger(settings, cloud.session, network), PortStates(settings, cloud.session, network)
+    poll = TopologyPoll(settings, cloud.session, network, states)
     poll()
     before = network.describe()  # what other tests' ports left to this host
     want = net.want()

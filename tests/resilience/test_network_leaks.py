@@ -13,6 +13,7 @@ import pytest
 import pytest_asyncio
 
 from infra.host.network import topology
+from infra.host.network.states import PortStates
 from infra.host.network.topology import TopologyPoll
 from infra.hostnet import netns
 from infra.hostnet.network import HostNetwork
@@ -31,7 +32,9 @@ class Networked:
     def __init__(self, cloud: Cloud, extra: Extra) -> None:
         assert isinstance(extra.host.hostnet, HostNetwork)
         self.cloud, self.extra, self.net = cloud, extra, extra.host.hostnet
-        self.poll = TopologyPoll(extra.settings, extra.host.session, self.net)
+        self.poll = TopologyPoll(
+            extra.settings, extra.host.session, self.net, PortStates(extra.settings, extra.host.session, self.net)
+        )
         self.poll()
 
     def router(self) -> str:

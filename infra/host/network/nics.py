@@ -10,6 +10,7 @@ from infra.host.libvirt.domain_xml import interface_xml
 from infra.host.libvirt.domains import Domains
 
 if TYPE_CHECKING:
+    from infra.host.network.states import PortStates
     from infra.hostnet.models import Bandwidth
     from infra.hostnet.plane import DataPlane
 
@@ -18,10 +19,14 @@ KBIT = 8
 
 
 class Nics:
-    """`hostnet` is None where this host plugs nothing itself."""
+    """`network` is None where this host plugs nothing itself."""
 
-    def __init__(self, domains: Domains, hostnet: "DataPlane | None", turns: Turns, virt_type: str) -> None:
-        self._domains, self._hostnet, self._turns, self._virt_type = domains, hostnet, turns, virt_type
+    def __init__(
+        self, domains: Domains, network: "tuple[DataPlane, PortStates] | None", turns: Turns, virt_type: str
+    ) -> None:
+        self._hostnet = network[0] if network else None
+        self._states = network[1] if network else None
+        self._domains, self._turns, self._virt_type = domains, turns, virt_type
 
     def ports(self) -> dict[str, str]:
         """Plugged port → instance."""
@@ -47,6 +52,11 @@ class Nics:
         if self._hostnet:
             self._hostnet.limit(instance_id, bandwidth(limits))
 
+    def carried(self, instance_id: str) -> None:
+        """A guest runs, or has another interface: its ports are ACTIVE before anybody is told of it."""
+        if self._states:
+            self._states.carried(instance_id)
+
     def mend(self, want: NicsOnHost, heartbeat: Heartbeat) -> None:
         """See `activities.hypervisor.Hypervisor.mend_nics`."""
         if self._hostnet is None:
@@ -58,6 +68,7 @@ class Nics:
                 if vif.tap not in there:
                     domain = self._domains.live_xml(want.instance_id)
                     self._replace(want.instance_id, vif.mac_address, interface_xml(vif, self._virt_type, domain))
+        self.carried(want.instance_id)
         self.sync()  # some checks can only be tied to a tap that exists
 
     def _replace(self, instance_id: str, mac: str, xml: str) -> None:

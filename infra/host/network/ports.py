@@ -88,7 +88,7 @@ class PortPlugger:
             raise hopeless(f"Port {port['id']} requires a FixedIP in order to be used.", code=400)
         if self._hostnet:
             vif = vif.model_copy(update=self._plug_here(want, port, vif, network))
-        if port.get("status") != "ACTIVE":
+        if self._hostnet is None and port.get("status") != "ACTIVE":  # else once the guest has it
             self._ports.activate(port["id"])
         return vif
 

@@ -8,6 +8,7 @@ from keystoneauth1.session import Session
 
 from infra import logs
 from infra.host.network.filters import FilterPoll
+from infra.host.network.states import PortStates
 from infra.host.services.rest import Service
 from infra.openstack import NETWORK
 from infra.settings import Settings
@@ -30,8 +31,10 @@ class TopologyPoll:
     A network service that does not know the question (a real Neutron) has agents of its own for networks and routers;
     it is asked for filters only."""
 
-    def __init__(self, settings: Settings, session: Session, plane: "DataPlane", wait_s: float = 0.0) -> None:
-        self._wait_s = wait_s
+    def __init__(
+        self, settings: Settings, session: Session, plane: "DataPlane", states: PortStates, wait_s: float = 0.0
+    ) -> None:
+        self._states, self._wait_s = states, wait_s
         self._api = Service(session, NETWORK, "/v2.0", settings.region)
         self._host, self._plane = settings.host, plane
         self._filters = FilterPoll(settings, self._api, plane)
@@ -68,8 +71,7 @@ class TopologyPoll:
         return True
 
     def _report(self) -> None:
-        body = self._plane.report().model_dump()
-        self._api.ask("PUT", f"/kilonova/hosts/{self._host}", 204, json=body)
+        self._states.report()
         self._reported = time.monotonic()
 
 
