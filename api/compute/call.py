@@ -6,37 +6,19 @@ from urllib.parse import quote
 
 from fastapi import Depends, Request
 
-from api.common.context import Caller, Context
+from api.common.call import ServiceCall
+from api.common.context import Caller
 from api.common.errors import ServiceError
-from api.common.policy import Policy
 from api.compute.contract import Operations
 from api.compute.errors import bad_request, forbidden, not_found
-from infra.database import Database
-from infra.settings import Settings
 from workflows.requests import Requester
 
 
 @dataclass(frozen=True, slots=True)
-class ComputeCall:
-    request: Request
-    context: Context
-    version: int  # minor number of the microversion
-
-    @property
-    def settings(self) -> Settings:
-        return cast(Settings, self.request.app.state.settings)
-
-    @property
-    def db(self) -> Database:
-        return cast(Database, self.request.app.state.database)
-
+class ComputeCall(ServiceCall):
     @property
     def operations(self) -> Operations:
         return cast(Operations, self.request.app.state.operations)
-
-    @property
-    def policy(self) -> Policy:
-        return cast(Policy, self.request.app.state.policy)
 
     @property
     def query(self) -> dict[str, str]:
@@ -51,9 +33,6 @@ class ComputeCall:
     def legacy(self) -> bool:
         """Below /v2: version 2.0 of the API."""
         return bool(getattr(self.request.state, "legacy", False))
-
-    def since(self, minor: int) -> bool:
-        return self.version >= minor
 
     def enforce(self, rule: str, **target: str) -> None:
         self.policy.enforce(self.context, rule, self._target(target))

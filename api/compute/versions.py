@@ -5,15 +5,17 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
-from starlette.datastructures import Headers, MutableHeaders
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.common import parsers
 from api.common.errors import ServiceError
+from api.common.microversions import HEADER as STANDARD
+from api.common.microversions import OutOfRange, Range, stamped
 from api.compute.errors import render
 
 MINIMUM, MAXIMUM = 1, 104
-STANDARD, LEGACY = "OpenStack-API-Version", "X-OpenStack-Nova-API-Version"
+LEGACY = "X-OpenStack-Nova-API-Version"
 PROJECT = re.compile(r"^/v2\.1/([0-9a-f]{32}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})(?=/|$)")
 LEGACY_PATH = re.compile(r"/v2(?=/|$)")
 
@@ -24,22 +26,14 @@ def negotiate(headers: Headers) -> int:
     """The minor number to answer with; raises 400 for a malformed number and 406 for one out of range."""
     wanted = parsers.version_asked_for(headers.get(STANDARD.lower(), ""), "compute")
     wanted = wanted or headers.get(LEGACY.lower(), "").strip()
-    if not wanted:
-        return MINIMUM
-    if wanted.lower() == "latest":
-        return MAXIMUM
     try:
-        major, minor = parsers.version(wanted)
+        return Range(2, MINIMUM, MAXIMUM).minor(wanted)
     except parsers.Malformed:
-        raise ServiceError(
-            400, f"API Version String {wanted[:20]} is of invalid format. Must be of format MajorNum.MinorNum."
-        ) from None
-    if major != 2 or not MINIMUM <= minor <= MAXIMUM:
-        raise ServiceError(
-            406,
-            f"Version {wanted} is not supported by the API. Minimum is 2.{MINIMUM} and maximum is 2.{MAXIMUM}.",
-        )
-    return minor
+        words = f"API Version String {wanted[:20]} is of invalid format. Must be of format MajorNum.MinorNum."
+        raise ServiceError(400, words) from None
+    except OutOfRange:
+        words = f"Version {wanted} is not supported by the API. Minimum is 2.{MINIMUM} and maximum is 2.{MAXIMUM}."
+        raise ServiceError(406, words) from None
 
 
 class Microversions:
@@ -64,23 +58,14 @@ class Microversions:
             state["microversion"] = negotiate(Headers(scope=scope))
         except ServiceError as error:
             state["microversion"] = MINIMUM
-            await render(error, Request(scope))(scope, receive, self._stamp(send, MINIMUM))
+            await render(error, Request(scope))(scope, receive, told(send, MINIMUM))
             return
         scope = {**scope, "path": _without_project(scope["path"], state)}
-        await self.app(scope, receive, self._stamp(send, state["microversion"]))
+        await self.app(scope, receive, told(send, state["microversion"]))
 
-    @staticmethod
-    def _stamp(send: Send, minor: int) -> Send:
-        async def answer(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                headers[STANDARD] = f"compute 2.{minor}"
-                headers[LEGACY] = f"2.{minor}"
-                headers.add_vary_header(STANDARD)
-                headers.add_vary_header(LEGACY)
-            await send(message)
 
-        return answer
+def told(send: Send, minor: int) -> Send:
+    return stamped(send, {STANDARD: f"compute 2.{minor}", LEGACY: f"2.{minor}"})
 
 
 def _without_project(path: str, state: dict[str, Any]) -> str:

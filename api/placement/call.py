@@ -3,44 +3,26 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from email.utils import formatdate
-from typing import Annotated, Any, cast
+from typing import Annotated, Any
 
 from fastapi import Depends, Request
 from fastapi.responses import JSONResponse
 
-from api.common.context import Caller, Context
+from api.common.call import ServiceCall
+from api.common.context import Caller
 from api.common.errors import ServiceError
-from api.common.policy import Policy
 from api.placement.errors import bad_request, not_found
 from api.placement.policy import PREFIX
-from infra.database import Database
-from infra.settings import Settings
 
 DATED = 15
 """From microversion 1.15 on an answer says when it was true, and that it is not to be kept."""
 
 
 @dataclass(frozen=True, slots=True)
-class PlacementCall:
-    request: Request
-    context: Context
-    version: int  # minor number of the microversion
-
-    @property
-    def settings(self) -> Settings:
-        return cast(Settings, self.request.app.state.settings)
-
-    @property
-    def db(self) -> Database:
-        return cast(Database, self.request.app.state.database)
-
-    def since(self, minor: int) -> bool:
-        return self.version >= minor
-
+class PlacementCall(ServiceCall):
     def enforce(self, rule: str, **target: str) -> None:
         """403 in Placement's words."""
-        policy: Policy = self.request.app.state.policy
-        if not policy.allows(self.context, PREFIX + rule, target):
+        if not self.policy.allows(self.context, PREFIX + rule, target):
             raise ServiceError(403, f"Policy does not allow {PREFIX}{rule} to be performed.")
 
     def values(self, name: str) -> list[str]:

@@ -2,14 +2,15 @@
 
 import re
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
+from api.common import parsers
+from api.common.microversions import HEADER, OutOfRange, Range, stamped
 from api.volume.errors import KINDS
 
 MINIMUM, MAXIMUM = (3, 0), (3, 71)
-HEADER = "OpenStack-API-Version"
 PROJECT_IN_PATH = re.compile(r"^/v3/([0-9a-f]{32}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})(/.*)$")
 Version = tuple[int, int]
 
@@ -19,22 +20,9 @@ def text(version: Version) -> str:
 
 
 def requested(header: str) -> Version:
-    """Version asked for by `OpenStack-API-Version: volume 3.27`; 3.0 without it. ValueError: malformed; LookupError:
-    not one of ours. Source: Block Storage API v3, "API versions"."""
-    for part in header.split(","):
-        service, _, wanted = part.strip().partition(" ")
-        if service != "volume":
-            continue
-        if wanted.strip() == "latest":
-            return MAXIMUM
-        match = re.fullmatch(r"(\d+)\.(\d+)", wanted.strip())
-        if not match:
-            raise ValueError(wanted.strip())
-        version = (int(match[1]), int(match[2]))
-        if not MINIMUM <= version <= MAXIMUM:
-            raise LookupError(text(version))
-        return version
-    return MINIMUM
+    """The version asked for by `OpenStack-API-Version: volume 3.27`; 3.0 without it. Raises parsers.Malformed, and
+    OutOfRange. Source: Block Storage API v3, "API versions"."""
+    return MINIMUM[0], Range(MINIMUM[0], MINIMUM[1], MAXIMUM[1]).minor(parsers.version_asked_for(header, "volume"))
 
 
 def refusal(status: int, words: str) -> JSONResponse:
@@ -56,23 +44,16 @@ class Microversions:
         if match := PROJECT_IN_PATH.match(scope["path"]):
             state["path_project"] = match[1]
             scope["path"] = f"/v3{match[2]}"
+        wanted = Headers(scope=scope).get(HEADER, "")
         try:
-            version = requested(Headers(scope=scope).get(HEADER, ""))
-        except ValueError as error:
-            words = f"API Version String {error} is of invalid format. Must be of format MajorNum.MinorNum."
+            state["version"] = requested(wanted)
+        except OutOfRange as error:
+            words = f"Minimum is {text(MINIMUM)} and maximum is {text(MAXIMUM)}."
+            await refusal(406, f"Version {error} is not supported by the API. {words}")(scope, receive, send)
+            return
+        except parsers.Malformed:
+            named = parsers.version_asked_for(wanted, "volume")[:20]
+            words = f"API Version String {named} is of invalid format. Must be of format MajorNum.MinorNum."
             await refusal(400, words)(scope, receive, send)
             return
-        except LookupError as error:
-            words = f"Minimum is {text(MINIMUM)} and maximum is {text(MAXIMUM)}."
-            await refusal(406, f"Version {error.args[0]} is not supported by the API. {words}")(scope, receive, send)
-            return
-        state["version"] = version
-
-        async def answer(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                headers[HEADER] = f"volume {text(version)}"
-                headers.add_vary_header(HEADER)
-            await send(message)
-
-        await self.app(scope, receive, answer)
+        await self.app(scope, receive, stamped(send, {HEADER: f"volume {text(state['version'])}"}))

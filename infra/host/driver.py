@@ -76,7 +76,7 @@ class Driver:
         self.events.look = Owned(connection, settings.host).state
         self.backups, self.definitions = Backups(connection), Definitions(connection)
         self.agents, self._statistics = Agents(connection), Statistics(connection)
-        can = {CPU_LIMITS: groups.can_limit_cpus(), VIF_LIMITS: hostnet is not None}
+        can = {CPU_LIMITS: groups.can_limit_cpus(), VIF_LIMITS: network is not None}
         self.inventory = Inventory(connection, self._paths, self.virt, {name for name, true in can.items() if true})
         self._turns = Turns()
         self.nics = Nics(self._domains, network, self._turns, self.virt.virt_type)

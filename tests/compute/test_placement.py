@@ -9,16 +9,17 @@ import httpx
 import pytest
 from sqlalchemy import delete
 
+from api.placement.call import DATED
 from api.placement.routes.read_only import WRITES
 from infra.tables.compute import Allocation, ComputeNode, Service
 from infra.tables.grouping import Aggregate, AggregateHost
 from tests.compute import openstack_client
 from tests.compute.conftest import HTTP, Api, Cloud
+from tests.compute.placement import ROUTES
+from tests.compute.test_schemas import changes
 
 Json = dict[str, Any]
 NEWEST = 39
-CHANGES = (0, 1, 2, 5, 6, 8, 9, 10, 11, 12, 14, 15, 17, 18, 19, 22, 23, 26, 27, 28, 29, 34, 37, 38, 39)
-"""Microversions at which an answer has other fields than before, and some beside them."""
 
 
 class Placement:
@@ -96,18 +97,29 @@ def hosts(cloud: Cloud, demo: Api) -> Iterator[Hosts]:
     made.forget()
 
 
-def test_hosts_are_providers_at_every_microversion(placement: Placement, hosts: Hosts) -> None:
-    hosts.claim(0)
-    for minor in CHANGES:
-        found = {each["uuid"]: each for each in placement.get("/resource_providers", minor=minor)["resource_providers"]}
-        shown = placement.get(f"/resource_providers/{hosts.ids[0]}", minor=minor)
-        assert shown == found[hosts.ids[0]] and shown["name"] == hosts.names[0]
-        for link in shown["links"]:
-            placement.get(link["href"], minor=minor)
-        placement.get("/usages", 200 if minor >= 9 else 404, minor, project_id="p")
-        placement.get("/resource_classes", 200 if minor >= 2 else 404, minor)
-        placement.get("/traits", 200 if minor >= 6 else 404, minor)
-        placement.get("/allocation_candidates", 200 if minor >= 10 else 404, minor, resources="VCPU:1")
+@pytest.mark.parametrize(("path", "status", "first", "schema"), ROUTES, ids=[route[0] for route in ROUTES])
+def test_every_route_at_every_microversion(
+    placement: Placement, hosts: Hosts, path: str, status: int, first: int, schema: Any
+) -> None:
+    """At those before and after each change of its schema; before its first one it is not found."""
+    server, provider = hosts.claim(0), hosts.ids[0]
+    (trait, *_) = placement.get("/traits")["traits"]
+    url = path.format(**{"id": server if path.startswith("/allocations") else provider, "class": "VCPU"},
+                      name=trait if path.startswith("/traits") else "VCPU")  # fmt: skip
+    query = {"/usages": {"project_id": "p"}, "/allocation_candidates": {"resources": "VCPU:1"}}.get(path, {})
+    at = {first, DATED - 1, DATED, NEWEST} | {n - less for n in changes(schema) for less in (0, 1)}
+    for minor in sorted(n for n in at if first <= n <= NEWEST):
+        placement.get(url, status, minor, **query)
+    if first:
+        placement.get(url, 404, first - 1, **query)
+
+
+def test_hosts_are_providers(placement: Placement, hosts: Hosts) -> None:
+    found = {each["uuid"]: each for each in placement.get("/resource_providers")["resource_providers"]}
+    shown = placement.get(f"/resource_providers/{hosts.ids[0]}")
+    assert shown == found[hosts.ids[0]] and shown["name"] == hosts.names[0]
+    for link in shown["links"]:
+        placement.get(link["href"])
     assert [link["rel"] for link in shown["links"]] == [
         "self", "inventories", "usages", "aggregates", "traits", "allocations",
     ]  # fmt: skip

@@ -63,6 +63,7 @@ EXTENSIONS = {
     "qos": ("Quality of Service", "Policies that limit the bandwidth of ports and networks"),
     "qos-bw-limit-direction": ("Direction for QoS bandwidth limit rule", "Limits of what is sent and received"),
     "qos-default": ("QoS default policy", "The policy of a project's new networks"),
+    "qos-port-network-policy": ("QoS port network policy ID", "The QoS policy of a port's network"),
     "qos-rule-type-details": ("Details of QoS rule types", "Who enforces a kind of rule, and which values"),
     "quota-check-limit": ("Quota engine limit check", "No limit below what is in use, unless forced"),
     "rbac-address-group": ("Add address_group type to RBAC", "Address groups shared with projects"),
