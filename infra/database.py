@@ -101,6 +101,12 @@ class Database:
             yield session
 
     @contextmanager
+    def look(self) -> Iterator[Connection]:
+        """As `read`, for statements on tables."""
+        with self.engine.connect() as connection:
+            yield connection
+
+    @contextmanager
     def write(self) -> Iterator[Session]:
         with (
             self.engine.connect().execution_options(write=True) as connection,

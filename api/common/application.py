@@ -88,7 +88,12 @@ def create_app(
             await app.state.tokens.close()
 
     app = FastAPI(
-        title=f"Kilonova {service}", lifespan=whole_life, redirect_slashes=False, docs_url=None, redoc_url=None
+        title=f"Kilonova {service}",
+        lifespan=whole_life,
+        redirect_slashes=False,
+        docs_url=None,
+        redoc_url=None,
+        telemetry={"tracing": False, "metrics": False, "logs": False},  # ours is `infra.tracing`
     )
     app.state.settings = settings
     for name, value in (state or {}).items():

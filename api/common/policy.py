@@ -24,8 +24,14 @@ COMMON = {
 }
 
 
+MOST_KNOWN = 4096
+
+
 class Policy:
-    """Rules of one service: `defaults` in code, overridden by STATE/policy/<service>.yaml when that file exists."""
+    """Rules of one service: `defaults` in code, overridden by STATE/policy/<service>.yaml when that file exists.
+
+    The rules in code never change, and look at nothing but the caller and the target: what they said is remembered. A
+    file may change at any time, and may ask other services."""
 
     def __init__(self, service: str, defaults: dict[str, str], state_dir: Path) -> None:
         conf = cfg.ConfigOpts()
@@ -38,10 +44,22 @@ class Policy:
         self._enforcer.suppress_default_change_warnings = True
         self._enforcer.load_rules()
         self._enforcer.use_conf = file.exists()  # defaults are merged only while it is on; then it costs per check
+        self._said: dict[tuple[object, ...], bool] = {}
 
     def allows(self, context: Context, rule: str, target: dict[str, Any] | None = None) -> bool:
-        mine = {"project_id": context.project_id, "user_id": context.user_id}
-        return bool(self._enforcer.enforce(rule, mine if target is None else target, context.credentials()))
+        if target is None:
+            target = {"project_id": context.project_id, "user_id": context.user_id}
+        asks = context.credentials()
+        if self._enforcer.use_conf:
+            return bool(self._enforcer.enforce(rule, target, asks))
+        known = (rule, tuple(target.items()), *(tuple(v) if isinstance(v, list) else v for v in asks.values()))
+        said = self._said.get(known)
+        if said is None:
+            said = bool(self._enforcer.enforce(rule, target, asks))
+            if len(self._said) >= MOST_KNOWN:
+                self._said.clear()
+            self._said[known] = said
+        return said
 
     def enforce(self, context: Context, rule: str, target: dict[str, Any] | None = None) -> None:
         """403 in the words of OpenStack's services unless `rule` allows the caller on `target`."""

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, insert, select, update
 from sqlmodel import Session
 
 from infra.contracts.requests import Requester
@@ -13,10 +13,16 @@ from infra.tables.compute import ActionEvent, InstanceAction, now
 
 actions, events = InstanceAction.__table__, ActionEvent.__table__  # type: ignore[attr-defined]
 
+OF_REQUEST = (actions.c.instance_id == bindparam("server"), actions.c.request_id == bindparam("request"))
+BEGIN = insert(actions)
+CLOSE = update(actions).where(*OF_REQUEST).values(finish_time=bindparam("moment"), message=bindparam("words"))
+FORGET = delete(events).where(events.c.instance_id == bindparam("server"), events.c.request_id == bindparam("request"))
+TELL = insert(events)
+
 
 def begin(store: Connection | Session, instance_id: str, requester: Requester, action: str) -> None:
     store.execute(
-        insert(actions),
+        BEGIN,
         {
             "instance_id": instance_id,
             "request_id": requester.request_id,
@@ -37,15 +43,12 @@ def finish(
     store: Connection | Session, instance_id: str, request_id: str, steps: list[Step], error: str | None
 ) -> None:
     """Close the action with its steps; writing it again changes nothing."""
-    store.execute(
-        update(actions)
-        .where(actions.c.instance_id == instance_id, actions.c.request_id == request_id)
-        .values(finish_time=now(), message=error and "Error")
-    )
-    store.execute(delete(events).where(events.c.instance_id == instance_id, events.c.request_id == request_id))
+    this = {"server": instance_id, "request": request_id}
+    store.execute(CLOSE, {**this, "moment": now(), "words": error and "Error"})
+    store.execute(FORGET, this)
     rows = [_event(instance_id, request_id, step) for step in steps]
     if rows:
-        store.execute(insert(events), rows)
+        store.execute(TELL, rows)
 
 
 def shelved_image(store: Connection | Session, server: Any, *, ever: bool = False) -> str:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any, Protocol
 
-from sqlalchemy import Connection, Row, delete, func, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select, update
 
 from infra.contracts import abilities, states
 from infra.contracts.errors import hopeless
@@ -53,6 +53,10 @@ WANTED = select(
 ).select_from(instances.outerjoin(allocations, allocations.c.consumer_id == instances.c.id))
 
 
+WANTED_BY = WANTED.where(instances.c.id == bindparam("server"))
+HOLD = insert(allocations)
+
+
 class Decides(Protocol):
     """What the store is told by the scheduler, which is pure: see `activities.scheduling`."""
 
@@ -70,7 +74,7 @@ class Claims:
     def claim(self, want: ClaimRequest) -> Claimed:
         """See `activities.placement.Placement.claim_host`."""
         with self._db.transaction() as store:
-            instance = store.execute(WANTED.where(instances.c.id == want.instance_id)).one_or_none()
+            instance = store.execute(WANTED_BY, {"server": want.instance_id}).one_or_none()
             if instance is None or instance.deleted_at is not None:
                 raise hopeless(f"Instance {want.instance_id} is gone.", code=404)
             if instance.held_host is not None:
@@ -89,7 +93,7 @@ class Claims:
             store.execute(update(instances).where(instances.c.id == want.instance_id).values(**changed))
             taken = {"vcpus": share.vcpus, "memory_mb": share.memory_mb, "disk_gb": share.disk_gb}
             held = {"consumer_id": want.instance_id, "instance_id": want.instance_id, "host": best.host}
-            store.execute(insert(allocations), {**held, "attempt": attempt, **taken})
+            store.execute(HOLD, {**held, "attempt": attempt, **taken})
             return Claimed(host=best.host, zone=best.zone, attempt=attempt)
 
     def lacking(self, store: Connection, host: str, wanted: FlavorFacts) -> list[str]:

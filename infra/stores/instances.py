@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, insert, null, select, text, update
+from sqlalchemy import Connection, Row, bindparam, func, insert, null, select, text, update
 from sqlmodel import Session, col
 
 from infra.codec import KeyRing
@@ -25,6 +25,12 @@ instances, flavors = Instance.__table__, Flavor.__table__  # type: ignore[attr-d
 services = Service.__table__  # type: ignore[attr-defined]
 ON_HOST = (services.c.host == instances.c.host) & (services.c.binary == "nova-compute")
 GUEST = select(instances, services.c.zone).select_from(instances.outerjoin(services, ON_HOST))
+KNOWN = select(instances.c.deleted_at, instances.c.vm_state, instances.c.launched_at, instances.c.request_id).where(
+    instances.c.id == bindparam("server")
+)
+FLAVOR = select(flavors).where(flavors.c.id == bindparam("flavor"))
+FLAVOR_OF = select(instances.c.flavor).where(instances.c.id == bindparam("server"))
+NEW = insert(instances)
 
 
 class Records:
@@ -34,12 +40,11 @@ class Records:
     def create(self, req: BootRequest, require_room: RequireRoom) -> None:
         """See `activities.instance.Instance.create_record`."""
         with self._db.transaction() as store:
-            states = (instances.c.deleted_at, instances.c.vm_state, instances.c.launched_at, instances.c.request_id)
-            known = store.execute(select(*states).where(instances.c.id == req.instance_id)).one_or_none()
+            known = store.execute(KNOWN, {"server": req.instance_id}).one_or_none()
             if known is not None:
                 _again(store, known, req)
                 return
-            flavor = store.execute(select(flavors).where(flavors.c.id == req.flavor_id)).one_or_none()
+            flavor = store.execute(FLAVOR, {"flavor": req.flavor_id}).one_or_none()
             if flavor is None:
                 raise hopeless(f"Flavor {req.flavor_id} could not be found.", code=400)
             if not self._db.sqlite:
@@ -48,12 +53,12 @@ class Records:
             if any(limit >= 0 for limit in req.quota.values()):
                 require_room(req.quota, usage.used(store, req.requester.project_id), more)
             server_groups.require_room(store, self._db, req)
-            store.execute(insert(instances), _new_instance(req, flavor, self._ring))
+            store.execute(NEW, _new_instance(req, flavor, self._ring))
             actions.begin(store, req.instance_id, req.requester, req.action)
 
     def flavor(self, instance_id: str) -> FlavorFacts:
         with self._db.engine.connect() as store:
-            found = store.execute(select(instances.c.flavor).where(instances.c.id == instance_id)).one_or_none()
+            found = store.execute(FLAVOR_OF, {"server": instance_id}).one_or_none()
         if found is None:
             raise hopeless(f"Instance {instance_id} could not be found.", code=404)
         return FlavorFacts.model_validate(found.flavor)

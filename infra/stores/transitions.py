@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from sqlalchemy import Row, delete, null, select, update
+from sqlalchemy import Row, bindparam, delete, null, select, update
 
 from infra.codec import KeyRing
 from infra.contracts.errors import hopeless
@@ -18,6 +18,16 @@ from infra.tables.compute import Allocation, Instance, now
 instances, claims = Instance.__table__, Allocation.__table__  # type: ignore[attr-defined]
 HELD = instances.outerjoin(claims, claims.c.consumer_id == instances.c.id)
 FACTS = select(instances, claims.c.attempt).select_from(HELD)
+# Statements that every action uses are made once: to make one anew takes longer than SQLite's part of it.
+OF_SERVER = FACTS.where(instances.c.id == bindparam("server"))
+OF_REQUEST = select(actions_table.c.finish_time).where(
+    actions_table.c.instance_id == bindparam("server"), actions_table.c.request_id == bindparam("request")
+)
+SHOW = (
+    update(instances)
+    .where(instances.c.id == bindparam("server"))
+    .values(task_state=bindparam("doing"), progress=0, updated_at=bindparam("moment"))
+)
 
 
 class Transitions:
@@ -27,14 +37,11 @@ class Transitions:
     def begin(self, req: ActionRequest, require: Callable[[Stands, Transition], None]) -> InstanceFacts:
         """See `activities.instance.Instance.begin_action`; `require` raises where the action may not begin."""
         with self._db.transaction() as store:
-            found = store.execute(FACTS.where(instances.c.id == req.instance_id)).one_or_none()
+            this = {"server": req.instance_id, "request": req.requester.request_id}
+            found = store.execute(OF_SERVER, this).one_or_none()
             if found is None or found.deleted_at is not None:
                 raise hopeless(f"Instance {req.instance_id} could not be found.", code=404)
-            this = (
-                actions_table.c.instance_id == req.instance_id,
-                actions_table.c.request_id == req.requester.request_id,
-            )
-            known = store.execute(select(actions_table.c.finish_time).where(*this)).one_or_none()
+            known = store.execute(OF_REQUEST, this).one_or_none()
             facts = facts_of(found, over=known is not None and known.finish_time is not None)
             if found.vm_state == "resized":
                 facts.migration = resizes.waiting(store, req.instance_id, req.transition.event)
@@ -44,19 +51,14 @@ class Transitions:
             require(found, req.transition)
             if req.follows and not causes.holds(store, found, req.follows):
                 raise hopeless(f"Instance {found.id} is not what request {req.follows.request_id} made it", code=409)
-            store.execute(
-                update(instances)
-                .where(instances.c.id == req.instance_id)
-                .values(task_state=req.transition.doing, progress=0, updated_at=now())
-            )
+            store.execute(SHOW, {**this, "doing": req.transition.doing, "moment": now()})
             actions.begin(store, req.instance_id, req.requester, req.transition.event)
             return facts
 
     def end(self, end: ActionEnd, event: str) -> None:
         """See `activities.instance.Instance.end_action`; `event` names the step that writes it."""
         with self._db.transaction() as store:
-            this = (actions_table.c.instance_id == end.instance_id, actions_table.c.request_id == end.request_id)
-            known = store.execute(select(actions_table.c.finish_time).where(*this)).one_or_none()
+            known = store.execute(OF_REQUEST, {"server": end.instance_id, "request": end.request_id}).one_or_none()
             if known is None or known.finish_time is not None:
                 return  # it never began, or is over: the server's states are another operation's
             values: dict[str, Any] = {"task_state": None, "updated_at": now(), **_columns(end)}

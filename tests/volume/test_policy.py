@@ -1,6 +1,8 @@
 """Who may do what: a reader changes nothing, by the table of rules and by every route that changes something."""
 
+import os
 import re
+import time
 import uuid
 from pathlib import Path
 from typing import Any
@@ -34,6 +36,40 @@ def test_every_rule_but_those_of_reading_needs_more_than_the_role_reader(tmp_pat
     assert "volume:delete" in written and "volume:force_delete" not in written
     own = {"volume:create", "volume:multiattach", "volume:accept_transfer", "message:delete"}
     assert allowed(who("q", "member", "reader")) == own, "these act in the caller's own project, whatever the target"
+
+
+def test_what_the_rules_in_code_said_is_remembered_for_this_caller_and_target_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Mechanism: Policy._said. oslo.policy looks at the signature of each part of a rule, each time it is asked."""
+    policy, asked = Policy("volume", RULES, tmp_path), list[str]()
+    enforce = policy._enforcer.enforce
+
+    def counted(rule: str, *about: Any) -> bool:
+        asked.append(rule)
+        return bool(enforce(rule, *about))
+
+    monkeypatch.setattr(policy._enforcer, "enforce", counted)
+    mine, others = {"project_id": "p"}, {"project_id": "q"}
+    for _ in range(2):
+        assert policy.allows(who("p", "member"), "volume:delete", mine)
+        assert not policy.allows(who("p", "member"), "volume:delete", others)
+        assert not policy.allows(who("p", "reader"), "volume:delete", mine)
+        assert policy.allows(who("q", "member"), "volume:delete", others)
+    assert len(asked) == 4
+
+
+def test_a_file_of_rules_is_asked_each_time(tmp_path: Path) -> None:
+    """It may change while the service runs."""
+    file = tmp_path / "policy" / "volume.yaml"
+    file.parent.mkdir()
+    file.write_text('"volume:delete": "!"\n')
+    policy, mine = Policy("volume", RULES, tmp_path), {"project_id": "p"}
+    assert not policy.allows(who("p", "member"), "volume:delete", mine)
+    file.write_text('"volume:delete": "@"\n')
+    later = time.time() + 5
+    os.utime(file, (later, later))
+    assert policy.allows(who("p", "member"), "volume:delete", mine)
 
 
 def test_a_compute_hosts_credential_is_no_operators(tmp_path: Path) -> None:

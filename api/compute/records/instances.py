@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import RowMapping, Update, select, update
+from sqlalchemy import Connection, RowMapping, Update, bindparam, select, update
 from sqlmodel import Session
 
 from api.common.parsers import is_uuid
@@ -13,27 +13,25 @@ from infra.tables.compute import Instance, InstanceAction, now
 table = Instance.__table__  # type: ignore[attr-defined]
 COLUMNS = [column for column in table.c if column.name not in ("sealed_request", "sealed_password", "parked")]
 """What the API shows; the sealed request is large and nobody's to see."""
+BY_ID = select(*COLUMNS).where(table.c.id == bindparam("server_id"))
 
 
-def find(session: Session, call: ComputeCall, server_id: str, *, deleted: bool = False) -> RowMapping:
+def find(session: Session | Connection, call: ComputeCall, server_id: str, *, deleted: bool = False) -> RowMapping:
     """The row of a server of the caller's project (an admin's: of any); 404 in Nova's words otherwise."""
     if not is_uuid(server_id):
         raise no_such_server(server_id)
-    query = select(*COLUMNS).where(table.c.id == server_id)
-    if not call.context.is_admin:
-        query = query.where(table.c.project_id == call.context.project_id)
-    if not deleted:
-        query = query.where(table.c.deleted_at.is_(None))
-    row = session.execute(query).mappings().one_or_none()
-    if row is None:
+    row = session.execute(BY_ID, {"server_id": server_id}).mappings().one_or_none()
+    if row is None or (row["deleted_at"] is not None and not deleted):
+        raise no_such_server(server_id)
+    if row["project_id"] != call.context.project_id and not call.context.is_admin:
         raise no_such_server(server_id)
     return row
 
 
 def read(call: ComputeCall, server_id: str, rule: str = "", *, deleted: bool = False) -> RowMapping:
-    """`find` in a session of its own; 403 unless `rule` (a compute API rule) allows the caller."""
-    with call.db.read() as session:
-        row = find(session, call, server_id, deleted=deleted)
+    """`find` by itself; 403 unless `rule` (a compute API rule) allows the caller."""
+    with call.db.look() as store:
+        row = find(store, call, server_id, deleted=deleted)
     if rule:
         call.enforce(f"os_compute_api:{rule}", project_id=row["project_id"], user_id=row["user_id"])
     return row

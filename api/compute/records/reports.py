@@ -5,7 +5,7 @@ import uuid
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import Connection, bindparam, func, insert, select, update
 from sqlmodel import Session
 
 from api.common import parsers
@@ -72,9 +72,13 @@ def claims(session: Session, host: str) -> list[dict[str, Any]]:
     return [dict(row) for row in session.execute(query).mappings()]
 
 
-def claim(session: Session, host: str, instance_id: str) -> dict[str, Any] | None:
-    query = select(held.c.instance_id, held.c.attempt).where(held.c.host == host, held.c.consumer_id == instance_id)
-    row = session.execute(query).mappings().one_or_none()
+CLAIM = select(held.c.instance_id, held.c.attempt).where(
+    held.c.host == bindparam("host"), held.c.consumer_id == bindparam("instance_id")
+)
+
+
+def claim(store: Connection, host: str, instance_id: str) -> dict[str, Any] | None:
+    row = store.execute(CLAIM, {"host": host, "instance_id": instance_id}).mappings().one_or_none()
     return dict(row) if row else None
 
 

@@ -62,8 +62,8 @@ def list_claims(call: Call, host: str) -> Response:
 @router.get("/hosts/{host}/claims/{instance_id}", dependencies=THAT_HOST)
 def show_claim(call: Call, host: str, instance_id: str) -> Response:
     """The host's claim on one server; 404 when it has none (any more)."""
-    with call.db.read() as session:
-        found = reports.claim(session, host, instance_id)
+    with call.db.look() as store:
+        found = reports.claim(store, host, instance_id)
     if found is None:
         raise not_found(f"Host {host[:255]} has no claim on instance {instance_id[:64]}.")
     return JSONResponse({"claim": found})
