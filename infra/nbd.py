@@ -74,10 +74,10 @@ class StorageDaemon:
         with self.lock, self._qmp() as qmp:
             if wanted.id in {e["id"] for e in qmp("query-block-exports")}:
                 return
-            self._open(qmp, wanted.volume_id, wanted.path)
+            known = self._open(qmp, wanted.volume_id, wanted.path)
             # While a copy runs, writers must enter above its filter, which saves each block before it is overwritten.
             above = _node("f", wanted.volume_id)
-            node = above if above in _nodes(qmp) else _node("v", wanted.volume_id)
+            node = above if above in known else _node("v", wanted.volume_id)
             qmp(
                 "block-export-add",
                 type="nbd",
@@ -142,9 +142,12 @@ class StorageDaemon:
             time.sleep(pause)
             pause = min(pause * 2, 0.5)
 
-    def _open(self, qmp: Qmp, volume_id: str, path: Path) -> None:
-        if _node("v", volume_id) not in _nodes(qmp):
+    def _open(self, qmp: Qmp, volume_id: str, path: Path) -> set[str]:
+        """Have the daemon open the volume; the nodes that it had already."""
+        known = _nodes(qmp)
+        if _node("v", volume_id) not in known:
             qmp("blockdev-add", driver="raw", node_name=_node("v", volume_id), discard="unmap", file=self._file(path))
+        return known
 
     def _file(self, path: Path) -> dict[str, Any]:
         """By the name that the daemon knows it by, and its own by then: what was made by root, or by an older version,

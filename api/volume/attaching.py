@@ -4,6 +4,8 @@ Each change of state is one transaction that holds the volume's row, so that of 
 
 import secrets
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from sqlmodel import Session
@@ -43,7 +45,6 @@ def reserve(service: VolumeService, caller: Context, wanted: NewAttachment) -> A
             secret=secrets.token_hex(16),
         )
         session.add(row)
-        session.flush()
         refresh_status(session, volume)
     if wanted.connector:
         export(service, row)
@@ -106,11 +107,14 @@ def host_facts(connector: dict[str, Any] | None) -> dict[str, Any]:
 def locked(
     session: Session, service: VolumeService, caller: Context, attachment_id: str, rule: str
 ) -> tuple[Attachment, Volume]:
-    """The attachment as it is once nobody else can change its volume; 404 when it is gone by then."""
-    found = service.records.attachment(session, caller, attachment_id, rule)
-    guard(service, caller, found)
-    volume = session.get(Volume, found.volume_id, with_for_update=True)
-    row = session.get(Attachment, attachment_id, populate_existing=True)
+    """The attachment as it is once nobody else can change its volume; 404 when it is gone by then. A write on SQLite
+    excludes every other from its beginning."""
+    row: Attachment | None = service.records.attachment(session, caller, attachment_id, rule)
+    assert row is not None
+    guard(service, caller, row)
+    volume = session.get(Volume, row.volume_id, with_for_update=True)
+    if not service.db.sqlite:
+        row = session.get(Attachment, attachment_id, populate_existing=True)
     if volume is None or row is None:
         raise attachment_not_found(attachment_id)
     return row, volume
@@ -145,7 +149,6 @@ def connect(service: VolumeService, caller: Context, attachment_id: str, connect
         row.connector = connector
         if row.status == "reserved":
             row.status = "attaching"
-        session.flush()
         refresh_status(session, volume)
     export(service, row, stale)
     return row
@@ -169,7 +172,6 @@ def complete(service: VolumeService, caller: Context, attachment_id: str) -> Non
             raise invalid_volume(f"Attachment {row.id} is {row.status}: no host has it.")
         if row.status == "attaching":
             row.status, row.attached_at = "attached", now()
-        session.flush()
         refresh_status(session, volume)
 
 
@@ -180,20 +182,16 @@ def detach(service: VolumeService, caller: Context, attachment_id: str) -> list[
     with service.db.write() as session:
         row, volume = locked(session, service, caller, attachment_id, "volume:attachment_delete")
         row.status = "detaching"
-        session.flush()
         refresh_status(session, volume)
-    end(service, "", attachment_id)
-    with service.db.read() as session:
-        return attachments_of(session, row.volume_id)
+    with unexporting(attachment_id):
+        return service.exports.finish(row)
 
 
-def end(service: VolumeService, export_id: str, attachment_id: str = "") -> None:
-    """End an export, or an attachment that is `detaching`. 503 when the daemon hangs; the watch ends it then."""
+@contextmanager
+def unexporting(attachment_id: str = "") -> Iterator[None]:
+    """503 when the daemon hangs while exports end; the watch ends them then."""
     try:
-        if attachment_id:
-            service.exports.detach(attachment_id)
-        else:
-            service.exports.end(export_id)
+        yield
     except (QmpUnreachable, QmpError) as error:
         log.error("unexport failed", attachment_id=attachment_id, error=str(error))
         raise ServiceError(503, "The volume's export did not end yet; it will be ended later.") from error

@@ -7,7 +7,7 @@ from typing import Any
 from sqlmodel import col, select
 
 from api.volume.files import Files
-from api.volume.records import refresh_status
+from api.volume.records import attachments_of, refresh_status
 from infra import logs
 from infra.database import Database
 from infra.nbd import Export, QmpDown, QmpError, QmpUnreachable, StorageDaemon, attachment_of
@@ -100,20 +100,23 @@ class Exports:
         return [row.instance_id for row in rows if row.instance_id and row.status == "attached"]
 
     def detach(self, attachment_id: str) -> None:
-        """End the export of an attachment that is `detaching`, then forget it. QmpUnreachable: the daemon hangs, and
-        the watch will finish this later."""
+        """As `finish`, of an attachment that may be gone by now."""
         with self._db.read() as session:
             attachment = session.get(Attachment, attachment_id)
-        if attachment is None or attachment.status != "detaching":
-            return
+        if attachment is not None and attachment.status == "detaching":
+            self.finish(attachment)
+
+    def finish(self, attachment: Attachment) -> list[Attachment]:
+        """End the export of an attachment that is `detaching`, then forget it; the volume's other attachments.
+        QmpUnreachable: the daemon hangs, and the watch will finish this later."""
         self.end(self.wanted(attachment).id)
         with self._db.write() as session:
             volume = session.get(Volume, attachment.volume_id, with_for_update=True)
-            if stored := session.get(Attachment, attachment_id):
+            if (stored := session.get(Attachment, attachment.id)) and stored.status == "detaching":
                 session.delete(stored)
-                session.flush()
             if volume:
                 refresh_status(session, volume)
+            return attachments_of(session, attachment.volume_id)
 
     def end(self, export_id: str) -> None:
         """Cut off whoever uses this export."""

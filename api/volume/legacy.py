@@ -17,7 +17,7 @@ from sqlmodel import Session
 
 from api.common.context import Context
 from api.common.errors import ServiceError
-from api.volume.attaching import end, export, guard, host_facts, mode_of
+from api.volume.attaching import export, guard, host_facts, mode_of, unexporting
 from api.volume.errors import attachment_not_found, invalid_input, invalid_volume
 from api.volume.records import attachments_of, settle_status
 from api.volume.schemas import UUID
@@ -102,7 +102,6 @@ def initialize(service: VolumeService, caller: Context, volume_id: str, given: d
             )
         row.connector = connector
         session.add(row)
-        session.flush()
         settle_status(session, volume)
     export(service, row)
     info = service.exports.connection(row)
@@ -137,10 +136,10 @@ def terminate(service: VolumeService, caller: Context, volume_id: str, given: di
                 row.secret = secrets.token_hex(16)
             else:
                 session.delete(row)
-        session.flush()
         settle_status(session, volume)
     for export_id in ended:
-        end(service, export_id)
+        with unexporting():
+            service.exports.end(export_id)
     return Response(status_code=202)
 
 
@@ -167,7 +166,6 @@ def attach(service: VolumeService, caller: Context, volume_id: str, given: dict[
         row.instance_id = server
         row.connector = (row.connector or {}) | {"mountpoint": place} | ({"host": host} if host else {})
         session.add(row)
-        session.flush()
         settle_status(session, volume)
     return Response(status_code=202)
 
@@ -197,10 +195,10 @@ def _end(service: VolumeService, caller: Context, volume_id: str, attachment_id:
         for row in rows:
             guard(service, caller, row)
             row.status = "detaching"
-        session.flush()
         settle_status(session, volume)
     for row in rows:
-        end(service, "", row.id)
+        with unexporting(row.id):
+            service.exports.finish(row)
 
 
 def no_arguments(given: object) -> dict[str, Any]:

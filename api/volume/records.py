@@ -1,5 +1,7 @@
 """Rows of the volume service: who may see them, and the statuses that follow from others."""
 
+from sqlalchemy import bindparam
+from sqlalchemy import select as core_select
 from sqlmodel import Session, col, select
 
 from api.common.context import Context
@@ -12,6 +14,13 @@ FROM_ATTACHMENTS = ("reserved", "attaching", "in-use", "detaching")
 """Statuses of a volume that its attachments decide."""
 STATES = (("attached", "in-use"), ("attaching", "attaching"), ("reserved", "reserved"), ("detaching", "detaching"))
 """(an attachment's status, the volume's that follows from it), the first that applies."""
+_of = Attachment.__table__  # type: ignore[attr-defined]
+STATUSES = core_select(_of.c.status).where(_of.c.volume_id == bindparam("volume"))
+OF_VOLUMES = (
+    select(Attachment)
+    .where(col(Attachment.volume_id).in_(bindparam("volumes", expanding=True)))
+    .order_by(col(Attachment.created_at))
+)
 
 
 class Records:
@@ -61,19 +70,19 @@ class Records:
 
 
 def attachments_of(session: Session, *volume_ids: str) -> list[Attachment]:
-    rows = select(Attachment).where(col(Attachment.volume_id).in_(volume_ids))
-    return list(session.exec(rows.order_by(col(Attachment.created_at))).all())
+    return list(session.exec(OF_VOLUMES, params={"volumes": volume_ids}).all())
 
 
 def refresh_status(session: Session, volume: Volume) -> None:
     """Set a volume's status from its attachments; one that is building, deleting or in error keeps its own."""
-    if volume.status in FROM_ATTACHMENTS or (volume.status == "available" and attachments_of(session, volume.id)):
+    if volume.status in (*FROM_ATTACHMENTS, "available"):
         settle_status(session, volume)
 
 
 def settle_status(session: Session, volume: Volume) -> None:
     """Set a volume's status from its attachments, whatever it was: what was done to it is over."""
-    states = {attachment.status for attachment in attachments_of(session, volume.id)}
+    session.flush()
+    states = {status for (status,) in session.connection().execute(STATUSES, {"volume": volume.id})}
     status = "available"
     for state, meaning in STATES:
         if state in states:
