@@ -46,14 +46,11 @@ def test_config_drive_boot(machine: Callable[[], Machine]) -> None:
     assert "user script speaks" not in log
     assert guest.ssh("sudo cat /root/user-data-runs") == "ran\n"
     assert guest.ssh("sudo md5sum /etc/dropbear/dropbear_ed25519_host_key") == host_key
-
-
-def test_another_instance_on_the_same_disk_gets_keys_and_script_of_its_own(machine: Callable[[], Machine]) -> None:
-    guest = machine()
-    guest.start(config_drive(guest.directory / "first.iso", metadata(guest), SCRIPT))
-    guest.wait_for("login:")
-    host_key = guest.ssh("sudo md5sum /etc/dropbear/dropbear_ed25519_host_key")
     guest.power_off()
+    another_instance_on_the_same_disk_gets_keys_and_script_of_its_own(guest, host_key)
+
+
+def another_instance_on_the_same_disk_gets_keys_and_script_of_its_own(guest: Machine, host_key: str) -> None:
     other = metadata(guest) | {"uuid": INSTANCE.replace("7d", "8e"), "hostname": "copy"}
     guest.start(config_drive(guest.directory / "second.iso", other, SCRIPT))
     assert "user script speaks" in guest.wait_for("copy login:")
@@ -115,17 +112,13 @@ def test_first_disk_is_root_even_beside_a_copy_of_itself_and_new_cards_get_addre
     )
 
 
-def test_without_metadata_it_still_ends_at_a_login(machine: Callable[[], Machine]) -> None:
+def test_without_metadata_it_still_ends_at_a_login_that_the_screen_shows_too(
+    machine: Callable[[], Machine], tmp_path: Path
+) -> None:
     guest = machine()
     guest.network = "user,restrict=on,net=10.1.0.0/24"
     guest.start()
     assert "ssh is up" in guest.wait_for("cirros login:", 120)
-
-
-def test_screen_shows_the_login_too(machine: Callable[[], Machine], tmp_path: Path) -> None:
-    guest = machine()
-    guest.start(config_drive(guest.directory / "config.iso", metadata(guest)))
-    guest.wait_for("login:")
     picture = tmp_path / "screen.ppm"
 
     def lit_pixels() -> str:
