@@ -37,7 +37,7 @@ class Keys:
         if self.host and host != self.host:
             raise KeyError(key_id)
         secret = self.secrets[key_id]
-        return AESGCM(secret if self.host or not host else _derived(secret, host))
+        return _aesgcm(secret if self.host or not host else _derived(secret, host))
 
 
 class KeyRing:
@@ -150,6 +150,11 @@ def _read(file: Path) -> Keys:
 @lru_cache(maxsize=4096)
 def _derived(secret: bytes, name: str, kind: str = "kilonova host") -> bytes:
     return HKDF(hashes.SHA256(), 32, None, f"{kind}\n{name}".encode()).derive(secret)
+
+
+@lru_cache(maxsize=4096)
+def _aesgcm(secret: bytes) -> AESGCM:
+    return AESGCM(secret)
 
 
 def _add(stored: dict[str, Any]) -> str:

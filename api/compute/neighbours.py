@@ -9,7 +9,7 @@ from keystoneauth1 import session as ks_session
 
 from api.common.errors import ServiceError
 from api.compute.call import ComputeCall
-from infra.openstack import IMAGE, NETWORK, VOLUME, UserClient
+from infra.openstack import IMAGE, NETWORK, VOLUME, Transport, UserClient
 
 CACHE_S = 2.0
 Body = dict[str, Any]
@@ -20,7 +20,7 @@ class Neighbours:
     """One connection pool, and answers kept for two seconds per project where the caller says that is good enough."""
 
     def __init__(self) -> None:
-        self.transport = ks_session.Session(timeout=30, connect_retries=1)
+        self.transport = ks_session.Session(session=Transport(), timeout=30, connect_retries=1)
         self._known: dict[tuple[str, str, str], tuple[float, Body]] = {}
 
     def get(

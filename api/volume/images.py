@@ -17,7 +17,7 @@ from api.common.errors import ServiceError
 from api.volume.errors import invalid_input
 from api.volume.files import GIB, Cancelled, SparseWriter, Unusable
 from infra import logs
-from infra.openstack import IMAGE, UserClient, service_session
+from infra.openstack import IMAGE, Transport, UserClient, service_session
 from infra.settings import Settings
 
 CHUNK = 1 << 20
@@ -54,7 +54,7 @@ class Images:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._transport = ks_session.Session(timeout=20)
+        self._transport = ks_session.Session(session=Transport(), timeout=20)
         self._own: adapter.Adapter | None = None
 
     def check(self, caller: Context, image_id: str, size_gib: int) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any
 
 import pytest
+from requests.utils import get_environ_proxies
 from temporalio.exceptions import ApplicationError
 
 from infra.contracts.errors import HOPELESS
@@ -12,7 +13,7 @@ from infra.contracts.volume import VolumeRequest, VolumesOnHost
 from infra.host.services.cinder import Volumes
 from infra.host.services.rest import Service
 from infra.host.services.volumes import VolumeConnector, device_names
-from infra.openstack import VOLUME, service_session
+from infra.openstack import VOLUME, Transport, service_session
 from infra.settings import Settings
 from tests.host.cloud import Cloud, User, new_id, until
 from tests.host.glance import Glance
@@ -189,6 +190,28 @@ def test_a_catalog_is_searched_once(volumes: Cloud, host: Settings, monkeypatch:
     for _ in range(3):
         api.ask("GET", "/types", 200)
     assert len(found) == 2
+
+
+def test_the_environment_is_looked_at_once_for_each_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Mechanism: Transport.merge_environment_settings. What it says is obeyed as before."""
+    monkeypatch.setenv("http_proxy", "http://proxy:3128")
+    monkeypatch.setenv("no_proxy", "inside")
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/etc/some.pem")
+    asked, transport, real = list[str](), Transport(), get_environ_proxies
+
+    def counted(url: str, no_proxy: str | None = None) -> dict[str, str]:
+        asked.append(url)
+        return real(url, no_proxy=no_proxy)
+
+    monkeypatch.setattr("requests.sessions.get_environ_proxies", counted)
+    for path in ("a", "b"):
+        outside = transport.merge_environment_settings(f"http://outside/{path}", {}, None, None, None)
+        inside = transport.merge_environment_settings(f"http://inside/{path}", {}, None, None, None)
+        assert outside["proxies"]["http"] == "http://proxy:3128" and outside["verify"] == "/etc/some.pem"
+        assert inside["proxies"] == {}
+    assert asked == ["http://outside/a", "http://inside/a"]
+    mine = transport.merge_environment_settings("http://outside/c", {"http": "http://mine:1"}, None, False, None)
+    assert mine["proxies"]["http"] == "http://mine:1" and mine["verify"] is False
 
 
 def test_a_zombies_late_step_takes_nothing(volumes: Cloud, demo: User, host: Settings) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import cast
 
 from cryptography.exceptions import InvalidTag
-from sqlalchemy import RowMapping, select
+from sqlalchemy import RowMapping, bindparam, select
 from sqlmodel import Session
 
 from api.compute.call import ComputeCall
@@ -15,6 +15,9 @@ from api.compute.records.instances import table
 from infra.codec import KeyRing
 
 EXTENDED = "os_compute_api:os-extended-server-attributes"
+SEALED = select(table.c.id, table.c.sealed_request).where(
+    table.c.id.in_(bindparam("servers", expanding=True)), table.c.sealed_request.is_not(None)
+)
 
 
 @dataclass(frozen=True)
@@ -39,8 +42,7 @@ def of(session: Session, call: ComputeCall, rows: Sequence[RowMapping]) -> Extra
 
 
 def _user_data(session: Session, ring: KeyRing, ids: list[str]) -> dict[str, str | None]:
-    query = select(table.c.id, table.c.sealed_request).where(table.c.id.in_(ids), table.c.sealed_request.is_not(None))
-    return {row.id: _opened(ring, row.sealed_request) for row in session.execute(query)}
+    return {row.id: _opened(ring, row.sealed_request) for row in session.execute(SEALED, {"servers": ids})}
 
 
 def _opened(ring: KeyRing, sealed: str) -> str | None:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import RowMapping, func, select
+from sqlalchemy import RowMapping, bindparam, func, select
 from sqlmodel import Session
 
 from activities.scheduling import liveness
@@ -13,6 +13,8 @@ from infra.tables.compute import Allocation, ComputeNode, Instance, Service, now
 
 services, nodes = Service.__table__, ComputeNode.__table__  # type: ignore[attr-defined]
 COMPUTE = "nova-compute"
+NAMED = (services.c.binary == COMPUTE, services.c.host.in_(bindparam("hosts", expanding=True)))
+ZONES, STATUSES = select(services.c.host, services.c.zone).where(*NAMED), select(Service).where(*NAMED)
 
 
 def is_up(call: ComputeCall, service: Service) -> bool:
@@ -31,8 +33,7 @@ def zones_of(session: Session, rows: Sequence[RowMapping]) -> dict[str, str]:
     names = {row["host"] for row in rows if row["host"]}
     if not names:
         return {}
-    query = select(services.c.host, services.c.zone).where(services.c.binary == COMPUTE, services.c.host.in_(names))
-    return {row.host: row.zone for row in session.execute(query)}
+    return {row.host: row.zone for row in session.execute(ZONES, {"hosts": list(names)})}
 
 
 def status_for(session: Session, call: ComputeCall, rows: Sequence[RowMapping]) -> dict[str, str] | None:
@@ -42,7 +43,7 @@ def status_for(session: Session, call: ComputeCall, rows: Sequence[RowMapping]) 
     names = {row["host"] for row in rows if row["host"]}
     if not names:
         return {}
-    found = session.scalars(select(Service).where(services.c.binary == COMPUTE, services.c.host.in_(names)))
+    found = session.scalars(STATUSES, {"hosts": list(names)})
     return {service.host: _status(call, service) for service in found}
 
 
