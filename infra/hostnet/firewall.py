@@ -10,7 +10,8 @@ from infra.hostnet.loader import Loader
 from infra.hostnet.models import Damage
 from infra.hostnet.netns import HostNetworkError
 from infra.hostnet.ruleset import bridge_table, guard, inet_table
-from infra.hostnet.store import PlugRecord, Store
+from infra.hostnet.shortcuts import Domain, Shortcuts
+from infra.hostnet.store import BridgeRecord, PlugRecord, Store
 from infra.hostnet.tables import Table
 
 log = logs.get("hostnet")
@@ -25,10 +26,15 @@ class Firewall:
         self._table = f"kilonova_{store.tag}"
         self._rules = Loader(store.netns, store.run / "filters.loaded")
         self._guard = Loader(store.netns, store.run / "guard.loaded")
+        self._shortcuts = Shortcuts(
+            store.netns, f"{self._table}_flows", Loader(store.netns, store.run / "shortcuts.loaded")
+        )
+        self._found: dict[str, Link] = {}
 
     def _bridges(self, records: list[PlugRecord]) -> list[GuestBridge]:
-        zones = {name: record.zone for name, record in self._store.bridges().items()}
-        return [GuestBridge(name, zones.get(name, 0)) for name in sorted({r.bridge for r in records})]
+        known, none = self._store.bridges(), BridgeRecord()
+        found = {name: known.get(name, none) for name in sorted({r.bridge for r in records})}
+        return [GuestBridge(name, record.zone, foreign=not record.made) for name, record in found.items()]
 
     def _guests(self, records: list[PlugRecord]) -> list[Guest]:
         known = self._store.filters()
@@ -43,9 +49,11 @@ class Firewall:
         records = self._store.ports()
         if not records and not self._store.netns:
             return []
-        own, members = bool(self._store.netns), self._store.sets()
-        bridge = bridge_table(self._table, self._guests(records), members, own_namespace=own)
-        return [bridge, inet_table(self._table, self._bridges(records), tunnelled=self._store.tunnelled)]
+        own, members, bridges = bool(self._store.netns), self._store.sets(), self._bridges(records)
+        foreign = {b.name for b in bridges if b.foreign}
+        silent = self._guests([r for r in records if r.bridge not in foreign])
+        bridge = bridge_table(self._table, self._guests(records), members, silent, own_namespace=own)
+        return [bridge, inet_table(self._table, bridges, tunnelled=self._store.tunnelled)]
 
     def converge(self) -> bool:
         """Bring the kernel's rules in line with the port and filter files; whether anything had to be loaded.
@@ -57,16 +65,33 @@ class Firewall:
 
     def _converge(self, tables: list[Table]) -> bool:
         if tables:
-            return self._rules.load(tables)
+            changed = self._rules.load(tables)
+            if changed:  # after the rules: nothing that they stop is let through once more
+                self._shortcuts.renew(self._domains())
+            return changed
         if not self._rules.loaded():
             return False
         self._remove()
         return True
 
+    def _domains(self) -> list[Domain]:
+        """Bridges that we made, with their ports and tunnels as far as these were seen."""
+        bridges, records = self._store.bridges(), self._store.ports()
+        tunnels = {link.master: link.name for link in self._found.values() if link.kind == "vxlan"}
+        made = [name for name in sorted({r.bridge for r in records}) if name in bridges and bridges[name].made]
+        return [Domain(b, self._guests([r for r in records if r.bridge == b]), tunnels.get(b, "")) for b in made]
+
+    def shorten(self, found: dict[str, Link]) -> bool:
+        """Short ways between the devices that exist; whether anything had to be loaded."""
+        with self._store.lock("filters"):
+            self._found = found
+            return self._shortcuts.converge(self._domains(), _by_name(found))
+
     def forget(self) -> None:
         """The namespace is another one now: nothing is loaded, even if its identity is that of the last one."""
         self._rules.forget()
         self._guard.forget()
+        self._shortcuts.forget()
 
     def repair(self) -> bool:
         """Load the rules again if somebody else changed them."""
@@ -86,11 +111,12 @@ class Firewall:
             return []
         listing = kernel_rules.listed(self._store.netns)
         found = self._rules.damage(tables, listing)
-        guests = self._guarded(links.snapshot(self._store.netns))
+        present = links.snapshot(self._store.netns)
+        guests = self._guarded(present)
         table = guard(self._table, [guest for guest, _ in guests])
         if table and self._guard.has([table], _indexes(guests)):
             found += self._guard.damage([table], listing)
-        return found
+        return found + self._shortcuts.damage(self._domains(), _by_name(present), listing)
 
     def _guarded(self, found: dict[str, Link]) -> list[tuple[Guest, int]]:
         """Guests on bridges that we did not make, whose taps exist, with the taps' indexes."""
@@ -124,6 +150,7 @@ class Firewall:
         netns.run(self._store.netns, ["nft", "-f", "-"], self._without(*FAMILIES))
         self._rules.forget()
         self._guard.forget()
+        self._shortcuts.remove()
 
     def remove(self) -> None:
         with self._store.lock("filters"):
@@ -136,6 +163,10 @@ class Firewall:
         command = ["nft", "-j", "list", "set", "bridge", self._table, "taps"]
         listed = json.loads(netns.run(self._store.netns, command))["nftables"]
         return sorted(name for entry in listed for name in entry.get("set", {}).get("elem", []))
+
+
+def _by_name(found: dict[str, Link]) -> dict[str, int]:
+    return {name: link.index for name, link in found.items()}
 
 
 def _indexes(guests: list[tuple[Guest, int]]) -> str:

@@ -13,10 +13,12 @@ from infra.hostnet.tables import Set
 
 @dataclass(frozen=True)
 class GuestBridge:
-    """A bridge with plugged ports and its conntrack zone (0: the host's own)."""
+    """A bridge with plugged ports and its conntrack zone (0: the host's own). `foreign`: we did not make it, and the
+    host may have an address on it."""
 
     name: str
     zone: int = 0
+    foreign: bool = True
 
 
 @dataclass

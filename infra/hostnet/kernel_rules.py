@@ -14,6 +14,8 @@ from infra.hostnet.models import Damage
 from infra.hostnet.tables import Chain, Table
 
 LOADED_ALONE = ["unshare", "--net", "sh", "-c", "nft -f - && exec nft -j -s list ruleset"]
+NOBODY = 1_000_000
+"""Indexes of interfaces from here on are those of none: nftables takes and lists them as numbers."""
 Contents = dict[str, Counter[str]]
 """Name of a table, chain or set → how often it has each rule or element."""
 
@@ -21,7 +23,13 @@ Contents = dict[str, Counter[str]]
 def expected(tables: Sequence[Table]) -> Contents:
     """HostNetworkError when the kernel does not take them."""
     text = "".join(_anywhere(table).whole() for table in tables)
-    return _contents(netns.run("", LOADED_ALONE, text), tables)
+    indexes = {f'"{device}"': str(NOBODY + n) for n, device in enumerate(d for t in tables for d in t.devices)}
+    for name, index in indexes.items():
+        text = text.replace(name, index)
+    listing = netns.run("", LOADED_ALONE, text)
+    for name, index in indexes.items():
+        listing = listing.replace(f'"{index}"', name)
+    return _contents(listing, tables)
 
 
 def listed(namespace: str) -> str:
@@ -64,7 +72,8 @@ def _contents(listing: str, tables: Iterable[Table]) -> Contents:
             table = f"table {body['family']}"
             name = body["chain"] if kind == "rule" else body["name"]
             part = found.setdefault(f"{table} {'chain' if kind == 'rule' else kind} {name}", Counter())
-            part.update([_plain(body["expr"])] if kind == "rule" else map(_plain, body.get("elem", [])))
+            elements = () if "timeout" in body else body.get("elem", ())  # packets add those
+            part.update([_plain(body["expr"])] if kind == "rule" else map(_plain, elements))
             if kind == "chain" and "policy" in body and body["family"] != "netdev":
                 part[f"policy {body['policy']}"] += 1
     return found

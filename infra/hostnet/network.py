@@ -234,6 +234,8 @@ class HostNetwork:
             repaired.append("filters")
         if self._firewall.guard(found):
             log.debug("taps guarded")
+        if self._firewall.shorten(found):
+            log.debug("flows have short ways")
         self._shaper.shape(self._firewall.guests())
         if repaired:
             log.warning("host network repaired", repaired=repaired)

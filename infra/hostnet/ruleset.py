@@ -94,6 +94,7 @@ BRIDGE_CHAINS = f"""
   }}
   chain on_input {{
     type filter hook input priority -100; policy accept;
+    iifname @silent drop
     meta mark and {DENIED | REPLY:#x} == {DENIED:#x} drop
     meta mark and {OURS:#x} != 0 meta mark set meta mark and {KEEP:#x}
     iifname @taps meta mark set meta mark or {FROM_GUEST:#x}
@@ -101,11 +102,6 @@ BRIDGE_CHAINS = f"""
 # Link-local frames (01:80:c2:…) reach the input hook, and the bridge's table, without the prerouting hook.
 
 INET_CHAINS = f"""
-  chain host {{
-    ct state related accept
-    ct state established ct direction reply accept
-    drop
-  }}
   chain replies {{
     ct state related meta mark set meta mark or {REPLY:#x}
     ct direction reply ct state established meta mark set meta mark or {REPLY:#x}
@@ -113,6 +109,16 @@ INET_CHAINS = f"""
   chain on_prerouting {{
     type filter hook prerouting priority -150; policy accept;
     meta mark and {BRIDGED:#x} == {BRIDGED:#x} goto replies
+  }}
+  chain zone_in {{
+    type filter hook prerouting priority -300; policy accept;
+    iifname vmap @bridges
+  }}"""
+HOST_CHAINS = f"""
+  chain host {{
+    ct state related accept
+    ct state established ct direction reply accept
+    drop
   }}
   chain on_output {{
     type filter hook output priority -150; policy accept;
@@ -126,14 +132,11 @@ INET_CHAINS = f"""
     type filter hook forward priority -150; policy accept;
     meta mark and {FROM_GUEST:#x} == {FROM_GUEST:#x} drop
   }}
-  chain zone_in {{
-    type filter hook prerouting priority -300; policy accept;
-    iifname vmap @bridges
-  }}
   chain zone_out {{
     type filter hook output priority -300; policy accept;
     oifname vmap @bridges
   }}"""
+# Only on bridges that others made can the host have an address, and guests something to ask of it.
 
 
 def guard(table: str, guests: Sequence[Guest]) -> Table | None:
@@ -223,15 +226,28 @@ class _Ways:
 
 
 def bridge_table(
-    table: str, guests: Sequence[Guest], members: Mapping[str, Sequence[str]], *, own_namespace: bool
+    table: str,
+    guests: Sequence[Guest],
+    members: Mapping[str, Sequence[str]],
+    silent: Sequence[Guest] = (),
+    *,
+    own_namespace: bool,
 ) -> Table:
-    """In a namespace of ours a tap that nobody plugged is cut off."""
+    """In a namespace of ours a tap that nobody plugged is cut off. `silent`: guests on bridges without an address: the
+    host's own stack gets nothing from them, and does not route what they send to the bridge's MAC address."""
     book = RuleBook(members)
     ways = _Ways(book)
     for guest in guests:
         ways.add(guest)
     secured = [g for g in guests if g.secured]
-    sets = {"taps": taps(guests), "macs": macs(secured), **source_sets(secured), **book.sets, **dict(ways.sets())}
+    sets = {
+        "silent": taps(silent),
+        "taps": taps(guests),
+        "macs": macs(secured),
+        **source_sets(secured),
+        **book.sets,
+        **dict(ways.sets()),
+    }
     found = chains(BRIDGE_CHAINS)
     if own_namespace:
         for name in ("on_prerouting", "deliver"):
@@ -243,8 +259,9 @@ def inet_table(table: str, bridges: Sequence[GuestBridge], *, tunnelled: bool) -
     """`tunnelled`: what goes between hosts is not tracked, since only what it carries has connections."""
     verdicts = frozenset(f'"{b.name}" : goto zone-{b.name}' for b in bridges)
     zones = {f"zone-{b.name}": _zone(b) for b in bridges}
-    found = chains(INET_CHAINS)
+    found = chains(INET_CHAINS) | (chains(HOST_CHAINS) if any(b.foreign for b in bridges) else {})
     if tunnelled:
+        found.setdefault("zone_out", Chain((), "type filter hook output priority -300; policy accept;"))
         for name in ("zone_in", "zone_out"):
             found[name] = Chain((*found[name].rules, f"udp dport {tunnels.PORT} notrack"), found[name].hook)
     return Table("inet", table, {"bridges": Set("ifname : verdict", verdicts, maps=True)}, {**zones, **found})

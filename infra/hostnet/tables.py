@@ -5,15 +5,20 @@ Source: nft(8). A change names only what differs, so that a new member of a grou
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+LARGEST = 65536
+"""Elements that packets may add to one set."""
+
 
 @dataclass(frozen=True)
 class Set:
-    """A set or, with `maps`, a map whose elements are 'KEY : VALUE'. Interval sets are replaced whole."""
+    """A set or, with `maps`, a map whose elements are 'KEY : VALUE'. Interval sets are replaced whole. With `timeout_s`
+    packets add its elements, which last so many seconds."""
 
     type: str
     elements: frozenset[str] = frozenset()
     interval: bool = False
     maps: bool = False
+    timeout_s: int = 0
 
     @property
     def kind(self) -> str:
@@ -22,7 +27,8 @@ class Set:
     @property
     def declaration(self) -> str:
         kind = self.type if self.type.startswith("typeof ") else f"type {self.type}"
-        return f"{kind};{' flags interval;' if self.interval else ''}"
+        filled = f" flags dynamic,timeout; timeout {self.timeout_s}s; size {LARGEST};" if self.timeout_s else ""
+        return f"{kind};{' flags interval;' if self.interval else ''}{filled}"
 
 
 @dataclass(frozen=True)
@@ -35,10 +41,13 @@ class Chain:
 
 @dataclass
 class Table:
+    """`devices`: interfaces that its rules name."""
+
     family: str
     name: str
     sets: dict[str, Set] = field(default_factory=dict)
     chains: dict[str, Chain] = field(default_factory=dict)
+    devices: tuple[str, ...] = ()
 
     def whole(self) -> str:
         """Replaces whatever the kernel has under this name."""
