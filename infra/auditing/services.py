@@ -34,6 +34,7 @@ class AuditedServices:
         try:
             return bool(self._session.get_endpoint(**found_as(VOLUME, self._region)))
         except EndpointNotFound:
+            self._session.invalidate()  # the next audit reads the catalog anew
             return False
         except ClientException as error:
             raise self._volume.out_of_reach(error) from error

@@ -376,3 +376,15 @@ def test_missing_physical_network_is_this_hosts_failure(
         assert failure.value.type == HOST_CANNOT and HOST in failure.value.message
         PortPlugger(settings, cloud.session, network).unplug(want, quiet)
         admin.call("network", "DELETE", f"/v2.0/networks/{flat}")
+
+
+def test_a_service_that_came_to_the_catalog_after_the_token_is_found_by_the_next_try(cloud: Cloud) -> None:
+    """Mechanism: Service._found. A worker that was started before the network service was registered waited for its
+    token to end, an hour, while builds tried again and again."""
+    session = service_session(cloud.settings)
+    token = session.auth.get_access(session)._data["token"]
+    token["catalog"] = [service for service in token["catalog"] if service["type"] != NETWORK]
+    api = Service(session, NETWORK, "/v2.0", cloud.settings.region)
+    with pytest.raises(Unexpected, match="EndpointNotFound"):
+        api.request("GET", "/networks")
+    assert api.request("GET", "/networks").status_code == 200

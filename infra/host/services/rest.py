@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from keystoneauth1.exceptions import ClientException
+from keystoneauth1.exceptions import ClientException, EndpointNotFound
 from keystoneauth1.session import Session
 
 from infra.contracts.errors import NeighbourAway, refused
@@ -46,6 +46,9 @@ class Service:
             base = self._session.get_endpoint(
                 service_type=self._type, interface=["internal", "public"], region_name=self._region
             )
+        except EndpointNotFound as error:
+            self._session.invalidate()  # the next try reads the catalog anew: the service may have come to it since
+            raise self.out_of_reach(error) from error
         except ClientException as error:
             raise self.out_of_reach(error) from error
         if not base:
