@@ -2,8 +2,8 @@
 
 `python -m tests.bench.network`, as root. Both sides of a comparison are measured in turns, `BENCH_TURNS` times (5).
 Each turn gives a ratio, and the median of these counts: load of other work is about the same in both. Between
-namespaces on veth pairs, which cost next to nothing beside the path, and between real guests (`machines.py`; `BENCH_GUESTS` empty
-leaves them out), where a packet costs what it costs a guest."""
+namespaces on veth pairs, which cost next to nothing beside the path, and between real guests (`machines.py`;
+`BENCH_GUESTS` empty leaves them out), where a packet costs what it costs a guest."""
 
 import contextlib
 import multiprocessing
