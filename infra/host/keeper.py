@@ -5,6 +5,7 @@ from infra.contracts.errors import host_cannot
 from infra.contracts.power import Power, PowerOff, PowerOn
 from infra.contracts.power_states import SHUTDOWN
 from infra.host.driver import Driver
+from infra.host.files.download import Progress
 from infra.host.files.kept import KeptFiles
 from infra.host.files.paths import HostPaths, is_test_driver
 from infra.host.heartbeats import Heartbeat, beating
@@ -22,11 +23,12 @@ class Keeper:
         """See `activities.aside.Kept.set_aside`."""
         if not self._kept.holds(want):
             self._driver.power.off(PowerOff(instance_id=want.instance_id, attempt=want.attempt), heartbeat)
-            with beating(heartbeat), self._driver.at_work(want):
+            progress = Progress("")
+            with beating(heartbeat, progress.details), self._driver.at_work(want):
                 xml = self._driver.definitions.read(want.instance_id)
                 if xml is None:
                     raise host_cannot("this host has no such server")
-                self._kept.keep(want, xml)
+                self._kept.keep(want, xml, progress)
         return Power(power_state=SHUTDOWN)
 
     def bring_back(self, want: Aside, heartbeat: Heartbeat) -> None:

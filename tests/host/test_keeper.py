@@ -1,15 +1,24 @@
 """A real guest set aside and brought back: what it had written is there again, and what came between is gone."""
 
+import os
 import subprocess
+from pathlib import Path
+from typing import Any
 
 import pytest
+from temporalio.exceptions import ApplicationError
 
 from activities.aside import Kept
 from infra.contracts.aside import Aside
 from infra.contracts.image import ImageOnHost
 from infra.contracts.power import PowerOff
+from infra.host.files import kept
+from infra.host.files.download import Progress
+from infra.host.files.kept import KeptFiles
+from infra.host.files.paths import HostPaths
 from infra.host.keeper import Keeper
 from infra.host.libvirt.virt_type import boot_sector
+from infra.settings import Settings
 from tests.host.cloud import new_id, until
 from tests.host.glance import Glance, StoredImage
 from tests.host.hypervisor import Hypervisor
@@ -95,3 +104,36 @@ def test_what_an_earlier_request_left_is_not_brought_back(off: Built, keeper: Ke
     qemu_io(off, "write -P 0x5a 512k 64k")
     keeper.bring_back(aside(off, "copied", runs=False, request_id="req-2"), quiet)
     assert not written(off) and qemu_io(off, "read -P 0x33 512k 64k")
+
+
+class Seen(Progress):
+    """Every count of bytes that it was given."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, value)
+        if name == "bytes":
+            self.__dict__.setdefault("counts", []).append(value)
+
+
+def test_a_copy_tells_how_far_it_is_and_ends_when_nobody_wants_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = HostPaths(Settings(state_dir=tmp_path, host="h"))
+    want = Aside(instance_id=new_id(), attempt=1, label="resize", request_id="req-1", disk="copied", runs=False)
+    paths.make_instance(want.instance_id)
+    disk, swap = paths.disk(want.instance_id), paths.instance(want.instance_id) / "disk.swap"
+    disk.write_bytes(os.urandom(48 * MIB))
+    swap.write_bytes(os.urandom(16 * MIB))
+    with monkeypatch.context() as unwanted:
+        unwanted.setattr(kept, "still_wanted", lambda: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            KeptFiles(paths).keep(want, "<domain/>", Seen(""))
+        assert not KeptFiles(paths).holds(want)
+    progress = Seen("")
+    KeptFiles(paths).keep(want, "<domain/>", progress)
+    counts: list[int] = vars(progress)["counts"]
+    assert counts == sorted(counts) and counts[-1] == progress.of >= 64 * MIB and len(set(counts)) > 1
+    assert disk.with_name("disk.resize").read_bytes() == disk.read_bytes()
+    assert swap.with_name("disk.swap.resize").read_bytes() == swap.read_bytes()
+    with pytest.raises(ApplicationError, match="the disk could not be copied"):
+        list(kept._copying(["cp", str(tmp_path / "absent"), str(tmp_path / "x")], tmp_path / "x"))

@@ -3,16 +3,20 @@
 import contextlib
 import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 from infra.contracts.aside import Aside
 from infra.contracts.errors import host_cannot
 from infra.credentials import write_private
 from infra.host.files.cache import room_on_disk
+from infra.host.files.download import Progress
 from infra.host.files.local_disks import OWN, LocalDisks
 from infra.host.files.paths import HostPaths
+from infra.interruption import still_wanted
 
-COPY_S = 3600.0
+LOOK_S = 0.1
+BLOCK = 512  # bytes, in which st_blocks counts
 
 
 class KeptFiles:
@@ -25,8 +29,8 @@ class KeptFiles:
         marker = self._marker(want)
         return marker.exists() and marker.read_text() == want.request_id
 
-    def keep(self, want: Aside, xml: str) -> None:
-        """Safe to repeat; what an earlier operation left under this label goes."""
+    def keep(self, want: Aside, xml: str, progress: Progress) -> None:
+        """Safe to repeat; what an earlier operation left under this label goes. `progress` counts what is copied."""
         if self.holds(want):
             return
         directory = self._paths.make_instance(want.instance_id)
@@ -38,17 +42,29 @@ class KeptFiles:
                 shutil.copy2(own_file, kept_file)
                 shutil.chown(kept_file, own_file.stat().st_uid, own_file.stat().st_gid)
         write_private(directory / f"{want.label}.xml", xml)
-        if own.exists() and want.disk == "moved":
-            own.replace(kept)
-        elif own.exists() and want.disk == "copied":
-            _copy(own, kept)
-        for file in self._local.own(want.instance_id) if want.disk != "left" else ():
-            beside = file.with_name(f"{file.name}.{want.label}")
+        if want.disk != "left":
+            local = [(file, file.with_name(f"{file.name}.{want.label}")) for file in self._local.own(want.instance_id)]
+            disks = [*([(own, kept)] if own.exists() else []), *local]
             if want.disk == "moved":
-                file.replace(beside)
+                for file, beside in disks:
+                    file.replace(beside)
             else:
-                _copy(file, beside)
+                self._copy(disks, progress)
         write_private(self._marker(want), want.request_id)
+
+    def _copy(self, disks: list[tuple[Path, Path]], progress: Progress) -> None:
+        """An overlay holds what its guest wrote; its holes stay holes. The copy names the image below as the
+        original."""
+        progress.of, done = sum(_held(own) for own, _ in disks), 0
+        for own, kept in disks:
+            partial = kept.with_name(f"{kept.name}.part")
+            with room_on_disk(partial):
+                argv = ["cp", "--sparse=always", "--reflink=auto", "--preserve=mode,ownership", str(own), str(partial)]
+                for held in _copying(argv, partial):
+                    progress.bytes = min(done + held, progress.of)
+                partial.replace(kept)
+            done += _held(kept)
+        progress.bytes = progress.of
 
     def xml(self, want: Aside) -> str:
         """The domain as it was."""
@@ -93,13 +109,26 @@ class KeptFiles:
         return [(directory / name, directory / f"{name}.{want.label}") for name in names]
 
 
-def _copy(own: Path, kept: Path) -> None:
-    """An overlay holds what its guest wrote; its holes stay holes. The copy names the image below as the original."""
-    partial = kept.with_name(f"{kept.name}.part")
-    with room_on_disk(partial):
-        flags = ["--sparse=always", "--reflink=auto", "--preserve=mode,ownership"]
-        done = subprocess.run(["cp", *flags, str(own), str(partial)], capture_output=True, text=True, timeout=COPY_S)
-        if done.returncode:
-            partial.unlink(missing_ok=True)
-            raise host_cannot(f"the disk could not be copied: {done.stderr.strip()[-200:]}")
-        partial.replace(kept)
+def _held(file: Path) -> int:
+    """Bytes that it takes on the disk; 0 when it is absent."""
+    with contextlib.suppress(FileNotFoundError):
+        return file.stat().st_blocks * BLOCK
+    return 0
+
+
+def _copying(argv: list[str], partial: Path) -> Iterator[int]:
+    """How much of the copy there is, again and again until it is complete."""
+    with subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as tool:
+        try:
+            while tool.poll() is None:
+                still_wanted()
+                yield _held(partial)
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    tool.wait(LOOK_S)
+        except BaseException:
+            tool.kill()
+            raise
+        words = tool.communicate()[1]
+    if tool.returncode:
+        partial.unlink(missing_ok=True)
+        raise host_cannot(f"the disk could not be copied: {words.strip()[-200:]}")
