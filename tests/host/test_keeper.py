@@ -106,6 +106,21 @@ def test_what_an_earlier_request_left_is_not_brought_back(off: Built, keeper: Ke
     assert not written(off) and qemu_io(off, "read -P 0x33 512k 64k")
 
 
+@pytest.mark.parametrize("label", ["rebuild", "rescue"])
+def test_a_rebuilt_guest_has_new_firmware_variables_and_a_failed_one_its_old(tmp_path: Path, label: Any) -> None:
+    paths = HostPaths(Settings(state_dir=tmp_path, host="h"))
+    want = Aside(instance_id=new_id(), attempt=1, label=label, request_id="req-1", disk="left", runs=False)
+    files, nvram = KeptFiles(paths), paths.nvram(want.instance_id)
+    paths.make_instance(want.instance_id)
+    nvram.with_name(f"nvram.fd.{label}").write_text("old")  # a try that died had moved it
+    files.keep(want, "<domain/>", Progress(""))
+    assert nvram.exists() == (label == "rescue")
+    nvram.write_text("of another system")
+    for _ in range(2):
+        files.give_back(want)
+    assert nvram.read_text() == "old"
+
+
 class Seen(Progress):
     """Every count of bytes that it was given."""
 

@@ -35,6 +35,9 @@ class KeptFiles:
             return
         directory = self._paths.make_instance(want.instance_id)
         own, kept = self._disk(want)
+        nvram = self._paths.nvram(want.instance_id)
+        if (beside := nvram.with_name(f"{nvram.name}.{want.label}")).exists() and not nvram.exists():
+            beside.replace(nvram)  # moved by a try that died
         if own.exists() or want.disk != "moved":  # else it was moved already, by a try that died
             self.forget(want)
         for own_file, kept_file in self._small(want):
@@ -50,6 +53,8 @@ class KeptFiles:
                     file.replace(beside)
             else:
                 self._copy(disks, progress)
+        if want.label == "rebuild" and nvram.exists():
+            nvram.replace(beside)  # another system begins with another firmware's variables, as in Nova
         write_private(self._marker(want), want.request_id)
 
     def _copy(self, disks: list[tuple[Path, Path]], progress: Progress) -> None:
