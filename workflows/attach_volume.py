@@ -6,15 +6,16 @@ from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     from activities.hypervisor import Hypervisor
+    from activities.services import Services
     from activities.volume import Volume
     from infra.contracts.operation import ActionRequest, InstanceChange, InstanceFacts
     from infra.contracts.volume import DiskOnGuest, VolumeOnGuest, VolumeRequest, VolumesOnHost, bus_of_volume
 
 from workflows.body import Body
 from workflows.requests import Accepted
-from workflows.saga import Saga
+from workflows.saga import Saga, control
 from workflows.server_operation import ServerOperation
-from workflows.volume_device import device_for
+from workflows.volume_device import device_for, held_by_service
 
 
 class AttachVolumeBody(Body):
@@ -40,12 +41,20 @@ class AttachVolume(ServerOperation):
         return Accepted(instance_id=req.instance_id, answer={"device": device})
 
     async def attach(self, req: ActionRequest, server: InstanceFacts, saga: Saga) -> InstanceChange:
-        host = self.host_of(server)
         held: dict[str, Any] = {"instance_id": server.instance_id, "attempt": server.attempt}
         device = device_for(server, req.body["volume_id"], req.body.get("device"))
         wanted = VolumeRequest(**{**req.body, "device": device, "bus": bus_of_volume(server.image_properties)})
         made: dict[str, Any] = wanted.model_dump()
         self.unless_undone(volumes=[*server.volumes, made])
+        if not server.host:
+            await saga.step(
+                Services.reserve_named,
+                held_by_service(server, wanted),
+                undo=Services.release_services,
+                at=control(),
+            )
+            return InstanceChange(volumes=[*server.volumes, made])
+        host = self.host_of(server)
         if req.steps_of >= 1:
             await saga.step(
                 Volume.give_volume,

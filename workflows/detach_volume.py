@@ -6,6 +6,7 @@ from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     from activities.hypervisor import Hypervisor
+    from activities.services import Services
     from activities.volume import Volume
     from infra.contracts.errors import hopeless
     from infra.contracts.operation import ActionRequest, InstanceChange, InstanceFacts
@@ -13,8 +14,9 @@ with workflow.unsafe.imports_passed_through():
 
 from workflows.body import Body
 from workflows.outliving import goes, outlives
-from workflows.saga import Saga
+from workflows.saga import Saga, control
 from workflows.server_operation import ServerOperation
+from workflows.volume_device import held_by_service
 
 
 class DetachVolumeBody(Body):
@@ -31,9 +33,20 @@ class DetachVolume(ServerOperation):
         held = next((v for v in server.volumes if v["volume_id"] == req.body["volume_id"]), None)
         if held is None:
             raise hopeless(f"volume_id not found: {req.body['volume_id']}", code=404)
-        host, volume = self.host_of(server), VolumeRequest.model_validate(held)
+        volume = VolumeRequest.model_validate(held)
         kept = volume.model_copy(update={"create": False, "delete_on_termination": False})
         change = InstanceChange(volumes=[v for v in server.volumes if v["volume_id"] != volume.volume_id])
+        if not server.host:
+            if goes(held):
+                await outlives(server, held, saga)
+            await saga.step(
+                Services.release_services,
+                held_by_service(server, kept),
+                undo=None,  # what was given back stays out
+                at=control(),
+            )
+            return change
+        host = self.host_of(server)
         guarded: dict[str, Any] = {"instance_id": server.instance_id, "attempt": server.attempt}
         if req.steps_of >= 1 and not goes(held):
             await saga.step(

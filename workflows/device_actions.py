@@ -19,6 +19,8 @@ from workflows.update_attachment import UpdateAttachment, UpdateAttachmentBody
 
 PLUGGABLE = frozenset(("active", "paused", "stopped"))
 """vm_states of a server whose guest can be given a device, or has to give one back."""
+SHELVED = frozenset(("shelved", "shelved_offloaded"))
+"""Its volumes can be changed, too: it starts with them once it is unshelved."""
 EXISTING = frozenset(RESTING) - {"deleted"}
 
 DEVICES = (
@@ -29,8 +31,9 @@ DEVICES = (
         Transition(
             event="attach_volume",
             verb="attach_volume",
-            allowed=PLUGGABLE,
+            allowed=PLUGGABLE | SHELVED,
             doing="attaching",
+            without_host=True,
         ),
         body=AttachVolumeBody,
         route="POST /servers/{server_id}/os-volume_attachments",
@@ -42,8 +45,9 @@ DEVICES = (
         Transition(
             event="detach_volume",
             verb="detach_volume",
-            allowed=PLUGGABLE,
+            allowed=PLUGGABLE | SHELVED,
             doing="detaching",
+            without_host=True,
         ),
         body=DetachVolumeBody,
         route="DELETE /servers/{server_id}/os-volume_attachments/{volume_id}",

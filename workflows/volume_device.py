@@ -6,9 +6,10 @@ from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     from infra.contracts.errors import hopeless
+    from infra.contracts.instance import DeletePlan
     from infra.contracts.local_disks import PREFIX, letters_of
     from infra.contracts.operation import InstanceFacts
-    from infra.contracts.volume import bus_of_volume
+    from infra.contracts.volume import VolumeRequest, bus_of_volume
 
 
 def device_for(server: InstanceFacts, volume_id: str, asked: str | None) -> str:
@@ -31,3 +32,9 @@ def device_for(server: InstanceFacts, volume_id: str, asked: str | None) -> str:
     if not free:
         raise hopeless(f"No free disk device names for prefix '{prefix}'", code=400)
     return free[0]
+
+
+def held_by_service(server: InstanceFacts, volume: VolumeRequest) -> DeletePlan:
+    """One volume of a server that is on no host: the volume service alone holds it. It is never deleted by this."""
+    kept = volume.model_copy(update={"create": False, "delete_on_termination": False})
+    return DeletePlan(instance_id=server.instance_id, project_id=server.project_id, volumes=[kept])

@@ -158,3 +158,30 @@ async def test_without_its_image_it_does_not_leave(cloud: Cloud) -> None:
     assert "injected" in str(error) and state(cloud, handle) == ("shelved", None)
     assert {"domain", "disk"} <= set(of_server(cloud, handle))
     await drop(cloud, handle)
+
+
+@pytest.mark.parametrize("goes", [False, True])
+async def test_volumes_come_and_go_while_it_is_on_no_host(cloud: Cloud, goes: bool) -> None:
+    """Mechanism: without a host the volume service alone is told; unshelved, the guest has what the record says."""
+    handle = await server(cloud, "shelveOffload")
+    assert await do(cloud, handle, "shelveOffload") is None and state(cloud, handle) == OFFLOADED
+    before = of_server(cloud, handle)
+    fails = await do(cloud, handle, "attach_volume", fail_after="reserve_named")
+    assert fails is not None and of_server(cloud, handle) == before and state(cloud, handle) == OFFLOADED
+    assert await do(cloud, handle, "attach_volume") is None
+    assert state(cloud, handle) == OFFLOADED
+    made = row(cloud, handle).volumes
+    assert made is not None and made[-1]["device"] and of_server(cloud, handle)["attachment"] == {""}
+    if goes:  # as one that was made for the server
+        with cloud.database.write() as session:
+            found = session.get(Instance, instance_of(handle))
+            assert found is not None and found.volumes
+            found.volumes = [*found.volumes[:-1], {**found.volumes[-1], "create": True, "delete_on_termination": True}]
+            session.add(found)
+    assert await do(cloud, handle, "detach_volume") is None
+    assert of_server(cloud, handle) == before and len(row(cloud, handle).volumes or []) == len(made) - 1
+    assert ("mark_volume" in cloud.faults.ran) == goes
+    assert await do(cloud, handle, "attach_volume") is None and await unshelve(cloud, handle) is None
+    assert state(cloud, handle) == ("active", None) and len(row(cloud, handle).volumes or []) == len(made)
+    await drop(cloud, handle)
+    assert of_server(cloud, handle) == {}

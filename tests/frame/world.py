@@ -299,9 +299,13 @@ class Effects(LifeEffects):
 
     def release_services(self, plan: Any) -> None:
         """From the control worker's side; `host` is none."""
-        gone = {"port", "attachment", "volume", "group"}
-        for thing in [t for t in self.world.anywhere if t[0] in gone and t[1] == plan.instance_id]:
-            self.world.anywhere.discard(thing)
+        ends = {volume.attachment_id for volume in plan.volumes} | set(plan.port_ids)
+        ends |= {v.volume_id for v in plan.volumes if v.create and (v.delete_on_termination or plan.failed)}
+        whole = {"group"} if plan.port_ids else set()
+        for thing in [t for t in self.world.anywhere if t[1] == plan.instance_id]:
+            if thing[0] in whole or thing[2] in ends:
+                self.world.anywhere.discard(thing)
+        self.world.parted -= {(plan.instance_id, volume.volume_id) for volume in plan.volumes}
 
 
 READS = frozenset(("console_output", "console_target", "diagnostics", "host_facts", "audit_cloud"))
