@@ -33,6 +33,9 @@ from workflows.unshelve_instance import UnshelveBody, UnshelveInstance
 COPIED = frozenset(("active", "stopped", "paused", "suspended"))
 """vm_states of a server whose disk can be made an image."""
 
+REBOOTABLE = frozenset(("rebooting", "rebooting_hard", "pausing", "unpausing", "suspending", "resuming"))
+"""task_states of what gives way to a hard reboot. Source: Nova's ALLOW_REBOOT."""
+
 ACTIONS: dict[str, Action] = {
     row.name: row
     for row in (
@@ -67,6 +70,7 @@ ACTIONS: dict[str, Action] = {
                         verb="reboot",
                         allowed=frozenset(("active", "stopped", "paused", "suspended", "error")),
                         doing="rebooting_hard",
+                        during=REBOOTABLE,
                         shows="HARD_REBOOT",
                         shows_from=frozenset(("active",)),
                     ),

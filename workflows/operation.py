@@ -167,7 +167,7 @@ class Operation:
         code = next((d["code"] for d in (inner.details if inner else ()) if isinstance(d, dict) and "code" in d), 500)
         if self.overdue or isinstance(error, asyncio.CancelledError):
             cut = self.log.latest.summary if self.log.latest else "its start"
-            reason = self.overdue or f"The operation was cancelled by an operator during: {cut}."
+            reason = self.overdue or f"The operation was cancelled, by an operator or for a hard reboot, during: {cut}."
             return Fault(code=500, message=reason)
         if inner is not None and inner.type == "NoValidHost":
             return Fault(

@@ -86,16 +86,22 @@ class Operations:
             )
 
     async def start(self, action: Action, request: ActionRequest) -> Accepted:
-        """Start an action and return once it is durable. Raises 404, or 409 in Nova's words."""
+        """Start an action and return once it is durable. What it may cut short gives way. Raises 404, or 409 in Nova's
+        words."""
         key = f"{action.name} {request.requester.request_id}"
         end = time.monotonic() + QUEUE_S
         while True:
             try:
                 return await self._start(action.workflow.__name__, request, request.transition.verb, key=key)
             except Busy as busy:
-                if not states.queues(busy.task_state) or time.monotonic() > end:
+                if time.monotonic() > end:
                     raise
-                await asyncio.sleep(0.2)
+                if busy.task_state in request.transition.during:
+                    await self.give_up(request.instance_id)
+                elif states.queues(busy.task_state):
+                    await asyncio.sleep(0.2)
+                else:
+                    raise
 
     async def delete(self, request: DeleteRequest) -> None:
         """Durable when it returns. What runs under the server's id gives way: it undoes itself, then deletes."""
