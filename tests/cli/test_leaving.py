@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from workers.cli.checks import failed_files
+from workers.cli import checks
+from workers.cli.checks import Check, failed_files
 
 ENDS = """
 import atexit, sys
@@ -48,3 +49,17 @@ def test_files_of_what_failed_are_run_whole(tmp_path: Path) -> None:
     failed = ["tests/a/test_b.py::test_two[x::y]", "tests/a/test_b.py::test_one", "tests/a/test_a.py"]
     (cache / "lastfailed").write_text(json.dumps(dict.fromkeys(failed, True)))
     assert failed_files(tmp_path) == ["tests/a/test_a.py", "tests/a/test_b.py"]
+
+
+def test_checks_run_beside_each_other_and_one_that_fails_fails_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The first ends only when the last has begun."""
+    waits = "until [ -e begun ]; do sleep 0.05; done; echo one; exit 3"
+    all = [Check(name, ["sh", "-c", words], 20) for name, words in (("a", waits), ("b", "echo two"), ("c", ">begun"))]
+    monkeypatch.setattr(checks, "checks", lambda _: all)
+    assert checks.run(tmp_path, []) == 1
+    said = capfd.readouterr().out
+    assert "== a\none\n" in said and "== b\ntwo\n" in said and "== 2 checks passed, 1 failed in" in said
+    all[0] = Check("a", ["true"], 20)
+    assert checks.run(tmp_path, []) == 0
