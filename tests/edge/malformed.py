@@ -42,6 +42,7 @@ TEXTS = [
 ]
 RAW = ["%ED%A0%80", "%FF%FE", "%00", "%0d%0aa:1", "%C3%28", "%"]
 """Percent-encoded bytes that are no text."""
+QUOTED = [*(quote(text, safe="") for text in TEXTS), *RAW]
 VALUES: list[Any] = [
     None,
     True,
@@ -93,6 +94,7 @@ hypervisor_hostname_pattern with_servers binary metadata glance_metadata bootabl
 network_id shared mac_address device_id security_groups force cascade usage volume_id migration_type instance_uuid zone
 admin_state_up name~ resource_uuid q resources required member_of in_tree associated
 """.split()  # noqa: SIM905 - one a line would be a page
+IN_QUERIES = [(f"query {name}", f"{quote(name)}={text}") for name in QUERIES for text in QUOTED]
 
 
 @dataclass(frozen=True)
@@ -143,7 +145,7 @@ def routes(openapi: dict[str, Any]) -> list[Route]:
 
 def in_paths(route: Route, ids: dict[str, str]) -> Iterator[Ask]:
     for name in route.names:
-        for text in (*(quote(text, safe="") for text in TEXTS if text), *RAW):
+        for text in filter(None, QUOTED):
             body = b"{}" if route.method in ("POST", "PUT") else None
             yield Ask(route, route.filled(ids, **{name: text}), f"path {name}", body=body)
 
@@ -152,9 +154,8 @@ def in_queries(route: Route, ids: dict[str, str]) -> Iterator[Ask]:
     if route.method != "GET":
         return
     url = route.filled(ids)
-    for name in QUERIES:
-        for text in (*(quote(text, safe="") for text in TEXTS), *RAW):
-            yield Ask(route, f"{url}?{quote(name)}={text}", f"query {name}")
+    for place, query in IN_QUERIES:
+        yield Ask(route, f"{url}?{query}", place)
     for name in ("sort_key", "status", "tags", "id", "fields", "sort_dir"):
         yield Ask(route, f"{url}?" + "&".join([f"{name}=id"] * 900), f"query {name} 900 times")
         yield Ask(route, f"{url}?" + "&".join(f"{name}=created_at{n % 7}" for n in range(900)), f"query {name} each")
