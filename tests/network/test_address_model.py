@@ -1,6 +1,7 @@
 """Random ports come and go on random subnets; a small model of the rules says what each request must answer."""
 
 import random
+import shutil
 from collections.abc import Iterator
 from ipaddress import ip_address, ip_network
 from pathlib import Path
@@ -19,10 +20,20 @@ from infra.tables.network import Network, Port, PortAddress, Subnet
 ROUNDS = 120
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    database = Database("network", f"sqlite:///{tmp_path}/network.sqlite")
+@pytest.fixture(scope="module")
+def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store that was migrated; copies are as empty."""
+    file = tmp_path_factory.mktemp("empty") / "network.sqlite"
+    database = Database("network", f"sqlite:///{file}")
     database.migrate()
+    database.engine.dispose()
+    return file
+
+
+@pytest.fixture
+def store(tmp_path: Path, empty: Path) -> Iterator[Store]:
+    shutil.copy(empty, tmp_path)
+    database = Database("network", f"sqlite:///{tmp_path}/network.sqlite")
     yield Store(database)
     database.engine.dispose()
 
