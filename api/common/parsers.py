@@ -16,6 +16,10 @@ MOMENT = re.compile(
 )
 
 
+OF_TYPES = frozenset(("bool", "str", "int", "float", "list", "dict", "none", "constrained-str", "constrained-int"))
+"""Names by which pydantic tells the members of a union apart."""
+
+
 class Malformed(ValueError):
     """The text is not of the form that is asked for."""
 
@@ -54,6 +58,11 @@ def moment(text: str) -> datetime:
 def is_uuid(text: object) -> bool:
     """32 hexadecimal digits, with hyphens in their usual places or without them."""
     return isinstance(text, str) and UUID.fullmatch(text) is not None
+
+
+def place(parts: Iterable[int | str]) -> str:
+    """Where in a body something is, as its sender knows it: without what pydantic calls its own types."""
+    return "/".join(str(part) for part in parts if str(part) not in OF_TYPES and "[" not in str(part))
 
 
 def version(text: str) -> tuple[int, int]:

@@ -64,7 +64,7 @@ def check(model: type[Model], value: Any, place: str, *, lenient: bool = False) 
         return model.model_validate(value, extra="ignore" if lenient else None)
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        where = "/".join([place, *(str(part) for part in first["loc"])]).strip("/")
+        where = parsers.place([place, *first["loc"]]).strip("/")
         if first["type"] == "extra_forbidden":
             raise unexpected(str(first["loc"][-1]), "/".join(where.split("/")[:-1])) from None
         if first["type"] == "missing":

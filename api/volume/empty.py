@@ -72,9 +72,9 @@ def add(nothing: Nothing) -> None:
         router.add_api_route(
             f"{place}/detail", index, methods=["GET"], dependencies=gate, name=f"list {nothing.path} in detail"
         )
-    router.add_api_route(
-        f"{place}/{{object_id}}", show, methods=["GET"], dependencies=gate, name=f"show {nothing.path}"
-    )
+    for rest in ("", "/{rest:path}"):
+        whole = f"{place}/{{object_id}}{rest}"
+        router.add_api_route(whole, show, methods=["GET"], dependencies=gate, name=f"show {nothing.path}{rest}")
     for rest in ("", "/{rest:path}"):
         router.add_api_route(
             place + rest, change, methods=CHANGES, dependencies=gate, name=f"change {nothing.path}{rest}"

@@ -58,7 +58,7 @@ def boolean(text: str, name: str) -> bool:
         return True
     if text.lower() in FALSE:
         return False
-    raise invalid_input(f"Invalid {name} filter: {text[:40]}.")
+    raise ServiceError(400, f"Value '{text[:40]}' for '{name}' is not a boolean.")
 
 
 def whole(value: object) -> int | None:

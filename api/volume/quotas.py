@@ -20,11 +20,10 @@ IGNORED = ("tenant_id", "skip_validation")
 
 @router.get("/limits")
 def show_limits(request: Request, caller: VolumeCaller, service: Service) -> dict[str, Any]:
-    """`project_id`: another project's limits, for administrators (since 3.39)."""
-    project = caller.project_id
-    if request.state.version >= (3, 39) and (wanted := request.query_params.get("project_id")):
-        service.policy.enforce(caller, "volume_extension:quotas:show", {"project_id": wanted})
-        project = wanted
+    """`project_id`, or `tenant_id`: another project's limits, for administrators (since 3.39); else passed over."""
+    project, asked = caller.project_id, request.query_params
+    if request.state.version >= (3, 39) and caller.is_admin:
+        project = asked.get("project_id", asked.get("tenant_id", project))
     with service.db.read() as session:
         allowed, used = limits.limits(session, project), limits.usage(session, project)
     absolute = {

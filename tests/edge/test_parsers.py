@@ -77,3 +77,9 @@ def test_storable() -> None:
 def test_headers_that_come_twice_are_joined() -> None:
     sent = [(b"A", b"1"), (b"b", b"2"), (b"a", b"3")]
     assert joined(sent) == [(b"a", b"1,3"), (b"b", b"2")]
+
+
+def test_a_place_is_told_as_its_sender_knows_it() -> None:
+    assert parsers.place(["server", "networks", "list[NetworkWish]", 0, "uuid"]) == "server/networks/0/uuid"
+    assert parsers.place(["server", "accessIPv4", "function-after[checked(), str]"]) == "server/accessIPv4"
+    assert parsers.place(["server", "config_drive", "bool"]) == "server/config_drive"

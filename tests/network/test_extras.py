@@ -75,6 +75,13 @@ def test_versions_need_no_token_and_lead_to_the_resources(cloud: Cloud, anyone: 
     assert {"networks", "subnets", "ports", "security_groups"} <= set(collections)
 
 
+def test_quotas_of_all_projects_are_an_administrators(demo: Api, admin: Api) -> None:
+    error = demo.get("/quotas", 403)["NeutronError"]
+    assert error["type"] == "AdminRequired"
+    assert error["message"] == "User does not have admin privileges: Only admin can view or configure quota"
+    assert "quotas" in admin.get("/quotas")
+
+
 def test_extensions(anyone: Api) -> None:
     listed = anyone.get("/extensions")["extensions"]
     aliases = {one["alias"] for one in listed}

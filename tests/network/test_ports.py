@@ -81,7 +81,7 @@ def test_mac_addresses(demo: Api) -> None:
     assert demo.port(network, mac_address="52:54:00:AA:bb:01")["mac_address"] == "52:54:00:aa:bb:01"
     error = demo.post("/ports", "port", 409, network_id=network["id"], mac_address="52:54:00:aa:bb:01")
     assert error["type"] == "MacAddressInUse"
-    for wrong in ("52:54:00:aa:bb", "00:00:00:00:00:00", "x"):
+    for wrong in ("52:54:00:aa:bb", "00:00:00:00:00:00", "FF:ff:ff:ff:ff:ff", "x"):
         demo.post("/ports", "port", 400, network_id=network["id"], mac_address=wrong)
     demo.port(demo.network(), mac_address="52:54:00:aa:bb:01")
     assert demo.port(network, mac_address="01:00:5e:00:00:01")["mac_address"] == "01:00:5e:00:00:01"

@@ -49,6 +49,11 @@ def test_single_ones_are_not_found_and_making_them_is_not_built(cloud: Cloud) ->
         assert refused.status_code == 501, path
 
 
+def test_what_is_below_a_single_one_is_not_found_either(cloud: Cloud) -> None:
+    for path in ("group_types/x/group_specs", "qos-specs/x/associations", "groups/x/y"):
+        assert cloud.call("GET", f"/{path}", user="admin").status_code == 404, path
+
+
 def test_encryption_of_a_type_and_of_a_volume_is_truly_none(cloud: Cloud) -> None:
     (kind,) = [t for t in cloud.ok("GET", "/types")["volume_types"] if t["name"] == "nbd"]
     assert cloud.ok("GET", f"/types/{kind['id']}/encryption", user="admin") == {}

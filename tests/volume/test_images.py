@@ -149,5 +149,7 @@ def test_fault_is_told_only_to_its_project(cloud: Cloud, images: ImageServer) ->
     image = images.add(RAW, os_hash_value="0" * 128)
     volume = from_image(cloud, image)
     cloud.settled(volume, "error")
-    assert volume not in json.dumps(cloud.ok("GET", "/messages", user="admin"))
+    stranger = cloud.person("stranger-to-faults", "member", project="admin")
+    assert cloud.ok("GET", "/messages", user=stranger)["messages"] == []
+    assert volume in json.dumps(cloud.ok("GET", "/messages", user="admin")), "administrators hear of all projects"
     cloud.delete(volume)

@@ -90,7 +90,9 @@ def test_items_of_metadata_are_bounded(cloud: Cloud) -> None:
 def test_limits_are_seen_by_their_project_and_by_administrators(cloud: Cloud) -> None:
     demo = cloud.project_ids["demo"]
     assert cloud.call("GET", f"/os-quota-sets/{cloud.project_ids['admin']}").status_code == 403
-    assert cloud.call("GET", f"/limits?project_id={cloud.project_ids['admin']}").status_code == 403
+    own = cloud.ok("GET", "/limits")
+    assert cloud.ok("GET", f"/limits?project_id={cloud.project_ids['admin']}") == own, "passed over, as in Cinder"
+    assert cloud.ok("GET", f"/limits?tenant_id={demo}", user="admin", version="3.39") == own
     assert cloud.ok("GET", f"/limits?project_id={demo}", user="admin")["limits"]["absolute"]["maxTotalVolumes"] == 200
     assert cloud.ok("GET", "/os-quota-class-sets/default", user="admin")["quota_class_set"]["volumes"] == 10
 

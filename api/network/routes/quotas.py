@@ -6,7 +6,7 @@ from fastapi import APIRouter
 
 from api.common.errors import ServiceError
 from api.network.ask import Ask, JsonBody
-from api.network.errors import bad
+from api.network.errors import bad, typed
 from api.network.model import quotas
 from api.network.routes.answers import json
 
@@ -17,7 +17,9 @@ CONTROLS = ("tenant_id", "project_id", "force", "check_limit")
 @router.get("")
 def list_quotas(ask: Ask) -> Any:
     """Projects that have limits of their own."""
-    ask.enforce("list_quotas", ask.project_id)
+    if not ask.allows("list_quotas", ask.project_id):
+        words = "User does not have admin privileges: Only admin can view or configure quota"
+        raise typed(403, "AdminRequired", words)
     with ask.store.read() as session:
         known = quotas.projects(session)
         return json({"quotas": [_named(project) | quotas.limits(session, project) for project in known]})

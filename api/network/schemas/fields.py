@@ -39,9 +39,12 @@ def _ip_or_cidr(value: str) -> str:
     return _cidr(value) if "/" in value else _ip(value)
 
 
+NOBODYS = ("00:00:00:00:00:00", "ff:ff:ff:ff:ff:ff")
+
+
 def _mac(value: str) -> str:
     mac = value.lower()
-    if not re.fullmatch(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}", mac) or mac == "00:00:00:00:00:00":
+    if not re.fullmatch(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}", mac) or mac in NOBODYS:
         raise ValueError(f"'{value}' is not a valid MAC address.")
     return mac
 
