@@ -18,11 +18,14 @@ OPENSTACK = {"identity": "keystone", "image": "glance"}
 """Embedded services that are OpenStack's own, each in a process of its own."""
 HAVE_A_STORE = ("api-services", "api-compute", "worker-control")
 SEARCH_ATTRIBUTES = ("ServerId", "ProjectId", "HostName", "RequestId")
-TEMPORAL_TUNING = (  # one history shard is read 20 times a second by default, and timers are a second coarse
+TEMPORAL_TUNING = (  # one history shard is read 20 times a second by default, and timers are a second coarse;
+    # and what has ended stays in memory, some 30 KiB a workflow, up to 128,000 of them and 256 MiB of events
     "history.transferProcessorMaxPollRPS=2000",
     "history.timerProcessorMaxPollRPS=2000",
     "history.visibilityProcessorMaxPollRPS=2000",
     'history.timerProcessorMaxTimeShift="10ms"',
+    "history.hostLevelCacheMaxSize=500",
+    "history.eventsHostLevelCacheMaxSizeBytes=4194304",
     "matching.enableFairness=true",
     "matching.numTaskqueueReadPartitions=1",
     "matching.numTaskqueueWritePartitions=1",
