@@ -314,6 +314,18 @@ def test_filters_from_neutrons_own_api_are_the_embedded_services(cloud: Cloud, n
     call("network", "DELETE", f"/v2.0/ports/{other['id']}")
 
 
+def test_what_a_host_may_not_see_is_not_taken_for_none(cloud: Cloud, net: Net) -> None:
+    """Neutron 29 shows a user with the role service neither the groups of others nor a network's physical network."""
+    group = net.demo.call("network", "POST", "/v2.0/security-groups", {"security_group": {"name": "mine"}})
+    api, known = Service(cloud.session, NETWORK, "/v2.0", cloud.settings.region), group["security_group"]["id"]
+    neutron_filters._must_be_seen(api, [known])
+    with pytest.raises(Unexpected, match=f"does not show this host security group {net.network_id}"):
+        neutron_filters._must_be_seen(api, [known, net.network_id])
+    with pytest.raises(ApplicationError, match="does not tell this host the physical network"):
+        bindings.physical_network({"id": net.network_id})
+    net.demo.call("network", "DELETE", f"/v2.0/security-groups/{known}")
+
+
 def _without_sets(topology: dict[str, Any]) -> list[dict[str, Any]]:
     """Its ports, with the members of each set in the place of its name."""
     for rule in (rule for port in topology["ports"] for rule in port["rules"] if rule["remote_set"]):

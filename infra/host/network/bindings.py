@@ -25,6 +25,14 @@ def bridge_name(port: Body) -> str:
     return str(details.get("bridge_name") or "")
 
 
+def physical_network(network: Body) -> str | None:
+    """None for a network of its own. HostCannot when the host's service user may not see it: on a bridge of its own
+    the guest of a provider network would reach nobody."""
+    if "provider:physical_network" not in network:
+        raise host_cannot(f"The network service does not tell this host the physical network of {network['id']}.")
+    return network["provider:physical_network"] or None
+
+
 def neutrons_bridge(network_id: str) -> str:
     """The bridge of a network whose binding names none, as Neutron's own agents and Nova name it."""
     return f"brq{network_id}"[:14]

@@ -5,7 +5,7 @@ Source: Networking API v2.0, ports, security group rules, address groups."""
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from infra.host.services.rest import Service
+from infra.host.services.rest import Service, Unexpected
 
 AT_ONCE = 50
 """Ids in one query: Neutron's WSGI server takes URLs of 8 KiB."""
@@ -17,7 +17,7 @@ def of_host(api: Service, host: str) -> list[Body]:
     """Every port bound to `host`, shaped as the ports of the embedded service's topology.
 
     A rule's `remote_ips`: None is anywhere; an empty list matches nothing. Three requests where no rule names a
-    remote group or address group."""
+    remote group or address group, and no group is without rules. Unexpected when a port's group is not shown."""
     fields = [*PORT, "security_groups"]
     ports = api.ask("GET", "/ports", params={"binding:host_id": host, "fields": fields}).json()["ports"]
     groups = sorted({group for port in ports for group in port["security_groups"]})
@@ -29,6 +29,7 @@ def of_host(api: Service, host: str) -> list[Body]:
     by_group: dict[str, list[Body]] = {group: [] for group in groups}
     for rule in rules:
         by_group[rule["security_group_id"]].append(_rule(rule, remote))
+    _must_be_seen(api, [group for group, some in by_group.items() if not some])
     return [
         {
             **{name: port[name] for name in PORT if name in port},
@@ -38,6 +39,13 @@ def of_host(api: Service, host: str) -> list[Body]:
         }
         for port in ports
     ]
+
+
+def _must_be_seen(api: Service, groups: list[str]) -> None:
+    """Groups without rules are either that, or kept from this user, who then does not know what to put in force."""
+    seen = {group["id"] for group in _where(api, "security-groups", "id", groups, fields=["id"])}
+    if hidden := set(groups) - seen:
+        raise Unexpected(f"The network service does not show this host security group {min(hidden)} of its ports.")
 
 
 def _where(api: Service, kind: str, name: str, wanted: Iterable[str], **more: Any) -> Iterator[Body]:

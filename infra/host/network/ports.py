@@ -93,7 +93,7 @@ class PortPlugger:
         return vif
 
     def _bridge(self, network: Body) -> str:
-        physical = network.get("provider:physical_network")
+        physical = bindings.physical_network(network)
         if not physical:
             return bindings.neutrons_bridge(network["id"])
         return self._settings.bridge_mappings.get(physical, "")
@@ -109,7 +109,7 @@ class PortPlugger:
             "instance_id": want.instance_id,
             "hostname": want.hostname,
             "network_name": network["name"],
-            "physical_network": network.get("provider:physical_network"),
+            "physical_network": bindings.physical_network(network),
             "bridge_name": vif.bridge or None,
             "port_security_enabled": port.get("port_security_enabled", True),
             "allowed_address_pairs": port.get("allowed_address_pairs", []),
