@@ -47,15 +47,16 @@ class OpenStack:
             self._wait(service)
 
     def _wait(self, service: str) -> None:
-        end = time.monotonic() + PATIENCE_S
-        while True:
-            try:
-                httpx.get(self.settings.url(service, "/"), timeout=5)
-                return
-            except httpx.TransportError:
-                log = self.settings.log_dir / f"{OPENSTACK[service]}.log"
-                assert self.processes[service].poll() is None and time.monotonic() < end, log.read_text()[-3000:]
-                time.sleep(0.05)
+        end, url = time.monotonic() + PATIENCE_S, self.settings.url(service, "/")
+        log = self.settings.log_dir / f"{OPENSTACK[service]}.log"
+        with httpx.Client(timeout=5) as http:
+            while True:
+                try:
+                    http.get(url)
+                    return
+                except httpx.TransportError:
+                    assert self.processes[service].poll() is None and time.monotonic() < end, log.read_text()[-3000:]
+                    time.sleep(0.05)
 
     def kill(self, service: str) -> None:
         process = self.processes.pop(service)

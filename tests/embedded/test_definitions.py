@@ -28,9 +28,10 @@ def test_every_value_that_is_offered_is_obeyed() -> None:
     for name, schema in image["properties"].items():
         for value in schema.get("enum", values[schema["type"]]):
             machine_of({name: value}, {"hw_video:ram_max_mb": "16"}, 2)
+    needed = {"hw_rng:allowed": "true", "quota:vif_inbound_average": "1", "quota:vif_outbound_average": "1"}
     for name, schema in flavor["properties"].items():
         for value in schema.get("enum", values[schema["type"]]):
-            machine_of({}, {"hw_rng:allowed": "true", name: value}, 2)
+            machine_of({}, {**needed, name: value}, 2)
 
 
 def test_other_definitions_replace_those_of_an_older_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -77,14 +77,15 @@ class Services:
 
     def _wait(self, url: str) -> None:
         end = time.monotonic() + 60
-        while True:
-            try:
-                httpx.get(url, timeout=2)
-                return
-            except httpx.HTTPError:
-                if time.monotonic() > end or any(p.poll() is not None for p in self.processes):
-                    raise
-                time.sleep(0.1)
+        with httpx.Client(timeout=2) as http:
+            while True:
+                try:
+                    http.get(url)
+                    return
+                except httpx.HTTPError:
+                    if time.monotonic() > end or any(p.poll() is not None for p in self.processes):
+                        raise
+                    time.sleep(0.1)
 
     def stop(self) -> None:
         for process in reversed(self.processes):
