@@ -7,6 +7,7 @@ import pytest
 
 from infra.host.files import firmware
 from infra.host.files.paths import HostPaths
+from infra.hostnet import shaping
 from tests.e2e.cloud import Cloud, wait_for
 from tests.e2e.test_whole_life import ask, becomes
 
@@ -33,7 +34,7 @@ def test_firmware_variables_are_kept_or_renewed(cloud: Cloud, tmp_path: Path) ->
         return nvram.read_bytes().endswith(b"mine")
 
     def limited() -> bool:
-        return "rate 8Mbit" in cloud.inside("tc", "qdisc", "show").stdout
+        return 1_000_000 in [shape[0] for shape in shaping.present(cloud.layout.netns).values()]
 
     assert limited()
     ask(cloud, server, "SHUTOFF", "stop", "uefi")
