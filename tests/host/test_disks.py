@@ -10,6 +10,7 @@ import pytest
 from temporalio.exceptions import ApplicationError
 
 from activities.hypervisor import Hypervisor
+from activities.volume import Volume
 from infra.contracts.guarded import Guarded
 from infra.contracts.hypervisor import DomainRef
 from infra.contracts.power import PowerOff, PowerOn
@@ -154,9 +155,9 @@ def test_a_host_that_lost_the_claim_leaves_the_guest_alone(guest: Built, disk: D
 
 
 @pytest.fixture
-def plugger(volumes: Cloud, guest: Built, hypervisor: Libvirt) -> VolumePlugger:
+def steps(volumes: Cloud, guest: Built, hypervisor: Libvirt) -> Volume:
     connector = VolumeConnector(hypervisor.settings, volumes.session, volumes.control)
-    return VolumePlugger(connector, guest.driver.disks)
+    return Volume(connector, VolumePlugger(connector, guest.driver.disks))
 
 
 @pytest.fixture
@@ -168,59 +169,59 @@ def whole(volumes: Cloud, guest: Built) -> Iterator[VolumeOnGuest]:
         yield VolumeOnGuest(**facts, volume=want.volumes[0])
 
 
-def status(volumes: Cloud, want: VolumeOnGuest, plugger: VolumePlugger) -> str:
-    found = plugger._connector._volumes.get(want.volume.volume_id)
-    return str(found and found["status"])
+def status(volumes: Cloud, want: VolumeOnGuest) -> str:
+    with volumes.user() as demo:
+        return str(demo.call("volume", "GET", f"/v3/volumes/{want.volume.volume_id}")["volume"]["status"])
 
 
 def test_given_and_taken_in_one_step_and_once_more(
-    guest: Built, whole: VolumeOnGuest, volumes: Cloud, plugger: VolumePlugger
+    guest: Built, whole: VolumeOnGuest, volumes: Cloud, steps: Volume
 ) -> None:
     guest.spawn()
     until(guest.booted)
     for _ in range(2):
-        assert set(plugger.give(whole, quiet).parts) == {"attach", "plug"}
-        assert has(guest) and status(volumes, whole, plugger) == "in-use"
+        assert set(run(steps.give_volume, whole).parts) == {"attach", "plug"}
+        assert has(guest) and status(volumes, whole) == "in-use"
     guest.driver.power.off(PowerOff(instance_id=whole.instance_id, attempt=whole.attempt, timeout_s=0), quiet)
     for _ in range(2):
-        assert set(plugger.take(whole, quiet).parts) == {"unplug", "detach"}
-        assert not guest.driver.files.volumes(whole.instance_id) and status(volumes, whole, plugger) == "available"
+        assert set(run(steps.take_volume, whole).parts) == {"unplug", "detach"}
+        assert not guest.driver.files.volumes(whole.instance_id) and status(volumes, whole) == "available"
 
 
 def test_a_guest_that_keeps_it_keeps_the_attachment_unless_that_is_undone(
-    guest: Built, whole: VolumeOnGuest, volumes: Cloud, plugger: VolumePlugger, monkeypatch: pytest.MonkeyPatch
+    guest: Built, whole: VolumeOnGuest, volumes: Cloud, steps: Volume, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Mechanism: VolumePlugger.take and take_back. The boot sector heeds no request to give a device back."""
     monkeypatch.setattr(guest_steps, "GUEST_PATIENCE_S", 0.2)
     guest.spawn()
     until(guest.booted)
-    plugger.give(whole, quiet)
+    run(steps.give_volume, whole)
     with pytest.raises(ApplicationError, match="did not release the device /dev/vdb"):
-        plugger.take(whole, quiet)
-    assert has(guest) and status(volumes, whole, plugger) == "in-use"
+        run(steps.take_volume, whole)
+    assert has(guest) and status(volumes, whole) == "in-use"
     with pytest.raises(ApplicationError, match="did not release the device /dev/vdb"):
-        plugger.take_back(whole, quiet)
-    assert status(volumes, whole, plugger) == "available"
+        run(steps.take_volume_back, whole)
+    assert status(volumes, whole) == "available"
     guest.driver.destroy(whole.instance_id)
-    plugger.take_back(whole, quiet)
+    run(steps.take_volume_back, whole)
 
 
 def test_a_claim_that_goes_while_the_volume_is_attached_takes_it_along(
-    guest: Built, whole: VolumeOnGuest, volumes: Cloud, plugger: VolumePlugger, monkeypatch: pytest.MonkeyPatch
+    guest: Built, whole: VolumeOnGuest, volumes: Cloud, steps: Volume, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Mechanism: Fence.unless_lost around VolumePlugger.give: the operation's own undo has been here already."""
     guest.spawn()
-    real = plugger._disks.plug
+    real = steps._plugger._disks.plug
 
     def late(want: DiskOnGuest, heartbeat: Any) -> None:
-        assert status(volumes, whole, plugger) == "in-use"
+        assert status(volumes, whole) == "in-use"
         volumes.unclaim(whole.instance_id)
         real(want, heartbeat)
 
-    monkeypatch.setattr(plugger._disks, "plug", late)
+    monkeypatch.setattr(steps._plugger._disks, "plug", late)
     with pytest.raises(ApplicationError, match="no longer holds the claim"):
-        plugger.give(whole, quiet)
-    assert not has(guest) and status(volumes, whole, plugger) == "available"
+        run(steps.give_volume, whole)
+    assert not has(guest) and status(volumes, whole) == "available"
 
 
 def test_a_running_guest_sees_that_its_volume_has_grown(
