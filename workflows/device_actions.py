@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 from infra.contracts.operation import Transition
-from infra.contracts.states import RESTING
+from infra.contracts.states import RESTING, SOFT_DELETED
 from workflows.action import Action
 from workflows.add_security_group import AddSecurityGroup
 from workflows.attach_interface import AttachInterface, AttachInterfaceBody
@@ -19,8 +19,8 @@ from workflows.update_attachment import UpdateAttachment, UpdateAttachmentBody
 
 PLUGGABLE = frozenset(("active", "paused", "stopped"))
 """vm_states of a server whose guest can be given a device, or has to give one back."""
-SHELVED = frozenset(("shelved", "shelved_offloaded"))
-"""Its volumes can be changed, too: it starts with them once it is unshelved."""
+HELD = frozenset(("resized", SOFT_DELETED, "shelved", "shelved_offloaded"))
+"""Its volumes can be changed, too: it has them, or starts with them, whatever becomes of it."""
 EXISTING = frozenset(RESTING) - {"deleted"}
 
 DEVICES = (
@@ -31,7 +31,7 @@ DEVICES = (
         Transition(
             event="attach_volume",
             verb="attach_volume",
-            allowed=PLUGGABLE | SHELVED,
+            allowed=PLUGGABLE | HELD,
             doing="attaching",
             without_host=True,
         ),
@@ -45,7 +45,7 @@ DEVICES = (
         Transition(
             event="detach_volume",
             verb="detach_volume",
-            allowed=PLUGGABLE | SHELVED,
+            allowed=PLUGGABLE | HELD,
             doing="detaching",
             without_host=True,
         ),

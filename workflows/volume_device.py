@@ -18,7 +18,8 @@ def device_for(server: InstanceFacts, volume_id: str, asked: str | None) -> str:
     Raises Hopeless (400) when the name is taken or none is left, or the volume is attached already."""
     prefix = PREFIX[bus_of_volume(server.image_properties)]
     letters = letters_of(str(volume.get("device") or "") for volume in server.volumes) | {"a"}
-    letters |= letters_of(disk.device for disk in server.local_disks)
+    coming_back = server.migration.old_local_disks if server.migration else []  # should its resize be reverted
+    letters |= letters_of(disk.device for disk in (*server.local_disks, *coming_back))
     taken = {prefix + letter for letter in letters}
     if any(volume["volume_id"] == volume_id for volume in server.volumes):
         raise hopeless(f"Invalid volume: volume {volume_id} already attached to this instance", code=400)

@@ -113,9 +113,14 @@ def test_a_lock_holds(cloud: Cloud, server: Server) -> None:
     assert cloud.status(server.id) == "ACTIVE"
 
 
-def test_a_volume_comes_and_goes(cloud: Cloud, server: Server) -> None:
-    volume = cloud.demo("volume", "create", "--size", "1", "life-data")["id"]
+def made_volume(cloud: Cloud, name: str) -> str:
+    volume: str = cloud.demo("volume", "create", "--size", "1", name)["id"]
     wait_for(lambda: cloud.demo.sdk.block_storage.get_volume(volume).status == "available", 30, "the volume is made")
+    return volume
+
+
+def test_a_volume_comes_and_goes(cloud: Cloud, server: Server) -> None:
+    volume = made_volume(cloud, "life-data")
     before = disks(cloud, server)
     cloud.demo("server", "add", "volume", "life", "life-data")
     wait_for(lambda: len(disks(cloud, server)) == len(before) + 1, 30, "the guest has the disk")
@@ -212,8 +217,16 @@ def test_resize_and_back_and_for_good(cloud: Cloud, server: Server) -> None:
     ask(cloud, server, "VERIFY_RESIZE", "resize", "--flavor", "larger", "life")
     assert kib(cloud, server) > before + 20_000 and kept(cloud, server)
     assert own_disks(cloud, server) == (1, True, (64 << 10) - 4)
+    volume = made_volume(cloud, "life-late")
+    cloud.demo("server", "add", "volume", "life", "life-late")
+    wait_for(lambda: len(disks(cloud, server)) == 4, 30, "the guest has the disk")
     ask(cloud, server, "ACTIVE", "resize", "revert", "life")
-    assert kib(cloud, server) == before and kept(cloud, server) and disks(cloud, server) == ["vda"]
+    assert kib(cloud, server) == before and kept(cloud, server)
+    assert len(disks(cloud, server)) == 2, "what was attached meanwhile stays"
+    cloud.demo("server", "remove", "volume", "life", "life-late", answers=False)
+    wait_for(lambda: disks(cloud, server) == ["vda"], 60, "the guest gave it back")
+    wait_for(lambda: cloud.demo.sdk.block_storage.get_volume(volume).status == "available", 30, "it is free")
+    cloud.demo("volume", "delete", "life-late")
     ask(cloud, server, "VERIFY_RESIZE", "resize", "--flavor", "larger", "life")
     ask(cloud, server, "ACTIVE", "resize", "confirm", "life")
     assert kib(cloud, server) > before + 20_000 and kept(cloud, server)

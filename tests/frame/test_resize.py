@@ -47,6 +47,34 @@ def ends(cloud: FrameCloud, handle: Handle) -> list[str]:
         return [found.status for found in session.exec(mine.order_by(col(MigrationRecord.number))).all()]
 
 
+@pytest.mark.parametrize("choice", ["confirmResize", "revertResize"])
+async def test_volumes_come_and_go_while_it_waits(cloud: FrameCloud, choice: str) -> None:
+    """Mechanism: a way back has the disks of the flavor, and of volumes what the record says by then."""
+    handle = await server(cloud, "resize")
+    had = row(cloud, handle).volumes or []
+    with cloud.database.write() as session:
+        found = session.get(Instance, instance_of(handle))
+        assert found is not None
+        swap = {"kind": "swap", "size_mb": 64, "device": "vdx"}
+        found.local_disks = [swap]
+        session.add(found)
+    await resized(cloud, handle)
+    assert row(cloud, handle).local_disks == []
+    with pytest.raises(ServiceError, match="vdx"):
+        action, wanted = request(cloud, handle, "attach_volume")
+        await cloud.ops.start(action, wanted.model_copy(update={"body": {**wanted.body, "device": "/dev/vdx"}}))
+    await cloud.end(handle)
+    assert await do(cloud, handle, "attach_volume") is None
+    assert row(cloud, handle).vm_state == "resized"
+    now = row(cloud, handle).volumes or []
+    assert len(now) == len(had) + 1
+    assert await do(cloud, handle, choice) is None
+    assert row(cloud, handle).vm_state == "active" and row(cloud, handle).volumes == now
+    assert bool(row(cloud, handle).local_disks) == (choice == "revertResize")
+    assert await cloud.leaks() == []
+    await drop(cloud, handle)
+
+
 async def test_both_flavors_are_held_until_one_is_chosen(cloud: FrameCloud) -> None:
     for choice, left, status in (("confirmResize", (2, 128), "confirmed"), ("revertResize", (1, 64), "reverted")):
         handle = await server(cloud, "resize")

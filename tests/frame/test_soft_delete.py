@@ -54,6 +54,18 @@ async def test_it_keeps_all_it_holds_and_does_not_count(cloud: Cloud) -> None:
     await drop(cloud, handle)
 
 
+async def test_volumes_come_and_go_meanwhile(cloud: Cloud) -> None:
+    handle = await server(cloud, "os-stop")
+    before = cloud.things.things()
+    await softly(cloud, handle)
+    assert await do(cloud, handle, "attach_volume") is None and state(cloud, handle) == SOFT
+    assert await do(cloud, handle, "detach_volume") is None and state(cloud, handle) == SOFT
+    assert cloud.things.things() == before
+    assert await do(cloud, handle, "attach_volume") is None
+    await cloud.delete(handle)
+    await until_gone(cloud, handle)
+
+
 async def test_its_time_comes(cloud: Cloud) -> None:
     handle = await server(cloud, "os-stop")
     await softly(cloud, handle, after_s=0.3)

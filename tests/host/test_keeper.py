@@ -121,6 +121,21 @@ def test_a_rebuilt_guest_has_new_firmware_variables_and_a_failed_one_its_old(tmp
     assert nvram.read_text() == "old"
 
 
+@pytest.mark.parametrize(("label", "stays"), [("resize", True), ("rebuild", False)])
+def test_volumes_that_came_or_went_while_a_resize_waited_stay_so(tmp_path: Path, label: Any, stays: bool) -> None:
+    paths = HostPaths(Settings(state_dir=tmp_path, host="h"))
+    want = Aside(instance_id=new_id(), attempt=1, label=label, request_id="req-1", disk="left", runs=False)
+    files, volumes = KeptFiles(paths), paths.make_instance(want.instance_id) / "volumes.json"
+    volumes.write_text("as it was")
+    files.keep(want, "<domain/>", Progress(""))
+    volumes.write_text("swapped since")
+    for _ in range(2):
+        files.give_back(want)
+    files.forget(want)
+    assert (volumes.read_text() == "swapped since") == stays
+    assert list(volumes.parent.glob(f"*{label}*")) == []
+
+
 class Seen(Progress):
     """Every count of bytes that it was given."""
 

@@ -16,6 +16,7 @@ from infra.host.files.paths import HostPaths
 from infra.interruption import still_wanted
 
 LOOK_S = 0.1
+VOLUMES = "volumes.json"
 BLOCK = 512  # bytes, in which st_blocks counts
 
 
@@ -83,6 +84,8 @@ class KeptFiles:
                 if f"/{file.name}'" not in xml and f'/{file.name}"' not in xml:
                     file.unlink()  # the guest had no such disk
         for own, kept in (*self._small(want), self._disk(want), *self._kept_local(want)):
+            if want.label == "resize" and own.name == VOLUMES:
+                continue  # they come and go while a resize waits to be confirmed, and stay as they are by now
             with contextlib.suppress(FileNotFoundError):
                 kept.replace(own)
 
@@ -110,7 +113,7 @@ class KeptFiles:
 
     def _small(self, want: Aside) -> list[tuple[Path, Path]]:
         directory = self._paths.instance(want.instance_id)
-        names = ("image", "config.iso", "volumes.json", "nvram.fd")
+        names = ("image", "config.iso", VOLUMES, "nvram.fd")
         return [(directory / name, directory / f"{name}.{want.label}") for name in names]
 
 
