@@ -21,7 +21,7 @@ def prepare(folder: Path) -> Any:
     from keystone.common.sql import upgrades
     from keystone.server.flask import core
 
-    from infra.embedded import bootstrap, one_token_each
+    from infra.embedded import bootstrap, one_context_each, one_token_each
 
     one_token_each.install()
 
@@ -31,7 +31,7 @@ def prepare(folder: Path) -> Any:
     app = core.initialize_application("public", migrate, [str(folder / "keystone.conf")])
     bootstrap.ensure(json.loads((folder / "bootstrap.json").read_text()), folder / "bootstrapped")
     _make_rules()
-    return app
+    return one_context_each.wrap(app)
 
 
 def _make_rules() -> None:

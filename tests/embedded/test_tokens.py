@@ -133,6 +133,19 @@ def test_what_ends_tokens_ends_them_within_seconds(admin: Api, make: Make) -> No
     assert changed(who, "PATCH", f"/projects/{who.project_id}", {"project": {"enabled": False}})
 
 
+def test_what_a_thread_read_for_a_former_request_keeps_no_token_alive(admin: Api, make: Make) -> None:
+    """Mechanism: each request begins without a context (`infra.embedded.one_context_each`)."""
+    for _ in range(4):
+        who = make()
+        api = who.sign_in()
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            assert any(pool.map(lambda _, api=api: api.works(), range(2 * AT_ONCE)))  # type: ignore[misc]
+            grant = f"/projects/{who.project_id}/users/{who.user_id}/roles/{admin.role('member')}"
+            admin.ok("DELETE", grant)
+            time.sleep(0.2)
+            assert not any(pool.map(lambda _, api=api: api.works(), range(2 * AT_ONCE)))  # type: ignore[misc]
+
+
 def test_a_guessed_account_pauses_and_a_service_user_does_not(openstack: OpenStack, make: Make) -> None:
     who = make()
     assert [who.try_sign_in("a guess").status_code for _ in range(10)] == [401] * 10
