@@ -19,11 +19,7 @@ def report(settings: Settings, store: Store, failed: Collection[str]) -> Report:
         tunnel_ip=settings.tunnel_ip,
         bridge_mappings=settings.bridge_mappings,
         routers=states,
-        floating_ips={
-            floating.id: "ACTIVE" if states[r.router.id] == "ACTIVE" else "ERROR"
-            for r in routers
-            for floating in r.router.floating_ips
-        },
+        floating_ips={floating.id: states[r.router.id] for r in routers for floating in r.router.floating_ips},
         ports={port_id: "ACTIVE" if is_up else "DOWN" for port_id, is_up in up.items()},
     )
 

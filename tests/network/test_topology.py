@@ -128,6 +128,13 @@ def test_routers_lie_on_one_host_that_reaches_outside(
     assert demo.get(path)["router"]["status"] == "ACTIVE"
     inside = admin.get("/ports", device_id=router["id"])["ports"]
     assert {port["status"] for port in inside} == {"ACTIVE"} and len(inside) == 2
+    demo.put(path, "router", admin_state_up=False)
+    holder.report(routers={router["id"]: "DOWN"})
+    assert demo.get(path)["router"]["status"] == "ACTIVE", "it is as it should be"
+    assert {port["status"] for port in admin.get("/ports", device_id=router["id"])["ports"]} == {"DOWN"}
+    demo.put(path, "router", admin_state_up=True)
+    assert demo.get(path)["router"]["status"] == "DOWN", "nobody has said that it is up again"
+    holder.report(routers={router["id"]: "ACTIVE"})
     stranger = next(host for host in two if host is not holder)
     stranger.report(routers={router["id"]: "ERROR"})
     assert demo.get(path)["router"]["status"] == "ACTIVE", "only the host that has it speaks of it"

@@ -36,7 +36,7 @@ def _render(session: Session, rows: Sequence[Router], _view: View) -> list[dict[
             "id": row.id,
             "name": row.name,
             "admin_state_up": row.admin_state_up,
-            "status": row.status if row.host in live else "DOWN",
+            "status": _status(row) if row.host in live else "DOWN",
             "external_gateway_info": ways.get(row.id),
             "routes": row.routes,
             "availability_zone_hints": row.availability_zone_hints,
@@ -45,6 +45,11 @@ def _render(session: Session, rows: Sequence[Router], _view: View) -> list[dict[
         | standard(row, words[row.id])
         for row in rows
     ]
+
+
+def _status(row: Router) -> str:
+    """What its host says. One that was switched off, and is off, is as it should be: ACTIVE, as in Neutron."""
+    return "ACTIVE" if row.status == "DOWN" and not row.admin_state_up else row.status
 
 
 def _ways_out(session: Session, rows: Sequence[Router]) -> dict[str, dict[str, Any]]:
