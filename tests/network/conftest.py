@@ -117,7 +117,7 @@ class Cloud:
 
 @pytest.fixture(scope="package")
 def cloud(keystone: OpenStack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
-    settings = keystone.join(tmp_path_factory.mktemp("network"), new_router_wait_s=0.0)  # no host carries any here
+    settings = keystone.join(tmp_path_factory.mktemp("network"), router_wait_s=0.0)  # no host carries any here
     passwords = credentials.load(settings.state_dir)
     with (
         state_dir_in_environment(settings.state_dir),

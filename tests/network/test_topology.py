@@ -133,7 +133,7 @@ def test_routers_lie_on_one_host_that_reaches_outside(
     assert demo.get(path)["router"]["status"] == "ACTIVE", "it is as it should be"
     assert {port["status"] for port in admin.get("/ports", device_id=router["id"])["ports"]} == {"DOWN"}
     demo.put(path, "router", admin_state_up=True)
-    assert demo.get(path)["router"]["status"] == "DOWN", "nobody has said that it is up again"
+    assert demo.get(path)["router"]["status"] == "BUILD", "nobody has said that it is up again"
     holder.report(routers={router["id"]: "ACTIVE"})
     stranger = next(host for host in two if host is not holder)
     stranger.report(routers={router["id"]: "ERROR"})
@@ -160,13 +160,13 @@ def test_a_new_router_s_answer_waits_for_the_host_that_carries_it(
                     then(host, id)
             return making.result()
 
-    monkeypatch.setattr(cloud.settings, "new_router_wait_s", 30.0)
+    monkeypatch.setattr(cloud.settings, "router_wait_s", 30.0)
     router = carried(lambda host, id: host.report(routers={id: "ACTIVE"}))
     assert router["status"] == "ACTIVE" and router["external_gateway_info"]["network_id"] == outside["id"]
     demo.delete(f"/routers/{router['id']}")
     router = carried(lambda host, id: demo.delete(f"/routers/{id}"))
     assert router["status"] == "BUILD", "deleted by somebody else, it was made all the same"
-    monkeypatch.setattr(cloud.settings, "new_router_wait_s", 0.1)
+    monkeypatch.setattr(cloud.settings, "router_wait_s", 0.1)
     router = make()
     assert router["status"] == "BUILD", "hosts are waited for within bounds"
 

@@ -105,12 +105,14 @@ def create(session: Session, ask: Asker, body: RouterCreate, _given: list[str]) 
 
 def is_settled(row: Router) -> bool:
     """Whether the host that is to carry it has said what became of it, or there is none. Clients that take Neutron for
-    granted want a new router ACTIVE in the answer that makes it."""
+    granted want a router ACTIVE in the answer that makes or changes it."""
     return row.status != "BUILD"
 
 
 def update(session: Session, ask: Asker, row: Router, body: RouterUpdate, given: list[str]) -> None:
     ask.enforce("update_router", row.project_id)
+    if "admin_state_up" in given and body.admin_state_up and not row.admin_state_up and row.status == "DOWN":
+        row.status = "BUILD"  # until its host has it up again
     for name in ("name", "description", "admin_state_up"):
         if name in given:
             setattr(row, name, getattr(body, name))

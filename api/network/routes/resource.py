@@ -25,7 +25,7 @@ class Resource(Generic[R, C, U]):
     """A resource of the API below /v2.0/`path`. `create` and `update` get the body and the names of the attributes
     that differ from their defaults (create) or were given at all (update); `change` None: it cannot be updated.
     `id_name` is the path parameter's, unless it is the member's name and `_id`. `is_settled`: what the answer to a
-    create waits for."""
+    create or update waits for."""
 
     path: str
     kind: Kind[R]
@@ -80,17 +80,21 @@ class Resource(Generic[R, C, U]):
     def _making(self, router: APIRouter) -> None:
         kind, new, create, remove, is_settled = self.kind, self.new, self.create, self.remove, self.is_settled
 
-        def create_now(ask: Asker, body: dict[str, Any]) -> tuple[JSONResponse, list[str], bool]:
+        def create_now(ask: Asker, body: dict[str, Any]) -> tuple[JSONResponse, list[str]]:
             wanted, many = parse_create(kind, new, body)
             with ask.store.write() as session:
                 rows = [create(session, ask, one, given(one, only_changes=True)) for one in wanted]
-                return made(session, ask, kind, rows, many), [row.id for row in rows], many
+                return made(session, ask, kind, rows, many), [row.id for row in rows]
 
         def create_some(ask: Ask, body: JsonBody) -> Any:
             return create_now(ask, body)[0]
 
         async def create_settled(ask: Ask, body: JsonBody) -> Any:
-            return await settled(ask, kind, lambda: create_now(ask, body), is_settled or (lambda _row: True))
+            def shown(session: Session, rows: list[R]) -> JSONResponse:
+                return made(session, ask, kind, rows, kind.collection in body)
+
+            assert is_settled is not None
+            return await settled(ask, kind, lambda: create_now(ask, body), is_settled, shown)
 
         def delete_one(ask: Ask) -> None:
             with ask.store.write() as session:
@@ -107,16 +111,27 @@ class Resource(Generic[R, C, U]):
     def _changing(
         self, router: APIRouter, change: type[U], update: Callable[[Session, Asker, R, U, list[str]], None]
     ) -> None:
-        kind = self.kind
+        kind, is_settled = self.kind, self.is_settled
 
-        def update_one(ask: Ask, body: JsonBody) -> Any:
+        def update_now(ask: Asker, body: dict[str, Any]) -> tuple[JSONResponse, list[str]]:
             wanted = parse_update(kind, change, body)
             with ask.store.write() as session:
                 row = find(session, ask, kind, self._asked(ask))
                 check_revision(ask, row)
                 update(session, ask, row, wanted, given(wanted))
                 session.flush()
-                return json(show(session, ask, kind, row))
+                return json(show(session, ask, kind, row)), [row.id]
 
-        update_one.__doc__ = f"Change one of the {self.words}."
-        router.add_api_route(self.one, update_one, methods=["PUT"])
+        def update_one(ask: Ask, body: JsonBody) -> Any:
+            return update_now(ask, body)[0]
+
+        async def update_settled(ask: Ask, body: JsonBody) -> Any:
+            def shown(session: Session, rows: list[R]) -> JSONResponse:
+                return json(show(session, ask, kind, rows[0]))
+
+            assert is_settled is not None
+            return await settled(ask, kind, lambda: update_now(ask, body), is_settled, shown)
+
+        update_route = update_settled if is_settled else update_one
+        update_route.__doc__ = f"Change one of the {self.words}."
+        router.add_api_route(self.one, update_route, methods=["PUT"])

@@ -7,29 +7,32 @@ from typing import Any
 
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
+from sqlmodel import Session
 
 from api.network.ask import Asker
 from api.network.model.kinds import Kind, R
-from api.network.routes.answers import made
 
 LOOK_S = 0.5
 """How often it looks at the store, for what other processes of this service committed."""
+
+Shown = Callable[[Session, list[Any]], JSONResponse]
 
 
 async def settled(
     ask: Asker,
     kind: Kind[R],
-    create: Callable[[], tuple[JSONResponse, list[str], bool]],
+    do: Callable[[], tuple[JSONResponse, list[str]]],
     is_settled: Callable[[R], bool],
+    shown: Shown,
 ) -> JSONResponse:
-    """The answer of `create` (its second: the new rows' ids, its third: whether a list was asked for), as it is once
-    all of the rows are settled or `new_router_wait_s` is over."""
-    first, ids, many = await run_in_threadpool(create)
-    end = time.monotonic() + ask.request.app.state.settings.new_router_wait_s
+    """The answer of `do` (its second: the rows' ids), as `shown` once all of the rows are settled or `router_wait_s`
+    is over."""
+    first, ids = await run_in_threadpool(do)
+    end = time.monotonic() + ask.request.app.state.settings.router_wait_s
     while True:
         news = ask.store.reported.next()
         try:
-            answer, over = await run_in_threadpool(_look, ask, kind, ids, many, is_settled)
+            answer, over = await run_in_threadpool(_look, ask, kind, ids, is_settled, shown)
             left = end - time.monotonic()
             if over or left <= 0 or await ask.request.is_disconnected():
                 return answer or first
@@ -39,11 +42,11 @@ async def settled(
 
 
 def _look(
-    ask: Asker, kind: Kind[R], ids: list[str], many: bool, is_settled: Callable[[R], bool]
+    ask: Asker, kind: Kind[R], ids: list[str], is_settled: Callable[[R], bool], shown: Shown
 ) -> tuple[JSONResponse | None, bool]:
     """None and True when somebody has deleted one meanwhile."""
     with ask.store.read() as session:
         rows: list[Any] = [row for id in ids if (row := session.get(kind.table, id)) is not None]
         if len(rows) < len(ids):
             return None, True
-        return made(session, ask, kind, rows, many), all(is_settled(row) for row in rows)
+        return shown(session, rows), all(is_settled(row) for row in rows)
