@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -211,7 +211,8 @@ async def test_a_step_is_answered_by_whom_it_was_given(place: Place) -> None:
     KeyRing.rotate(place.settings.codec_keys)  # a step that was given before is answered all the same
     done = api.RespondActivityTaskCompletedRequest(namespace="default", task_token=step.task_token)
     await mine.workflow_service.respond_activity_task_completed(done)
-    await build.terminate()
+    with suppress(RPCError):  # its answer may have ended it by itself
+        await build.terminate()
 
 
 async def test_only_hosts_that_were_not_revoked_come_in(place: Place) -> None:
