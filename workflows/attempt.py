@@ -54,9 +54,7 @@ class Attempt:
     ) -> bool:
         try:
             await self._saga.__aexit__(type_, error, trace)
-        except (
-            FailureError
-        ):  # an undo here failed: what the services hold for a host that is gone is freed all the same
+        except FailureError:  # an undo here failed: what services hold for a host that is gone is freed all the same
             if self._is_gone() and workflow.patched("freed-though-stuck"):
                 self._operation.left_behind = True
             raise

@@ -41,7 +41,7 @@ class DetachVolume(ServerOperation):
                 await outlives(server, held, saga)
             await saga.step(
                 Services.release_services,
-                held_by_service(server, kept),
+                held_by_service(server, volume),
                 undo=None,  # what was given back stays out
                 at=control(),
             )

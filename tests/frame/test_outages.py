@@ -65,6 +65,16 @@ async def silent_while_undoing(cloud: FrameCloud, undo: str) -> tuple[Handle, st
     return boot, lost.host
 
 
+async def all_goes_with_a_delete(cloud: FrameCloud, boot: Handle, host: str) -> None:
+    """What the silent host held goes with it."""
+    cloud.things.here[host].clear()
+    cloud.silence()
+    cloud.faults.arm()
+    await cloud.delete(boot)
+    assert await cloud.end(boot) is None
+    assert await cloud.leaks() == []
+
+
 async def test_a_host_that_falls_silent_while_it_undoes_is_given_up(cloud: FrameCloud) -> None:
     for undo in ("destroy", "unplug_ports", "detach_volumes", "remove_disk"):
         boot, host = await silent_while_undoing(cloud, undo)
@@ -85,12 +95,7 @@ async def test_services_that_cannot_be_freed_for_a_silent_host_do_not_keep_a_bui
     assert await cloud.end(boot) is not None
     assert row(cloud, boot).vm_state == "error"
     assert "release_services" in cloud.faults.ran
-    cloud.things.here[host].clear()
-    cloud.silence()
-    cloud.faults.arm()
-    await cloud.delete(boot)
-    assert await cloud.end(boot) is None
-    assert await cloud.leaks() == []
+    await all_goes_with_a_delete(cloud, boot, host)
 
 
 async def test_a_claim_that_cannot_be_given_back_does_not_keep_the_services_of_a_silent_host(cloud: FrameCloud) -> None:
@@ -100,12 +105,7 @@ async def test_a_claim_that_cannot_be_given_back_does_not_keep_the_services_of_a
     assert await cloud.end(boot) is not None
     assert row(cloud, boot).vm_state == "error"
     assert {kind for where, kind, *_ in await cloud.leaks() if where == ""} == {"claim"}
-    cloud.things.here[host].clear()
-    cloud.silence()
-    cloud.faults.arm()
-    await cloud.delete(boot)
-    assert await cloud.end(boot) is None
-    assert await cloud.leaks() == []
+    await all_goes_with_a_delete(cloud, boot, host)
 
 
 @pytest.mark.parametrize("undo", ["destroy", "unplug_ports", "release_host", "fail_record"])

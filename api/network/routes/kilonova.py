@@ -1,23 +1,19 @@
 """Routes between this service and the hosts that carry its networks: what to carry, and what is carried."""
 
-import asyncio
-import time
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Response
-from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 
 from api.network.ask import Ask
 from api.network.model import hosts, placement, topology
+from api.network.routes.settling import looked
 from api.network.schemas.hosts import HostReport
 from api.network.store import topology_revision
 
 router = APIRouter(prefix="/v2.0/kilonova")
 HostName = Annotated[str, Query(min_length=1, max_length=255)]
 Wait = Annotated[float, Query(ge=0, le=30)]
-LOOK_S = 0.5
-"""How often a request that waits looks at the store, for what other processes of this service committed."""
 
 
 @router.get("/topology")
@@ -26,17 +22,12 @@ async def show_topology(ask: Ask, host: HostName, wait: Wait = 0.0) -> Response:
     caller's ETag: 304, after `wait` seconds."""
     ask.enforce_host("get_topology", host)
     known = {tag.strip().removeprefix("W/") for tag in ask.request.headers.get("if-none-match", "").split(",")}
-    end = time.monotonic() + wait
-    while True:
-        news = ask.store.news.next()
-        try:
-            answer = await run_in_threadpool(_look, ask, host, known)
-            left = end - time.monotonic()
-            if answer.status_code != 304 or left <= 0 or await ask.request.is_disconnected():
-                return answer
-            await asyncio.wait([news], timeout=min(left, LOOK_S))
-        finally:
-            news.cancel()
+
+    def look() -> tuple[Response, bool]:
+        answer = _look(ask, host, known)
+        return answer, answer.status_code != 304
+
+    return await looked(ask, ask.store.news, wait, look)
 
 
 def _look(ask: Ask, host: str, known: set[str]) -> Response:

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
@@ -11,11 +11,29 @@ from sqlmodel import Session
 
 from api.network.ask import Asker
 from api.network.model.kinds import Kind, R
+from api.network.news import News
 
 LOOK_S = 0.5
 """How often it looks at the store, for what other processes of this service committed."""
 
 Shown = Callable[[Session, list[Any]], JSONResponse]
+T = TypeVar("T")
+
+
+async def looked(ask: Asker, told: News, seconds: float, look: Callable[[], tuple[T, bool]]) -> T:
+    """The first of `look`'s two answers once the second says that it is final, `seconds` are over, or nobody waits any
+    more. Looks again whenever `told` tells of something."""
+    end = time.monotonic() + seconds
+    while True:
+        news = told.next()
+        try:
+            answer, is_final = await run_in_threadpool(look)
+            left = end - time.monotonic()
+            if is_final or left <= 0 or await ask.request.is_disconnected():
+                return answer
+            await asyncio.wait([news], timeout=min(left, LOOK_S))
+        finally:
+            news.cancel()
 
 
 async def settled(
@@ -28,17 +46,8 @@ async def settled(
     """The answer of `do` (its second: the rows' ids), as `shown` once all of the rows are settled or `router_wait_s`
     is over."""
     first, ids = await run_in_threadpool(do)
-    end = time.monotonic() + ask.request.app.state.settings.router_wait_s
-    while True:
-        news = ask.store.reported.next()
-        try:
-            answer, over = await run_in_threadpool(_look, ask, kind, ids, is_settled, shown)
-            left = end - time.monotonic()
-            if over or left <= 0 or await ask.request.is_disconnected():
-                return answer or first
-            await asyncio.wait([news], timeout=min(left, LOOK_S))
-        finally:
-            news.cancel()
+    seconds = ask.request.app.state.settings.router_wait_s
+    return await looked(ask, ask.store.reported, seconds, lambda: _look(ask, kind, ids, is_settled, shown)) or first
 
 
 def _look(
