@@ -115,6 +115,13 @@ class Processes:
         found: dict[str, Any] = await until(report)
         return found
 
+    async def clean(self, instances: int, seconds: float = 60) -> None:
+        """Until `leaks` finds nothing; that many guests are there then."""
+        end = time.monotonic() + seconds
+        while ((report := await self.leaks())["findings"], report["instances"]) != ([], instances):
+            assert time.monotonic() < end, f"not clean after {seconds:.0f} s: {report}"
+            await asyncio.sleep(0.2)
+
 
 async def until(ask: Callable[[], Awaitable[Any]], seconds: float = 60) -> Any:
     """The first answer that is true."""

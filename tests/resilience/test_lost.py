@@ -104,12 +104,7 @@ async def test_a_stopped_worker_s_build_moves_and_it_does_no_harm_when_it_goes_o
         with contextlib.suppress(ProcessLookupError):
             real.kill("worker-compute-node1", signal.SIGCONT)
     assert real.tenants.pids()["worker-compute-node1"] == pid  # it went on, it was not started anew
-
-    async def clean() -> bool:  # both hosts answer again; a step that was begun before the silence may end last
-        report = await real.leaks()
-        return (report["findings"], report["instances"]) == ([], 1)
-
-    await until(clean, 30)
+    await real.clean(1)  # once both hosts answer again; a step that was begun before the silence may end last
     server = (await real.as_admin("GET", f"/servers/{server_id}")).json()["server"]
     assert (server["status"], server["OS-EXT-SRV-ATTR:host"]) == ("ACTIVE", "node2")
     ports = await real.tenants.sure(real.tenants.admin, "GET", "network", f"/v2.0/ports?device_id={server_id}")
