@@ -19,7 +19,7 @@ with workflow.unsafe.imports_passed_through():
     from infra.contracts.step import Step
 
 from workflows import metrics
-from workflows.requests import Accepted, CutOff, DeleteRequest, Fault
+from workflows.requests import Accepted, CutOff, DeleteRequest, Fault, GivenUp
 from workflows.saga import HERE, Place, Saga, execute, kind, uncancelled
 from workflows.steps import StepLog, explain
 
@@ -167,7 +167,7 @@ class Operation:
         code = next((d["code"] for d in (inner.details if inner else ()) if isinstance(d, dict) and "code" in d), 500)
         if self.overdue or isinstance(error, asyncio.CancelledError):
             cut = self.log.latest.summary if self.log.latest else "its start"
-            reason = self.overdue or f"The operation was cancelled, by an operator or for a hard reboot, during: {cut}."
+            reason = self.overdue or f"The operation was cancelled {_cause()} during: {cut}."
             return Fault(code=500, message=reason)
         if inner is not None and inner.type == "NoValidHost":
             return Fault(
@@ -213,6 +213,12 @@ class Operation:
 
     def _show(self) -> None:
         workflow.set_current_details(self.log.as_markdown())
+
+
+def _cause() -> str:
+    """Ours is told. An operator's words are not: tenants read this, and Temporal's tools write names and hosts."""
+    said = workflow.cancellation_reason()
+    return said if said in list(GivenUp) else "by an operator"
 
 
 def _telling(error: BaseException) -> ApplicationError | None:

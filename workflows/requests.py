@@ -1,5 +1,5 @@
 """Requests that start workflows. They lie with the activities, whose inputs they are."""
 
-from infra.contracts.requests import Accepted, BootRequest, CutOff, DeleteRequest, Fault, Requester
+from infra.contracts.requests import Accepted, BootRequest, CutOff, DeleteRequest, Fault, GivenUp, Requester
 
-__all__ = ["Accepted", "BootRequest", "CutOff", "DeleteRequest", "Fault", "Requester"]
+__all__ = ["Accepted", "BootRequest", "CutOff", "DeleteRequest", "Fault", "GivenUp", "Requester"]

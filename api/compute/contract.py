@@ -5,7 +5,7 @@ from typing import Any, Literal, Protocol
 from infra.contracts.diagnostics import Diagnostics
 from infra.contracts.operation import ActionRequest
 from workflows.action import Action
-from workflows.requests import Accepted, BootRequest, DeleteRequest, Requester
+from workflows.requests import Accepted, BootRequest, DeleteRequest, GivenUp, Requester
 
 
 class Operations(Protocol):
@@ -20,7 +20,7 @@ class Operations(Protocol):
     async def delete(self, request: DeleteRequest) -> None:
         """Accepted; never refused."""
 
-    async def give_up(self, instance_id: str) -> None:
+    async def give_up(self, instance_id: str, cause: GivenUp) -> None:
         """What runs on the server is cancelled and has undone itself; 409 while it has not."""
 
     async def progress(self, instance_id: str) -> list[dict[str, Any]]:

@@ -38,7 +38,7 @@ from workflows.action import Action
 from workflows.boot_instance import BootInstance
 from workflows.build import RETRY, Build
 from workflows.delete_instance import DeleteInstance
-from workflows.requests import Accepted, BootRequest, DeleteRequest, Requester
+from workflows.requests import Accepted, BootRequest, DeleteRequest, GivenUp, Requester
 
 CREATE = "create"
 QUEUE_S = 30.0
@@ -97,7 +97,7 @@ class Operations:
                 if time.monotonic() > end:
                     raise
                 if busy.task_state in request.transition.during:
-                    await self.give_up(request.instance_id)
+                    await self.give_up(request.instance_id, GivenUp.HARD_REBOOT)
                 elif states.queues(busy.task_state):
                     await asyncio.sleep(0.2)
                 else:
@@ -120,11 +120,11 @@ class Operations:
         except RPCError as error:
             _unavailable(error)
 
-    async def give_up(self, instance_id: str) -> None:
+    async def give_up(self, instance_id: str, cause: GivenUp) -> None:
         """Cancel what runs on the server: it undoes itself. Returns once that is over, or nothing runs; else 409."""
         handle = self._client.get_workflow_handle(server_workflow_id(instance_id))
         try:
-            await handle.cancel()
+            await handle.cancel(reason=cause)
             async with asyncio.timeout(GIVE_UP_S):
                 await handle.result()
         except WorkflowFailureError:

@@ -1,5 +1,6 @@
 """What the compute API hands to a workflow, and what it gets back before it answers 202."""
 
+from enum import StrEnum
 from typing import Any
 
 from pydantic import BaseModel
@@ -78,6 +79,13 @@ class Accepted(BaseModel):
     instance_id: str
     admin_pass: str = ""
     answer: dict[str, Any] = {}  # what an action's body tells the client, such as an image's id
+
+
+class GivenUp(StrEnum):
+    """Why the API cancels what runs on a server, as its event tells. Operators cancel in Temporal itself."""
+
+    HARD_REBOOT = "for a hard reboot"
+    RESET = "for a reset of the server's state"
 
 
 class Fault(BaseModel):

@@ -33,10 +33,10 @@ def begin(store: Connection | Session, instance_id: str, requester: Requester, a
     )
 
 
-def over(event: str) -> Step:
-    """The step that writes an operation's steps, as one of them."""
+def over(event: str, why: str | None = None) -> Step:
+    """The step that writes an operation's steps, as one of them. `why`: what the operation failed for."""
     moment = datetime.now(UTC)
-    return Step(event=event, start_time=moment, finish_time=moment, result="Success")
+    return Step(event=event, start_time=moment, finish_time=moment, result="Success", details=why)
 
 
 def finish(

@@ -126,7 +126,7 @@ class Records:
                 found.vm_state, found.deleted_at, found.sealed_request = "deleted", now(), None
             session.add(found)
             host_failures.count(session, failed.instance_id, failed.request_id, failed.tried)
-            steps = [*failed.steps, actions.over("fail_record")]
+            steps = [*failed.steps, actions.over("fail_record", failed.fault.message)]
             actions.finish(session, failed.instance_id, failed.request_id, steps, failed.fault.message)
 
     def _preferring(self, addresses: dict[str, str], sealed: str) -> str:
@@ -215,7 +215,7 @@ class Records:
                 session.execute(text("DELETE FROM console_tokens WHERE instance_id = :id"), {"id": deleted.instance_id})
             session.add(found)
             why = deleted.fault.message if deleted.fault else None
-            steps = [*deleted.steps, actions.over("finish_delete")]
+            steps = [*deleted.steps, actions.over("finish_delete", why)]
             actions.finish(session, deleted.instance_id, deleted.request_id, steps, why)
 
 

@@ -69,7 +69,7 @@ class Transitions:
                 return
             if end.change.released:
                 store.execute(delete(claims).where(claims.c.instance_id == end.instance_id))
-            steps = [*end.steps, actions.over(event)]
+            steps = [*end.steps, actions.over(event, end.error)]
             actions.finish(store, end.instance_id, end.request_id, steps, end.error)
 
     def _resealed(self, sealed: str, change: InstanceChange) -> str:

@@ -41,7 +41,7 @@ from tests.openstack import OpenStack, state_dir_in_environment
 from tests.signed_in import environment
 from workers import servers
 from workflows.action import Action
-from workflows.requests import Accepted, BootRequest, DeleteRequest, Requester
+from workflows.requests import Accepted, BootRequest, DeleteRequest, GivenUp, Requester
 
 Json = dict[str, Any]
 HTTP: Json = {"timeout": 60, "verify": False}  # loading certificates for plain HTTP would cost 30 ms a client
@@ -127,8 +127,8 @@ class Ledger:
             row = session.get_one(Instance, request.instance_id)
             row.deleted_at, row.vm_state = now(), "deleted"
 
-    async def give_up(self, instance_id: str) -> None:
-        self.decisions.append((instance_id, "give up"))
+    async def give_up(self, instance_id: str, cause: GivenUp) -> None:
+        self.decisions.append((instance_id, f"give up {cause}"))
 
     async def progress(self, instance_id: str) -> list[Json]:
         return self.steps

@@ -44,7 +44,7 @@ def test_reset_state(cloud: Cloud, admin: Api, demo: Api) -> None:
     admin.refused("POST", f"/servers/{gone}/action", 409, json={"os-resetState": {"state": "active"}})
     busy = cloud.server(demo, task_state="suspending")
     act(admin, busy, "os-resetState", {"state": "error"})
-    assert cloud.ledger.decisions[-1] == (busy, "give up")
+    assert cloud.ledger.decisions[-1] == (busy, "give up for a reset of the server's state")
     assert (cloud.row(busy).vm_state, cloud.row(busy).task_state) == ("error", None)
 
 

@@ -66,6 +66,7 @@ async def test_a_cancel_at_any_step_unwinds(cloud: Cloud) -> None:
         assert (await boot.describe()).status == WorkflowExecutionStatus.CANCELED, step
         record = cloud.record(boot)
         assert record is None or (record.vm_state, record.task_state) == ("error", None), step
+        assert record is None or "cancelled by an operator during: " in record.fault["message"], step
         assert await cloud.leaks() == [], step
 
 

@@ -4,8 +4,10 @@ import asyncio
 from typing import Any
 
 import pytest
+from sqlmodel import col, select
 
 from api.common.errors import ServiceError
+from infra.tables.compute import ActionEvent
 from tests.frame.cloud import FrameCloud as Cloud
 from tests.frame.test_actions import drop, state
 from tests.workflows.acting import Handle, begun, request, server
@@ -46,4 +48,9 @@ async def test_a_hard_reboot_ends_what_hangs(cloud: Cloud, name: str, step: str)
     assert await cloud.end(handle) is None
     assert state(cloud, handle) == ("active", None) and cloud.faults.ran[-1] == "end_action"
     assert "fail_action" in cloud.faults.ran, "the first one ended by itself"
+    with cloud.database.read() as session:
+        mine = col(ActionEvent.request_id) == first[1].requester.request_id
+        told = session.exec(select(ActionEvent).where(mine)).all()
+    last = next(event.details for event in told if event.event == "fail_action")
+    assert last is not None and last.startswith("The operation was cancelled for a hard reboot during: ")
     await drop(cloud, handle)

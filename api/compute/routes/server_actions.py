@@ -20,7 +20,7 @@ from infra.contracts.operation import STEPS_OF, ActionRequest
 from infra.contracts.states import DELETING, SOFT_DELETING
 from workflows.action import Action
 from workflows.actions import ACTIONS
-from workflows.requests import DeleteRequest
+from workflows.requests import DeleteRequest, GivenUp
 
 router = APIRouter()
 Handler = Callable[[ComputeCall, RowMapping, dict[str, Any]], Awaitable[Response]]
@@ -116,7 +116,7 @@ async def reset_state(call: ComputeCall, row: RowMapping, body: dict[str, Any]) 
         words = f"Cannot 'reset_state' instance {row['id']} while it is in task_state {row['task_state']}"
         raise conflict(words)
     if row["task_state"]:
-        await call.operations.give_up(row["id"])
+        await call.operations.give_up(row["id"], GivenUp.RESET)
     await run_in_threadpool(instances.reset_state, call, row, wish.state)
     return Response(status_code=202)
 
