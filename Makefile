@@ -1,6 +1,6 @@
 # Developers' own tasks. Users need only ./kilonova.
 BIN := .venv/bin
-.PHONY: help lint format types contracts test acceptance bench bench-actions bench-network bench-guest bench-snapshot chaos clients horizon screenshots
+.PHONY: help lint format types contracts test coverage acceptance bench bench-actions bench-network bench-guest bench-snapshot chaos clients horizon screenshots
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
@@ -21,6 +21,9 @@ contracts:
 
 test: ## all checks and tests
 	./kilonova test
+
+coverage: ## the same, and fail below 98 % of the branches of workflows and activities, as CI does
+	./kilonova test --coverage
 
 acceptance: ## a cloud of its own, the walkthrough, and down again
 	.ci/run acceptance

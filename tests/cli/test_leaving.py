@@ -1,6 +1,7 @@
 """How the `kilonova` command ends, and what `kilonova test` runs once more."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -57,9 +58,19 @@ def test_checks_run_beside_each_other_and_one_that_fails_fails_all(
     """The first ends only when the last has begun."""
     waits = "until [ -e begun ]; do sleep 0.05; done; echo one; exit 3"
     all = [Check(name, ["sh", "-c", words], 20) for name, words in (("a", waits), ("b", "echo two"), ("c", ">begun"))]
-    monkeypatch.setattr(checks, "checks", lambda _: all)
+    monkeypatch.setattr(checks, "checks", lambda *_: all)
     assert checks.run(tmp_path, []) == 1
     said = capfd.readouterr().out
     assert "== a\none\n" in said and "== b\ntwo\n" in said and "== 2 checks passed, 1 failed in" in said
     all[0] = Check("a", ["true"], 20)
     assert checks.run(tmp_path, []) == 0
+    assert re.search(r"0 failed in \d+s; coverage was not measured \(--coverage\) ==", capfd.readouterr().out)
+
+
+def test_coverage_is_measured_for_who_asks_and_by_ci() -> None:
+    plain, covered = checks.checks([])[-1], checks.checks([], coverage=True)[-1]
+    assert plain.again and covered.again
+    assert not [word for word in (*plain.command, *plain.again) if "cov" in word]
+    assert "--cov" in covered.command and {"--cov", "--cov-append"} <= {*covered.again}
+    asked = re.findall(r"kilonova test.*", (Path(checks.__file__).parents[2] / ".ci" / "run").read_text())
+    assert asked and all("--coverage" in each for each in asked)

@@ -27,12 +27,13 @@ class Check:
     again: list[str] | None = None  # with the files of tests that failed, once more; only what fails twice counts
 
 
-def checks(arguments: list[str]) -> list[Check]:
-    """All checks; with arguments for pytest only pytest with these."""
-    pytest = [str(HERE / "python"), "-m", "pytest"]
+def checks(arguments: list[str], coverage: bool = False) -> list[Check]:
+    """All checks; with arguments for pytest only pytest with these.
+
+    `coverage`: pytest fails below 98 % of the branches of workflows/ and activities/."""
+    pytest = [str(HERE / "python"), "-m", "pytest", *(["--cov"] if coverage else [])]
     if arguments:
         return [Check("pytest", [*pytest, *arguments], 3300)]
-    covered = [*pytest, "--cov"]
     # Folders beside each other, each in its own process; tests/conftest.py says which come first. Two to a processor:
     # while guests boot and steps are held, others use it.
     beside = ["-n", str(min(2 * (os.cpu_count() or 1), 8)), "--dist", "loadscope", "--no-loadscope-reorder"]
@@ -41,18 +42,17 @@ def checks(arguments: list[str]) -> list[Check]:
         Check("ruff format", [str(HERE / "ruff"), "format", "--check", "."], 120),
         Check("mypy", [str(HERE / "mypy")], 600),
         Check("import contracts", [str(HERE / "lint-imports"), "--no-logo"], 120),
-        # Fails below 98 % of the branches of workflows/ and activities/. Guests and clouds on a busy machine miss time
-        # limits now and then: the files of what failed are run once more by themselves, whole because tests of a file
-        # may follow each other, and what fails both times has failed.
-        Check("pytest", [*covered, *beside], 3000, [*covered, "--cov-append"]),
+        # Guests and clouds on a busy machine miss time limits now and then: the files of what failed are run once more
+        # by themselves, whole because tests of a file may follow each other, and what fails both times has failed.
+        Check("pytest", [*pytest, *beside], 3000, [*pytest, *(["--cov-append"] if coverage else [])]),
     ]
 
 
-def run(root: Path, arguments: list[str]) -> int:
+def run(root: Path, arguments: list[str], coverage: bool = False) -> int:
     """Exit status 0 when all pass. They run side by side, whether or not one has failed: mypy alone would leave the
     other processors idle for half a minute. pytest's words are shown as they come, the others' at their ends."""
     begun = time.monotonic()
-    *others, last = checks(arguments)
+    *others, last = checks(arguments, coverage)
     with tempfile.TemporaryDirectory(prefix="kilonova-test-") as state_dir, ThreadPoolExecutor() as pool:
         beside = [pool.submit(told, check, root, Path(state_dir)) for check in others]
         out.print(f"[bold]== {last.name}[/]")
@@ -63,7 +63,8 @@ def run(root: Path, arguments: list[str]) -> int:
             results[last.name] = bounded(Check(last.name, [*last.again, *files], 800), root, Path(state_dir))
     failed = [name for name, code in results.items() if code]
     summary = f"{len(results) - len(failed)} checks passed, {len(failed)} failed in {time.monotonic() - begun:.0f}s"
-    out.print(f"== {summary}{': ' + ', '.join(failed) if failed else ''} ==")
+    unmeasured = "" if coverage or arguments else "; coverage was not measured (--coverage)"
+    out.print(f"== {summary}{': ' + ', '.join(failed) if failed else ''}{unmeasured} ==")
     return 1 if failed else 0
 
 

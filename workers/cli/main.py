@@ -121,11 +121,16 @@ def guest_image(
 
 
 @app.command(context_settings=PASS_ON)
-def test(context: typer.Context) -> None:
+def test(
+    context: typer.Context,
+    coverage: Annotated[
+        bool, typer.Option("--coverage", help="fail below 98 % of the branches of workflows and activities")
+    ] = False,
+) -> None:
     """Run linters, type checker, import contracts and tests. Arguments go to pytest."""
     from workers.cli import checks
 
-    raise typer.Exit(checks.run(CHECKOUT, context.args))
+    raise typer.Exit(checks.run(CHECKOUT, context.args, coverage))
 
 
 @app.command()
