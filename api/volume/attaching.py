@@ -23,8 +23,9 @@ from infra.tables.volume import Attachment, Volume, now
 log = logs.get(__name__)
 
 
-def reserve(service: VolumeService, caller: Context, wanted: NewAttachment) -> Attachment:
-    """Take the volume for one server (or host). 400 when another has it; 409 when the chosen id exists already."""
+def reserve(service: VolumeService, caller: Context, wanted: NewAttachment, *, complete: bool = False) -> Attachment:
+    """Take the volume for one server (or host). 400 when another has it; 409 when the chosen id exists already.
+    `complete`: with a connector it is attached at once."""
     _only_to_itself(caller, wanted.connector)
     if wanted.id:
         service.policy.enforce(caller, "volume:create_for_project")
@@ -34,6 +35,7 @@ def reserve(service: VolumeService, caller: Context, wanted: NewAttachment) -> A
         rule = "volume:attachment_create"
         volume = service.records.volume(session, caller, wanted.volume_uuid, rule, lock=True)
         _check_free(session, volume, wanted.instance_uuid)
+        status = "attached" if complete else "attaching"
         row = Attachment(
             id=wanted.id or str(uuid.uuid4()),
             volume_id=volume.id,
@@ -41,7 +43,8 @@ def reserve(service: VolumeService, caller: Context, wanted: NewAttachment) -> A
             instance_id=wanted.instance_uuid,
             mode=mode_of(volume, wanted.mode, wanted.connector),
             connector=host_facts(wanted.connector) or None,
-            status="attaching" if wanted.connector else "reserved",
+            status=status if wanted.connector else "reserved",
+            attached_at=now() if wanted.connector and complete else None,
             secret=secrets.token_hex(16),
         )
         session.add(row)
@@ -126,8 +129,11 @@ def guard(service: VolumeService, caller: Context, row: Attachment) -> None:
         raise ServiceError(409, f"Detach volume from instance {row.instance_id} using the Compute API")
 
 
-def connect(service: VolumeService, caller: Context, attachment_id: str, connector: dict[str, Any]) -> Attachment:
-    """Say which host will use the volume, and export it. May be repeated: the export keeps its name.
+def connect(
+    service: VolumeService, caller: Context, attachment_id: str, connector: dict[str, Any], *, complete: bool = False
+) -> Attachment:
+    """Say which host will use the volume, and export it; `complete`: it does already. May be repeated: the export keeps
+    its name.
 
     When another host takes over, the export gets a new name and the old host's connections end: a host that was given
     up cannot write any more, should it wake up."""
@@ -149,6 +155,8 @@ def connect(service: VolumeService, caller: Context, attachment_id: str, connect
         row.connector = connector
         if row.status == "reserved":
             row.status = "attaching"
+        if complete:
+            _completed(row)
         refresh_status(session, volume)
     export(service, row, stale)
     return row
@@ -170,9 +178,13 @@ def complete(service: VolumeService, caller: Context, attachment_id: str) -> Non
         row, volume = locked(session, service, caller, attachment_id, "volume:attachment_update")
         if row.status in ("reserved", "detaching"):
             raise invalid_volume(f"Attachment {row.id} is {row.status}: no host has it.")
-        if row.status == "attaching":
-            row.status, row.attached_at = "attached", now()
+        _completed(row)
         refresh_status(session, volume)
+
+
+def _completed(row: Attachment) -> None:
+    if row.status == "attaching":
+        row.status, row.attached_at = "attached", now()
 
 
 def detach(service: VolumeService, caller: Context, attachment_id: str) -> list[Attachment]:

@@ -12,6 +12,7 @@ from api.volume.errors import NOT_FOUND
 from api.volume.listing import boolean
 from api.volume.schemas import AttachmentCreate, AttachmentUpdate
 from api.volume.service import Service, Version, VolumeCaller, VolumeService, since
+from infra.contracts.volume import COMPLETE_TOO
 from infra.tables.volume import Attachment
 
 router = APIRouter(prefix="/attachments", dependencies=[Depends(since(3, 27))])
@@ -29,12 +30,20 @@ def view(service: VolumeService, caller: Context, row: Attachment) -> dict[str, 
 
 
 @router.post("", status_code=200)
-def create(body: AttachmentCreate, caller: VolumeCaller, service: Service, version: Version) -> dict[str, Any]:
+def create(
+    request: Request, body: AttachmentCreate, caller: VolumeCaller, service: Service, version: Version
+) -> dict[str, Any]:
     wanted = body.attachment
     if wanted.mode and version < (3, 54):
         words = "Additional properties are not allowed ('mode' was unexpected)"
         raise ServiceError(400, f"Invalid input for field/attribute attachment. {words}")
-    return {"attachment": view(service, caller, attaching.reserve(service, caller, wanted))}
+    row = attaching.reserve(service, caller, wanted, complete=completes(request, caller, service))
+    return {"attachment": view(service, caller, row)}
+
+
+def completes(request: Request, caller: Context, service: VolumeService) -> bool:
+    """Whether what this request connects is complete by that: only who may complete servers' attachments says so."""
+    return COMPLETE_TOO in request.headers and service.policy.allows(caller, "volume:attachment_of_server")
 
 
 @router.get("")
@@ -75,8 +84,11 @@ def show(attachment_id: str, caller: VolumeCaller, service: Service) -> dict[str
 
 
 @router.put("/{attachment_id}")
-def update(attachment_id: str, body: AttachmentUpdate, caller: VolumeCaller, service: Service) -> dict[str, Any]:
-    row = attaching.connect(service, caller, attachment_id, body.attachment.connector)
+def update(
+    request: Request, attachment_id: str, body: AttachmentUpdate, caller: VolumeCaller, service: Service
+) -> dict[str, Any]:
+    complete = completes(request, caller, service)
+    row = attaching.connect(service, caller, attachment_id, body.attachment.connector, complete=complete)
     return {"attachment": view(service, caller, row)}
 
 

@@ -10,6 +10,9 @@ from infra.contracts.step import Done
 
 MADE_FOR, GOES_WITH_IT = "kilonova:made_for", "kilonova:delete_on_termination"
 """Metadata of a volume that a build made: its server's id; whether it is to go with the server."""
+COMPLETE_TOO = "Kilonova-Complete"
+"""Header of a request that connects an attachment: complete it as well. Cinder passes over it, and the answer's status
+tells whether that was done."""
 
 
 def bus_of_volume(properties: Mapping[str, str], asked: str | None = None) -> str:

@@ -10,14 +10,17 @@ from infra.host.disks import DiskPlugger
 from infra.host.heartbeats import Heartbeat
 from infra.host.services.volumes import VolumeConnector
 
+CLAIM_S = 1.0
+"""So long after the question a claim counts as this host's: hosts are given up after more silence than that."""
+
 
 class VolumePlugger:
     def __init__(self, connector: VolumeConnector, disks: DiskPlugger) -> None:
         self._connector, self._disks = connector, disks
 
     def give(self, want: VolumeOnGuest, heartbeat: Heartbeat) -> Done:
-        """See `activities.volume.Volume.give_volume`. The claim is asked for before the volume is connected, and once
-        more before the guest has it: when it is gone by then, the volume is given back."""
+        """See `activities.volume.Volume.give_volume`. The claim is asked for before the guest has the volume: when
+        it is gone by then, the volume is given back."""
         begun = time.monotonic()
         with self._connector.connected(want.on_host, heartbeat) as (volume,):
             attached = time.monotonic()
@@ -25,11 +28,13 @@ class VolumePlugger:
         return Done(parts={"attach": round(attached - begun, 3), "plug": round(time.monotonic() - attached, 3)})
 
     def take(self, want: VolumeOnGuest, heartbeat: Heartbeat) -> Done:
-        """See `activities.volume.Volume.take_volume`."""
+        """See `activities.volume.Volume.take_volume`. The claim is asked for before the guest is; where the guest took
+        its time, once more before the attachment ends."""
         begun = time.monotonic()
         self._disks.unplug(_disk(want, _known(want)), heartbeat)
         unplugged = time.monotonic()
-        self._connector.detach(want.on_host, heartbeat)
+        held = want.attempt if unplugged - begun < CLAIM_S else None
+        self._connector.detach(want.on_host, heartbeat, held)
         return Done(parts={"unplug": round(unplugged - begun, 3), "detach": round(time.monotonic() - unplugged, 3)})
 
     def take_back(self, want: VolumeOnGuest, heartbeat: Heartbeat) -> Done:

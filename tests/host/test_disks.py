@@ -23,7 +23,7 @@ from infra.contracts.volume import (
     VolumeRequest,
     VolumesOnHost,
 )
-from infra.host import guest_steps
+from infra.host import guest_steps, hotplug
 from infra.host.hotplug import VolumePlugger
 from infra.host.libvirt.domain_xml import volume_xml
 from infra.host.services.volumes import VolumeConnector
@@ -186,6 +186,29 @@ def test_given_and_taken_in_one_step_and_once_more(
     for _ in range(2):
         assert set(run(steps.take_volume, whole).parts) == {"unplug", "detach"}
         assert not guest.driver.files.volumes(whole.instance_id) and status(volumes, whole) == "available"
+
+
+def test_a_claim_is_asked_for_once_more_when_the_guest_took_its_time(
+    guest: Built, whole: VolumeOnGuest, volumes: Cloud, steps: Volume, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Mechanism: CLAIM_S in VolumePlugger.take. By the second question a later attempt has the volume."""
+    guest.spawn()
+    guest.driver.power.off(PowerOff(instance_id=whole.instance_id, attempt=whole.attempt, timeout_s=0), quiet)
+    asked, real = list[str](), volumes.control.attempt
+
+    def counted(instance_id: str) -> int:
+        asked.append(instance_id)
+        return real(instance_id) + len(asked) - 1
+
+    for patience, questions, left in ((60.0, 1, "available"), (0.0, 2, "in-use")):
+        run(steps.give_volume, whole)
+        asked.clear()
+        with monkeypatch.context() as patch:
+            patch.setattr(volumes.control, "attempt", counted)
+            patch.setattr(hotplug, "CLAIM_S", patience)
+            run(steps.take_volume, whole)
+        assert (len(asked), status(volumes, whole)) == (questions, left)
+    run(steps.take_volume, whole)
 
 
 def test_a_guest_that_keeps_it_keeps_the_attachment_unless_that_is_undone(

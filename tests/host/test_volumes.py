@@ -10,6 +10,7 @@ from temporalio.exceptions import ApplicationError
 
 from infra.contracts.errors import HOPELESS
 from infra.contracts.volume import VolumeRequest, VolumesOnHost
+from infra.host.services import cinder
 from infra.host.services.cinder import Volumes
 from infra.host.services.rest import Service
 from infra.host.services.volumes import VolumeConnector, device_names
@@ -214,8 +215,46 @@ def test_the_environment_is_looked_at_once_for_each_server(monkeypatch: pytest.M
     assert mine["proxies"]["http"] == "http://mine:1" and mine["verify"] is False
 
 
+@pytest.mark.parametrize("service", ["ours", "cinder"])
+def test_what_an_attachment_and_a_detach_ask(
+    volumes: Cloud, demo: User, host: Settings, monkeypatch: pytest.MonkeyPatch, service: str
+) -> None:
+    """Mechanism: COMPLETE_TOO. Our service completes what it connects; a Cinder passes over the header, and is asked
+    to. Each question is a millisecond or more of CPU on both sides."""
+    if service == "cinder":
+        monkeypatch.setattr(cinder, "CONNECTS", cinder.VERSION)
+    connector = VolumeConnector(host, volumes.session, volumes.control)
+    want = wanted(demo, VolumeRequest(volume_id=existing(demo), attachment_id=new_id()), attempt=1)
+    volumes.claim(want.instance_id)
+    asked: list[str] = []
+    real = Service.request
+
+    def counted(self: Service, method: str, path: str, **more: Any) -> Any:
+        asked.append(f"{method} {path.split('/')[1]}")
+        return real(self, method, path, **more)
+
+    monkeypatch.setattr(Service, "request", counted)
+    connector.attach(want, quiet)
+    completes = ["POST attachments"] if service == "cinder" else []
+    assert asked == ["POST attachments", *completes, "GET kilonova"]
+    assert status(demo, want.volumes[0].volume_id) == "in-use"
+    asked.clear()
+    connector.detach(want, quiet, held=1)
+    assert asked == ["DELETE attachments"] and status(demo, want.volumes[0].volume_id) == "available"
+
+
+def test_a_zombie_that_finds_nothing_leaves_nothing(volumes: Cloud, demo: User, host: Settings) -> None:
+    """Mechanism: Fence, asked once what takes nothing from anybody is made; it is given back."""
+    late = VolumeConnector(host, volumes.session, volumes.control)
+    want = wanted(demo, VolumeRequest(volume_id=existing(demo), attachment_id=new_id()), attempt=1)
+    volumes.claim(want.instance_id, attempt=2, host="other")
+    with pytest.raises(ApplicationError, match="no longer holds the claim"):
+        late.attach(want, quiet)
+    assert status(demo, want.volumes[0].volume_id) == "available"
+
+
 def test_a_zombies_late_step_takes_nothing(volumes: Cloud, demo: User, host: Settings) -> None:
-    """Mechanism: Fence, asked before the attachment is connected and after all are."""
+    """Mechanism: Fence, asked before an attachment that was there is connected, and after all are."""
     late = VolumeConnector(host, volumes.session, volumes.control)
     next_host = connector_of("other", volumes)
     want = wanted(demo, request(create=True, size_gb=1), attempt=1)

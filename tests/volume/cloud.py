@@ -134,9 +134,18 @@ class Cloud:
         self.passwords[name], self.projects[name] = f"{name}-secret", project
         return name
 
-    def call(self, method: str, path: str, body: Any = None, *, user: str = "demo", version: str = "3.71") -> Any:
+    def call(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        user: str = "demo",
+        version: str = "3.71",
+        headers: dict[str, str] | None = None,
+    ) -> Any:
         """The response of the volume API as `user`."""
-        headers = {"X-Auth-Token": self.token(user), "OpenStack-API-Version": f"volume {version}"}
+        headers = {"X-Auth-Token": self.token(user), "OpenStack-API-Version": f"volume {version}", **(headers or {})}
         return self.http.request(method, self.settings.url("volume", f"/v3{path}"), json=body, headers=headers)
 
     def ok(self, method: str, path: str, body: Any = None, **options: Any) -> Any:

@@ -4,6 +4,7 @@ import concurrent.futures
 import signal
 import uuid
 
+from infra.contracts.volume import COMPLETE_TOO
 from tests.volume.cloud import Cloud, io, nbd_url, until
 
 
@@ -70,6 +71,24 @@ def test_chosen_id_makes_a_repeat_detectable(cloud: Cloud) -> None:
         assert cloud.call("POST", f"{path}/action", {"os-complete": {}}, user="nova").status_code == 204
     assert cloud.ok("DELETE", path, user="nova") == {"attachments": []}
     assert cloud.call("DELETE", path, user="nova").status_code == 404
+
+
+def test_what_is_connected_is_complete_by_the_same_request_for_services_only(cloud: Cloud) -> None:
+    """Mechanism: `completes`. The header is our own: a Cinder passes over it."""
+    volume, server = cloud.volume(), str(uuid.uuid4())
+    body = {"attachment": {"volume_uuid": volume, "instance_uuid": server, "connector": {"host": "a"}}}
+    for user, state in (("demo", "attaching"), ("nova", "attached")):
+        made = cloud.ok("POST", "/attachments", body, user=user, headers={COMPLETE_TOO: "true"})["attachment"]
+        assert made["status"] == state and bool(made["attached_at"]) == (state == "attached")
+        cloud.ok("DELETE", f"/attachments/{made['id']}", user="nova")
+    reserved = {"attachment": {"volume_uuid": volume, "instance_uuid": server}}
+    path = f"/attachments/{cloud.ok('POST', '/attachments', reserved, user='nova')['attachment']['id']}"
+    update = {"attachment": {"connector": {"host": "a"}}}
+    assert cloud.ok("PUT", path, update, user="nova")["attachment"]["status"] == "attaching"
+    connected = cloud.ok("PUT", path, update, user="nova", headers={COMPLETE_TOO: "true"})["attachment"]
+    assert connected["status"] == "attached"
+    assert cloud.status(volume) == "in-use"
+    cloud.ok("DELETE", path, user="nova")
 
 
 def test_a_host_that_lost_the_volume_is_cut_off(cloud: Cloud) -> None:

@@ -7,7 +7,15 @@ from typing import Any
 from keystoneauth1.session import Session
 
 from infra.contracts.errors import hopeless
-from infra.contracts.volume import GOES_WITH_IT, MADE_FOR, VolumeMark, VolumeRequest, VolumesOnHost, parted_id
+from infra.contracts.volume import (
+    COMPLETE_TOO,
+    GOES_WITH_IT,
+    MADE_FOR,
+    VolumeMark,
+    VolumeRequest,
+    VolumesOnHost,
+    parted_id,
+)
 from infra.host.services.fence import Fence
 from infra.host.services.rest import Service, Unexpected, words
 from infra.interruption import still_wanted
@@ -16,6 +24,7 @@ from infra.settings import Settings
 
 Body = dict[str, Any]
 VERSION = {"OpenStack-API-Version": "volume 3.44"}
+CONNECTS = VERSION | {COMPLETE_TOO: "true"}
 REIMAGES = {"OpenStack-API-Version": "volume 3.68"}
 DELETE_PATIENCE_S = 30.0
 SHARE_PATIENCE_S = 30.0
@@ -67,17 +76,21 @@ class Volumes:
             pause = min(pause * 1.5, 1.0)
 
     def attach(self, want: VolumesOnHost, request: VolumeRequest, device: str) -> Body:
-        """Reserve, connect to this host, complete; the connection's facts, whose `export` is a secret."""
-        self._fence.require(want)  # Cinder has no condition to send along: what is asked here holds a moment longer
+        """Reserve, connect to this host, complete; the connection's facts, whose `export` is a secret.
+
+        What is made here takes nothing from anybody, so the claim is asked for afterwards. An attachment that is there
+        may be another host's by now, and is taken over with the claim only."""
         connector = self._connector(device)
         attached = self._taken(want, request, connector)
         path = f"/attachments/{attached['id']}"
         if not attached.get("connection_info"):  # it was reserved before, or is on another host
-            answer = self._api.request("PUT", path, json={"attachment": {"connector": connector}}, headers=VERSION)
+            self._fence.require(want)  # Cinder has no condition to send along: what is asked here holds a moment longer
+            answer = self._api.request("PUT", path, json={"attachment": {"connector": connector}}, headers=CONNECTS)
             if answer.status_code != 200:
                 raise self._refusal(answer)
             attached = answer.json()["attachment"]
-        self._api.ask("POST", f"{path}/action", 200, 202, 204, json={"os-complete": {}}, headers=VERSION)
+        if attached.get("status") != "attached":
+            self._api.ask("POST", f"{path}/action", 200, 202, 204, json={"os-complete": {}}, headers=VERSION)
         info: Body = attached["connection_info"]
         return dict(info) | dict(info.get("data", {})) | {"attachment_id": attached["id"]}
 
@@ -98,7 +111,7 @@ class Volumes:
         }
         end = time.monotonic() + SHARE_PATIENCE_S
         while True:
-            answer = self._api.request("POST", "/attachments", json={"attachment": body}, headers=VERSION)
+            answer = self._api.request("POST", "/attachments", json={"attachment": body}, headers=CONNECTS)
             if answer.status_code in (200, 201, 202):
                 return dict(answer.json()["attachment"])
             known = self._attachment(request.attachment_id)
@@ -113,10 +126,12 @@ class Volumes:
         volume = self.get(volume_id) or {}
         return bool(volume.get("multiattach")) and "error" not in volume["status"]
 
-    def detach(self, want: VolumesOnHost, request: VolumeRequest) -> bool:
+    def detach(self, want: VolumesOnHost, request: VolumeRequest, held: int | None = None) -> bool:
         """End the attachment; whether it is gone. (`fenced`) Not when another host, or a later attempt on this one,
-        has it by now: where this host has no claim that says so, the volume does."""
-        held = self._fence.attempt(want) if self._fenced and want.attempt else 0
+        has it by now: where this host has no claim that says so, the volume does. `held`: the number of this host's
+        claim, where the caller has just asked."""
+        if held is None:
+            held = self._fence.attempt(want) if self._fenced and want.attempt else 0
         if held > want.attempt:
             return False
         ours = held > 0 and held == want.attempt

@@ -68,11 +68,11 @@ class VolumeConnector:
         """See `activities.services.Services.reimage_volume`."""
         write_image(self._volumes, want)
 
-    def detach(self, want: VolumesOnHost, heartbeat: Heartbeat) -> None:
+    def detach(self, want: VolumesOnHost, heartbeat: Heartbeat, held: int | None = None) -> None:
         """See `activities.volume.Volume.detach_volumes`. A failed build's own volumes go; with `deleting`, those that
-        are to be deleted on termination."""
+        are to be deleted on termination. `held`: as in `Volumes.detach`."""
         with beating(heartbeat):
-            self._detach_all(want)
+            self._detach_all(want, held)
 
     def part(self, want: VolumesOnHost, heartbeat: Heartbeat) -> None:
         """See `activities.volume.Volume.part_volumes`."""
@@ -97,11 +97,11 @@ class VolumeConnector:
             bus=request.bus,
         )
 
-    def _detach_all(self, want: VolumesOnHost) -> None:
-        at_once(lambda request: self._detach(want, request), want.volumes)
+    def _detach_all(self, want: VolumesOnHost, held: int | None = None) -> None:
+        at_once(lambda request: self._detach(want, request, held), want.volumes)
 
-    def _detach(self, want: VolumesOnHost, request: VolumeRequest) -> None:
-        gone = self._volumes.detach(want, request)
+    def _detach(self, want: VolumesOnHost, request: VolumeRequest, held: int | None) -> None:
+        gone = self._volumes.detach(want, request, held)
         if gone and (request.delete_on_termination if want.deleting else request.create):
             self._volumes.delete(request.volume_id)
 
