@@ -80,7 +80,7 @@ BRIDGE_CHAINS = f"""
     iifname vmap @from
   }}
   chain on_forward {{
-    type filter hook forward priority -100; policy accept;
+    type filter hook forward priority 100; policy accept;
     meta mark and {DENIED | REPLY:#x} == {DENIED:#x} drop
     oifname "tap*" goto deliver
   }}
@@ -106,14 +106,11 @@ INET_CHAINS = f"""
     ct state related meta mark set meta mark or {REPLY:#x}
     ct direction reply ct state established meta mark set meta mark or {REPLY:#x}
   }}
-  chain on_prerouting {{
-    type filter hook prerouting priority -150; policy accept;
-    meta mark and {BRIDGED:#x} == {BRIDGED:#x} goto replies
-  }}
   chain zone_in {{
     type filter hook prerouting priority -300; policy accept;
     iifname vmap @bridges
   }}"""
+BY_STATE = f"meta mark and {BRIDGED:#x} == {BRIDGED:#x} goto replies"
 HOST_CHAINS = f"""
   chain host {{
     ct state related accept
@@ -122,7 +119,7 @@ HOST_CHAINS = f"""
   }}
   chain on_output {{
     type filter hook output priority -150; policy accept;
-    meta mark and {BRIDGED:#x} == {BRIDGED:#x} goto replies
+    {BY_STATE}
   }}
   chain on_input {{
     type filter hook input priority -150; policy accept;
@@ -137,6 +134,9 @@ HOST_CHAINS = f"""
     oifname vmap @bridges
   }}"""
 # Only on bridges that others made can the host have an address, and guests something to ask of it.
+OUR_BRIDGES = "br-"
+TUNNELS_FIRST = f'@th,16,16 {tunnels.PORT} meta l4proto 17 iifname != "{OUR_BRIDGES}*" notrack accept'
+"""Before the look for the bridge, which costs such a packet more than comparing a name's beginning."""
 
 
 def guard(table: str, guests: Sequence[Guest]) -> Table | None:
@@ -259,11 +259,17 @@ def inet_table(table: str, bridges: Sequence[GuestBridge], *, tunnelled: bool) -
     """`tunnelled`: what goes between hosts is not tracked, since only what it carries has connections."""
     verdicts = frozenset(f'"{b.name}" : goto zone-{b.name}' for b in bridges)
     zones = {f"zone-{b.name}": _zone(b) for b in bridges}
-    found = chains(INET_CHAINS) | (chains(HOST_CHAINS) if any(b.foreign for b in bridges) else {})
+    foreign = any(b.foreign for b in bridges)
+    found = chains(INET_CHAINS) | (chains(HOST_CHAINS) if foreign else {})
+    # Where guests reach nothing of the host itself, answers are all among what is forwarded, as no tunnel's packet is.
+    hook = f"type filter hook {'prerouting' if foreign else 'forward'} priority -150; policy accept;"
+    found["answers"] = Chain((BY_STATE,), hook)
     if tunnelled:
         found.setdefault("zone_out", Chain((), "type filter hook output priority -300; policy accept;"))
         for name in ("zone_in", "zone_out"):
             found[name] = Chain((*found[name].rules, f"udp dport {tunnels.PORT} notrack"), found[name].hook)
+        if all(b.name.startswith(OUR_BRIDGES) for b in bridges):
+            found["zone_in"] = Chain((TUNNELS_FIRST, *found["zone_in"].rules), found["zone_in"].hook)
     return Table("inet", table, {"bridges": Set("ifname : verdict", verdicts, maps=True)}, {**zones, **found})
 
 

@@ -18,21 +18,20 @@ from infra.hostnet.guests import Guest
 from infra.hostnet.loader import Loader
 from infra.hostnet.models import Damage
 from infra.hostnet.netns import HostNetworkError
-from infra.hostnet.ruleset import FROM_GUEST, KEEP
+from infra.hostnet.ruleset import BRIDGED, KEEP
 from infra.hostnet.tables import Chain, Set, Table
 
 log = logs.get("hostnet")
 LASTS_S = 5
 NEIGHBOUR_S = 300
 """As long as a bridge remembers where a MAC address is."""
-FLOW = "@ll,0,96 . @nh,96,64 . @th,0,32"
-"""Both MAC addresses, both IPv4 addresses, both ports."""
-WHOLE = "meta protocol ip @nh,48,32 and 0x3fff00ff == 0x11"
-"""UDP that is no fragment: the header's flags and offset, and its protocol."""
-HURRIED = FROM_GUEST
-"""Mark of what takes the short way: a bridged packet has not this one otherwise. No packet comes in with a mark."""
-HURRY = f"meta mark set {HURRIED:#x}"
-IN_HURRY = f"meta mark == {HURRIED:#x}"
+FLOW = "@ll,0,112 . @nh,96,32 . @nh,128,32 . @th,0,32"
+"""Both MAC addresses and the frame's type, both IPv4 addresses, both ports. Four octets of IP's header at a multiple of
+four cost a packet least."""
+WHOLE = "@nh,72,8 0x11 @nh,48,16 and 0x3fff == 0"
+"""UDP that is no fragment, if it is IPv4: the protocol, and the header's flags and offset."""
+IN_HURRY = f"meta mark and {BRIDGED:#x} == 0"
+"""What no bridge of ours has handed to connection tracking: it takes the short way, and must not note its own flow."""
 
 
 @dataclass(frozen=True)
@@ -147,9 +146,9 @@ def _add(made: Table, domain: Domain, taps: list[str]) -> None:
         f"from-{bridge}": Set("ether_addr . ipv4_addr : verdict", senders, maps=True),
     }
     here = f"fwd to ether daddr map @at-{bridge}"
-    note = f"{WHOLE} ether daddr @near-{bridge}"
+    note = f"{WHOLE} meta protocol ip ether daddr @near-{bridge}"
     sender = f"ether saddr . ip saddr vmap @from-{bridge}"
-    made.chains[f"send-{bridge}"] = Chain((HURRY, here, *([f'fwd to "{tunnel}"'] if tunnel else [])))
+    made.chains[f"send-{bridge}"] = Chain((here, *([f'fwd to "{tunnel}"'] if tunnel else [])))
     leave = [f"{IN_HURRY} accept", f"{note} {sender}"]
     if tunnel:
         _add_tunnel(made, domain, here)
@@ -164,13 +163,13 @@ def _add_tunnel(made: Table, domain: Domain, here: str) -> None:
     """ARP tells which MAC addresses are beyond the tunnel: what a bridge floods there may be meant for another port."""
     bridge, tunnel = domain.bridge, domain.tunnel
     neighbour = f"ether type arp add @there-{bridge} {{ ether saddr }}"
-    _entrance(made, tunnel, (neighbour, f"{WHOLE} {FLOW} @seen-{tunnel} goto land-{bridge}"))
+    _entrance(made, tunnel, (f"{WHOLE} {FLOW} @seen-{tunnel} goto land-{bridge}", neighbour))
     made.sets[f"there-{bridge}"] = Set("ether_addr", timeout_s=NEIGHBOUR_S)
-    made.chains[f"land-{bridge}"] = Chain((HURRY, here))
+    made.chains[f"land-{bridge}"] = Chain(("meta mark set 0", here))  # whatever the tunnel's packet was marked with
     clear = f"meta mark set meta mark and {KEEP:#x}"
-    note = f"{WHOLE} ether daddr @there-{bridge} ether saddr . ip saddr vmap @from-{bridge}"
+    note = f"{WHOLE} meta protocol ip ether daddr @there-{bridge} ether saddr . ip saddr vmap @from-{bridge}"
     made.chains[f"away-{bridge}"] = Chain(
-        (f"{IN_HURRY} meta mark set 0 accept", clear, note),
+        (f"{IN_HURRY} accept", clear, note),
         f'type filter hook egress device "{tunnel}" priority 0; policy accept;',
     )
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from infra.hostnet import netns
+from infra.hostnet import netns, tunnels
 from infra.hostnet.models import AddressPair, Bandwidth, FilterRule
 from tests.hostnet.conftest import Host, StandIn, filters, ingress, ip
 from tests.hostnet.frames import arrives, ethernet, udp
@@ -24,18 +24,18 @@ COUNTED = """table bridge probe {
 
 
 class Flow:
-    """A UDP socket of `one` and one of `two`, connected. `bridged` counts packets to `two` that a bridge forwarded."""
+    """A UDP socket of `one` and one of `two`, connected. `bridged` counts what a bridge forwarded to port 5000."""
 
-    def __init__(self, host: str, one: StandIn, two: StandIn) -> None:
-        self._host, self._ends = host, [one, two]
+    def __init__(self, host: str, one: StandIn, two: StandIn, port: int = 5000) -> None:
+        self._host, self._ends, self._port = host, [one, two], port
         netns.run(host, ["nft", "-f", "-"], COUNTED)
         self.one, self.two = (self._socket(end) for end in self._ends)
-        self.one.connect((two.address, 5000))
+        self.one.connect((two.address, port))
         self.two.connect((one.address, 4000))
 
     def _socket(self, end: StandIn) -> socket.socket:
         made = netns.call(end.ns, lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
-        made.bind((end.address, 4000 if end is self._ends[0] else 5000))
+        made.bind((end.address, 4000 if end is self._ends[0] else self._port))
         made.settimeout(0.25)
         end._sockets.append(made)
         return made
@@ -104,6 +104,8 @@ def test_nobody_else_uses_the_way_of_a_flow(host: Host, pair: tuple[StandIn, Sta
     other = ethernet(theirs, third.plug.mac_address, 0x0800, udp(one.address, two.address, MARK))
     assert not arrives(thief, other, receiver, MARK), "another's address"
     assert not arrives(sender, other, receiver, MARK), "another MAC address"
+    tagged = ethernet(theirs, mine, 0x8100, b"\0\x05\x08\0" + udp(one.address, two.address, MARK))
+    assert not arrives(sender, tagged, receiver, MARK), "another network by its tag"
     assert arrives(sender, known, receiver, MARK)
 
 
@@ -161,6 +163,18 @@ def test_flows_between_hosts_meet_neither_bridge(apart: tuple[Fabric, StandIn, S
     assert near.net.sync() == []
 
 
+def test_what_goes_between_hosts_has_no_connection_and_a_guests_own_tunnel_has(
+    apart: tuple[Fabric, StandIn, StandIn],
+) -> None:
+    fabric, here, there = apart
+    flow = Flow(fabric.labs[0].host.ns, here, there, tunnels.PORT)
+    assert flow.passes() and flow.passes(back=True), "an answer, which no rule of its own allows"
+    for lab in fabric.labs:
+        tracked = netns.run(lab.host.ns, ["conntrack", "-L", "-p", "udp"])
+        assert f"dst={there.address} sport=4000 dport={tunnels.PORT}" in tracked
+        assert "10.99.0." not in tracked
+
+
 def test_flows_obey_rules_that_change_as_the_model_says(host: Host) -> None:
     dice = random.Random(7)
     one, two = host.boot(host.port(11)), host.boot(host.port(12))
@@ -196,6 +210,8 @@ def test_what_somebody_changes_of_the_short_ways_is_put_right(host: Host, pair: 
     netns.run(host.ns, ["nft", f'insert rule netdev {table} in-{one.plug.tap} fwd to "{two.plug.tap}"'])
     host.net.apply_groups([filters(guest.plug) for guest in pair], {})
     assert flow.passes(), "whatever the rules say"
+    noted = netns.run(host.ns, ["nft", "list", "set", "netdev", table, f"seen-{one.plug.tap}"])
+    assert "elements" not in noted, "what takes the short way does not open it"
     assert host.net.sync() == ["filters"]
     assert not flow.passes()
     assert host.net.sync() == []
