@@ -2,8 +2,10 @@
 
 from pathlib import Path
 
+from infra.http_bounds import CONNECTIONS
 from infra.settings import Settings
 from workers.layout import decide, host_settings
+from workers.processes import TEMPORAL_TUNING
 
 
 def test_a_host_without_guests_carries_networks_when_it_is_asked_to(tmp_path: Path) -> None:
@@ -18,3 +20,11 @@ def test_a_host_without_guests_carries_networks_when_it_is_asked_to(tmp_path: Pa
     assert decide(plain, None, None).netns == layout.netns, "a later up keeps it"
     assert decide(Settings(state_dir=tmp_path, host_networking="none"), None, None).netns == ""
     assert decide(plain, None, "qemu").netns == layout.netns
+
+
+def test_temporal_has_room_for_every_request_that_may_wait() -> None:
+    """Of 700 operations that began at once, 577 were refused ("workflow update was aborted") with room for 500."""
+    (room,) = (
+        value.partition("=")[2] for value in TEMPORAL_TUNING if value.startswith("history.hostLevelCacheMaxSize=")
+    )
+    assert int(room) > CONNECTIONS
