@@ -10,7 +10,7 @@ from keystoneauth1.identity import v3
 from novaclient import client as novaclient
 
 from infra import credentials
-from tests.compute import openstack_client
+from tests.compute.commands import ran
 from tests.compute.conftest import Api, Cloud
 from tests.compute.test_hosts import REPORT
 
@@ -18,9 +18,9 @@ Run = Callable[..., Any]
 
 
 @pytest.fixture
-def client(cloud: Cloud) -> Run:
+def client(cloud: Cloud, openstack_client: str) -> Run:
     """Runs `openstack COMMAND` as a bootstrapped user; its JSON, or its text."""
-    return lambda user, line, text=False: openstack_client.run(cloud.sign_in(user), line, text=text)
+    return lambda user, line, text=False: ran(openstack_client, cloud.sign_in(user), line, text=text)
 
 
 def test_flavors(client: Run) -> None:

@@ -13,7 +13,7 @@ from api.placement.call import DATED
 from api.placement.routes.read_only import WRITES
 from infra.tables.compute import Allocation, ComputeNode, Service
 from infra.tables.grouping import Aggregate, AggregateHost
-from tests.compute import openstack_client
+from tests.compute.commands import ran
 from tests.compute.conftest import HTTP, Api, Cloud
 from tests.compute.placement import ROUTES
 from tests.compute.test_schemas import changes
@@ -296,13 +296,13 @@ def test_versions(cloud: Cloud, admin: Api) -> None:
     assert httpx.get(f"{url}/traits", headers={**headers, "Accept": "text/html"}, **HTTP).status_code == 406
 
 
-def test_with_the_openstack_clients_own_plugin(cloud: Cloud, hosts: Hosts) -> None:
+def test_with_the_openstack_clients_own_plugin(cloud: Cloud, hosts: Hosts, openstack_client: str) -> None:
     """osc-placement, unmodified, at the version that it agrees upon with the service."""
     server = hosts.claim(0)
     who = cloud.sign_in("admin")
 
     def told(line: str) -> Any:
-        return openstack_client.run(who, line)
+        return ran(openstack_client, who, line)
 
     listed = {row["name"]: row for row in told("resource provider list")}
     assert listed[hosts.names[0]]["uuid"] == hosts.ids[0]

@@ -4,7 +4,6 @@ import hashlib
 import os
 import socket
 import subprocess
-import sys
 import time
 import uuid
 from collections.abc import Callable
@@ -17,7 +16,6 @@ from tests.embedded.people import Api, Make
 from tests.openstack import OpenStack
 from tests.signed_in import environment
 
-CLIENT = Path(sys.executable).with_name("openstack")
 MIB = 1 << 20
 
 
@@ -167,13 +165,13 @@ def test_a_reader_changes_nothing(make: Make) -> None:
     assert reader("POST", "/v2/images", body, "image").status_code == 403
 
 
-def test_the_client_goes_an_images_whole_way(openstack: OpenStack, tmp_path: Path) -> None:
+def test_the_client_goes_an_images_whole_way(openstack: OpenStack, openstack_client: str, tmp_path: Path) -> None:
     disk, name = tmp_path / "disk.qcow2", f"i-{uuid.uuid4().hex[:8]}"
     subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", disk, "1M"], check=True)
     env = {**os.environ, **environment(openstack.settings, "demo")}
 
     def run(*words: str, fails: bool = False) -> str:
-        done = subprocess.run([CLIENT, *words], env=env, capture_output=True, text=True, timeout=60)
+        done = subprocess.run([openstack_client, *words], env=env, capture_output=True, text=True, timeout=60)
         assert bool(done.returncode) == fails, done.stdout + done.stderr
         return done.stderr if fails else done.stdout
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.signed_in import environment
-from tests.workflows.cloud import BIN, Cloud
+from tests.workflows.cloud import Cloud
 from tests.workflows.tenant import Tenant
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -130,13 +130,13 @@ async def test_a_build_that_a_delete_cut_off_has_an_end(cloud: Cloud, made: Made
     assert not by_name(create["events"]).get("begin_delete")  # the delete's steps are its own
 
 
-async def test_the_openstack_client_shows_them(cloud: Cloud, made: Made) -> None:
+async def test_the_openstack_client_shows_them(cloud: Cloud, made: Made, openstack_client: str) -> None:
     server = await boot(cloud, made, made.admin)
     assert await asyncio.to_thread(made.admin.until, server, "ACTIVE", "ERROR") == "ACTIVE"
     action, _ = await asyncio.to_thread(made.admin.events, server)
     env = {k: v for k, v in os.environ.items() if not k.startswith("OS_")}
     env |= environment(cloud.settings, "admin") | {"OS_COMPUTE_API_VERSION": "2.104"}
-    argv = [str(BIN / "openstack"), "server", "event", "show", "-f", "json", server, action["request_id"]]
+    argv = [openstack_client, "server", "event", "show", "-f", "json", server, action["request_id"]]
     done = await asyncio.to_thread(subprocess.run, argv, env=env, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     spawn = next(event for event in json.loads(done.stdout)["events"] if event["event"] == "spawn")
