@@ -48,12 +48,20 @@ WANTED = select(
     instances.c.local_disks,
     instances.c.volumes,
     instances.c.scheduler_hints,
+    instances.c.server_group_id,
     allocations.c.host.label("held_host"),
     allocations.c.attempt,
 ).select_from(instances.outerjoin(allocations, allocations.c.consumer_id == instances.c.id))
 
 
+# What every build uses is made once: to make a statement anew takes longer than SQLite's part of it.
 WANTED_BY = WANTED.where(instances.c.id == bindparam("server"))
+PLACED = (
+    update(instances)
+    .where(instances.c.id == bindparam("server"))
+    .values(claims=bindparam("number"), host=bindparam("at"))
+)
+SPAWNING = PLACED.values(task_state=states.SPAWNING)
 HOLD = insert(allocations)
 
 
@@ -83,14 +91,12 @@ class Claims:
                 store.execute(delete(allocations).where(allocations.c.consumer_id == want.instance_id))
             share = Share(instance.vcpus, instance.memory_mb, local_gb(instance.root_gb, instance.flavor))
             hints = {name: instance.scheduler_hints.get(name, []) for name in ("same_host", "different_host")}
-            company = server_groups.company_of(store, self._db, want.instance_id)
+            company = server_groups.company_of(store, self._db, want.instance_id, instance.server_group_id)
             known = {"company": company, "needs": needs_of(instance), **hints}
             best = self._best(store, want.model_copy(update=known), share)
             attempt = instance.claims + 1
-            changed: dict[str, Any] = {"claims": attempt, "host": best.host}
-            if instance.vm_state == states.BUILDING:
-                changed["task_state"] = states.SPAWNING
-            store.execute(update(instances).where(instances.c.id == want.instance_id).values(**changed))
+            shown = SPAWNING if instance.vm_state == states.BUILDING else PLACED
+            store.execute(shown, {"server": want.instance_id, "number": attempt, "at": best.host})
             taken = {"vcpus": share.vcpus, "memory_mb": share.memory_mb, "disk_gb": share.disk_gb}
             held = {"consumer_id": want.instance_id, "instance_id": want.instance_id, "host": best.host}
             store.execute(HOLD, {**held, "attempt": attempt, **taken})

@@ -31,6 +31,23 @@ KNOWN = select(instances.c.deleted_at, instances.c.vm_state, instances.c.launche
 FLAVOR = select(flavors).where(flavors.c.id == bindparam("flavor"))
 FLAVOR_OF = select(instances.c.flavor).where(instances.c.id == bindparam("server"))
 NEW = insert(instances)
+ACTIVE = (
+    update(instances)
+    .where(instances.c.id == bindparam("server"), instances.c.deleted_at.is_(None))
+    .values(
+        vm_state="active",
+        task_state=None,
+        power_state=bindparam("power"),
+        host=bindparam("at"),
+        fault=null(),
+        parked=None,
+        progress=100,
+        launched_at=func.coalesce(instances.c.launched_at, bindparam("moment")),
+        updated_at=bindparam("moment"),
+        networks=bindparam("carried"),
+    )
+)
+WITH_VOLUMES = ACTIVE.values(volumes=bindparam("attached"))
 
 
 class Records:
@@ -83,28 +100,17 @@ class Records:
 
     def activate(self, done: BuildDone) -> None:
         with self._db.transaction() as store:
-            moment = now()
-            living = (instances.c.id == done.instance_id, instances.c.deleted_at.is_(None))
-            values: dict[str, Any] = {
-                "vm_state": "active",
-                "task_state": None,
-                "power_state": done.power_state,
-                "host": done.host,
-                "fault": null(),
-                "parked": None,
-                "progress": 100,
-                "launched_at": func.coalesce(instances.c.launched_at, moment),
-                "updated_at": moment,
-                "networks": [network_of(vif) for vif in done.vifs],
-            }
+            found: dict[str, Any] = {"server": done.instance_id, "power": done.power_state, "at": done.host}
+            found |= {"moment": now(), "carried": [network_of(vif) for vif in done.vifs]}
             if done.volumes:
+                living = (instances.c.id == done.instance_id, instances.c.deleted_at.is_(None))
                 by_id = {volume.volume_id: volume for volume in done.volumes}
-                values["volumes"] = [
+                found["attached"] = [
                     {**known, "device": by_id[known["volume_id"]].device or known.get("device")}
                     for known in store.scalar(select(instances.c.volumes).where(*living)) or ()
                     if known["volume_id"] in by_id
                 ]
-            if not store.execute(update(instances).where(*living).values(**values)).rowcount:
+            if not store.execute(WITH_VOLUMES if done.volumes else ACTIVE, found).rowcount:
                 raise hopeless(f"Instance {done.instance_id} is gone.", code=409)
             host_failures.count(store, done.instance_id, done.request_id, done.tried, done.host)
             actions.finish(store, done.instance_id, done.request_id, [*done.steps, actions.over("mark_active")], None)

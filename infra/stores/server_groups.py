@@ -47,10 +47,10 @@ def of(store: Connection, group_id: str) -> Row[Any] | None:
     return store.execute(select(groups).where(groups.c.id == group_id)).one_or_none()
 
 
-def company_of(store: Connection, database: Database, instance_id: str) -> Company | None:
-    """The group that a server is placed by, seen by one transaction at a time; None for a server without one."""
-    query = select(groups).join(instances, instances.c.server_group_id == groups.c.id)
-    group = store.execute(query.where(instances.c.id == instance_id)).one_or_none()
+def company_of(store: Connection, database: Database, instance_id: str, group_id: str | None) -> Company | None:
+    """The group that a server is placed by, seen by one transaction at a time; None for a server without one, or whose
+    group is gone."""
+    group = of(store, group_id) if group_id else None
     if group is None:
         return None
     take_turn(store, database, group.id)
