@@ -51,7 +51,7 @@ class Services:
             if plan.port_ids:
                 self._ports.reserve(_ports(plan))
             if plan.volumes:
-                self._volumes.reserve(_volumes(plan))
+                self._volumes.reserve(_volumes(plan), complete=plan.in_use)
 
     @step(on=Where.CONTROL, budget=timedelta(minutes=1), tries=0)
     def look_at_ports(self, want: PortsHeld) -> PortAddresses:

@@ -49,7 +49,7 @@ class AttachVolume(ServerOperation):
         if not server.host:
             await saga.step(
                 Services.reserve_named,
-                held_by_service(server, wanted),
+                held_by_service(server, wanted).model_copy(update={"in_use": True}),
                 undo=Services.release_services,
                 at=control(),
             )

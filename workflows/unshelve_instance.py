@@ -31,6 +31,7 @@ from workflows.inputs import domain_of, ports_of, volumes_of
 from workflows.saga import Saga, control, kind
 from workflows.server_operation import ServerOperation
 from workflows.steps import explain
+from workflows.volume_device import with_devices
 
 MOST_HOSTS = 3
 """So many are tried, as of a build."""
@@ -80,6 +81,9 @@ class UnshelveInstance(ServerOperation):
     async def make(self, req: ActionRequest, server: InstanceFacts, saga: Saga) -> InstanceChange:
         """On the first host that can: what another one could not is undone there first, as a build's attempt is."""
         tried: dict[str, str] = {}
+        named = with_devices(server)
+        if changed := named != server.volumes:
+            server = server.model_copy(update={"volumes": named})
         while True:
             attempt = self.saga()
             try:
@@ -92,7 +96,7 @@ class UnshelveInstance(ServerOperation):
                 tried[self.place.host], self.place = explain(error), None
                 continue
             saga.adopt(attempt)
-            return change
+            return change.model_copy(update={"volumes": named}) if changed else change
 
     async def make_on_one(
         self, req: ActionRequest, server: InstanceFacts, saga: Saga, tried: dict[str, str]

@@ -174,16 +174,17 @@ def export(service: VolumeService, row: Attachment, stale: str = "") -> None:
 
 
 def complete(service: VolumeService, caller: Context, attachment_id: str) -> None:
+    """The volume is in use from now on; as in Cinder also where no host has it yet."""
     with service.db.write() as session:
         row, volume = locked(session, service, caller, attachment_id, "volume:attachment_update")
-        if row.status in ("reserved", "detaching"):
-            raise invalid_volume(f"Attachment {row.id} is {row.status}: no host has it.")
+        if row.status == "detaching":
+            raise invalid_volume(f"Attachment {row.id} is detaching: no host has it.")
         _completed(row)
         refresh_status(session, volume)
 
 
 def _completed(row: Attachment) -> None:
-    if row.status == "attaching":
+    if row.status in ("reserved", "attaching"):
         row.status, row.attached_at = "attached", now()
 
 

@@ -56,6 +56,7 @@ class DeletePlan(BaseModel):
     found: bool = True
     shelved_image: str = ""  # what the server waits in while it is shelved
     softly: bool = False  # stop it, and keep all it holds
+    in_use: bool = False  # the volumes that are reserved count as attached, though no host has them
     failed: bool = False  # a build that failed: volumes made for it go, whatever they say about termination
 
 

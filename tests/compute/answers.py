@@ -165,7 +165,7 @@ ATTACHED = {
     "id": UUID,
     "volumeId": UUID,
     "serverId": UUID,
-    "device": STR,
+    "device": maybe(STR),
     "tag": At(maybe(STR), 70),
     "delete_on_termination": At(BOOL, 79),
 }

@@ -227,6 +227,18 @@ def test_a_volume_is_attached_and_detached(cloud: Cloud, demo: Api) -> None:
     assert cloud.ledger.started[-1] == (server, "detach_volume")
 
 
+def test_a_volume_of_a_server_on_no_host_has_no_device_yet(cloud: Cloud, demo: Api) -> None:
+    """As in Nova: the device follows when the server has a host again; one that is asked for is told at once."""
+    server = cloud.server(demo, volumes=[VOLUME | {"device": None}], vm_state="shelved_offloaded")
+    path, body = f"/servers/{server}/os-volume_attachments", {"volumeId": cloud.volume(demo)}
+    assert demo.post(path, {"volumeAttachment": body}, 200, "2.100")["volumeAttachment"]["device"] is None
+    named = {"volumeId": cloud.volume(demo), "device": "/dev/vdf"}
+    assert demo.post(path, {"volumeAttachment": named}, 200, "2.100")["volumeAttachment"]["device"] == "/dev/vdf"
+    assert "device" not in demo.get(f"{path}/{VOLUME['volume_id']}")["volumeAttachment"]
+    same = {"volumeId": VOLUME["volume_id"], "device": None}
+    demo.call("PUT", f"{path}/{VOLUME['volume_id']}", 202, json={"volumeAttachment": same})
+
+
 @pytest.mark.parametrize(
     ("wish", "status", "version"),
     [

@@ -171,7 +171,8 @@ async def test_volumes_come_and_go_while_it_is_on_no_host(cloud: Cloud, goes: bo
     assert await do(cloud, handle, "attach_volume") is None
     assert state(cloud, handle) == OFFLOADED
     made = row(cloud, handle).volumes
-    assert made is not None and made[-1]["device"] and of_server(cloud, handle)["attachment"] == {""}
+    assert made is not None and made[-1]["device"] is None and of_server(cloud, handle)["attachment"] == {""}
+    assert made[-1]["attachment_id"] in cloud.things.in_use
     if goes:  # as one that was made for the server
         with cloud.database.write() as session:
             found = session.get(Instance, instance_of(handle))
@@ -182,6 +183,8 @@ async def test_volumes_come_and_go_while_it_is_on_no_host(cloud: Cloud, goes: bo
     assert of_server(cloud, handle) == before and len(row(cloud, handle).volumes or []) == len(made) - 1
     assert ("mark_volume" in cloud.faults.ran) == goes
     assert await do(cloud, handle, "attach_volume") is None and await unshelve(cloud, handle) is None
-    assert state(cloud, handle) == ("active", None) and len(row(cloud, handle).volumes or []) == len(made)
+    assert state(cloud, handle) == ("active", None)
+    devices = [volume["device"] for volume in row(cloud, handle).volumes or []]
+    assert len(devices) == len(made) and None not in devices and len(set(devices)) == len(devices)
     await drop(cloud, handle)
     assert of_server(cloud, handle) == {}

@@ -53,6 +53,7 @@ class World:
     marks: dict[str, bool] = field(default_factory=dict)  # volume id → whether it says that it goes with its server
     disks: dict[tuple[str, str], str] = field(default_factory=dict)  # (server, device) → volume, once it was swapped
     parted: set[tuple[str, str]] = field(default_factory=set)  # (server, volume): kept for it, on no host
+    in_use: set[str] = field(default_factory=set)  # attachments that are complete, on no host
     written: dict[str, str] = field(default_factory=dict)  # volume id → image that was written over it
     sizes: dict[str, int] = field(default_factory=dict)  # volume id → GiB, as a guest was told
     shelving: set[str] = field(default_factory=set)  # ids of images that shelved servers wait in
@@ -296,6 +297,8 @@ class Effects(LifeEffects):
     def reserve_named(self, plan: Any) -> None:
         for volume in plan.volumes:
             self.world.anywhere.add(("attachment", plan.instance_id, volume.attachment_id))
+            if plan.in_use:
+                self.world.in_use.add(volume.attachment_id)
 
     def release_services(self, plan: Any) -> None:
         """From the control worker's side; `host` is none."""

@@ -91,6 +91,21 @@ def test_what_is_connected_is_complete_by_the_same_request_for_services_only(clo
     cloud.ok("DELETE", path, user="nova")
 
 
+def test_a_volume_is_in_use_without_a_host(cloud: Cloud) -> None:
+    """As in Cinder, by which Nova attaches to a server that has left its host; a host that comes gets it exported."""
+    volume, server = cloud.volume(), str(uuid.uuid4())
+    reserved = {"attachment": {"volume_uuid": volume, "instance_uuid": server}}
+    path = f"/attachments/{cloud.ok('POST', '/attachments', reserved, user='nova')['attachment']['id']}"
+    for _ in range(2):
+        cloud.ok("POST", f"{path}/action", {"os-complete": {}}, user="nova")
+    assert cloud.status(volume) == "in-use"
+    assert cloud.ok("GET", path, user="nova")["attachment"]["connection_info"] == {}
+    connected = cloud.ok("PUT", path, {"attachment": {"connector": {"host": "a"}}}, user="nova")["attachment"]
+    assert connected["status"] == "attached" and io(nbd_url(connected["connection_info"]), "read 0 4k")
+    cloud.ok("DELETE", path, user="nova")
+    assert cloud.status(volume) == "available"
+
+
 def test_a_host_that_lost_the_volume_is_cut_off(cloud: Cloud) -> None:
     volume = cloud.volume()
     old = cloud.attach(volume, "host1", instance_uuid=str(uuid.uuid4()))

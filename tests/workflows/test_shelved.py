@@ -1,6 +1,7 @@
 """A server is shelved, leaves its host and comes back, with the real services: what each of them says meanwhile."""
 
 import asyncio
+import uuid
 from typing import Any
 
 import httpx
@@ -11,6 +12,7 @@ from tests.workflows.acting import do, request, server
 from tests.workflows.cloud import Cloud
 from tests.workflows.servers import instance_of
 from tests.workflows.test_images_of_servers import drop, images
+from tests.workflows.test_interfaces_for_real import act
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -19,6 +21,15 @@ def ask(cloud: Cloud, service: str, path: str) -> dict[str, Any]:
     headers = {"X-Auth-Token": cloud.token, "OpenStack-API-Version": "volume 3.44"}
     answer: dict[str, Any] = httpx.get(cloud.settings.url(service, path), headers=headers).json()
     return answer
+
+
+async def made(cloud: Cloud) -> str:
+    """A volume of the tenant's that is ready."""
+    wish = {"volume": {"size": 1}}
+    found = str((await asyncio.to_thread(cloud.post, "volume", "/v3/volumes", wish))["volume"]["id"])
+    while ask(cloud, "volume", f"/v3/volumes/{found}")["volume"]["status"] == "creating":
+        await asyncio.sleep(0.05)
+    return found
 
 
 async def test_shelved_and_back(cloud: Cloud) -> None:
@@ -38,8 +49,14 @@ async def test_shelved_and_back(cloud: Cloud) -> None:
     assert [each["id"] for each in attachments] == [volume["attachment_id"]]
     assert volume["attachment_id"] != parted_id(instance_of(handle), volume["volume_id"])
     assert await cloud.leaks() == []
+    second = await made(cloud)
+    await act(cloud, handle, "attach_volume", volume_id=second, attachment_id=str(uuid.uuid4()))
+    record = cloud.record(handle)
+    assert record is not None and record.volumes[-1]["device"] is None
+    assert ask(cloud, "volume", f"/v3/volumes/{second}")["volume"]["status"] == "in-use", "as in Nova"
     assert await do(cloud, handle, "unshelve") is None
     record = cloud.record(handle)
+    assert record is not None and [each["device"] for each in record.volumes] == ["vdb", "vdc"]
     assert record is not None and (record.vm_state, record.networks[0]["fixed_ips"]) == ("active", address)
     assert ask(cloud, "volume", f"/v3/volumes/{volume['volume_id']}")["volume"]["status"] == "in-use"
     assert images(cloud, handle) == [], "the image of a server that is not shelved any more is still there"

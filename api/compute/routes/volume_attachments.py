@@ -49,8 +49,8 @@ async def attach_volume(call: Call, server_id: str, body: Body) -> Response:
     accepted = await call.operations.start(action, action_request(call, row, action, wanted))
     if call.since(101):
         return Response(status_code=202)
-    shown = {"id": wish.volume_id, "volumeId": wish.volume_id, "serverId": row["id"]}
-    shown |= {"device": f"/dev/{accepted.answer['device'].removeprefix('/dev/')}"}
+    shown: dict[str, Any] = {"id": wish.volume_id, "volumeId": wish.volume_id, "serverId": row["id"]}
+    shown |= {"device": _path(accepted.answer["device"])}
     if call.since(70):
         shown["tag"] = wish.tag
     if call.since(79):
@@ -88,6 +88,11 @@ def _require_usable(call: ComputeCall, row: RowMapping, volume_id: str) -> None:
     if any(held.get("server_id") == row["id"] for held in found.get("attachments") or ()):
         raise bad_request(f"Invalid volume: volume {volume_id} already attached")
     require_attachable(call, found)
+
+
+def _path(device: str | None) -> str | None:
+    """None: the server is on no host, and the volume has no device yet."""
+    return f"/dev/{device.removeprefix('/dev/')}" if device else None
 
 
 class ChangedAttachment(Strict):
@@ -130,8 +135,12 @@ async def update_attachment(call: Call, server_id: str, volume_id: str, body: Bo
 
 def _require_same(row: RowMapping, held: dict[str, Any], wish: ChangedAttachment) -> None:
     """400 for a change of anything that only a new attachment could have."""
-    device = f"/dev/{str(held.get('device') or '').removeprefix('/dev/')}"
-    known = {"id": held["volume_id"], "serverId": row["id"], "device": device, "tag": held.get("tag")}
+    known = {
+        "id": held["volume_id"],
+        "serverId": row["id"],
+        "device": _path(held.get("device")),
+        "tag": held.get("tag"),
+    }
     asked = wish.model_dump(by_alias=True, exclude_unset=True)
     for name, value in known.items():
         if asked.get(name, value) != value:

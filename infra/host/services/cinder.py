@@ -82,21 +82,23 @@ class Volumes:
         may be another host's by now, and is taken over with the claim only."""
         connector = self._connector(device)
         attached = self._taken(want, request, connector)
-        path = f"/attachments/{attached['id']}"
         if not attached.get("connection_info"):  # it was reserved before, or is on another host
             self._fence.require(want)  # Cinder has no condition to send along: what is asked here holds a moment longer
-            answer = self._api.request("PUT", path, json={"attachment": {"connector": connector}}, headers=CONNECTS)
+            path, body = f"/attachments/{attached['id']}", {"attachment": {"connector": connector}}
+            answer = self._api.request("PUT", path, json=body, headers=CONNECTS)
             if answer.status_code != 200:
                 raise self._refusal(answer)
             attached = answer.json()["attachment"]
         if attached.get("status") != "attached":
-            self._api.ask("POST", f"{path}/action", 200, 202, 204, json={"os-complete": {}}, headers=VERSION)
+            self._complete(attached["id"])
         info: Body = attached["connection_info"]
         return dict(info) | dict(info.get("data", {})) | {"attachment_id": attached["id"]}
 
-    def reserve(self, want: VolumesOnHost, request: VolumeRequest) -> None:
+    def reserve(self, want: VolumesOnHost, request: VolumeRequest, *, complete: bool = False) -> None:
         """The volume is this instance's from now on, on no host yet. Hopeless when it is taken."""
-        self._taken(want, request, None)
+        attached = self._taken(want, request, None)
+        if complete:
+            self._complete(attached["id"])
 
     def _taken(self, want: VolumesOnHost, request: VolumeRequest, connector: Body | None) -> Body:
         """The attachment, connected with `connector` when it is made by this; else its id alone.
@@ -153,6 +155,10 @@ class Volumes:
         self._end(request.attachment_id)
         self.reserve(want, request)
         self._end(meanwhile.attachment_id)
+
+    def _complete(self, attachment_id: str) -> None:
+        body: Body = {"os-complete": {}}
+        self._api.ask("POST", f"/attachments/{attachment_id}/action", 200, 202, 204, json=body, headers=VERSION)
 
     def _end(self, attachment_id: str) -> None:
         self._api.ask("DELETE", f"/attachments/{attachment_id}", 200, 202, 204, 404, headers=VERSION)

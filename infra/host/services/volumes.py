@@ -50,9 +50,9 @@ class VolumeConnector:
         with beating(heartbeat), self._fence.unless_lost(want, lambda: self._detach_all(want)):
             yield at_once(attach, want.volumes, stop)
 
-    def reserve(self, want: VolumesOnHost) -> None:
-        """Attach the tenant's own volumes to the instance, before it has a host."""
-        at_once(lambda request: self._volumes.reserve(want, request), want.volumes)
+    def reserve(self, want: VolumesOnHost, *, complete: bool = False) -> None:
+        """Attach the tenant's own volumes to the instance, before it has a host. `complete`: they are in use."""
+        at_once(lambda request: self._volumes.reserve(want, request, complete=complete), want.volumes)
 
     def mark(self, want: VolumeMark, *, goes: bool) -> None:
         self._volumes.mark(want, goes=goes)
