@@ -16,7 +16,7 @@ from infra import http_bounds, lean
 from infra.embedded.bridge import Bridge
 from infra.embedded.guessing import LateAnswers
 from workers.connections import Bounded, connections_of, raise_open_files
-from workers.settle import settle
+from workers.settle import begin, settle
 
 GRACE_S = 5
 
@@ -35,6 +35,7 @@ POOLS = {"keystone": Pools(8, 2), "glance": Pools(8, 8)}
 def main(
     service: str, folder: str, host: str, port: str, certificate: str | None = None, key: str | None = None
 ) -> None:
+    begin()
     os.umask(0o077)  # password hashes, images
     raise_open_files()
     lean.leave_out("pygments")  # with which Alembic's templates would colour their errors; 5 MiB

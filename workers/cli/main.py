@@ -10,6 +10,8 @@ from typing import Annotated, Literal, NoReturn
 
 import typer
 
+from workers import settle
+
 CHECKOUT = Path(__file__).resolve().parent.parent.parent
 if "KILONOVA_STATE_DIR" not in os.environ and (CHECKOUT / "pyproject.toml").exists():
     os.environ["KILONOVA_STATE_DIR"] = str(CHECKOUT / "var")
@@ -236,6 +238,7 @@ app.add_typer(_group("host", "hosts"), name="host", help="Give compute hosts the
 def run() -> NoReturn:
     """The console script. Leaves without the interpreter's own finalization where Temporal's core was in use: its
     threads may still call into Python then, which aborts the process after all is done (exit status 134)."""
+    settle.begin()
     code: int | str | None = 0
     try:
         app()
