@@ -16,7 +16,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.common import parsers
+from api.common import parsers, wording
 from api.common.edge import Edge, Render, respond
 from api.common.errors import ServiceError
 from infra import logs
@@ -124,7 +124,7 @@ def describe(error: RequestValidationError) -> str:
     """One sentence about the first problem of a body, naming its place but never repeating the value."""
     first = error.errors()[0]
     place = parsers.place(part for part in first["loc"] if part != "body")
-    return f"Invalid input for field/attribute {place or 'body'}. {first['msg']}"
+    return f"Invalid input for field/attribute {place or 'body'}. {wording.of(first)}"
 
 
 def json_error(body: dict[str, Any], error: ServiceError) -> JSONResponse:

@@ -23,8 +23,8 @@ class Page:
         query = call.request.query_params
         asked = query.get("limit")
         if asked is None:
-            return cls(MAX_LIMIT, query.get("marker"))
-        return cls(min(whole(asked, "limit"), MAX_LIMIT), query.get("marker"))
+            return cls(MAX_LIMIT, query.get("marker") or None)
+        return cls(min(whole(asked, "limit"), MAX_LIMIT), query.get("marker") or None)
 
     def links(self, call: ComputeCall, path: str, ids: Sequence[str]) -> list[dict[str, str]]:
         """A `next` link when the page is full, else []."""

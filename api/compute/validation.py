@@ -2,14 +2,15 @@
 
 import re
 from datetime import datetime, timedelta
-from typing import Annotated, Any, TypeVar
+from types import NoneType
+from typing import Annotated, Any, TypeVar, get_args
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
 
-from api.common import parsers
+from api.common import parsers, wording
 from api.compute.call import ComputeCall
 from api.compute.errors import bad_request
-from workflows.body import Body, out_of_version
+from workflows.body import Body, models_in, out_of_version
 from workflows.fields import Address as Address
 from workflows.fields import AddressV4 as AddressV4
 from workflows.fields import AddressV6 as AddressV6
@@ -32,8 +33,10 @@ class Strict(BaseModel):
 
 def parse(call: ComputeCall, model: type[Model], body: dict[str, Any], key: str) -> Model:
     """`body[key]` as a `model`; 400 with the place and kind of the first problem, never with the value."""
-    if not isinstance(body.get(key), dict):
-        raise bad_request(f"Invalid input for field/attribute {key}. '{key}' is a required property and an object")
+    if key not in body:
+        raise bad_request(f"'{key}' is a required property")
+    if not isinstance(body[key], dict):
+        raise bad_request(f"Invalid input for field/attribute {key}. It is not of type 'object'")
     value = body[key]
     if not call.legacy and (extra := sorted(set(body) - {key} - set(getattr(model, "BESIDE", ())))):
         raise unexpected(extra[0])
@@ -41,7 +44,27 @@ def parse(call: ComputeCall, model: type[Model], body: dict[str, Any], key: str)
         if not call.legacy:
             raise unexpected(name, place)
         del holder[name]  # version 2.0 passes over what it does not know
+    if not call.legacy:
+        require_values(model, value, key)
     return check(model, value, key, lenient=call.legacy)
+
+
+def require_values(model: type[BaseModel], value: Any, place: str) -> None:
+    """400 for null where Nova's schema has none: an attribute may be left out, and only those in the model's `NULLABLE`
+    (names as they are sent) may be null."""
+    if not isinstance(value, dict):
+        return
+    for name, info in model.model_fields.items():
+        wire = info.alias or name
+        if wire not in value:
+            continue
+        if value[wire] is None and NoneType in get_args(info.annotation) and wire not in getattr(model, "NULLABLE", ()):
+            raise bad_request(
+                f"Invalid input for field/attribute {place}/{wire}. None is not of a type that it may have"
+            )
+        for inner in models_in(info.annotation):
+            for each in value[wire] if isinstance(value[wire], list) else [value[wire]]:
+                require_values(inner, each, f"{place}/{wire}")
 
 
 def action_body(call: ComputeCall, model: type[Body] | None, body: dict[str, Any], key: str) -> dict[str, Any]:
@@ -52,7 +75,7 @@ def action_body(call: ComputeCall, model: type[Body] | None, body: dict[str, Any
     if value is None and model.may_be_null:
         value = {}
     if not isinstance(value, dict):
-        raise bad_request(f"Invalid input for field/attribute {key}. {value!r:.64} is not of type 'object'")
+        raise bad_request(f"Invalid input for field/attribute {key}. It is not of type 'object'")
     for place, name, _ in out_of_version(model, value, call.version, key):
         raise unexpected(name, place)
     return check(model, value, key).model_dump(mode="json", exclude_unset=True, by_alias=True)
@@ -63,16 +86,15 @@ def check(model: type[Model], value: Any, place: str, *, lenient: bool = False) 
     try:
         return model.model_validate(value, extra="ignore" if lenient else None)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        first = error.errors(include_url=False, include_input=False)[0]
         where = parsers.place([place, *first["loc"]]).strip("/")
+        holder, _, name = where.rpartition("/")
         if first["type"] == "extra_forbidden":
-            raise unexpected(str(first["loc"][-1]), "/".join(where.split("/")[:-1])) from None
+            raise unexpected(name, holder) from None
         if first["type"] == "missing":
-            raise bad_request(
-                f"Invalid input for field/attribute {place}. '{first['loc'][-1]}' is a required property"
-            ) from None
-        words = first["msg"].removeprefix("Value error, ")
-        raise bad_request(f"Invalid input for field/attribute {where}. {words}") from None
+            about = f"Invalid input for field/attribute {holder}. " if holder else ""
+            raise bad_request(f"{about}'{name}' is a required property") from None
+        raise bad_request(f"Invalid input for field/attribute {where}. {wording.of(first)}") from None
 
 
 def unexpected(name: str, place: str = "") -> Exception:
@@ -123,12 +145,13 @@ def require_hostname(call: ComputeCall, hostname: str | None) -> None:
         raise bad_request(f"Invalid input for field/attribute hostname. It does not match '^{LABEL.pattern}$'")
 
 
-def boolean(text: str, name: str) -> bool:
+def boolean(text: str) -> bool:
     """A query's boolean; 400 for anything that is neither."""
     try:
         return parsers.boolean(text)
     except parsers.Malformed:
-        raise bad_request(f"Invalid value '{text[:32]}' for '{name}': it must be a boolean") from None
+        known = ", ".join(f"'{word}'" for word in sorted(parsers.TRUE | parsers.FALSE))
+        raise bad_request(f"Unrecognized value '{text[:32]}', acceptable values are: {known}") from None
 
 
 def whole(text: str, name: str) -> int:
@@ -136,7 +159,7 @@ def whole(text: str, name: str) -> int:
     try:
         return parsers.whole(text)
     except parsers.Malformed:
-        raise bad_request(f"{name} must be an integer greater than or equal to 0: {text[:20]}") from None
+        raise bad_request(f"Invalid input for query parameters {name}. It does not match '^[0-9]*$'") from None
 
 
 SECOND = timedelta(seconds=1)
@@ -153,4 +176,4 @@ def timestamp(text: str, name: str) -> datetime:
     try:
         return parsers.moment(text)
     except parsers.Malformed:
-        raise bad_request(f"Invalid filter field: {name}.") from None
+        raise bad_request(f"Invalid input for query parameters {name}. It is not a 'date-time'") from None

@@ -40,6 +40,7 @@ class Microversions:
     """Puts the negotiated number into the request's state (`microversion`) and into every answer's headers.
 
     Below /v2 it is version 2.0 of the API: 2.1 whatever the headers say, unknown attributes ignored (`legacy`).
+    The list of versions is the same whatever is asked for, so that a client finds out what it may ask for.
     A project id between version and resource, as older catalogs have it, is taken out of the path (`url_project`)."""
 
     def __init__(self, app: ASGIApp) -> None:
@@ -55,7 +56,7 @@ class Microversions:
             await self.app({**scope, "path": _without_project("/v2.1" + scope["path"][3:], state)}, receive, send)
             return
         try:
-            state["microversion"] = negotiate(Headers(scope=scope))
+            state["microversion"] = MINIMUM if scope["path"] == "/" else negotiate(Headers(scope=scope))
         except ServiceError as error:
             state["microversion"] = MINIMUM
             await render(error, Request(scope))(scope, receive, told(send, MINIMUM))
@@ -93,12 +94,15 @@ def document(request: Request, known: str) -> dict[str, Any]:
     return {"id": known, **KNOWN[known], "links": [{"rel": "self", "href": f"{base}/{path}/"}]}
 
 
+@router.head("/", include_in_schema=False)
 @router.get("/")
 async def list_versions(request: Request) -> Response:
     """Versions of the compute API that are served here; no token needed."""
     return JSONResponse({"versions": [document(request, known) for known in KNOWN]})
 
 
+@router.head("/v2.1", include_in_schema=False)
+@router.head("/v2.1/", include_in_schema=False)
 @router.get("/v2.1")
 @router.get("/v2.1/")
 async def show_version(request: Request) -> Response:

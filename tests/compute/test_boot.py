@@ -316,7 +316,7 @@ def test_hints(lab: Lab, demo: Api) -> None:
     ask({"group": "x"}, 400)
     missing = str(uuid.uuid4())
     assert ask({"group": missing}, 400)["badRequest"]["message"] == f"Instance group {missing} could not be found."
-    ask([], 202)
+    ask([], 400)
     ask("x", 400)
 
 

@@ -65,8 +65,8 @@ def answered(answer: httpx.Response) -> tuple[int, str, str]:
         ({"key_name": "none"}, "Invalid key_name provided."),
         ({"security_groups": [{"name": "none"}]}, "Security group none not found."),
         ({"flavorRef": "small"}, "Flavor's memory is too small for requested image."),
-        ({"user_data": "A" * 65536}, f"{INVALID} server/user_data. String should have at most 65535 characters"),
-        ({"name": 7}, f"{INVALID} server/name. Input should be a valid string"),
+        ({"user_data": "A" * 65536}, f"{INVALID} server/user_data. It is too long"),
+        ({"name": 7}, f"{INVALID} server/name. It is not of type 'string'"),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )

@@ -139,7 +139,7 @@ TABLES = {
     "volume": api.volume.policy.RULES,
 }
 READS = re.compile(
-    r".*(:|^)(index|show|list|detail|defaults|get|get_all|get_\w+|show:.+|events:details|limits|extensions|flavors|usages|os-floating-ip-pools)"
+    r".*(:|^)(index|show|list|detail|defaults|get|get_all|get_\w+|show:.+|limits|extensions|flavors|usages|os-floating-ip-pools)"
     r"|network_owner|(is_)?shared\w*|.*_owner|get_.*|.*accessible.*"
 )
 OWN_OF_THE_USER = {f"os_compute_api:os-keypairs:{verb}" for verb in ("create", "delete")}

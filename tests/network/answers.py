@@ -32,7 +32,7 @@ STANDARD: dict[str, Any] = OWNER | {
 TAGGED = STANDARD | {"tags": [STR]}
 NETWORK = TAGGED | {
     "id": UUID, "name": STR, "admin_state_up": BOOL, "status": like("ACTIVE|DOWN|BUILD|ERROR"), "subnets": [UUID],
-    "router:external": BOOL, "is_default": BOOL, "shared": BOOL, "mtu": INT, "dns_domain": STR,
+    "router:external": BOOL, "is_default": May(BOOL), "shared": BOOL, "mtu": INT, "dns_domain": STR,
     "port_security_enabled": BOOL, "availability_zone_hints": [STR], "availability_zones": [STR],
     "qos_policy_id": maybe(UUID), "ipv4_address_scope": maybe(UUID), "ipv6_address_scope": maybe(UUID),
     "admins": Together({
@@ -126,7 +126,7 @@ AVAILABILITY = OWNER | {
 }  # fmt: skip
 COUNTED = (
     "network", "subnet", "subnetpool", "port", "router", "floatingip", "rbac_policy", "security_group",
-    "security_group_rule",
+    "security_group_rule", "trunk",
 )  # fmt: skip
 QUOTA = dict.fromkeys(COUNTED, INT)
 QUOTA_DETAILS: dict[str, Any] = {name: {"limit": INT, "used": INT, "reserved": INT} for name in COUNTED}

@@ -45,7 +45,7 @@ def test_sorting(demo: Api, some: list[dict[str, Any]]) -> None:
 def test_pages_and_their_links(demo: Api, some: list[dict[str, Any]]) -> None:
     query: dict[str, Any] = {"project_id": demo.project_id, "sort_key": ["mtu", "name"], "sort_dir": ["desc", "asc"]}
     body = demo.get("/networks", limit=2, **query)
-    assert names(body) == ["n1", "n3"] and [link["rel"] for link in body["networks_links"]] == ["next"]
+    assert names(body) == ["n1", "n3"] and [link["rel"] for link in body["networks_links"]] == ["next", "previous"]
     seen = names(body)
     while link := next((one for one in body["networks_links"] if one["rel"] == "next"), None):
         body = demo.http.get(link["href"]).json()
@@ -56,7 +56,10 @@ def test_pages_and_their_links(demo: Api, some: list[dict[str, Any]]) -> None:
     assert names(back) == ["n0", "n2"]
     assert {link["rel"] for link in back["networks_links"]} == {"next", "previous"}
     first = demo.http.get(next(one["href"] for one in back["networks_links"] if one["rel"] == "previous")).json()
-    assert names(first) == ["n1", "n3"] and [link["rel"] for link in first["networks_links"]] == ["next"]
+    assert names(first) == ["n1", "n3"] and [link["rel"] for link in first["networks_links"]] == ["next", "previous"]
+    before = demo.http.get(next(one["href"] for one in first["networks_links"] if one["rel"] == "previous")).json()
+    assert names(before) == [] and [link["rel"] for link in before["networks_links"]] == ["next"]
+    assert "marker" not in before["networks_links"][0]["href"]
 
 
 @pytest.mark.parametrize(
@@ -66,9 +69,10 @@ def test_pages_and_their_links(demo: Api, some: list[dict[str, Any]]) -> None:
         ({"provider:network_type": "flat"}, 400, "is invalid attribute for filtering"),
         ({"shared": "perhaps"}, 400, "cannot be converted to boolean"),
         ({"mtu": "x"}, 400, "not an integer"),
-        ({"limit": "-1"}, 400, "Limit must be an integer"),
-        ({"marker": "nothing"}, 404, "could not be found"),
-        ({"sort_key": "colour"}, 400, "invalid attribute for sort_keys"),
+        ({"limit": "-1"}, 400, "Bad limit request: Limit must be an integer 0 or greater and not '-1'."),
+        ({"marker": "nothing", "limit": 1}, 404, "could not be found"),
+        ({"sort_key": "name"}, 400, "The number of sort_keys and sort_dirs must be same"),
+        ({"sort_key": "colour", "sort_dir": "asc"}, 400, "['colour'] is invalid attribute for sort_keys"),
         ({"sort_key": "name", "sort_dir": "up"}, 400, "sort_dirs"),
         ({"sort_key": ["name", "id"], "sort_dir": "asc"}, 400, "must be same"),
     ],

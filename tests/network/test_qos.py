@@ -36,7 +36,7 @@ def test_policies_and_rules(admin: Api, demo: Api) -> None:
         limit(admin, policy, 400, **wrong)
     assert demo.get("/qos/rule-types")["rule_types"] == [{"type": "bandwidth_limit"}]
     assert demo.get("/extensions/qos-rule-type-details")["extension"]["name"] == "Details of QoS rule types"
-    assert demo.get("/qos/rule-types/bandwidth_limit", 403)["NeutronError"]["type"] == "PolicyNotAuthorized"
+    assert demo.get("/qos/rule-types/bandwidth_limit", 403)["NeutronError"]["type"] == "NotAuthorized"
     (driver,) = admin.get("/qos/rule-types/bandwidth_limit")["rule_type"]["drivers"]
     known = {one["parameter_name"]: one["parameter_values"] for one in driver["supported_parameters"]}
     assert known.keys() == {"max_kbps", "max_burst_kbps", "direction"} and set(known["direction"]) == {

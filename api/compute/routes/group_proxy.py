@@ -65,7 +65,7 @@ def list_groups(call: Call) -> Response:
     """The project's security groups; an admin's `all_tenants` lists everybody's."""
     call.enforce(RULE + "get")
     query = call.query
-    everyone = boolean(query.get("all_tenants", "0"), "all_tenants") and call.context.is_admin
+    everyone = boolean(query.get("all_tenants", "0")) and call.context.is_admin
     which = "" if everyone else f"?project_id={call.context.project_id}"
     shown = groups_view(call, ask(call, f"/v2.0/security-groups{which}", "security_groups"))
     begin, most = whole(query.get("offset", "0"), "offset"), Page.of(call).limit or MAX_LIMIT

@@ -66,7 +66,7 @@ def _matching(session: Session, pattern: str | None) -> list[ComputeNode]:
 
 
 def _with_servers(call: ComputeCall) -> bool:
-    return call.since(53) and boolean(call.query.get("with_servers", "false"), "with_servers")
+    return call.since(53) and boolean(call.query.get("with_servers", "false"))
 
 
 def _shown(

@@ -88,7 +88,7 @@ def _shown(call: ComputeCall, row: Any, port_id: str) -> Response:
     for port in ports_of(call, row["id"]):
         if port["id"] == port_id:
             return JSONResponse({"interfaceAttachment": _interface(call, row, port)})
-    raise not_found(f"Instance {row['id']} does not have a port with id {port_id[:64]}")
+    raise not_found(f"Port id {port_id[:64]} could not be found.")
 
 
 def _interface(call: ComputeCall, row: Any, port: dict[str, Any]) -> dict[str, Any]:

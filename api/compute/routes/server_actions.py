@@ -14,6 +14,7 @@ from api.compute.call import Body, Call, ComputeCall
 from api.compute.errors import bad_request, conflict, not_found, not_implemented, not_ready
 from api.compute.records import instances
 from api.compute.routes.consoles import console_url
+from api.compute.routes.gone import WORDS
 from api.compute.schemas.actions import NOT_BUILT, ConsoleOutput, Lock, ResetState, SerialConsole, VncConsole
 from api.compute.validation import action_body, parse
 from infra.contracts.operation import STEPS_OF, ActionRequest
@@ -42,6 +43,8 @@ async def run_action(call: Call, server_id: str, body: Body) -> Response:
             raise not_found()
         await run_in_threadpool(instances.read, call, server_id)
         raise not_implemented(f"The action {name} is not implemented.")
+    if name == "resetNetwork":  # of the Xen driver only; gone with it, at every microversion
+        raise ServiceError(410, WORDS)
     if name not in AT_ONCE:
         raise bad_request(f"There is no such action: {name[:64]}")
     rule, last, handler = AT_ONCE[name]
@@ -121,11 +124,6 @@ async def reset_state(call: ComputeCall, row: RowMapping, body: dict[str, Any]) 
     return Response(status_code=202)
 
 
-async def reset_network(_call: ComputeCall, _row: RowMapping, _body: dict[str, Any]) -> Response:
-    """Of the Xen driver only; gone with it, at every microversion."""
-    raise ServiceError(410, "The action resetNetwork was for the Xen driver and is gone with it.")
-
-
 async def inject_network_info(call: ComputeCall, row: RowMapping, _body: dict[str, Any]) -> Response:
     """What Nova's libvirt driver makes of it: nothing. Metadata service and next config drive tell today's network."""
     instances.require_unlocked(call, row)
@@ -167,7 +165,6 @@ AT_ONCE: dict[str, tuple[str, int, Handler]] = {
     "os-getSerialConsole": ("os-remote-consoles", 5, get_serial_console),
     "forceDelete": ("os-deferred-delete:force", 1000, force_delete),
     "os-resetState": ("os-admin-actions:reset_state", 1000, reset_state),
-    "resetNetwork": ("os-admin-actions:reset_network", 1000, reset_network),
     "injectNetworkInfo": ("os-admin-actions:inject_network_info", 1000, inject_network_info),
     "lock": ("os-lock-server:lock", 1000, lock),
     "unlock": ("os-lock-server:unlock", 1000, unlock),

@@ -1,6 +1,6 @@
 """Bodies of the actions that are built, and the names of all that Nova knows."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, StringConstraints
 
@@ -13,6 +13,8 @@ Length = Annotated[
 
 
 class ConsoleOutput(Strict):
+    NULLABLE: ClassVar = {"length"}
+
     length: Annotated[Length, Field(ge=-1, le=0x7FFFFFFF)] | None = None
 
 

@@ -1,6 +1,6 @@
 """Bodies about flavors (Compute API reference, "Flavors"). Memory and swap in MiB, disks in GiB."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
 
@@ -36,6 +36,8 @@ Long = Annotated[str, StringConstraints(max_length=65535)]
 
 
 class FlavorCreate(Strict):
+    NULLABLE: ClassVar = {"id", "description"}
+
     name: Name
     id: FlavorId | None = None
     ram: Positive
@@ -49,6 +51,8 @@ class FlavorCreate(Strict):
 
 
 class FlavorUpdate(Strict):
+    NULLABLE: ClassVar = {"description"}
+
     description: Long | None
 
 

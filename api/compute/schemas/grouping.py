@@ -1,6 +1,6 @@
 """Bodies about server groups and host aggregates (Compute API reference, each by its own chapter)."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
@@ -33,11 +33,15 @@ Zone = Annotated[Name, AfterValidator(_zone)]
 
 
 class AggregateCreate(Strict):
+    NULLABLE: ClassVar = {"availability_zone"}
+
     name: Name
     availability_zone: Zone | None = None
 
 
 class AggregateUpdate(Strict):
+    NULLABLE: ClassVar = {"availability_zone"}
+
     name: Annotated[Name, BeforeValidator(lambda text: text.strip() if isinstance(text, str) else text)] = ""
     availability_zone: Zone | None = None
 

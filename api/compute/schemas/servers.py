@@ -28,10 +28,13 @@ Hostname = Annotated[str, StringConstraints(min_length=1, max_length=255, patter
 """A fully qualified name, as from 2.94 on; `validation.require_hostname` is stricter before."""
 BootIndex = Annotated[int, Field(ge=-(2**31), le=2**31)]
 Ignored = Any
+Texts = Annotated[list[str], BeforeValidator(lambda value: [value] if isinstance(value, str) else value)]
 ServerIds = Annotated[list[Uuid], BeforeValidator(lambda value: [value] if isinstance(value, str) else value)]
 
 
 class NetworkWish(Strict):
+    NULLABLE: ClassVar = {"port"}
+
     uuid: str | None = None
     port: Uuid | None = None
     fixed_ip: Address | None = None
@@ -44,6 +47,8 @@ class GroupWish(Strict):
 
 class Disk(Strict):
     """One entry of block_device_mapping_v2. Sizes in GiB."""
+
+    NULLABLE: ClassVar = {"boot_index", "volume_type"}
 
     source_type: Literal["volume", "image", "snapshot", "blank"] | None = None
     destination_type: Literal["local", "volume"] | None = None
@@ -70,7 +75,7 @@ class Hints(BaseModel):
     """Scheduler hints that Nova's schema knows; others are anybody's own, and pass."""
 
     group: Uuid | None = None
-    same_host: ServerIds | None = None
+    same_host: Texts | None = None
     different_host: ServerIds | None = None
     query: str | dict[str, Any] | None = None
     target_cell: Name | None = None
@@ -81,6 +86,7 @@ class Hints(BaseModel):
 
 class ServerCreate(Strict):
     BESIDE: ClassVar = ("os:scheduler_hints", "OS-SCH-HNT:scheduler_hints")
+    NULLABLE: ClassVar = {"description", "trusted_image_certificates"}
 
     name: Name
     flavor_ref: FlavorRef = Field(alias="flavorRef", min_length=1)
@@ -111,6 +117,8 @@ class ServerCreate(Strict):
 
 
 class ServerUpdate(Strict):
+    NULLABLE: ClassVar = {"description", "pinned_availability_zone"}
+
     name: Name | None = None
     disk_config: Literal["AUTO", "MANUAL"] | None = Field(None, alias="OS-DCF:diskConfig")
     access_ip_v4: AddressV4 | Literal[""] | None = Field(None, alias="accessIPv4")

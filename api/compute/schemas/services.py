@@ -1,6 +1,6 @@
 """Bodies about services, quotas and hosts."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, StringConstraints
 
@@ -70,6 +70,8 @@ class QuotaClassUpdate(Strict):
 
 class HostReport(Strict):
     """A compute host's heartbeat. Memory in MiB, disk in GiB; `started_at` is when its worker came up."""
+
+    NULLABLE: ClassVar = {"started_at"}
 
     vcpus: Natural
     memory_mb: Natural

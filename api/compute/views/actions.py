@@ -25,7 +25,7 @@ def action_view(call: ComputeCall, action: InstanceAction) -> dict[str, Any]:
 
 
 class EventView:
-    """Admins see host and error text; owners see the steps from 2.51 and, from 2.84, the error text."""
+    """Admins see host and error text; owners see the steps from 2.51."""
 
     def __init__(self, call: ComputeCall, project_id: str) -> None:
         self._call, self._project = call, project_id

@@ -38,6 +38,7 @@ ADDRESS_GROUPS = Kind(
     sortable=standard_sort(AddressGroup) | {"name": AddressGroup.name},
     unfiltered=frozenset({"addresses", "shared"}),
     shareable=True,
+    taggable=False,
 )
 
 

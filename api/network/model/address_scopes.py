@@ -51,6 +51,7 @@ ADDRESS_SCOPES = Kind(
     sortable={name: getattr(AddressScope, name) for name in ("id", "name", "project_id", "ip_version")},
     unfiltered=frozenset({"shared"}),
     shareable=True,
+    taggable=False,
 )
 
 

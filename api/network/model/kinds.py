@@ -9,7 +9,7 @@ from sqlmodel import Session, col, select
 
 from api.common.errors import ServiceError
 from api.network.ask import Asker
-from api.network.errors import bad
+from api.network.errors import invalid
 from infra.tables.network import Standard, Tag
 
 R = TypeVar("R", bound=Standard)
@@ -34,8 +34,9 @@ class View:
 class Kind(Generic[R]):
     """`private` attributes exist for callers that see all; `visible` is the condition for a project's members.
 
-    `shareable`: RBAC policies can share it, so that lists can be filtered by `shared`. `within`: what belongs to the
-    kind at all, for resources below another one. `named_by`: filters that name what is sought, by an unguessable id."""
+    `shareable`: RBAC policies can share it, so that lists can be filtered by `shared`. `taggable`: it has tags, so that
+    they can be by `tags`. `within`: what belongs to the kind at all, for resources below another one. `named_by`:
+    filters that name what is sought, by an unguessable id."""
 
     member: str
     collection: str
@@ -48,6 +49,7 @@ class Kind(Generic[R]):
     private: frozenset[str] = frozenset()
     unfiltered: frozenset[str] = field(default=frozenset())
     shareable: bool = False
+    taggable: bool = True
     named_by: frozenset[str] = frozenset({"id"})
     within: ColumnElement[bool] = field(default_factory=true)
 
@@ -74,7 +76,7 @@ def find(session: Session, ask: Asker, kind: Kind[R], resource_id: str) -> R:
 
 def show(session: Session, ask: Asker, kind: Kind[R], row: R) -> dict[str, Any]:
     """`{"port": {…}}` of one resource, with the attributes that the query's `fields` name."""
-    view = View(ask.sees_all, frozenset(ask.request.query_params.getlist("fields")), ask.project_id)
+    view = View(ask.sees_all, frozenset(filter(None, ask.request.query_params.getlist("fields"))), ask.project_id)
     shown = kind.render(session, [row], view)[0]
     return {kind.member: {name: value for name, value in shown.items() if view.wants(name)}}
 
@@ -86,16 +88,16 @@ def text(column: Any) -> Clause:
 TRUTHS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 
 
-def truth(name: str, value: str) -> bool:
+def truth(value: str) -> bool:
     """A query's boolean; 400 for what is none."""
     if value.lower() not in TRUTHS:
-        raise bad(f"Invalid input for {name}. Reason: '{value}' cannot be converted to boolean.")
+        raise invalid(f"'{value[:64]}' cannot be converted to boolean")
     return TRUTHS[value.lower()]
 
 
 def boolean(column: Any) -> Clause:
     def clause(values: list[str]) -> ColumnElement[bool]:
-        found: ColumnElement[bool] = column.in_([truth(column.key, value) for value in values])
+        found: ColumnElement[bool] = column.in_([truth(value) for value in values])
         return found
 
     return clause
@@ -104,7 +106,7 @@ def boolean(column: Any) -> Clause:
 def number(column: Any) -> Clause:
     def clause(values: list[str]) -> ColumnElement[bool]:
         if wrong := [value for value in values if not value.isdecimal() or len(value) > 9]:
-            raise bad(f"Invalid input for {column.key}. Reason: '{wrong[0]}' is not an integer.")
+            raise invalid(f"'{wrong[0][:64]}' is not an integer")
         found: ColumnElement[bool] = column.in_([int(value) for value in values])
         return found
 

@@ -18,7 +18,8 @@ TAG_FILTERS = {"tags", "tags-any", "not-tags", "not-tags-any"}
 
 
 def page(session: Session, ask: Asker, kind: Kind[Any]) -> dict[str, Any]:
-    """`{"ports": […]}` that the request's query asks for, and `ports_links` when it has a limit.
+    """`{"ports": […]}` that the request's query asks for, and `ports_links` when it has a limit: a full page has both
+    neighbours, as in Neutron, which does not look whether there is more. A marker without a limit says nothing.
 
     Raises 400 for an attribute that cannot be filtered or sorted by, 404 for an unknown marker."""
     query = select(kind.table).where(kind.within)
@@ -28,19 +29,17 @@ def page(session: Session, ask: Asker, kind: Kind[Any]) -> dict[str, Any]:
         query = query.where(clause)
     limit, backwards = _limit(ask), _flag(ask, "page_reverse")
     order = [(column, up != backwards) for column, up in _order(ask, kind)]
-    if marker := ask.request.query_params.get("marker"):
+    if limit and (marker := ask.request.query_params.get("marker")):
         query = query.where(_after(order, find(session, ask, kind, marker)))
     query = query.order_by(*(column.asc() if up else column.desc() for column, up in order))
-    rows = list(session.exec(query.limit(limit + 1) if limit else query))
-    more = bool(limit) and len(rows) > limit
-    rows = rows[:limit] if limit else rows
+    rows = list(session.exec(query.limit(limit) if limit else query))
     if backwards:
         rows.reverse()
-    view = View(ask.sees_all, frozenset(ask.request.query_params.getlist("fields")), ask.project_id)
+    view = View(ask.sees_all, frozenset(_texts(ask, "fields")), ask.project_id)
     shown = kind.render(session, rows, view)
     if view.fields:
         shown = [{name: value for name, value in one.items() if name in view.fields} for one in shown]
-    links = _links(ask, rows, more, backwards) if limit else []
+    links = _links(ask, rows, len(rows) == limit, backwards) if limit else []
     return {kind.collection: shown} | ({f"{kind.collection}_links": links} if links else {})
 
 
@@ -49,7 +48,7 @@ def _clauses(ask: Asker, kind: Kind[Any]) -> Iterator[ColumnElement[bool]]:
     for name in dict.fromkeys(query.keys()):
         if name in CONTROLS:
             continue
-        if name in TAG_FILTERS:
+        if name in TAG_FILTERS and kind.taggable:
             yield _tagged(kind, name, ",".join(query.getlist(name)).split(","))
         elif name == "shared" and kind.shareable:
             yield _shared(ask, kind, query.getlist(name))
@@ -67,7 +66,7 @@ def _named(ask: Asker, kind: Kind[Any]) -> bool:
 
 def _shared(ask: Asker, kind: Kind[Any], values: list[str]) -> ColumnElement[bool]:
     usable = col(kind.table.id).in_(shares.usable(ask.project_id))
-    wanted = {truth("shared", value) for value in values}
+    wanted = {truth(value) for value in values}
     return or_(*(usable if one else not_(usable) for one in wanted))
 
 
@@ -84,25 +83,31 @@ def _tagged(kind: Kind[Any], name: str, tags: list[str]) -> ColumnElement[bool]:
 def _limit(ask: Asker) -> int:
     given = ask.request.query_params.get("limit", "0")
     if not given.isdecimal() or len(given) > 9:
-        raise bad(f"Limit must be an integer 0 or greater and not '{given}'")
+        words = f"Bad limit request: Limit must be an integer 0 or greater and not '{given[:64]}'."
+        raise bad(words, "BadRequest")
     return int(given)
 
 
+def _texts(ask: Asker, name: str) -> list[str]:
+    """What the query gives for `name`; an empty text is none."""
+    return [text for text in ask.request.query_params.getlist(name) if text]
+
+
 def _flag(ask: Asker, name: str) -> bool:
-    return ask.request.query_params.get(name, "").lower() in ("true", "1")
+    return ask.request.query_params.get(name, "").lower() == "true"
 
 
 def _order(ask: Asker, kind: Kind[Any]) -> list[tuple[Any, bool]]:
     """Columns to sort by and whether upwards; the id comes last, so that the order is total."""
-    keys, directions = (ask.request.query_params.getlist(name) for name in ("sort_key", "sort_dir"))
-    if directions and len(keys) != len(directions):
+    keys, directions = _texts(ask, "sort_key"), _texts(ask, "sort_dir")
+    if len(keys) != len(directions):
         raise bad("The number of sort_keys and sort_dirs must be same")
-    for key in keys:
-        if key not in kind.sortable or (key in kind.private and not ask.sees_all):
-            raise bad(f"['{key}'] is invalid attribute for sort_keys")
-    if wrong := set(directions) - {"asc", "desc"}:
-        raise bad(f"'{wrong.pop()}' is invalid value for sort_dirs, valid value is 'asc' and 'desc'")
-    order = [(kind.sortable[key], (directions or ["asc"] * len(keys))[i] == "asc") for i, key in enumerate(keys)]
+    hidden = set() if ask.sees_all else kind.private
+    if absent := [key for key in keys if key not in kind.sortable or key in hidden]:
+        raise bad(f"{absent} is invalid attribute for sort_keys")
+    if wrong := [text for text in directions if text not in ("asc", "desc")]:
+        raise bad(f"{wrong} is invalid value for sort_dirs, valid value is 'asc' and 'desc'")
+    order = [(kind.sortable[key], up == "asc") for key, up in zip(keys, directions, strict=True)]
     return order if "id" in keys else [*order, (col(kind.table.id), True)]
 
 
@@ -117,15 +122,15 @@ def _after(order: list[tuple[Any, bool]], marker: Standard) -> ColumnElement[boo
     return or_(*places)
 
 
-def _links(ask: Asker, rows: list[Any], more: bool, backwards: bool) -> list[dict[str, str]]:
+def _links(ask: Asker, rows: list[Any], full: bool, backwards: bool) -> list[dict[str, str]]:
     links = []
-    if rows and (more or backwards):
-        links.append({"rel": "next", "href": _link(ask, rows[-1].id, [])})
-    if rows and (more if backwards else "marker" in ask.request.query_params):
-        links.append({"rel": "previous", "href": _link(ask, rows[0].id, [("page_reverse", "True")])})
+    if full or backwards:
+        links.append({"rel": "next", "href": _link(ask, rows[-1:], [])})
+    if full or not backwards:
+        links.append({"rel": "previous", "href": _link(ask, rows[:1], [("page_reverse", "True")])})
     return links
 
 
-def _link(ask: Asker, marker: str, extra: list[tuple[str, str]]) -> str:
+def _link(ask: Asker, marker: list[Any], extra: list[tuple[str, str]]) -> str:
     kept = [(k, v) for k, v in ask.request.query_params.multi_items() if k not in ("marker", "page_reverse")]
-    return str(ask.request.url.replace(query=urlencode([*kept, ("marker", marker), *extra])))
+    return str(ask.request.url.replace(query=urlencode([*kept, *(("marker", row.id) for row in marker), *extra])))

@@ -73,7 +73,6 @@ def _shown(row: Network, subnets: list[str], view: View) -> dict[str, Any]:
         "status": "ACTIVE",
         "subnets": subnets,
         "router:external": row.external,
-        "is_default": row.is_default,
         "mtu": row.mtu,
         "dns_domain": row.dns_domain,
         "port_security_enabled": row.port_security_enabled,
@@ -81,6 +80,8 @@ def _shown(row: Network, subnets: list[str], view: View) -> dict[str, Any]:
         "availability_zones": [zones.ZONE] if row.dhcp_host else [],
         "qos_policy_id": row.qos_policy_id,
     }
+    if row.external:
+        shown["is_default"] = row.is_default
     if view.sees_all:
         shown |= dict(zip(PROVIDER, (row.network_type, row.physical_network, row.segmentation_id), strict=True))
     return shown

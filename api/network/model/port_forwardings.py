@@ -57,6 +57,7 @@ def forwardings_kind(floatingip_id: str) -> Kind[PortForwarding]:
         },
         sortable=standard_sort(PortForwarding) | {"protocol": PortForwarding.protocol},
         within=col(PortForwarding.floatingip_id) == floatingip_id,
+        taggable=False,
     )
 
 

@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, or_
 from sqlmodel import Session, col, select
 
-from api.network.errors import bad
+from api.network.errors import invalid
 from api.network.model import trunk_details
 from api.network.model.kinds import (
     Kind,
@@ -146,7 +146,7 @@ def _by_address(values: list[str]) -> ColumnElement[bool]:
         elif name in columns:
             query = query.where(columns[name].in_(some))
         else:
-            raise bad(f"Invalid input for fixed_ips. Reason: '{name}' is not one of its attributes.")
+            raise invalid(f"'{name[:64]}' is not of the form <key>=[value]")
     return col(Port.id).in_(query)
 
 

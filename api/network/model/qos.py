@@ -64,7 +64,7 @@ def _render(session: Session, rows: Sequence[QosPolicy], view: View) -> list[dic
 
 def _default(values: list[str]) -> ColumnElement[bool]:
     none = col(QosPolicy.default_of).is_(None)
-    return or_(*(not_(none) if truth("is_default", value) else none for value in values))
+    return or_(*(not_(none) if truth(value) else none for value in values))
 
 
 QOS_POLICIES = Kind(

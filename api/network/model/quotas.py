@@ -18,6 +18,7 @@ from infra.tables.network import (
     Standard,
     Subnet,
     SubnetPool,
+    Trunk,
 )
 
 DEFAULTS = {
@@ -30,6 +31,7 @@ DEFAULTS = {
     "rbac_policy": 10,
     "security_group": 10,
     "security_group_rule": 100,
+    "trunk": -1,
 }
 TABLES: dict[str, type[Standard]] = {
     "network": Network,
@@ -41,6 +43,7 @@ TABLES: dict[str, type[Standard]] = {
     "floatingip": FloatingIp,
     "security_group": SecurityGroup,
     "security_group_rule": SecurityGroupRule,
+    "trunk": Trunk,
 }
 
 

@@ -48,11 +48,12 @@ RBAC_POLICIES = Kind(
     member="rbac_policy",
     collection="rbac_policies",
     table=RbacPolicy,
-    missing=("RbacPolicyNotFound", "RBAC policy of type None with ID {} not found"),
+    missing=("RbacPolicyNotFound", "RBAC policy of type unknown with ID {} not found"),
     visible=_visible,
     render=_render,
     filters=FILTERS,
     sortable={name: getattr(RbacPolicy, name) for name in ("id", "project_id", "object_type", "object_id", "action")},
+    taggable=False,
 )
 
 

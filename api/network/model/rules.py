@@ -1,6 +1,6 @@
 """Security group rules: what they look like, making and deleting them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, or_
@@ -10,8 +10,8 @@ from api.network.ask import Asker
 from api.network.errors import conflict, no_group
 from api.network.model import quotas, shares
 from api.network.model.address_groups import ADDRESS_GROUPS
-from api.network.model.kinds import Kind, View, find, number, standard, standard_filters, standard_sort, text
-from api.network.model.traffic import Traffic, checked, normalized_cidr
+from api.network.model.kinds import Clause, Kind, View, find, standard, standard_filters, standard_sort, text
+from api.network.model.traffic import Traffic, checked, ethertype_of, normalized_cidr, port_of, protocol_of
 from api.network.schemas.security_groups import RuleCreate
 from infra.tables.network import SecurityGroup, SecurityGroupRule
 
@@ -46,6 +46,11 @@ def _render(_session: Session, rows: Sequence[SecurityGroupRule], _view: View) -
     return shown_rules(rows)
 
 
+def _read(column: Any, reader: Callable[[str], Any]) -> Clause:
+    """A filter whose values are read, and refused, as those of a new rule; what reads as None is no value at all."""
+    return lambda values: or_(*(column == reader(value) for value in values))
+
+
 RULES = Kind(
     member="security_group_rule",
     collection="security_group_rules",
@@ -57,10 +62,10 @@ RULES = Kind(
     | {
         "security_group_id": text(SecurityGroupRule.security_group_id),
         "direction": text(SecurityGroupRule.direction),
-        "ethertype": text(SecurityGroupRule.ethertype),
-        "protocol": text(SecurityGroupRule.protocol),
-        "port_range_min": number(SecurityGroupRule.port_range_min),
-        "port_range_max": number(SecurityGroupRule.port_range_max),
+        "ethertype": _read(SecurityGroupRule.ethertype, ethertype_of),
+        "protocol": _read(SecurityGroupRule.protocol, lambda value: protocol_of(value, "")),
+        "port_range_min": _read(SecurityGroupRule.port_range_min, port_of),
+        "port_range_max": _read(SecurityGroupRule.port_range_max, port_of),
         "remote_ip_prefix": text(SecurityGroupRule.remote_ip_prefix),
         "remote_group_id": text(SecurityGroupRule.remote_group_id),
         "remote_address_group_id": text(SecurityGroupRule.remote_address_group_id),
@@ -68,6 +73,7 @@ RULES = Kind(
     sortable=standard_sort(SecurityGroupRule)
     | {"direction": SecurityGroupRule.direction, "ethertype": SecurityGroupRule.ethertype},
     unfiltered=frozenset({"normalized_cidr"}),
+    taggable=False,
 )
 
 

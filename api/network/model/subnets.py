@@ -58,7 +58,7 @@ def _shown(row: Subnet) -> dict[str, Any]:
 def _shared(values: list[str]) -> ColumnElement[bool]:
     """Whether the network is shared with every project."""
     everyones = col(Subnet.network_id).in_(shares.usable(shares.ALL))
-    return or_(*(everyones if truth("shared", value) else not_(everyones) for value in values))
+    return or_(*(everyones if truth(value) else not_(everyones) for value in values))
 
 
 def _external(values: list[str]) -> ColumnElement[bool]:

@@ -85,13 +85,13 @@ def normalized_cidr(prefix: str | None) -> str | None:
 
 def checked(body: RuleCreate) -> Traffic:
     """The rule's traffic; raises 400 with Neutron's type and words for what makes no sense."""
-    ethertype = _ethertype(body.ethertype)
+    ethertype = ethertype_of(body.ethertype)
     traffic = Traffic(
         direction=body.direction,
         ethertype=ethertype,
-        protocol=_protocol(body.protocol, ethertype),
-        port_range_min=_port(body.port_range_min),
-        port_range_max=_port(body.port_range_max),
+        protocol=protocol_of(body.protocol, ethertype),
+        port_range_min=port_of(body.port_range_min),
+        port_range_max=port_of(body.port_range_max),
         remote_ip_prefix=_prefix(body.remote_ip_prefix, ethertype),
         remote_group_id=body.remote_group_id,
         remote_address_group_id=body.remote_address_group_id,
@@ -106,7 +106,7 @@ def checked(body: RuleCreate) -> Traffic:
     return traffic
 
 
-def _ethertype(value: str) -> str:
+def ethertype_of(value: str) -> str:
     known = {"ipv4": "IPv4", "ipv6": "IPv6"}
     if value.lower() not in known:
         raise bad(
@@ -116,7 +116,7 @@ def _ethertype(value: str) -> str:
     return known[value.lower()]
 
 
-def _protocol(value: str | int | None, ethertype: str) -> str | None:
+def protocol_of(value: str | int | None, ethertype: str) -> str | None:
     text = "any" if value is None else str(value).lower()
     if text in ("any", ""):
         return None
@@ -133,7 +133,7 @@ def _protocol(value: str | int | None, ethertype: str) -> str | None:
     return text if text in PROTOCOLS else str(int(text))
 
 
-def _port(value: int | str | None) -> int | None:
+def port_of(value: int | str | None) -> int | None:
     if value is None or value == "":
         return None
     if isinstance(value, str) and not (value.isdecimal() and len(value) <= 5):

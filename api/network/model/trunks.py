@@ -11,7 +11,7 @@ from sqlmodel import Session, col, select
 from api.common.errors import ServiceError
 from api.network.ask import Asker
 from api.network.errors import conflict, typed
-from api.network.model import tags
+from api.network.model import quotas, tags
 from api.network.model.kinds import (
     Kind,
     View,
@@ -86,6 +86,7 @@ def create(session: Session, ask: Asker, body: TrunkCreate, _given: list[str]) -
     """409 for a port that is bound, or part of a trunk."""
     project_id = ask.owner(body.project_id, body.tenant_id)
     ask.enforce("create_trunk", project_id)
+    quotas.check(session, project_id, "trunk")
     port = find(session, ask, PORTS, body.port_id)
     _check_apart(session, port)
     if port.host:

@@ -7,10 +7,10 @@ from sqlalchemy import func
 from sqlmodel import Session, col, select
 
 from api.network.ask import Ask, Asker, JsonBody
-from api.network.errors import bad, typed
+from api.network.errors import typed
 from api.network.model import placement, zones
 from api.network.model.hosts import alive_names
-from api.network.model.kinds import truth
+from api.network.model.small_lists import chosen, named
 from api.network.routes.answers import json
 from api.network.schemas.bodies import parse_member
 from api.network.schemas.hosts import AgentUpdate
@@ -19,7 +19,7 @@ from infra.tables.network import Host, Network, Port, Router
 router = APIRouter(prefix="/v2.0")
 TYPE, BINARY = "Kilonova host agent", "kilonova-worker-compute"
 TIME = "%Y-%m-%d %H:%M:%S"
-CONTROLS = {"fields", "sort_key", "sort_dir", "limit", "marker", "page_reverse"}
+FILTERS = ("id", "agent_type", "binary", "topic", "host", "admin_state_up", "alive", "availability_zone", "description")
 
 
 def _shown(session: Session, row: Host, live: set[str]) -> dict[str, Any]:
@@ -55,25 +55,11 @@ def _count(session: Session, table: Any, column: Any, host: str) -> int:
 @router.get("/agents")
 def list_agents(ask: Ask) -> Any:
     """Hosts that report, or did; for who may not see them there are none, as in each of Neutron's lists."""
-    query = ask.request.query_params
-    fields = query.getlist("fields")
     with ask.store.read() as session:
         live = alive_names(session)
         seen = session.exec(select(Host).order_by(Host.name)) if ask.allows("get_agent", ask.project_id) else ()
         agents = [_shown(session, row, live) for row in seen]
-    for name in dict.fromkeys(query.keys()):
-        if name not in CONTROLS:
-            agents = [one for one in agents if _matches(one, name, query.getlist(name))]
-    return json({"agents": [{k: v for k, v in one.items() if not fields or k in fields} for one in agents]})
-
-
-def _matches(agent: dict[str, Any], name: str, values: list[str]) -> bool:
-    value = agent.get(name)
-    if name in ("alive", "admin_state_up"):
-        return value in [truth(name, one) for one in values]
-    if not isinstance(value, str):
-        raise bad(f"['{name}'] is invalid attribute for filtering")
-    return value in values
+    return json({"agents": chosen(ask, agents, *FILTERS)})
 
 
 def _found(session: Session, ask: Asker, agent_id: str) -> Host:
@@ -88,7 +74,8 @@ def show_agent(ask: Ask, agent_id: str) -> Any:
     """One host that reports, or did."""
     ask.enforce_sight("get_agent")
     with ask.store.read() as session:
-        return json({"agent": _shown(session, _found(session, ask, agent_id), alive_names(session))})
+        shown = _shown(session, _found(session, ask, agent_id), alive_names(session))
+        return json({"agent": named(ask, shown)})
 
 
 @router.put("/agents/{agent_id}")
@@ -120,8 +107,4 @@ def list_availability_zones(ask: Ask) -> Any:
     """Zones that have a host."""
     with ask.store.read() as session:
         found = zones.listed(session)
-    query = ask.request.query_params
-    for name in ("name", "resource", "state"):
-        if name in query:
-            found = [zone for zone in found if zone[name] in query.getlist(name)]
-    return json({"availability_zones": found})
+    return json({"availability_zones": chosen(ask, found, "name", "resource", "state")})

@@ -5,7 +5,7 @@ from typing import Any
 from fastapi import APIRouter
 
 from api.network.ask import Ask, Asker
-from api.network.errors import typed
+from api.network.errors import bad_request, typed
 from api.network.model import auto_topology
 from api.network.routes.answers import json
 
@@ -15,8 +15,8 @@ router = APIRouter(prefix="/v2.0/auto-allocated-topology/{project_id}")
 def _whose(ask: Asker, project_id: str) -> str:
     """`null` in the path is the caller's project."""
     wanted = ask.project_id if project_id in ("null", "None") else project_id
-    if wanted != ask.project_id:
-        ask.enforce("get_auto_allocated_topology", wanted)
+    if wanted != ask.project_id and not ask.allows("get_auto_allocated_topology", wanted):
+        raise typed(403, "NotAuthorized", "Not authorized.")
     return wanted
 
 
@@ -25,7 +25,10 @@ def show_auto_topology(ask: Ask, project_id: str) -> Any:
     """The project's network, made with a router to the default external network unless it is there; with
     `fields=dry-run` only whether it could be made."""
     wanted = _whose(ask, project_id)
-    if "dry-run" in ask.request.query_params.getlist("fields"):
+    fields = [name for name in ask.request.query_params.getlist("fields") if name]
+    if fields and fields != ["dry-run"]:
+        raise bad_request("auto_allocate", "Unrecognized field")
+    if fields:
         with ask.store.read() as session:
             if not auto_topology.known(session, wanted):
                 auto_topology.requirements(session)

@@ -12,6 +12,7 @@ from api.network.errors import bad
 from api.network.model import ranges
 from api.network.model.kinds import batches, find
 from api.network.model.networks import NETWORKS
+from api.network.model.small_lists import CONTROLS, named
 from api.network.routes.answers import json
 from infra.tables.network import Network, PortAddress, Subnet
 
@@ -67,14 +68,14 @@ def list_ip_availabilities(ask: Ask) -> Any:
             query = query.where(col(FILTERS[name]).in_(params.getlist(name)))
         elif name == "ip_version":
             versions = [int(value) for value in params.getlist(name) if value in ("4", "6")]
-        elif name != "fields":
+        elif name not in CONTROLS:
             raise bad(f"['{name}'] is invalid attribute for filtering")
     with ask.store.read() as session:
         seen = session.exec(query) if ask.allows("get_network_ip_availability", ask.project_id) else ()
         shown = _shown(session, list(seen), versions)
     if "ip_version" in params:
         shown = [one for one in shown if one["subnet_ip_availability"]]
-    return json({"network_ip_availabilities": shown})
+    return json({"network_ip_availabilities": [named(ask, one) for one in shown]})
 
 
 @router.get("/{network_id}")
@@ -83,4 +84,4 @@ def show_ip_availability(ask: Ask, network_id: str) -> Any:
     ask.enforce_sight("get_network_ip_availability")
     with ask.store.read() as session:
         row = find(session, ask, NETWORKS, network_id)
-        return json({"network_ip_availability": _shown(session, [row], [4, 6])[0]})
+        return json({"network_ip_availability": named(ask, _shown(session, [row], [4, 6])[0])})

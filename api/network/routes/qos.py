@@ -9,6 +9,7 @@ from api.network.ask import Ask, Asker, JsonBody
 from api.network.errors import conflict, typed
 from api.network.model.kinds import find
 from api.network.model.qos import QOS_POLICIES, shown_rule
+from api.network.model.small_lists import chosen, named
 from api.network.routes.answers import json
 from api.network.schemas.bodies import parse_member
 from api.network.schemas.qos import MOST_KBPS, BandwidthLimitCreate, BandwidthLimitUpdate
@@ -24,18 +25,20 @@ PARAMETERS = [
 
 
 @router.get("/rule-types")
-def list_rule_types(_ask: Ask) -> Any:
+def list_rule_types(ask: Ask) -> Any:
     """Kinds of rules that hosts enforce."""
-    return json({"rule_types": [{"type": "bandwidth_limit"}]})
+    return json({"rule_types": chosen(ask, [{"type": "bandwidth_limit"}], "type")})
 
 
 @router.get("/rule-types/{name}")
 def show_rule_type(ask: Ask, name: str) -> Any:
     """One kind of rule with the values that hosts enforce; operators only, as in Neutron."""
-    ask.enforce("get_rule_type", ask.project_id)
+    if not ask.allows("get_rule_type", ask.project_id):
+        raise typed(403, "NotAuthorized", "Not authorized.")
     if name != "bandwidth_limit":
         raise typed(404, "HTTPNotFound", f"Rule type {name} could not be found.")
-    return json({"rule_type": {"type": name, "drivers": [{"name": "kilonova", "supported_parameters": PARAMETERS}]}})
+    shown = {"type": name, "drivers": [{"name": "kilonova", "supported_parameters": PARAMETERS}]}
+    return json({"rule_type": named(ask, shown)})
 
 
 @router.get(RULES)
@@ -44,7 +47,9 @@ def list_bandwidth_limits(ask: Ask, policy_id: str) -> Any:
     with ask.store.read() as session:
         row = find(session, ask, QOS_POLICIES, policy_id)
         rules = session.exec(select(BandwidthLimit).where(BandwidthLimit.policy_id == row.id))
-        return json({f"{MEMBER}s": [shown_rule(rule) for rule in rules]})
+        return json(
+            {f"{MEMBER}s": chosen(ask, map(shown_rule, rules), "id", "max_kbps", "max_burst_kbps", "direction")}
+        )
 
 
 @router.post(RULES, status_code=201)
@@ -90,7 +95,8 @@ def _rule(session: Session, policy_id: str, rule_id: str) -> BandwidthLimit:
 def show_bandwidth_limit(ask: Ask, policy_id: str, rule_id: str) -> Any:
     """One bandwidth limit."""
     with ask.store.read() as session:
-        return json({MEMBER: shown_rule(_rule(session, find(session, ask, QOS_POLICIES, policy_id).id, rule_id))})
+        rule = _rule(session, find(session, ask, QOS_POLICIES, policy_id).id, rule_id)
+        return json({MEMBER: named(ask, shown_rule(rule))})
 
 
 @router.put(RULES + "/{rule_id}")

@@ -30,10 +30,15 @@ def _named(project_id: str) -> dict[str, Any]:
 
 
 @router.get("/tenant")
-@router.get("/project")
 def whose_quota(ask: Ask) -> Any:
     """The caller's project, for clients that do not know it."""
-    return json({"tenant": {"tenant_id": ask.project_id, "project_id": ask.project_id}})
+    return json({"tenant": {"tenant_id": ask.project_id}})
+
+
+@router.get("/project")
+def which_project(ask: Ask) -> Any:
+    """The caller's project, for clients that do not know it."""
+    return json({"project": {"project_id": ask.project_id}})
 
 
 @router.get("/{project_id}")

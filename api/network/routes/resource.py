@@ -35,9 +35,12 @@ class Resource(Generic[R, C, U]):
     change: type[U] | None = None
     update: Callable[[Session, Asker, R, U, list[str]], None] | None = None
     before_list: Callable[[Asker], None] | None = None
-    tagged: bool = True
     id_name: str = ""
     is_settled: Callable[[R], bool] | None = None
+
+    @property
+    def tagged(self) -> bool:
+        return self.kind.taggable
 
     @property
     def words(self) -> str:

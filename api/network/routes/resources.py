@@ -93,7 +93,6 @@ RESOURCES: tuple[Resource[Any, Any, Any], ...] = (
         rules.create,
         rules.remove,
         before_list=groups.see,
-        tagged=False,
         id_name="rule_id",
     ),
     Resource(
@@ -104,7 +103,6 @@ RESOURCES: tuple[Resource[Any, Any, Any], ...] = (
         address_groups.remove,
         AddressGroupUpdate,
         address_groups.update,
-        tagged=False,
     ),
     Resource(
         "subnetpools",
@@ -123,7 +121,6 @@ RESOURCES: tuple[Resource[Any, Any, Any], ...] = (
         address_scopes.remove,
         AddressScopeUpdate,
         address_scopes.update,
-        tagged=False,
     ),
     Resource(
         "rbac-policies",
@@ -133,7 +130,6 @@ RESOURCES: tuple[Resource[Any, Any, Any], ...] = (
         rbac.remove,
         RbacPolicyUpdate,
         rbac.update,
-        tagged=False,
     ),
     Resource("qos/policies", QOS_POLICIES, QosPolicyCreate, qos.create, qos.remove, QosPolicyUpdate, qos.update),
     Resource("trunks", TRUNKS, TrunkCreate, trunks.create, trunks.remove, TrunkUpdate, trunks.update),

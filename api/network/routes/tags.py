@@ -28,7 +28,11 @@ def _find(session: Session, ask: Asker, collection: str, resource_id: str, *, ch
     if collection not in KINDS:
         raise ServiceError(404, "The resource could not be found.")
     kind = KINDS[collection]
-    row: Standard = find(session, ask, kind, resource_id)
+    try:
+        row: Standard = find(session, ask, kind, resource_id)
+    except ServiceError as error:
+        words = f"Resource {collection} {resource_id} could not be found."
+        raise ServiceError(error.status, words, title="TagResourceNotFound") from None
     if change:
         ask.enforce(f"update_{kind.member}", row.project_id)
         check_revision(ask, row)
