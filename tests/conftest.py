@@ -11,11 +11,13 @@ from xdist.scheduler.loadscope import LoadScopeScheduling
 
 from tests.clients.functional import PROGRAM, served
 from tests.openstack import OpenStack
+from workers import settle
 
 HERE = Path(__file__).parent
+settle.begin()
 os.environ.setdefault("SSL_CERT_FILE", str(HERE / "nobody.pem"))
 """One certificate, for tests and what they start: to read all of the world's costs each client 30 ms, even of HTTP."""
-_LONG = "life frame resilience guests network embedded e2e workflows edge hostnet volume host compute actions guest"
+_LONG = "e2e frame resilience guests network embedded workflows edge hostnet volume host compute actions guest"
 LONG = tuple(_LONG.split())
 """What takes longest: begun early, it leaves the short folders to fill the gaps. Guests and waiting take turns."""
 MEASURED = ("auditing", "compute", "frame", "host", "hostnet", "resilience", "workflows")
@@ -23,7 +25,6 @@ MEASURED = ("auditing", "compute", "frame", "host", "hostnet", "resilience", "wo
 each line of every module, though it counts those of two packages."""
 _WITH_GUESTS = "agent disks guest interfaces local_disks power rescues shapes snapshots uids"
 APART = {
-    "tests/e2e/test_whole_life.py": "life",
     "tests/frame/test_actions.py": "actions",
     **{f"tests/host/test_{name}.py": "guests" for name in _WITH_GUESTS.split()},
 }
@@ -56,6 +57,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.relative_to(HERE).parts[0] not in MEASURED:
             item.add_marker("no_cover")
+
+
+def pytest_collection_finish() -> None:
+    settle.settle()  # a thousand modules are loaded, and stay
 
 
 @pytest.fixture(scope="session")
