@@ -133,6 +133,12 @@ class Tenant:
         more = {"direction": "ingress", "ether_type": "IPv4", **rule}
         return self.sdk.network.create_security_group_rule(security_group_id=self.group.id, **more)
 
+    def forward(self, shared: Any, external_port: int) -> Any:
+        """The port of a floating address to the guest's ssh."""
+        to = {"internal_port": 22, "internal_port_id": self.port.id, "internal_ip_address": f"{INNER}.10"}
+        create = self.sdk.network.create_floating_ip_port_forwarding
+        return create(shared, protocol="tcp", external_port=external_port, **to)
+
     def pairs(self, *pairs: dict[str, str]) -> None:
         self.sdk.network.update_port(self.port.id, allowed_address_pairs=list(pairs))
 

@@ -13,6 +13,7 @@ from tests.e2e.cloud import Cloud, wait_for
 from tests.e2e.networks import INNER, INNER6, NAME, OUTSIDE, USER_DATA, Pings, Tenant, World, kill
 
 METADATA = "http://169.254.169.254"
+PAIR = f"{INNER}.99"
 
 
 @pytest.fixture(scope="module")
@@ -72,8 +73,7 @@ def test_a_forwarded_port_and_nothing_but_it(cloud: Cloud, world: World, both: t
     assert world.reaches(blue.address, 22)
     network.delete_ip(blue.floating)
     shared = network.create_ip(floating_network_id=cloud.network)
-    to = {"internal_port": 22, "internal_port_id": blue.port.id, "internal_ip_address": f"{INNER}.10"}
-    network.create_floating_ip_port_forwarding(shared, protocol="tcp", external_port=2222, **to)
+    blue.forward(shared, 2222)
     assert world.ssh(shared.floating_ip_address, "hostname", port=2222, seconds=20) == "blue\n"
     assert not world.reaches(shared.floating_ip_address, 22)
 
@@ -87,38 +87,54 @@ def test_a_rule_comes_and_goes_while_a_ping_runs(world: World, red: Tenant) -> N
 
 
 def test_an_allowed_pair_passes_and_without_it_is_dropped(world: World, red: Tenant) -> None:
-    more = f"{INNER}.99"
-    script = f"sudo ip addr add {more}/24 dev eth0 2>/dev/null; ping -c 1 -W 1 -I {more} {INNER}.1"
-
-    def loss() -> int:
-        said = world.ssh(red.address, script)
-        return int(re.findall(r"(\d+)% packet loss", said)[0])
-
-    assert loss() == 100
-    red.pairs({"ip_address": more})
-    wait_for(lambda: loss() == 0, 10, "the pair passes")
+    assert not pair_passes(world, red)
+    red.pairs({"ip_address": PAIR})
+    wait_for(lambda: pair_passes(world, red), 10, "the pair passes")
     red.pairs()
-    wait_for(lambda: loss() == 100, 10, "it passes no more")
+    wait_for(lambda: not pair_passes(world, red), 10, "it passes no more")
 
 
-def test_every_process_is_killed_in_the_middle_of_changes(cloud: Cloud, world: World, red: Tenant) -> None:
+def pair_passes(world: World, red: Tenant) -> bool:
+    script = f"sudo ip addr add {PAIR}/24 dev eth0 2>/dev/null; ping -c 1 -W 1 -I {PAIR} {INNER}.1"
+    return re.findall(r"(\d+)% packet loss", world.ssh(red.address, script)) == ["0"]
+
+
+def test_every_process_is_killed_in_the_middle_of_changes(
+    cloud: Cloud, world: World, both: tuple[Tenant, Tenant]
+) -> None:
     """A change that was answered holds, whoever is killed while it is carried out: the network service, the host's
-    worker with the metadata service in it, DHCP servers and advertisers."""
+    worker with the metadata service in it, DHCP servers and advertisers. Changes: a floating address, a rule, a pair, a
+    forwarded port, a route. What nobody changed goes on: the way out, names, IPv6, the other tenant's equal address."""
+    red, blue = both
     network, first = red.sdk.network, red.address
+    (shared,) = blue.sdk.network.ips(project_id=blue.network.project_id)
     network.delete_ip(red.floating)
     kill(cloud.pid("worker-compute"))
     red.floating = network.create_ip(floating_network_id=cloud.network, port_id=red.port.id)
     kill(*networks.dhcp_servers(cloud))
     rule = red.allow(protocol="icmp")
+    red.pairs({"ip_address": PAIR})
+    for former in list(blue.sdk.network.floating_ip_port_forwardings(shared)):
+        blue.sdk.network.delete_floating_ip_port_forwarding(shared, former)
+    forwarded = blue.forward(shared, 2223)
     kill(cloud.pid("api-services"))
     wait_for(lambda: world.pings(red.address), 60, "the new address answers, and the rule lets pings in")
     assert red.address == first or not world.pings(first)
+    wait_for(lambda: pair_passes(world, red), 30, "the pair passes")
+    assert world.ssh(shared.floating_ip_address, "hostname", port=2223, seconds=30) == "blue\n"
+    assert not world.reaches(shared.floating_ip_address, 2222)
+    out = f"ping -c 2 {OUTSIDE}; ping -c 2 {NAME}; ping -6 -c 2 {INNER6}1"
+    assert world.ssh(red.address, out).count(" 0% packet loss") == 3
     route = {"destination": "10.88.0.0/16", "nexthop": f"{INNER}.10"}
     wait_for(lambda: red.does(lambda: network.update_router(red.router, routes=[route])), 30, "the service is back")
     kill(cloud.pid("worker-compute"))
     network.delete_security_group_rule(rule)
+    red.pairs()
+    blue.sdk.network.delete_floating_ip_port_forwarding(shared, forwarded)
     kill(cloud.pid("api-services"), *networks.dhcp_servers(cloud))
     wait_for(lambda: not world.pings(red.address), 60, "the rule is gone")
+    wait_for(lambda: not pair_passes(world, red), 30, "so is the pair")
+    wait_for(lambda: not world.reaches(shared.floating_ip_address, 2223), 30, "so is the forwarded port")
     said = world.ssh(red.address, "hostname; sudo udhcpc -n -q -t 5 -i eth0 -s /bin/true")
     assert said.startswith("red\n") and f"lease of {INNER}.10 obtained" in said
     wait_for(lambda: networks.routes(cloud, red).count("10.88.0.0/16") == 1, 30, "the router has its route")
