@@ -18,12 +18,14 @@ from infra.host.network.topology import TopologyPoll
 from infra.hostnet.models import FixedIp, PortPlug
 from tests.host.cloud import HOST, Cloud
 from tests.host.place import Place
-from tests.hostnet.conftest import TIMEOUT_S, StandIn, reaches
+from tests.hostnet.conftest import TIMEOUT_S, StandIn, reaches, tcp_open
 from tests.openstack import OpenStack
 from workers.host_loops import SYNC_S, TOPOLOGY_S, TOPOLOGY_WAIT_S
 
 TURNS, PORTS, RULES = int(os.environ.get("BENCH_TURNS", "20")), 100, 10
 FIRST = 3000
+PROBE_S = 0.05
+"""How long a packet is waited for that a rule should let through; for the last one before it goes, `TIMEOUT_S`."""
 
 
 @contextmanager
@@ -113,7 +115,14 @@ def main() -> None:
 def _opens(here: Place, guest: StandIn, port: dict[str, Any], outside: str, number: int) -> float:
     body = {"security_group_id": port["security_groups"][0], "direction": "ingress", "protocol": "tcp"}
     here.make("security_group_rule", port_range_min=number, port_range_max=number, **body)
-    return until(lambda: reaches(outside, guest.address, number))
+    return until(lambda: _passes(outside, guest, number))
+
+
+def _passes(outside: str, guest: StandIn, number: int) -> bool:
+    connection = tcp_open(outside, guest.address, number, PROBE_S)
+    if connection:
+        connection.close()
+    return connection is not None
 
 
 def _closes(here: Place, guest: StandIn, outside: str, number: int) -> float:

@@ -23,6 +23,7 @@ class Fabric:
         self.ns, self.labs = f"kf{uuid.uuid4().hex[:8]}", list[Lab]()
         self._make, self._scratch = make_host, scratch
         netns.create(self.ns)
+        netns.sysctl(self.ns, {"bridge/bridge-nf-call-iptables": "0", "bridge/bridge-nf-call-ip6tables": "0"})
         ip(self.ns, "link", "add", "switch", "type", "bridge", "mcast_snooping", "0")
         ip(self.ns, "link", "set", "switch", "up")
 
