@@ -38,7 +38,8 @@ def of(session: Session, call: ComputeCall, rows: Sequence[RowMapping]) -> Extra
         data = _user_data(session, call.request.app.state.ring, [row["id"] for row in rows])
     told = call.context.is_admin or not any(row["fault"] for row in rows)
     names = () if told else hosts.names(session)
-    return Extras(hosts.zones_of(session, rows), names, hosts.status_for(session, call, rows), data)
+    on = hosts.of_servers(session, rows)
+    return Extras(hosts.zones_of(on), names, hosts.status_for(call, on), data)
 
 
 def _user_data(session: Session, ring: KeyRing, ids: list[str]) -> dict[str, str | None]:

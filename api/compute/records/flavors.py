@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, delete, exists, or_, select, update
+from sqlalchemy import ColumnElement, bindparam, delete, exists, or_, select, update
 from sqlmodel import Session
 
 from api.compute.call import ComputeCall
@@ -17,6 +17,10 @@ SORTABLE = {
     "memory_mb": "ram", "name": "name", "root_gb": "disk", "rxtx_factor": "rxtx_factor", "swap": "swap",
     "vcpu_weight": "created_at", "vcpus": "vcpus",
 }  # fmt: skip
+
+FLAVOR = select(Flavor).where(flavors.c.id == bindparam("flavor"))
+GRANTED = exists().where(access.c.flavor_id == flavors.c.id, access.c.project_id == bindparam("project"))
+OF_PROJECT = FLAVOR.where(or_(flavors.c.is_public.is_(True), GRANTED))
 
 
 def unknown(flavor_id: str) -> Exception:
@@ -33,7 +37,10 @@ def visible(call: ComputeCall) -> ColumnElement[bool]:
 
 def find(session: Session, call: ComputeCall, flavor_id: str) -> Flavor:
     """404 in Nova's words for one that is not there, or not for the caller."""
-    found = session.scalars(select(Flavor).where(flavors.c.id == flavor_id, visible(call))).one_or_none()
+    if call.context.is_admin:
+        found = session.scalars(FLAVOR, {"flavor": flavor_id}).one_or_none()
+    else:
+        found = session.scalars(OF_PROJECT, {"flavor": flavor_id, "project": call.context.project_id}).one_or_none()
     if found is None:
         raise unknown(flavor_id)
     return found

@@ -4,20 +4,23 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import RowMapping, bindparam, func, select
+from sqlalchemy import Row, RowMapping, bindparam, func, select
 from sqlmodel import Session
 
 from activities.scheduling import liveness
 from api.compute.call import ComputeCall
+from infra.contracts.placement import Reported
 from infra.tables.compute import Allocation, ComputeNode, Instance, Service, now
 
 services, nodes = Service.__table__, ComputeNode.__table__  # type: ignore[attr-defined]
 COMPUTE = "nova-compute"
 NAMED = (services.c.binary == COMPUTE, services.c.host.in_(bindparam("hosts", expanding=True)))
-ZONES, STATUSES = select(services.c.host, services.c.zone).where(*NAMED), select(Service).where(*NAMED)
+OF_SERVERS = select(
+    services.c.host, services.c.zone, services.c.disabled, services.c.forced_down, services.c.last_seen
+).where(*NAMED)
 
 
-def is_up(call: ComputeCall, service: Service) -> bool:
+def is_up(call: ComputeCall, service: Reported) -> bool:
     """Reported within the configured time, and not forced down."""
     return liveness.is_up(service, now(), timedelta(seconds=call.settings.host_down_after_s))
 
@@ -28,26 +31,25 @@ def names(session: Session) -> tuple[str, ...]:
     return tuple(sorted(found, key=len, reverse=True))
 
 
-def zones_of(session: Session, rows: Sequence[RowMapping]) -> dict[str, str]:
-    """Host of a server → the host's availability zone."""
+def of_servers(session: Session, rows: Sequence[RowMapping]) -> Sequence[Row[Any]]:
+    """What `zones_of` and `status_for` are told of the hosts that these servers are on."""
     names = {row["host"] for row in rows if row["host"]}
-    if not names:
-        return {}
-    return {row.host: row.zone for row in session.execute(ZONES, {"hosts": list(names)})}
+    return session.execute(OF_SERVERS, {"hosts": list(names)}).all() if names else ()
 
 
-def status_for(session: Session, call: ComputeCall, rows: Sequence[RowMapping]) -> dict[str, str] | None:
+def zones_of(found: Sequence[Row[Any]]) -> dict[str, str]:
+    """Host of a server → the host's availability zone."""
+    return {row.host: row.zone for row in found}
+
+
+def status_for(call: ComputeCall, found: Sequence[Row[Any]]) -> dict[str, str] | None:
     """Host → UP, DOWN, MAINTENANCE or UNKNOWN as 2.16 shows it; None when the caller may not see it."""
     if not call.since(16) or not call.allows("os_compute_api:servers:show:host_status"):
         return None
-    names = {row["host"] for row in rows if row["host"]}
-    if not names:
-        return {}
-    found = session.scalars(STATUSES, {"hosts": list(names)})
-    return {service.host: _status(call, service) for service in found}
+    return {row.host: _status(call, row) for row in found}
 
 
-def _status(call: ComputeCall, service: Service) -> str:
+def _status(call: ComputeCall, service: Any) -> str:
     if service.forced_down:
         return "DOWN"
     if service.disabled:

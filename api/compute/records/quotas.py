@@ -1,6 +1,6 @@
 """Limits of projects, and what counts against them."""
 
-from sqlalchemy import delete, select
+from sqlalchemy import bindparam, delete, select
 from sqlmodel import Session
 
 from infra.tables.compute import Quota
@@ -32,18 +32,21 @@ DEFAULT_CLASS = "class:default"
 """In place of a project's id: what an administrator set for all projects. No project has a colon in its id."""
 
 
+SET = select(quotas.c.project_id, quotas.c.resource, quotas.c.hard_limit).where(
+    (quotas.c.project_id == DEFAULT_CLASS) | (quotas.c.project_id == bindparam("project"))
+)
+
+
 def limits(session: Session, project_id: str) -> dict[str, int]:
-    return defaults(session) | _stored(session, project_id)
+    found = session.execute(SET, {"project": project_id}).all()
+    of_all = {row.resource: row.hard_limit for row in found if row.project_id == DEFAULT_CLASS}
+    own = {row.resource: row.hard_limit for row in found if row.project_id == project_id}
+    return DEFAULTS | of_all | own
 
 
 def defaults(session: Session) -> dict[str, int]:
     """Limits of a project for which nothing was set."""
-    return DEFAULTS | _stored(session, DEFAULT_CLASS)
-
-
-def _stored(session: Session, project_id: str) -> dict[str, int]:
-    query = select(quotas.c.resource, quotas.c.hard_limit).where(quotas.c.project_id == project_id)
-    return {row.resource: row.hard_limit for row in session.execute(query)}
+    return limits(session, DEFAULT_CLASS)
 
 
 def shown(minor: int) -> list[str]:

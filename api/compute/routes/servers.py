@@ -94,7 +94,7 @@ def _pinned(session: Session, row: RowMapping, zone: str | None) -> str | None:
         raise conflict(
             "Cannot change pinned availability zone directly. Unpin first by setting pinned_availability_zone to null."
         )
-    here = hosts.zones_of(session, [row]).get(row["host"]) or row["availability_zone"]
+    here = hosts.zones_of(hosts.of_servers(session, [row])).get(row["host"]) or row["availability_zone"]
     if zone != here:
         raise conflict(
             f"Server can only be pinned to its current availability zone '{here}', but '{zone}' was requested."
