@@ -11,7 +11,7 @@ from activities.transition import require
 from infra.contracts.operation import InstanceFacts, Transition
 from workflows.resizing import migration_of
 from workflows.states import PASSING, queues
-from workflows.volume_device import device_for
+from workflows.volume_device import device_for, with_devices
 
 STOP = Transition(event="stop", verb="stop", allowed=frozenset(("active",)), doing="powering-off")
 
@@ -51,7 +51,7 @@ def test_a_server_without_a_host_may_be_asked_what_needs_none() -> None:
 
 def server(*devices: str) -> InstanceFacts:
     volumes = [{"volume_id": f"v{number}", "device": f"/dev/{device}"} for number, device in enumerate(devices)]
-    return InstanceFacts(instance_id="i", volumes=volumes)
+    return InstanceFacts(instance_id="i", host="h", volumes=volumes)
 
 
 def test_device_names() -> None:
@@ -69,6 +69,19 @@ def test_device_names() -> None:
     assert refusal(device_for, server("vdb"), "v0", None) == twice
     full = server(*(f"vd{chr(letter)}" for letter in range(ord("b"), ord("z") + 1)))
     assert refusal(device_for, full, "new", None) == (400, "No free disk device names for prefix 'vd'")
+
+
+def test_devices_of_a_server_on_no_host() -> None:
+    """They follow with its next host, as in Nova; what was asked for is kept free."""
+    nowhere = server("vdb").model_copy(update={"host": ""})
+    assert device_for(nowhere, "new", None) is None and device_for(nowhere, "new", "/dev/vdc") == "vdc"
+    nowhere.volumes += [{"volume_id": "a", "device": None}, {"volume_id": "b", "device": "vdc"}]
+    nowhere.volumes += [{"volume_id": "c", "device": None}]
+    assert [volume["device"] for volume in with_devices(nowhere)] == ["/dev/vdb", "vdd", "vdc", "vde"]
+    nowhere.volumes += [{"volume_id": str(number), "device": None} for number in range(21)]
+    assert refusal(device_for, nowhere, "new", None)[0] == 400 and device_for(nowhere, "new", "vdz") == "vdz"
+    nowhere.volumes += [{"volume_id": "one too many", "device": None}] * 3
+    assert with_devices(nowhere)[-1]["device"] is None
 
 
 def test_a_resize_that_does_not_wait() -> None:

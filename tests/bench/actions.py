@@ -3,6 +3,7 @@
 On libvirt's test driver, whose calls take no time: what is measured is what Kilonova adds to the bare libvirt call."""
 
 import asyncio
+import os
 import statistics
 import time
 from typing import Any
@@ -64,21 +65,29 @@ async def volume_of(cloud: Cloud) -> str:
     return found
 
 
-async def one_pair(server: Server, calls: Any, count: int, idle: float) -> tuple[float, list[Any]]:
-    """(CPU ms of one action, [(answer, rest) of each kind])."""
+async def one_pair(
+    server: Server, calls: Any, count: int, idle: dict[str, float]
+) -> tuple[dict[str, float], list[Any]]:
+    """(CPU ms of one action by process, [(answer, rest) of each kind])."""
     times: list[list[tuple[float, float]]] = [[] for _ in calls]
     server.patient = True
-    before, begun = server.cloud.cpu(), time.perf_counter()
+    for call in calls:  # what is done once, such as a service's sign-in, is not what one costs
+        await call()
+    before, begun = server.cloud.cpu_by_name(), time.perf_counter()
     for _ in range(count):
         for call in calls:
             await call()
-    spent = server.cloud.cpu() - before - idle * (time.perf_counter() - begun)
+    seconds, after = time.perf_counter() - begun, server.cloud.cpu_by_name()
+    spent = {
+        name: (used - before.get(name, used) - idle.get(name, 0.0) * seconds) / count / len(calls)
+        for name, used in after.items()
+    }
     server.patient = False
     for _ in range(count):
         for call, kept in zip(calls, times, strict=True):
             kept.append(await call())
             await asyncio.sleep(PACE_S)
-    return spent / count / len(calls) * 1000, times
+    return {name: used * 1000 for name, used in spent.items()}, times
 
 
 async def measure(cloud: Cloud, ready_s: float, fresh_mib: float, count: int) -> list[Row]:
@@ -87,9 +96,9 @@ async def measure(cloud: Cloud, ready_s: float, fresh_mib: float, count: int) ->
     server_id, _ = await cloud.post("acted-upon")
     await cloud.active(server_id)
     server, volume = Server(cloud, server_id), await volume_of(cloud)
-    before = cloud.cpu()
+    before = cloud.cpu_by_name()
     await asyncio.sleep(5)
-    idle = (cloud.cpu() - before) / 5
+    idle = {name: (used - before.get(name, used)) / 5 for name, used in cloud.cpu_by_name().items()}
     floors = [await measure_floor(cloud, count // 2, floor.BareAction)]
     pairs: list[tuple[str, Any]] = [
         (f"{one} and {back}", (lambda a=one, s=there: server.act(a, s), lambda a=back, s=here: server.act(a, s)))
@@ -101,15 +110,17 @@ async def measure(cloud: Cloud, ready_s: float, fresh_mib: float, count: int) ->
     of_server, of_worker, accepted, ended = (statistics.mean(pair) for pair in zip(*floors, strict=True))
     bare = of_server + of_worker
     rows = [("floor: CPU, accepted p50, ended p50", f"{bare:.0f} ms, {accepted:.0f} ms, {ended:.0f} ms", "")]
-    for name, (cpu, times) in found:
+    for name, (spent, times) in found:
+        cpu, most = sum(spent.values()), sorted(spent.items(), key=lambda each: -each[1])
         answers = p50([answer for kept in times for answer, _ in kept])
         rests = p50([rest for kept in times for _, rest in kept])
         rows += [
             (f"{name}: CPU of one", f"{cpu:.0f} ms = {cpu / bare:.2f} x floor", "1.5 x"),
+            (f"— of it {', '.join(each for each, _ in most[:6])}", ", ".join(f"{ms:.1f}" for _, ms in most[:6]), ""),
             (f"{name}: answer p50", f"{answers:.0f} ms = {answers / accepted:.2f} x floor", "1.5 x"),
             (f"{name}: until it rests p50", f"{rests:.0f} ms", "bare call + 150 ms"),
         ]
-    return rows
+    return [*rows, ("load average at the end", f"{os.getloadavg()[0]:.1f}", "")]
 
 
 if __name__ == "__main__":

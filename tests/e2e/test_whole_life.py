@@ -84,12 +84,23 @@ def test_stop_and_start(cloud: Cloud, server: Server) -> None:
     assert kept(cloud, server) and boot_of(cloud, server) != before
 
 
-@pytest.mark.parametrize("how", ["--soft", "--hard"])
-def test_reboot(cloud: Cloud, server: Server, how: str) -> None:
+def test_a_soft_reboot(cloud: Cloud, server: Server) -> None:
     before = boot_of(cloud, server)
-    ask(cloud, server, "ACTIVE", "reboot", how, "life")
+    ask(cloud, server, "ACTIVE", "reboot", "--soft", "life")
     wait_for(lambda: boot_of(cloud, server) != before, 60, "the guest has begun anew")
     assert kept(cloud, server)
+
+
+def test_a_hard_reboot_ends_a_soft_one_that_the_guest_does_not_hear(cloud: Cloud, server: Server) -> None:
+    before = boot_of(cloud, server)
+    cloud.ssh(server, "sudo killall acpid")
+    cloud.demo("server", "reboot", "--soft", "life", answers=False)
+    assert cloud.status(server.id) == "REBOOT"
+    ask(cloud, server, "ACTIVE", "reboot", "--hard", "life")
+    wait_for(lambda: boot_of(cloud, server) != before, 60, "the guest has begun anew")
+    assert kept(cloud, server)
+    actions = cloud.admin.get(f"/servers/{server.id}/os-instance-actions")["instanceActions"]
+    assert [each["message"] for each in actions if each["action"] == "reboot"][:2] == [None, "Error"]
 
 
 def test_pause_and_suspend_go_on_where_they_stood(cloud: Cloud, server: Server) -> None:
