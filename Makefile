@@ -1,6 +1,6 @@
 # Developers' own tasks. Users need only ./kilonova.
 BIN := .venv/bin
-.PHONY: help lint format types contracts test coverage acceptance bench bench-actions bench-network bench-guest bench-snapshot chaos clients horizon screenshots
+.PHONY: help lint format types contracts test coverage acceptance bench bench-actions bench-network bench-guest bench-snapshot chaos clients horizon armor screenshots
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
@@ -51,6 +51,9 @@ clients: ## OpenTofu and Ansible, unmodified, against a cloud with real guests; 
 
 horizon: ## Horizon's pages in Chromium, against a cloud with real guests; docs/clients.md
 	$(BIN)/python -m tests.horizon
+
+armor: ## guests under AppArmor, in a virtual machine whose kernel has it; docs/security.md
+	$(BIN)/python -m tests.armor
 
 screenshots: ## pictures of the Web UI and of a console, for the README
 	$(BIN)/python -m tests.screenshots $(ARGS)

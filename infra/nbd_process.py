@@ -8,6 +8,7 @@ import os
 import shlex
 from pathlib import Path
 
+from infra.apparmor import DAEMON, LOADED, SEE
 from infra.settings import Settings
 
 SOCKETS = Path("/run/kilonova")
@@ -92,6 +93,7 @@ def _as_its_user(settings: Settings, place: Path, uid: int, group: int) -> str:
         f"set -e; mkdir -p {here}/qmp {here}/volumes {volumes}; chmod 0700 {here}/volumes {here}/qmp {volumes}; "
         f"chown {uid}:{group} {here}; chmod 02710 {here}; chown {uid}:{uid} {here}/qmp {volumes}; "
         f"mount --bind {volumes} {here}/volumes; umask 0117; "
+        f"{SEE}; ! grep -qsx '{DAEMON} (enforce)' {LOADED} || set -- aa-exec -p {DAEMON} -- \"$@\"; "
         f'exec setpriv --reuid={uid} --regid={uid} {shed} prlimit --core=0 "$@"'
     )
 

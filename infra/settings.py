@@ -130,6 +130,7 @@ class Settings(BaseSettings):
     guest_uid_first: int = 0  # each guest is a user of its own, from this one on; 0: all are guest_uid
     guest_uid_count: int = 0  # how many user ids from guest_uid_first on are for guests, and for nothing else
     guest_view: str = ""  # where libvirt sees this host's directory, when it has a mount namespace of its own
+    apparmor: Literal["auto", "required", "off"] = "auto"  # around guests of `up`'s libvirtd; auto: where it can be
     vnc_listen: str = "socket"  # "socket": a UNIX socket beside the guest's disk; else an address of this host
     nbd_address: str = ""  # where other compute hosts reach volumes, by TLS only; "": this machine's, by a UNIX socket
     nbd_tls_dir: Path | None = None  # ca-cert.pem, server-cert.pem and server-key.pem for `nbd_address`

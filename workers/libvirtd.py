@@ -5,11 +5,12 @@ import shutil
 import uuid
 from pathlib import Path
 
+from infra.apparmor import SEE
 from infra.host.files.owner import Owner
 from infra.host.files.uids import GUEST_USER
 from infra.host.libvirt.virt_type import VirtType, known
 from infra.settings import Settings
-from workers.confinement import security_driver
+from workers import confinement
 from workers.layout import GUEST_VIEW, Layout, digest, guest_uid, guest_uids, host_settings, libvirt_run_dir
 
 MOUNTS = {"run": "/run/libvirt", "lib": "/var/lib/libvirt", "etc": "/etc/libvirt", "log": "/var/log/libvirt",
@@ -37,6 +38,8 @@ case "$other" in *-x86_64) continue ;; esac
 [ -L "$other" ] || [ ! -e "$other" ] || mount --bind /dev/null "$other"
 done"""
 """Before its first answer libvirt asks each emulator what it can do, for seconds. Guests are x86_64."""
+PROFILES = "apparmor"
+OWN_PROFILES = "if [ -d {own} ]; then mount --bind {own} {theirs}; {see}; fi"
 WITHOUT_KVM = "without-kvm"  # a file: the guests of this host do not run under KVM
 SEEN_BY_GUESTS = ("instances", "images")
 
@@ -75,7 +78,9 @@ def prepare(settings: Settings, layout: Layout, host: str) -> None:
     (home / "lib" / "qemu").mkdir(exist_ok=True)
     host_uuid = uuid.uuid5(uuid.NAMESPACE_URL, f"kilonova:{settings.state_dir}:{host}")
     (home / "etc" / "libvirtd.conf").write_text(LIBVIRTD_CONF.format(uuid=host_uuid))
-    (home / "etc" / "qemu.conf").write_text(QEMU_CONF.format(user=GUEST_USER, security_driver=security_driver()))
+    driver = confinement.security_driver(settings)
+    (home / "etc" / "qemu.conf").write_text(QEMU_CONF.format(user=GUEST_USER, security_driver=driver))
+    confinement.write_profiles(settings, home / PROFILES, home.parent / "instances")
     home.parent.chmod(0o700)  # guests see only what is mounted for them
     _kvm(home, known(host_settings(settings, layout, host)))
     owner = Owner(guest_uid(settings))
@@ -133,6 +138,7 @@ def argv(settings: Settings, layout: Layout, host: str) -> list[str]:
     lines.append(f"mount -o remount,bind,ro,nosuid,nodev {GUEST_VIEW / 'images'}")
     lines.append(OWN_KVM.format(uid=guest_uid(settings), without=shlex.quote(str(home / WITHOUT_KVM))))
     lines.append(ONE_EMULATOR)
+    lines.append(OWN_PROFILES.format(own=shlex.quote(str(home / PROFILES)), theirs=f"/{confinement.PROFILES}", see=SEE))
     for name in ("passwd", "group", "hosts"):
         lines.append(f"mount --bind {shlex.quote(str(home / name))} /etc/{name}")
     lines += [

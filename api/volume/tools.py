@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from infra.apparmor import TOOL, confined
+
 MEMORY = 4 << 30
 CAGE = ("prlimit", f"--as={MEMORY}", "--core=0", "--")
 PAUSE_S = 0.2
@@ -50,7 +52,7 @@ def run(argv: list[str], cancelled: Callable[[], bool], limit_s: float, files: t
     end = time.monotonic() + limit_s
     late = False
     with subprocess.Popen(
-        [*CAGE, *argv],
+        [*CAGE, *confined(TOOL), *argv],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

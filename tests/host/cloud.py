@@ -3,7 +3,6 @@
 import contextlib
 import subprocess
 import threading
-import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,19 +23,11 @@ from infra.openstack import service_session
 from infra.settings import Settings
 from infra.tables.compute import Allocation
 from infra.volume_doors import forget, gate_argv
+from tests.host.waiting import until
 from tests.openstack import OpenStack
 from workers.sign_in import as_host, as_service
 
 HOST = "kh1"
-
-
-def until(ask: Any, seconds: float = 20.0) -> Any:
-    """The first true answer of `ask`."""
-    end = time.monotonic() + seconds
-    while not (answer := ask()):
-        assert time.monotonic() < end, f"not in time: {ask}"
-        time.sleep(0.05)
-    return answer
 
 
 def new_id() -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 import libvirt
 
 from infra.settings import Settings
-from tests.host.cloud import until
+from tests.host.waiting import until
 from workers import libvirtd
 from workers.layout import Layout, guest_place, libvirt_run_dir
 
@@ -19,7 +19,8 @@ SEEN: dict[str, bytes] = {}
 class Hypervisor:
     """libvirtd in namespaces of its own, with private directories below the state directory."""
 
-    def __init__(self, settings: Settings, netns: str = "") -> None:
+    def __init__(self, settings: Settings, netns: str = "", patience_s: float = 20) -> None:
+        self._patience_s = patience_s
         self._plain = settings.model_copy(update={"virt_type": "qemu"})
         self._layout = Layout(hosts=[settings.host], driver="qemu", netns=netns)
         libvirtd.prepare(self._plain, self._layout, settings.host)
@@ -38,7 +39,7 @@ class Hypervisor:
         env = {**os.environ, **libvirtd.environment(self._plain, self._layout, self._plain.host)}
         with (self._plain.host_dir / "libvirtd.log").open("ab") as log:
             self.process = subprocess.Popen(argv, env=env, stdout=log, stderr=log)
-        until(self._answers)
+        until(self._answers, self._patience_s)
 
     def _answers(self) -> bool:
         assert self.process.poll() is None, (self._plain.host_dir / "libvirtd.log").read_text()[-2000:]

@@ -6,7 +6,7 @@ import socket
 from rich.markup import escape
 
 from infra.settings import Settings
-from workers import horizon, libvirtd
+from workers import confinement, horizon, libvirtd
 from workers.cli.screen import out
 from workers.layout import Layout, host_settings, temporal_netns
 from workers.plan import Plan
@@ -30,6 +30,7 @@ def everything(settings: Settings, layout: Layout) -> Plan:
     _temporal_namespace(settings)
     if layout.netns:
         _namespace(settings, layout)
+    _confinement(settings, layout)
     for host in layout.hosts:
         libvirtd.prepare(settings, layout, host)
     if layout.horizon:
@@ -62,6 +63,17 @@ def _keys_and_users(settings: Settings, hosts: list[str]) -> None:
         bootstrap(settings, hosts)
     except FormerState as error:
         raise Refused(str(error)) from error
+
+
+def _confinement(settings: Settings, layout: Layout) -> None:
+    """Of what reads guests' data; of guests themselves libvirtd's own configuration tells."""
+    try:
+        confinement.used(settings)
+        hinders = confinement.load_own(settings) if layout.driver == "qemu" else ""
+    except confinement.NotConfined as error:
+        raise Refused(str(error)) from None
+    if hinders and settings.apparmor != "off" and not confinement.tools_lack():
+        out.print(f"[yellow]qemu-img and the storage daemon run without AppArmor:[/] {escape(hinders)}")
 
 
 def _horizon(settings: Settings) -> None:

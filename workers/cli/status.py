@@ -102,7 +102,7 @@ def print_table(plan: Plan, found: list[Row] | None = None) -> None:
     out.print(table)
     layout = Layout.load(plan.state_dir)
     if layout is not None and layout.driver == "qemu":
-        out.print(f"[dim]AppArmor {confinement.told()}[/]")
+        out.print(f"[dim]AppArmor {confinement.told(Settings())}[/]")
     out.print(f"[dim]together {sum(row.pss_mib for row in found) + own:.0f} MiB PSS[/]")
 
 

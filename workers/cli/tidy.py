@@ -11,7 +11,7 @@ from infra import volume_doors
 from infra.host.cgroups import GuestGroups
 from infra.host.files.paths import HostPaths
 from infra.settings import Settings
-from workers import libvirtd, procfs, supervisor
+from workers import confinement, libvirtd, procfs, supervisor
 from workers.cli.screen import out
 from workers.layout import Layout, host_settings, temporal_netns
 from workers.plan import Plan, read_status
@@ -72,6 +72,7 @@ def remove_host_state(settings: Settings) -> list[str]:
     left += _remaining_processes(settings)
     if not left:
         volume_doors.forget(settings)
+        confinement.unload_own()
     with contextlib.suppress(OSError):
         Path("/run/kilonova").rmdir()
     if not left:

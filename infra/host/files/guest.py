@@ -106,6 +106,7 @@ class GuestFiles:
         for socket in (self._paths.vnc_socket(instance_id), self._paths.serial_socket(instance_id)):
             socket.unlink(missing_ok=True)
         self._paths.forget_sockets(instance_id)
+        self._paths.profile(instance_id).unlink(missing_ok=True)
         remove_tree(directory / "run")
         for name in (
             "config.iso",

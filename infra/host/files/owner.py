@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from infra.apparmor import TOOL, confined
+
 SHORT_S = 30
 """CPU seconds of a command that only looks, or makes something small."""
 
@@ -36,11 +38,11 @@ class Owner:
         self._set(path, 0, 0o440 if self.uid else 0o400)
 
     def command(self, *argv: str, cpu_s: int = SHORT_S) -> list[str]:
-        """`argv` as this user, without privileges to gain, within bounds of memory and time."""
+        """`argv`, qemu-img's, as this user, without privileges to gain, within bounds of memory and time."""
         limits = ("prlimit", f"--as={1 << 30}", f"--cpu={cpu_s}", "--")
         groups = f"--groups={self.readers}" if self.readers else "--clear-groups"
         user = ["setpriv", f"--reuid={self.uid}", f"--regid={self.uid}", groups, "--no-new-privs", "--"]
-        return [*(user if self.uid else ()), *limits, *argv]
+        return [*(user if self.uid else ()), *limits, *confined(TOOL), *argv]
 
     def _set(self, path: Path, uid: int, mode: int) -> None:
         if self.uid:

@@ -95,6 +95,10 @@ class HostPaths:
     def console_log(self, instance_id: str) -> Path:
         return self.instance(instance_id) / "console.log"
 
+    def profile(self, instance_id: str) -> Path:
+        """Of the guest, where `up`'s own libvirtd uses AppArmor: libvirt leaves it when the guest ends."""
+        return self.root / "libvirt" / "apparmor" / f"libvirt-{checked(instance_id)}"
+
     def vnc_socket(self, instance_id: str) -> Path:
         """Beside the disk, or below /run where the state directory's path is too long for a socket."""
         return self._socket(instance_id, "vnc")
