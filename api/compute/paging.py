@@ -33,12 +33,12 @@ class Page:
         query: dict[str, Any] = {**dict(call.request.query_params), "marker": ids[-1]}
         return [{"rel": "next", "href": f"{call.url(path)}?{urlencode(sorted(query.items()))}"}]
 
-    def cut(self, rows: Sequence[Any], key: str) -> list[Any]:
-        """The page of `rows`, which are all there are, in order; 400 for an unknown marker."""
+    def cut(self, rows: Sequence[Any], key: str, missing: str = "Marker {} could not be found.") -> list[Any]:
+        """The page of `rows`, which are all there are, in order; 400 for a marker that is `missing`, in its words."""
         begin = 0
         if self.marker is not None:
             places = [n for n, row in enumerate(rows) if str(getattr(row, key)) == self.marker]
             if not places:
-                raise bad_request(f"marker [{self.marker[:64]}] not found")
+                raise bad_request(missing.format(self.marker[:64]))
             begin = places[0] + 1
         return list(rows[begin : begin + self.limit])

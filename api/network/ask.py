@@ -3,8 +3,9 @@
 from functools import cached_property
 from typing import Annotated, Any
 
-from fastapi import Body, Depends, Request
+from fastapi import Depends, Request
 
+from api.common import storable
 from api.common.context import Caller, Context
 from api.common.errors import ServiceError
 from api.common.policy import Policy
@@ -59,15 +60,18 @@ class Asker:
 
     def owner(self, *named: str | None) -> str:
         """Project of a new resource: the one `named` in the body or the caller's; 400 when it may not be named."""
-        asked = {project for project in named if project}
+        asked = {project for project in named if project is not None}
         if len(asked) > 1:
             raise bad("'project_id' and 'tenant_id' do not match")
         project_id = asked.pop() if asked else self.project_id
-        if not project_id:
-            raise bad("The token has no project, and the request names none.")
         if project_id != self.project_id and not self.allows("acts_for_other_projects", project_id):
-            raise bad("Specifying 'project_id' or 'tenant_id' other than the authenticated project needs admin rights")
-        return project_id
+            raise bad(
+                "Specifying 'project_id' or 'tenant_id' other than the authenticated project in request requires admin "
+                "or advsvc privileges"
+            )
+        if not (project_id or self.project_id):
+            raise bad("The token has no project, and the request names none.")
+        return project_id or self.project_id
 
 
 async def _asker(request: Request, context: Caller) -> Asker:
@@ -77,5 +81,19 @@ async def _asker(request: Request, context: Caller) -> Asker:
 Ask = Annotated[Asker, Depends(_asker)]
 """Route parameter type: the request's caller, rights and store."""
 
-JsonBody = Annotated[dict[str, Any], Body()]
+
+async def _json_body(request: Request) -> dict[str, Any]:
+    """The body, which is read as JSON whatever its type of content is said to be, as in Neutron."""
+    body = getattr(request.state, "json", None)
+    if body is None and (raw := await request.body()):
+        try:
+            body = storable.load(raw)
+        except storable.Unstorable:
+            raise bad("Malformed request body") from None
+    if not isinstance(body, dict):
+        raise bad("Invalid input for field/attribute body. It is not of type 'object'")
+    return body
+
+
+JsonBody = Annotated[dict[str, Any], Depends(_json_body)]
 """Route parameter type: the request's body, a JSON object."""

@@ -7,6 +7,7 @@ MEMBER = "rule:admin_or_service_user or (role:member and rule:owner)"
 NETWORK_MEMBER = "rule:admin_or_service_user or (role:member and rule:network_owner)"
 PORT_MEMBER = "rule:admin_or_service or (role:member and rule:owner)"  # compute hosts write ports, and nothing else
 PORT_NETWORK_MEMBER = "rule:admin_or_service or (role:member and rule:network_owner)"
+PORT_NETWORK_MANAGER = "rule:admin_or_service or (role:manager and rule:network_owner)"
 
 _PORT = {
     "mac_address": PORT_NETWORK_MEMBER,
@@ -49,6 +50,7 @@ DEFAULTS = {
     "update_port": PORT_MEMBER,
     "delete_port": f"{PORT_MEMBER} or (role:member and rule:network_owner)",
     **{f"{verb}_port:{attribute}": rule for verb in ("create", "update") for attribute, rule in _PORT.items()},
+    "update_port:mac_address": PORT_NETWORK_MANAGER,
     "create_router": MEMBER,
     "update_router": MEMBER,
     "delete_router": MEMBER,

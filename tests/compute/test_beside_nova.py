@@ -100,3 +100,36 @@ def test_a_port_that_is_not_there(cloud: Cloud, demo: Api) -> None:
     server = cloud.server(demo, host="node1")
     words = demo.refused("GET", f"/servers/{server}/os-interface/{NEVER}", 404)
     assert words == f"Port id {NEVER} could not be found."
+
+
+@pytest.mark.parametrize(
+    ("path", "version", "words"),
+    [
+        ("/limits?reserved=1", "2.75", "'reserved' was unexpected"),
+        ("/os-hypervisors?nonsense=1", "2.53", "'nonsense' was unexpected"),
+        ("/os-hypervisors/x?nonsense=1", "2.53", "'nonsense' was unexpected"),
+        ("/os-keypairs?marker=none", "2.35", "Marker none could not be found."),
+        ("/flavors?marker=none", "2.1", "marker [none] not found"),
+        ("/os-aggregates/x", "2.1", "Invalid input received: id must be an integer"),
+        ("/os-simple-tenant-usage?start=x", "2.1", "Invalid datetime string: Datetime is in invalid format"),
+        ("/os-quota-sets/no_project/defaults", "2.1", "Project ID no_project is not a valid project."),
+    ],
+)
+def test_what_nova_refuses(admin: Api, path: str, version: str, words: str) -> None:
+    assert words in admin.refused("GET", path, 400, version)
+
+
+def test_what_nova_lets_pass(admin: Api) -> None:
+    assert admin.get("/limits", version="2.74", reserved="1")["limits"]
+    assert "hypervisors" in admin.get("/os-hypervisors", version="2.52", nonsense="1")
+    assert "flavors" in admin.get("/flavors", minDisk="-1")
+
+
+def test_access_is_given_to_projects_that_there_are(admin: Api) -> None:
+    body = {"addTenantAccess": {"tenant": "nosuchproject"}}
+    assert "is not a valid project" in admin.refused("POST", "/flavors/tiny/action", 400, json=body)
+
+
+def test_null_for_a_service(cloud: Cloud, admin: Api) -> None:
+    service = cloud.host("beside-host")
+    admin.refused("PUT", f"/os-services/{service}", 400, json={"status": None, "forced_down": False})

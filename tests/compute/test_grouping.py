@@ -63,8 +63,8 @@ def test_server_groups_that_cannot_be(demo: Api, body: dict[str, Any], version: 
 
 def test_whose_server_groups(cloud: Cloud, admin: Api, fresh: Api, other: Api) -> None:
     made = fresh.post("/os-server-groups", group())["server_group"]["id"]
-    other.refused("GET", f"/os-server-groups/{made}", 403)
-    other.refused("DELETE", f"/os-server-groups/{made}", 403)
+    other.refused("GET", f"/os-server-groups/{made}", 404)
+    other.refused("DELETE", f"/os-server-groups/{made}", 404)
     assert (
         other.get("/os-server-groups", all_projects="1")["server_groups"]
         == other.get("/os-server-groups")["server_groups"]

@@ -32,7 +32,7 @@ def made_by(cloud: Cloud, owner: Api) -> Ids:
         router = post(http, "network", "/v2.0/routers", router={"name": "edge"})
         trunk = post(http, "network", "/v2.0/trunks", trunk={"port_id": port})
         pool = post(http, "network", "/v2.0/subnetpools", subnetpool={"name": "edge", "prefixes": ["10.9.0.0/16"]})
-        scope = post(http, "network", "/v2.0/address-scopes", address_scope={"name": "edge"})
+        scope = post(http, "network", "/v2.0/address-scopes", address_scope={"name": "edge", "ip_version": 4})
         addresses = post(http, "network", "/v2.0/address-groups", address_group={"addresses": ["192.0.2.0/24"]})
         share = {"object_type": "address_group", "object_id": addresses, "action": "access_as_shared"}
         policy = post(http, "network", "/v2.0/rbac-policies", rbac_policy=share | {"target_tenant": "somebody"})

@@ -99,3 +99,53 @@ def test_trunks_have_a_quota(admin: Api, demo: Api) -> None:
     assert demo.get(f"{path}/details")["quota"]["trunk"]["used"] == 1
     assert demo.get("/quotas/project") == {"project": {"project_id": demo.project_id}}
     assert demo.get("/quotas/tenant") == {"tenant": {"tenant_id": demo.project_id}}
+
+
+@pytest.mark.parametrize("kind", [None, "text/plain", "application/xml"])
+def test_a_body_is_json_whatever_its_type_is_said_to_be(demo: Api, kind: str | None) -> None:
+    headers = {"Content-Type": kind} if kind else {}
+    url = "/security-groups"
+    answer = demo.http.post(url, content=b'{"security_group": {}}', headers=headers)
+    assert answer.status_code == 201 and answer.json()["security_group"]["name"] == ""
+    assert demo.http.post(url, content=b"{", headers=headers).status_code == 400
+
+
+def test_whose_a_network_is(demo: Api) -> None:
+    error = demo.post("/networks", "network", 400, tenant_id="")
+    assert "requires admin or advsvc privileges" in error["message"]
+
+
+@pytest.mark.parametrize(
+    ("path", "member", "body", "words"),
+    [
+        ("/subnetpools", "subnetpool", {"name": " ", "prefixes": ["10.0.0.0/8"]}, "Blank strings are not permitted."),
+        (
+            "/subnetpools",
+            "subnetpool",
+            {"name": "x", "prefixes": [], "min_prefixlen": None},
+            "'None' is not an integer.",
+        ),
+        ("/address-scopes", "address_scope", {"name": "x"}, "Required attribute 'ip_version' not specified"),
+        ("/networks", "network", {"name": 5}, "Invalid input for name. Reason: '5' is not a valid string."),
+        ("/networks", "network", {"admin_state_up": None}, "'None' cannot be converted to boolean."),
+        ("/networks", "network", {"name": "x" * 256}, "exceeds maximum length of 255."),
+        ("/security-groups", "security_group", {"name": []}, "'[]' is not a valid string."),
+    ],
+)
+def test_words_of_bodies(demo: Api, path: str, member: str, body: dict[str, Any], words: str) -> None:
+    assert words in demo.post(path, member, 400, **body)["message"]
+
+
+def test_nothing_is_named_twice(demo: Api) -> None:
+    network = demo.network()
+    about = {"network_id": network["id"], "ip_version": 4, "cidr": "10.1.0.0/24"}
+    twice = demo.post("/subnets", "subnet", 400, **about, dns_nameservers=["192.0.2.1"] * 2)
+    assert twice["message"] == "Invalid input for dns_nameservers. Reason: Duplicate nameserver '192.0.2.1'."
+    route = {"destination": "10.9.0.0/16", "nexthop": "10.1.0.9"}
+    assert "Duplicate hostroute" in demo.post("/subnets", "subnet", 400, **about, host_routes=[route] * 2)["message"]
+
+
+def test_a_member_does_not_change_a_ports_address_of_hardware(admin: Api, demo: Api) -> None:
+    path = f"/ports/{demo.port(demo.network())['id']}"
+    assert demo.put(path, "port", 403, mac_address="fa:16:3e:00:00:99")["type"] == "PolicyNotAuthorized"
+    assert admin.put(path, "port", mac_address="fa:16:3e:00:00:99")["mac_address"] == "fa:16:3e:00:00:99"

@@ -39,7 +39,7 @@ def test_stateful_and_both_families(demo: Api) -> None:
 
 
 @pytest.mark.parametrize("mode", ["slaac", "dhcpv6-stateless"])
-def test_hosts_make_their_own_addresses(demo: Api, mode: str) -> None:
+def test_hosts_make_their_own_addresses(admin: Api, demo: Api, mode: str) -> None:
     network = demo.network()
     early = demo.port(network, mac_address="fa:16:3e:00:00:01")
     assert ips(early) == set()
@@ -48,7 +48,7 @@ def test_hosts_make_their_own_addresses(demo: Api, mode: str) -> None:
     assert ips(demo.get(path)["port"]) == {"fd00:1::f816:3eff:fe00:1"}, "ports that are there already get theirs"
     port = demo.port(network, mac_address="fa:16:3e:00:00:02", fixed_ips=[])
     assert ips(port) == {"fd00:1::f816:3eff:fe00:2"}, "so do ports that ask for none"
-    moved = demo.put(path, "port", mac_address="fa:16:3e:00:00:03")
+    moved = admin.put(path, "port", mac_address="fa:16:3e:00:00:03")
     assert ips(moved) == {"fd00:1::f816:3eff:fe00:3"}
     chosen = [{"subnet_id": subnet["id"], "ip_address": "fd00:1::7"}]
     error = demo.post("/ports", "port", 400, network_id=network["id"], fixed_ips=chosen)

@@ -128,7 +128,7 @@ def _errors(ours: Any, theirs: Any) -> list[Difference]:
 
 
 SCHEMA = [
-    (r"(is not of type|is not one of|is not valid under any|should be a valid) .*|is not a '(uuid|ipv[46])'", "kind"),
+    (r"(is not of type|is not one of|is not valid under any|should be a valid) .*|is not a '[\w-]+'", "kind"),
     (
         r"(is too (long|short)|does not match .*|is (less|greater) than .*|should be non-empty|has too (many|few) .*)",
         "bounds",

@@ -5,7 +5,7 @@ from itertools import product
 
 from tests.peer.asks import NOBODY, Ask, malformed
 
-VERSIONS = ("", "2.1", "2.10", "2.35", "2.43", "2.53", "2.60", "2.75", "2.88", "2.93")
+VERSIONS = ("2.1", "2.35", "2.53", "2.75", "2.93")
 BOTH = ("member", "admin")
 P = "/v2.1"
 READ: dict[str, tuple[str, ...]] = {

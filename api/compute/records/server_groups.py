@@ -17,10 +17,10 @@ def listed(session: Session, where: ColumnElement[bool] | None = None) -> list[S
     return list(session.scalars(query if where is None else query.where(where)))
 
 
-def find(session: Session, group_id: str) -> ServerGroup:
-    """404 in Nova's words for one that is not there."""
+def seen(session: Session, call: ComputeCall, group_id: str) -> ServerGroup:
+    """404 in Nova's words for one that is not there, or another project's unless an admin asks."""
     found = session.get(ServerGroup, group_id)
-    if found is None:
+    if found is None or (found.project_id != call.context.project_id and not call.context.is_admin):
         raise not_found(missing(group_id[:64]))
     return found
 

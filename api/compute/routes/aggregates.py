@@ -129,7 +129,7 @@ def _number(aggregate_id: str) -> int:
     try:
         return parsers.whole(aggregate_id)
     except parsers.Malformed:
-        raise bad_request(f"Invalid input received: id must be an integer: {aggregate_id[:64]}") from None
+        raise bad_request("Invalid input received: id must be an integer") from None
 
 
 def _single(call: ComputeCall, session: Session, aggregate: Aggregate) -> Response:

@@ -9,6 +9,7 @@ from api.compute.call import Body, Call, ComputeCall
 from api.compute.errors import bad_request, conflict, forbidden, not_found
 from api.compute.extra_specs import require_valid
 from api.compute.records import flavors
+from api.compute.routes.quotas import require_project
 from api.compute.schemas.flavors import ExtraSpec, ExtraSpecs, TenantAccess
 from api.compute.validation import check, check_query, parse
 
@@ -105,6 +106,7 @@ def change_access(call: Call, flavor_id: str, body: Body) -> Response:
     adding = name == "addTenantAccess"
     call.enforce(f"{ACCESS}:{'add' if adding else 'remove'}_tenant_access")
     project_id = parse(call, TenantAccess, body, name).tenant
+    require_project(call, project_id)
     with call.db.write() as session:
         flavor = flavors.find(session, call, flavor_id)
         if adding and flavor.is_public and call.since(7):

@@ -47,7 +47,7 @@ def _listing(call: ComputeCall, *, detail: bool) -> Response:
     if names and "name" in query:
         matches = bounded(query["name"]).search
         rows = [row for row in rows if matches(row.name)]
-    shown = page.cut(rows, "id")
+    shown = page.cut(rows, "id", "marker [{}] not found")
     view = FlavorView(call)
     body: dict[str, Any] = {"flavors": [view.detail(row) if detail else view.basic(row) for row in shown]}
     if links := page.links(call, "/flavors/detail" if detail else "/flavors", [row.id for row in shown]):
@@ -70,7 +70,8 @@ def _clauses(call: ComputeCall, query: dict[str, str]) -> list[ColumnElement[boo
     for name, column in (("minRam", columns.ram), ("minDisk", columns.disk)):
         if name in query:
             try:
-                clauses.append(column >= parsers.whole(query[name]))
+                least = parsers.whole(query[name].removeprefix("-"))
+                clauses.append(column >= (-least if query[name].startswith("-") else least))
             except parsers.Malformed:
                 raise bad_request(f"Invalid {name} filter [{query[name][:32]}]") from None
     return clauses

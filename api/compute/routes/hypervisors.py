@@ -36,7 +36,7 @@ def list_hypervisors_detail(call: Call) -> Response:
 
 
 def _listing(call: ComputeCall, *, detail: bool) -> Response:
-    check_query(call, *QUERY)
+    check_query(call, *QUERY, since=53)
     query = call.query if call.since(53) else {}
     pattern = query.get("hypervisor_hostname_pattern")
     if pattern is not None and ("limit" in query or "marker" in query):
@@ -110,7 +110,7 @@ def show_statistics(call: Call) -> Response:
 @router.get("/os-hypervisors/{hypervisor_id}")
 def show_hypervisor(call: Call, hypervisor_id: str) -> Response:
     """One hypervisor by its id."""
-    check_query(call, "with_servers")
+    check_query(call, "with_servers", since=53)
     call.enforce(RULE + "show")
     with call.db.read() as session:
         node = _find(session, call, hypervisor_id)

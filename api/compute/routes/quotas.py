@@ -40,7 +40,7 @@ USED = {
 }
 
 
-def _require_project(call: ComputeCall, project_id: str) -> None:
+def require_project(call: ComputeCall, project_id: str) -> None:
     """400 for a project that identity does not know."""
     if project_id != call.context.project_id:
         if not re.fullmatch(r"[A-Za-z0-9-]{1,64}", project_id):
@@ -59,7 +59,7 @@ def show_quotas(call: Call, project_id: str) -> Response:
     """A project's limits."""
     check_query(call, "user_id", "usage")
     call.enforce(RULE + "show", project_id=project_id)
-    _require_project(call, project_id)
+    require_project(call, project_id)
     with call.db.read() as session:
         return _set(call, quotas.limits(session, project_id), project_id)
 
@@ -69,7 +69,7 @@ def show_quotas_detail(call: Call, project_id: str) -> Response:
     """A project's limits with what is in use."""
     check_query(call, "user_id")
     call.enforce(RULE + "detail", project_id=project_id)
-    _require_project(call, project_id)
+    require_project(call, project_id)
     with call.db.read() as session:
         limits, used = quotas.limits(session, project_id), usage.used(session, project_id)
     values = {name: {"limit": limit, "in_use": used.get(name, 0), "reserved": 0} for name, limit in limits.items()}
@@ -80,6 +80,7 @@ def show_quotas_detail(call: Call, project_id: str) -> Response:
 def show_default_quotas(call: Call, project_id: str) -> Response:
     """Limits of a project for which nothing was set."""
     call.enforce(RULE + "defaults")
+    require_project(call, project_id)
     with call.db.read() as session:
         return _set(call, quotas.defaults(session), project_id)
 
@@ -92,7 +93,7 @@ def update_quotas(call: Call, project_id: str, body: Body) -> Response:
     wish = parse(call, QuotaUpdate, body, "quota_set")
     if wish.networks is not None:
         raise bad_request("The networks quota has been removed")
-    _require_project(call, project_id)
+    require_project(call, project_id)
     values = {name: limit for name, limit in wish.model_dump(exclude={"force"}).items() if limit is not None}
     with call.db.write() as session:
         used = usage.used(session, project_id)
@@ -147,7 +148,7 @@ def update_quota_class(call: Call, class_name: str, body: Body) -> Response:
 @router.get("/limits")
 def show_limits(call: Call) -> Response:
     """The project's limits and what is used of them, in one flat object."""
-    check_query(call, "tenant_id", "reserved")
+    check_query(call, "tenant_id")
     call.enforce("os_compute_api:limits")
     project_id = call.query.get("tenant_id", call.context.project_id)
     if project_id != call.context.project_id:

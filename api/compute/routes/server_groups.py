@@ -42,7 +42,7 @@ def show_server_group(call: Call, group_id: str) -> Response:
     """One server group with its servers."""
     check_query(call, since=102)
     with call.db.read() as session:
-        group = server_groups.find(session, group_id)
+        group = server_groups.seen(session, call, group_id)
         call.enforce(RULE + "show", project_id=group.project_id)
         return JSONResponse({"server_group": _view(call, group, members(session, [group.id]))})
 
@@ -72,7 +72,7 @@ def create_server_group(call: Call, body: Body) -> Response:
 def delete_server_group(call: Call, group_id: str) -> Response:
     """Remove a server group; its servers stay where they are."""
     with call.db.write() as session:
-        group = server_groups.find(session, group_id)
+        group = server_groups.seen(session, call, group_id)
         call.enforce(RULE + "delete", project_id=group.project_id)
         server_groups.remove(session, group)
     return Response(status_code=204)

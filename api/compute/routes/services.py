@@ -13,7 +13,7 @@ from api.compute.call import Body, Call, ComputeCall
 from api.compute.errors import bad_request, conflict, not_found
 from api.compute.records import aggregates, hosts
 from api.compute.schemas.services import ServiceAction, ServiceUpdate
-from api.compute.validation import check, check_query
+from api.compute.validation import check, check_query, require_values
 from api.compute.views.hosts import service_view
 from infra.tables.compute import Allocation, ComputeNode, Instance, Service, now
 
@@ -37,6 +37,7 @@ def update_service(call: Call, service_id: str, body: Body) -> Response:
     call.enforce(RULE + "update")
     if not call.since(53):
         return _act(call, service_id, body)
+    require_values(ServiceUpdate, body, "")
     wish = check(ServiceUpdate, body, "")
     if wish.status is None and wish.forced_down is None:
         raise bad_request("No updates were requested. Fields 'status' or 'forced_down' should be specified.")
@@ -51,6 +52,7 @@ def update_service(call: Call, service_id: str, body: Body) -> Response:
 
 
 def _act(call: ComputeCall, action: str, body: dict[str, Any]) -> Response:
+    require_values(ServiceAction, body, "")
     wish = check(ServiceAction, body, "")
     if action not in ("enable", "disable", "disable-log-reason") and not (action == "force-down" and call.since(11)):
         raise not_found("Unknown action")
@@ -112,7 +114,7 @@ def _find(session: Session, call: ComputeCall, service_id: str) -> Service:
         try:
             query = select(Service).where(columns.number == parsers.whole(service_id))
         except parsers.Malformed:
-            raise bad_request(f"Invalid input received: id must be an integer: {service_id[:64]}") from None
+            raise bad_request("Invalid input received: id must be an integer") from None
     found = session.scalars(query.limit(2)).all()
     if not found:
         raise not_found(f"Service {service_id} could not be found.")

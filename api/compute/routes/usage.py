@@ -36,7 +36,7 @@ class Period:
         try:
             return parsers.moment(text)
         except parsers.Malformed:
-            raise bad_request("Datetime is in invalid format") from None
+            raise bad_request("Invalid datetime string: Datetime is in invalid format") from None
 
     def hours(self, row: RowMapping) -> float:
         end: datetime = min(self.stop, row["deleted_at"] or self.stop)

@@ -68,12 +68,33 @@ def _parse(kind: Kind[Any], schema: type[A], item: Any, read_only: str) -> A:
 
 
 def _translated(kind: Kind[Any] | None, error: ValidationError, read_only: str) -> ServiceError:
-    first = error.errors(include_url=False, include_input=False)[0]
+    first = error.errors(include_url=False)[0]
     top = str(first["loc"][0]) if first["loc"] else kind.member if kind else "body"
     if first["type"] == "missing" and len(first["loc"]) == 1:
         return bad(f"Failed to parse request. Required attribute '{top}' not specified")
     if first["type"] == "extra_forbidden" and len(first["loc"]) == 1:
         return bad(read_only.format(top) if kind and top in kind.attributes else f"Unrecognized attribute(s) '{top}'")
     place = ".".join(str(part) for part in first["loc"][1:])
-    reason = first["msg"].removeprefix("Value error, ")
+    reason = _reason(first)
     return bad(f"Invalid input for {top}. Reason: {f'{place}: ' if place else ''}{reason}")
+
+
+WORDS = {
+    "string_type": "'{}' is not a valid string.",
+    "list_type": "'{}' is not a list.",
+    "int_type": "'{}' is not an integer.",
+    "int_parsing": "'{}' is not an integer.",
+    "bool_type": "'{}' cannot be converted to boolean.",
+    "bool_parsing": "'{}' cannot be converted to boolean.",
+    "dict_type": "'{}' is not a dictionary.",
+    "model_type": "'{}' is not a dictionary.",
+    "model_attributes_type": "'{}' is not a dictionary.",
+    "string_too_long": "'{}' exceeds maximum length of {max_length}.",
+}
+
+
+def _reason(error: Any) -> str:
+    """Neutron's words for what is wrong with a value."""
+    if words := WORDS.get(error["type"]):
+        return words.format(str(error["input"])[:300], **error.get("ctx", {}))
+    return str(error["msg"].removeprefix("Value error, "))

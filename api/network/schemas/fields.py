@@ -77,6 +77,31 @@ def _number(value: Any) -> Any:
     return int(value) if isinstance(value, str) and value.isdecimal() and value.isascii() else value
 
 
+def not_blank(value: str) -> str:
+    if not value.strip():
+        raise ValueError(f"'{value}' Blank strings are not permitted.")
+    return value
+
+
+def not_null(value: Any) -> Any:
+    if value is None:
+        raise ValueError("'None' is not an integer.")
+    return value
+
+
+def each_once(what: str) -> AfterValidator:
+    """Refuses a list that has one of its values twice."""
+
+    def checked(values: list[Any]) -> list[Any]:
+        for n, value in enumerate(values):
+            if value in values[:n]:
+                shown = value.model_dump() if isinstance(value, BaseModel) else value
+                raise ValueError(f"Duplicate {what} '{shown}'.")
+        return values
+
+    return AfterValidator(checked)
+
+
 ProjectId = Annotated[str | None, Field(max_length=64)]
 Text = Annotated[str, StringConstraints(max_length=255)]
 Uuid = Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F]{8}-([0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}$", to_lower=True)]

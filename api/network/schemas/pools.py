@@ -2,22 +2,24 @@
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
-from api.network.schemas.fields import Attributes, Cidr, IpVersion, Owned, Tagged, Text, Uuid
+from api.network.schemas.fields import Attributes, Cidr, IpVersion, Owned, Tagged, Text, Uuid, not_blank, not_null
 
 Prefixlen = Annotated[int, Field(ge=0, le=128)]
+NamedPrefixlen = Annotated[Prefixlen | None, BeforeValidator(not_null)]
+"""A length that may be left out, and not be null."""
 Share = Annotated[int, Field(ge=0, le=2**31 - 1)]
 
 
 class SubnetPoolCreate(Tagged):
     """Source: Networking API v2.0, POST /v2.0/subnetpools."""
 
-    name: Text
+    name: Annotated[Text, AfterValidator(not_blank)]
     prefixes: list[Cidr]
-    default_prefixlen: Prefixlen | None = None
-    min_prefixlen: Prefixlen | None = None
-    max_prefixlen: Prefixlen | None = None
+    default_prefixlen: NamedPrefixlen = None
+    min_prefixlen: NamedPrefixlen = None
+    max_prefixlen: NamedPrefixlen = None
     default_quota: Share | None = None
     shared: bool = False
     is_default: bool = False
@@ -44,7 +46,7 @@ class AddressScopeCreate(Owned):
     """Source: Networking API v2.0, POST /v2.0/address-scopes."""
 
     name: Text = ""
-    ip_version: IpVersion = 4
+    ip_version: IpVersion
     shared: bool = False
 
 

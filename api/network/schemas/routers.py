@@ -4,11 +4,12 @@ from typing import Annotated
 
 from pydantic import BeforeValidator
 
-from api.network.schemas.fields import Attributes, NoneIsEmpty, Tagged, Text, Uuid, ZoneHints
+from api.network.schemas.fields import Attributes, NoneIsEmpty, Tagged, Text, Uuid, ZoneHints, each_once
 from api.network.schemas.ports import FixedIp
 from api.network.schemas.subnets import HostRoute
 
 Routes = Annotated[list[HostRoute], NoneIsEmpty]
+DistinctRoutes = Annotated[Routes, each_once("hostroute")]
 
 
 class Gateway(Attributes):
@@ -39,7 +40,7 @@ class RouterUpdate(Attributes):
     description: Text = ""
     admin_state_up: bool = True
     external_gateway_info: GatewayInfo = None
-    routes: Routes = []
+    routes: DistinctRoutes = []
 
 
 class Interface(Attributes):

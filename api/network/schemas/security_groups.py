@@ -8,7 +8,7 @@ from api.network.schemas.fields import Attributes, IpOrCidr, NoneIsEmpty, Owned,
 class SecurityGroupCreate(Tagged):
     """Source: Networking API v2.0, POST /v2.0/security-groups."""
 
-    name: Text
+    name: Text = ""
     stateful: bool = True
 
 

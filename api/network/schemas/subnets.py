@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from api.network.schemas.fields import Attributes, Cidr, Ip, IpVersion, NoneIsEmpty, Tagged, Text, Uuid
+from api.network.schemas.fields import Attributes, Cidr, Ip, IpVersion, NoneIsEmpty, Tagged, Text, Uuid, each_once
 
 Mode = Literal["slaac", "dhcpv6-stateful", "dhcpv6-stateless"]
 
@@ -21,8 +21,8 @@ class HostRoute(BaseModel):
     nexthop: Ip
 
 
-Nameservers = Annotated[list[Ip], NoneIsEmpty]
-HostRoutes = Annotated[list[HostRoute], NoneIsEmpty]
+Nameservers = Annotated[list[Ip], NoneIsEmpty, each_once("nameserver")]
+HostRoutes = Annotated[list[HostRoute], NoneIsEmpty, each_once("hostroute")]
 ServiceTypes = Annotated[list[Text], NoneIsEmpty]
 
 
