@@ -96,7 +96,11 @@ class Pings:
 
 
 class Tenant:
-    """A project's network 10.77.0.0/24 and fd00:77::/64 behind a router, with one guest, whose port is always .10."""
+    """A project's network 10.77.0.0/24 and fd00:77::/64 behind a router, with one guest, whose port is always .10.
+
+    `shared`: a floating address whose ports are forwarded, once it was made."""
+
+    shared: Any
 
     def __init__(self, cloud: Cloud, sdk: Any, name: str, key: str) -> None:
         self.cloud, self.sdk, self.name = cloud, sdk, name

@@ -72,7 +72,7 @@ def test_a_forwarded_port_and_nothing_but_it(cloud: Cloud, world: World, both: t
     network, blue = both[1].sdk.network, both[1]
     assert world.reaches(blue.address, 22)
     network.delete_ip(blue.floating)
-    shared = network.create_ip(floating_network_id=cloud.network)
+    shared = blue.shared = network.create_ip(floating_network_id=cloud.network)
     blue.forward(shared, 2222)
     assert world.ssh(shared.floating_ip_address, "hostname", port=2222, seconds=20) == "blue\n"
     assert not world.reaches(shared.floating_ip_address, 22)
@@ -107,7 +107,7 @@ def test_every_process_is_killed_in_the_middle_of_changes(
     forwarded port, a route. What nobody changed goes on: the way out, names, IPv6, the other tenant's equal address."""
     red, blue = both
     network, first = red.sdk.network, red.address
-    (shared,) = blue.sdk.network.ips(project_id=blue.network.project_id)
+    shared = blue.shared
     network.delete_ip(red.floating)
     kill(cloud.pid("worker-compute"))
     red.floating = network.create_ip(floating_network_id=cloud.network, port_id=red.port.id)
