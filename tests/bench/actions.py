@@ -9,7 +9,7 @@ import time
 from typing import Any
 
 from tests.bench import floor
-from tests.bench.boot import Cloud, Row, main, measure_floor, p50
+from tests.bench.boot import Cloud, Row, floor_of, main, measure_floor, p50
 
 PAIRS = (("os-stop", "SHUTOFF", "os-start", "ACTIVE"), ("pause", "PAUSED", "unpause", "ACTIVE"))
 PACE_S = 0.2
@@ -67,8 +67,8 @@ async def volume_of(cloud: Cloud) -> str:
 
 async def one_pair(
     server: Server, calls: Any, count: int, idle: dict[str, float]
-) -> tuple[dict[str, float], list[Any]]:
-    """(CPU ms of one action by process, [(answer, rest) of each kind])."""
+) -> tuple[dict[str, float], list[Any], list[float]]:
+    """(CPU ms of one action by process, [(answer, rest) of each kind], acceptances of bare workflows in between)."""
     times: list[list[tuple[float, float]]] = [[] for _ in calls]
     server.patient = True
     for call in calls:  # what is done once, such as a service's sign-in, is not what one costs
@@ -82,12 +82,15 @@ async def one_pair(
         name: (used - before.get(name, used) - idle.get(name, 0.0) * seconds) / count / len(calls)
         for name, used in after.items()
     }
-    server.patient = False
-    for _ in range(count):
-        for call, kept in zip(calls, times, strict=True):
-            kept.append(await call())
-            await asyncio.sleep(PACE_S)
-    return {name: used * 1000 for name, used in spent.items()}, times
+    server.patient, bare = False, []
+    async with floor_of(server.cloud, floor.BareAction) as (one, _):
+        for _ in range(count):
+            for call, kept in zip(calls, times, strict=True):
+                kept.append(await call())
+                await asyncio.sleep(PACE_S)
+                bare.append((await one())[0])
+                await asyncio.sleep(PACE_S)
+    return {name: used * 1000 for name, used in spent.items()}, times, bare
 
 
 async def measure(cloud: Cloud, ready_s: float, fresh_mib: float, count: int) -> list[Row]:
@@ -110,14 +113,14 @@ async def measure(cloud: Cloud, ready_s: float, fresh_mib: float, count: int) ->
     of_server, of_worker, accepted, ended = (statistics.mean(pair) for pair in zip(*floors, strict=True))
     bare = of_server + of_worker
     rows = [("floor: CPU, accepted p50, ended p50", f"{bare:.0f} ms, {accepted:.0f} ms, {ended:.0f} ms", "")]
-    for name, (spent, times) in found:
+    for name, (spent, times, between) in found:
         cpu, most = sum(spent.values()), sorted(spent.items(), key=lambda each: -each[1])
         answers = p50([answer for kept in times for answer, _ in kept])
         rests = p50([rest for kept in times for _, rest in kept])
         rows += [
             (f"{name}: CPU of one", f"{cpu:.0f} ms = {cpu / bare:.2f} x floor", "1.5 x"),
             (f"— of it {', '.join(each for each, _ in most[:6])}", ", ".join(f"{ms:.1f}" for _, ms in most[:6]), ""),
-            (f"{name}: answer p50", f"{answers:.0f} ms = {answers / accepted:.2f} x floor", "1.5 x"),
+            (f"{name}: answer p50", f"{answers:.0f} ms = {answers / p50(between):.2f} x floor in turns", "1.5 x"),
             (f"{name}: until it rests p50", f"{rests:.0f} ms", "bare call + 150 ms"),
         ]
     return [*rows, ("load average at the end", f"{os.getloadavg()[0]:.1f}", "")]

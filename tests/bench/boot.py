@@ -12,6 +12,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -166,10 +167,13 @@ async def _idle(cloud: Cloud) -> dict[str, float]:
     return {name: (used - before.get(name, used)) / seconds for name, used in cloud.cpu_by_name().items()}
 
 
-async def measure_floor(
-    cloud: Cloud, count: int, shape: floor.Bare = floor.BareBoot
-) -> tuple[float, float, float, float]:
-    """Of a bare workflow: (CPU ms of Temporal, of its workers, p50 ms of acceptance, p50 ms to the end)."""
+RunsBare = Callable[[], Awaitable[tuple[float, float]]]
+"""Runs one bare workflow: (seconds until it was accepted, until it ended)."""
+
+
+@asynccontextmanager
+async def floor_of(cloud: Cloud, shape: floor.Bare) -> AsyncIterator[tuple[RunsBare, list[psutil.Process]]]:
+    """What runs a bare workflow on the cloud's Temporal, and the processes that do it: Temporal's, and last its own."""
     place = cloud.settings.temporal_place
     enter = ["ip", "netns", "exec", place] if place else []
     worker = subprocess.Popen(
@@ -183,22 +187,36 @@ async def measure_floor(
     client = await Client.connect(
         cloud.settings.temporal, data_converter=pydantic_data_converter, runtime=runtime_in(place)
     )
-    mine = [p for p in cloud.processes() if "temporal" in p.name()] + [psutil.Process(worker.pid)]
-    for number in range(5):
-        await (await (await floor.boot(client, f"warm-{number}-{uuid.uuid4()}", shape)).workflow_handle()).result()
-    before = [sum(p.cpu_times()[:2]) for p in mine]
-    accepted, ended = [], []
-    for _ in range(count):
+
+    async def one() -> tuple[float, float]:
         begun = time.perf_counter()
         start = await floor.boot(client, f"floor-{uuid.uuid4()}", shape)
-        accepted.append(time.perf_counter() - begun)
+        accepted = time.perf_counter() - begun
         await (await start.workflow_handle()).result()
-        ended.append(time.perf_counter() - begun)
-        await asyncio.sleep(0.2)  # the pace of `cpu_per_boot`
-    used = [(sum(p.cpu_times()[:2]) - was) / count * 1000 for p, was in zip(mine, before, strict=True)]
-    worker.stdin.close()
-    worker.wait(10)
-    return sum(used[:-1]), used[-1], p50(accepted), p50(ended)
+        return accepted, time.perf_counter() - begun
+
+    try:
+        for _ in range(5):
+            await one()
+        yield one, [p for p in cloud.processes() if "temporal" in p.name()] + [psutil.Process(worker.pid)]
+    finally:
+        worker.stdin.close()
+        worker.wait(10)
+
+
+async def measure_floor(
+    cloud: Cloud, count: int, shape: floor.Bare = floor.BareBoot
+) -> tuple[float, float, float, float]:
+    """Of a bare workflow: (CPU ms of Temporal, of its workers, p50 ms of acceptance, p50 ms to the end)."""
+    times = []
+    async with floor_of(cloud, shape) as (one, mine):
+        before = [sum(p.cpu_times()[:2]) for p in mine]
+        for _ in range(count):
+            times.append(await one())
+            await asyncio.sleep(0.2)  # the pace of `cpu_per_boot`
+        used = [(sum(p.cpu_times()[:2]) - was) / count * 1000 for p, was in zip(mine, before, strict=True)]
+    accepted, ended = zip(*times, strict=True)
+    return sum(used[:-1]), used[-1], p50(list(accepted)), p50(list(ended))
 
 
 async def measure(cloud: Cloud, ready_s: float, fresh_mib: float, count: int) -> list[Row]:
