@@ -130,6 +130,11 @@ def test_access_is_given_to_projects_that_there_are(admin: Api) -> None:
     assert "is not a valid project" in admin.refused("POST", "/flavors/tiny/action", 400, json=body)
 
 
+def test_an_action_on_a_flavor_is_one(admin: Api) -> None:
+    for body in ({}, {"addTenantAccess": {"tenant": "x"}, "removeTenantAccess": {"tenant": "x"}}):
+        assert admin.refused("POST", "/flavors/tiny/action", 400, json=body) == "Malformed request body"
+
+
 def test_null_for_a_service(cloud: Cloud, admin: Api) -> None:
     service = cloud.host("beside-host")
     admin.refused("PUT", f"/os-services/{service}", 400, json={"status": None, "forced_down": False})

@@ -64,7 +64,9 @@ def test_the_only_network_is_taken_unasked(cloud: Cloud, lab: Lab, demo: Api, fr
     fresh.post(path(server), {})
     assert cloud.ledger.bodies[-1]["network_id"] == only
     mine = cloud.server(demo, host="node1")
-    assert demo.refused("POST", path(mine), 400, json=wish()).startswith("More than one possible network found.")
+    assert demo.refused("POST", path(mine), 400, json=wish()).startswith(
+        "Multiple possible networks found, use a Network ID"
+    )
 
 
 @pytest.mark.parametrize(

@@ -39,9 +39,7 @@ def _only_network(call: ComputeCall) -> str:
             f"No specific network was requested and none are available for project '{call.context.project_id}'."
         )
     if len(found) > 1:
-        raise bad_request(
-            "More than one possible network found. Specify network ID(s) to select which one(s) to connect to."
-        )
+        raise bad_request("Multiple possible networks found, use a Network ID to be more specific.")
     return found[0]
 
 

@@ -100,7 +100,9 @@ def list_access(call: Call, flavor_id: str) -> Response:
 @router.post("/flavors/{flavor_id}/action")
 def change_access(call: Call, flavor_id: str, body: Body) -> Response:
     """Give a project access to a private flavor, or take it (addTenantAccess, removeTenantAccess)."""
-    name = next(iter(body), "")
+    if len(body) != 1:
+        raise bad_request("Malformed request body")
+    name = next(iter(body))
     if name not in ("addTenantAccess", "removeTenantAccess"):
         raise bad_request(f"There is no such action: {name[:64]}")
     adding = name == "addTenantAccess"
