@@ -94,8 +94,8 @@ def test_every_type_is_seen_by_the_project_it_is_shared_with(demo: Api, other: A
     path = "/" + {"security_group": "security-groups", "address_group": "address-groups"}.get(
         kind, f"{kind.replace('_', '-')}s"
     )
-    extra: Json = {"prefixes": ["10.64.0.0/16"]} if kind == "subnetpool" else {}
-    thing = demo.post(path, kind, name="s", **extra)
+    extra: dict[str, Json] = {"subnetpool": {"prefixes": ["10.64.0.0/16"]}, "address_scope": {"ip_version": 4}}
+    thing = demo.post(path, kind, name="s", **extra.get(kind, {}))
     other.get(f"{path}/{thing['id']}", 404)
     share(demo, kind, thing, other.project_id)
     assert other.get(f"{path}/{thing['id']}")[kind]["shared"] is True

@@ -1,7 +1,7 @@
 """Volumes attached to and detached from servers (Compute API reference, "Servers with volume attachments")."""
 
 import uuid
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from fastapi import APIRouter, Response
 from fastapi.concurrency import run_in_threadpool
@@ -28,6 +28,8 @@ router = APIRouter()
 
 
 class NewAttachment(Strict):
+    NULLABLE: ClassVar = {"device"}
+
     volume_id: Annotated[Uuid, Field(alias="volumeId")]
     device: Annotated[str, StringConstraints(max_length=255, pattern=r"^(/dev/)?[a-z]+[0-9]*$")] | None = None
     tag: Annotated[Tag | None, Since(49)] = None
@@ -97,6 +99,8 @@ def _path(device: str | None) -> str | None:
 
 class ChangedAttachment(Strict):
     """Before 2.85 a PUT is nothing but a swap."""
+
+    NULLABLE: ClassVar = {"device"}
 
     volume_id: Annotated[Uuid, Field(alias="volumeId")]
     id: Annotated[Uuid, Since(85)] = ""
