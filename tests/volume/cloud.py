@@ -16,6 +16,7 @@ from infra import credentials
 from infra.nbd import nbd_socket, storage_daemon_argv
 from infra.volume_doors import control_socket, forget, gate_argv
 from tests.exchanges import VIOLATION
+from tests.forked import Forked
 from tests.openstack import OpenStack
 
 ROOT = Path(__file__).parents[2]
@@ -50,7 +51,7 @@ class Cloud:
             "KILONOVA_HOST": "store1",
             "PYTHONPATH": str(ROOT),
         }
-        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self.processes: dict[str, subprocess.Popen[bytes] | Forked] = {}
         self.tokens: dict[str, str] = {}
         self.project_ids: dict[str, str] = {}
         self.passwords: dict[str, str] = {}
@@ -63,13 +64,16 @@ class Cloud:
     # Processes
 
     def start(self, name: str) -> None:
-        if name in LISTEN:
-            argv = (storage_daemon_argv if name == "nbd" else gate_argv)(self.settings)
+        log = self.settings.log_dir / f"{name}.log"
+        ours = ["tests.volume.serve", name, {"volume": "cinder"}.get(name, "admin")]
+        if name not in LISTEN and not self.wrap:
+            self.processes[name] = Forked(ours, self.env, log)
         else:
-            argv = [sys.executable, "-m", "tests.volume.serve", name, {"volume": "cinder"}.get(name, "admin")]
-            argv = [*(self.wrap if name == "volume" else []), *argv]
-        with (self.settings.log_dir / f"{name}.log").open("ab") as log:
-            self.processes[name] = subprocess.Popen(argv, env=self.env, stderr=log, stdout=log, cwd=ROOT)
+            argv = [*self.wrap, sys.executable, "-m", *ours]
+            if name in LISTEN:
+                argv = (storage_daemon_argv if name == "nbd" else gate_argv)(self.settings)
+            with log.open("ab") as said:
+                self.processes[name] = subprocess.Popen(argv, env=self.env, stderr=said, stdout=said, cwd=ROOT)
         if name in LISTEN:
             until(lambda: self.listens(name))
         else:
