@@ -53,7 +53,7 @@ CREATE_FLAVOR = {
 }  # fmt: skip
 CREATE_KEYPAIR = {"keypair": names("name", "public_key", type=2, user_id=10)}
 ATTACH = {
-    "volumeAttachment": {"volumeId": STR, "device": May(STR), "tag": At(May(STR), 49),
+    "volumeAttachment": {"volumeId": STR, "device": May(maybe(STR)), "tag": At(May(STR), 49),
                          "delete_on_termination": At(May(BOOL), 79)}
 }  # fmt: skip
 QUOTA_ANSWER = {"quota_set": a.QUOTAS}
