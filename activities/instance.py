@@ -29,9 +29,7 @@ class Instance:
 
     @record_step
     def fetch_flavor(self, ref: InstanceRef) -> FlavorFacts:
-        """The flavor as it was when the server was asked for, on behalf of the host. Reads only.
-
-        Of builds that began under an older release: `claim_host` says it by now."""
+        """The flavor as it was when the server was asked for, on behalf of the host. Reads only."""
         return self._records.flavor(ref.instance_id)
 
     @record_step

@@ -15,7 +15,7 @@ class Placement:
 
     @record_step
     def claim_host(self, want: ClaimRequest) -> Claimed:
-        """Choose a host and take the instance's share of it, in one transaction, which reads the flavor as well.
+        """Choose a host and take the instance's share of it, in one transaction.
 
         Idempotent: a claim on a host that was not tried yet is returned as it is. Raises Hopeless `NoValidHost`,
         whose message counts the hosts left after each filter and whose details name host and filter (admins)."""

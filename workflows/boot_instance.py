@@ -83,13 +83,11 @@ class BootInstance(Build):
                     )
                     wanted.attempt = self.attempt = claim.attempt  # the undo releases this claim, and no later run's
                     host = attempt.move_to(claim.host)
-                    flavor = claim.flavor
-                    if flavor is None:  # an older release made the claim
-                        flavor = await on_host.step(
-                            Instance.fetch_flavor,
-                            InstanceRef(instance_id=id),
-                            undo=None,  # reads only
-                        )
+                    flavor = await on_host.step(
+                        Instance.fetch_flavor,
+                        InstanceRef(instance_id=id),
+                        undo=None,  # reads only
+                    )
                     disk, plugged, attached = await on_host.together(
                         on_host.step(
                             Image.fetch_to_host,

@@ -7,8 +7,6 @@ from typing import Protocol
 
 from pydantic import BaseModel
 
-from infra.contracts.hypervisor import FlavorFacts
-
 
 class Company(BaseModel):
     """The server group of the server that is placed. `members`: its other servers that have a host. `most`: how many
@@ -37,7 +35,6 @@ class Claimed(BaseModel):
     host: str
     zone: str = "nova"
     attempt: int  # grows with every new claim of this instance; the host checks it before the guest runs
-    flavor: FlavorFacts | None = None  # as it was when the server was asked for; older releases leave it to a step
 
 
 class HostRef(BaseModel):

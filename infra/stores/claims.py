@@ -87,7 +87,7 @@ class Claims:
                 raise hopeless(f"Instance {want.instance_id} is gone.", code=404)
             if instance.held_host is not None:
                 if instance.held_host not in want.tried:
-                    return self._claimed(store, instance)
+                    return self._claimed(store, instance.held_host, instance.attempt)
                 store.execute(delete(allocations).where(allocations.c.consumer_id == want.instance_id))
             share = Share(instance.vcpus, instance.memory_mb, local_gb(instance.root_gb, instance.flavor))
             hints = {name: instance.scheduler_hints.get(name, []) for name in ("same_host", "different_host")}
@@ -100,8 +100,7 @@ class Claims:
             taken = {"vcpus": share.vcpus, "memory_mb": share.memory_mb, "disk_gb": share.disk_gb}
             held = {"consumer_id": want.instance_id, "instance_id": want.instance_id, "host": best.host}
             store.execute(HOLD, {**held, "attempt": attempt, **taken})
-            flavor = FlavorFacts.model_validate(instance.flavor)
-            return Claimed(host=best.host, zone=best.zone, attempt=attempt, flavor=flavor)
+            return Claimed(host=best.host, zone=best.zone, attempt=attempt)
 
     def lacking(self, store: Connection, host: str, wanted: FlavorFacts) -> list[str]:
         """The filters that find no room on the host for one guest of this flavor more."""
@@ -125,15 +124,9 @@ class Claims:
             found = store.execute(HOSTS).all()
         return sorted(service.host for service in found if self._scheduler.up(service, now()))
 
-    def _claimed(self, store: Connection, instance: Any) -> Claimed:
-        """The claim that the instance has already."""
-        found = store.execute(HOSTS.where(services.c.host == instance.held_host)).first()
-        return Claimed(
-            host=instance.held_host,
-            zone=found.zone if found else "nova",
-            attempt=instance.attempt,
-            flavor=FlavorFacts.model_validate(instance.flavor),
-        )
+    def _claimed(self, store: Connection, host: str, attempt: int) -> Claimed:
+        found = store.execute(HOSTS.where(services.c.host == host)).first()
+        return Claimed(host=host, zone=found.zone if found else "nova", attempt=attempt)
 
     def _best(self, store: Connection, want: ClaimRequest, share: Share) -> Candidate:
         fitting = self._scheduler.choose(want, share, _candidates(store, want), now())

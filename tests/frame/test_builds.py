@@ -5,7 +5,6 @@ import asyncio
 import pytest
 from temporalio.client import WorkflowExecutionStatus
 
-from infra.stores.claims import Claims
 from tests.frame.cloud import FrameCloud as Cloud
 from tests.workflows.servers import instance_of
 
@@ -55,16 +54,6 @@ async def test_every_step_may_run_twice(cloud: Cloud) -> None:
     await cloud.delete(boot)
     await cloud.end(boot)
     assert cloud.things.things() == []
-
-
-async def test_what_an_older_release_claimed_is_built_on(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its claims did not say the flavor: their builds go on, and are replayed, by the step that fetches it."""
-    assert "fetch_flavor" not in await steps(cloud)
-    claim = Claims.claim
-    older = {"flavor": None}
-    monkeypatch.setattr(Claims, "claim", lambda self, want: claim(self, want).model_copy(update=older))
-    ran = await steps(cloud)
-    assert ran.index("claim_host") < ran.index("fetch_flavor") < ran.index("spawn")
 
 
 async def test_a_cancel_at_any_step_unwinds(cloud: Cloud) -> None:

@@ -231,7 +231,7 @@ async def test_a_neighbour_that_is_away_is_waited_for_and_blames_no_host(cloud: 
         await cloud.end(boot)
 
 
-@pytest.mark.parametrize("step", ["claim_host", "mark_active"])
+@pytest.mark.parametrize("step", ["fetch_flavor", "mark_active"])
 async def test_a_control_step_that_fails_blames_no_host(cloud: FrameCloud, step: str) -> None:
     boot = await cloud.boot(fail_before=step, kind="")
     assert f"injected at {step}" in str(await cloud.end(boot))

@@ -233,14 +233,6 @@ async def diskless(r: Recorder) -> None:
 
 
 @case
-async def claimed_with_flavor(r: Recorder) -> None:
-    """Without a step that fetches the flavor."""
-    boot = await r.active()
-    await r.keep(boot, BOOT, "flavor-claimed")
-    await r.cloud.delete(boot)
-
-
-@case
 async def failed(r: Recorder) -> None:
     await r.keep(await r.boot(fail_after="spawn"), BOOT, "failed")
 

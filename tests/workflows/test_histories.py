@@ -17,7 +17,6 @@ ENDS = {
     "boot_instance": {
         "good": ("COMPLETED", ""),
         "bare": ("COMPLETED", ""),
-        "flavor-claimed": ("COMPLETED", ""),
         "built-again": ("COMPLETED", ""),
         "step-retried": ("COMPLETED", ""),
         "rescheduled": ("COMPLETED", ""),
@@ -89,7 +88,6 @@ TELLING = {  # a word that only this kind of end has in it
     "delete_instance-of-a-build": "CONTINUE_AS_NEW|continuedExecutionRunId",
     "delete_instance-abandoned": "ended from outside",
     "delete_instance-twice": "WORKFLOW_EXECUTION_SIGNALED",
-    "boot_instance-flavor-claimed": '"attempt": ?1, ?"flavor"',
     "attach_volume-one-step": "give_volume",
     "detach_volume-one-step": "take_volume",
     "create_image-volume-backed": "snapshot_volumes",
