@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import zlib
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,6 +13,10 @@ from infra.hostnet.store import BridgeRecord
 
 LLDP = 1 << 14
 """Bit of frames to 01:80:c2:00:00:0e: unless it forwards them, a bridge learns from them before any rule sees them."""
+
+DELETE = "link delete dev "
+FAILED = re.compile(r"Command failed -:(\d+)")
+"""What `ip -batch` says of the line that ended it, counted from 1."""
 
 
 @dataclass(frozen=True)
@@ -80,20 +85,24 @@ def _link(entry: dict[str, Any]) -> Link:
 
 
 def apply(namespace: str, lines: list[str]) -> None:
-    """Run `lines` of an iproute2 batch; the first that fails ends it with HostNetworkError."""
-    if lines:
-        netns.run(namespace, ["ip", "-batch", "-"], "\n".join(lines) + "\n")
+    """Run `lines` of an iproute2 batch; the first that fails ends it with HostNetworkError. A link to delete that has
+    gone by itself, as a veth does some time after the namespace of its other end, is no failure."""
+    while lines:
+        try:
+            netns.run(namespace, ["ip", "-batch", "-"], "\n".join(lines) + "\n")
+            return
+        except HostNetworkError as error:
+            failed = FAILED.search(str(error))
+            if failed is None:
+                raise
+            line, lines = lines[int(failed[1]) - 1], lines[int(failed[1]) :]
+            if not line.startswith(DELETE) or line.removeprefix(DELETE) in snapshot(namespace):
+                raise
 
 
 def delete(namespace: str, name: str) -> None:
     """Remove an interface; absent is success, also when somebody else removes it meanwhile."""
-    if name not in snapshot(namespace):
-        return
-    try:
-        apply(namespace, [f"link delete dev {name}"])
-    except HostNetworkError:
-        if name in snapshot(namespace):
-            raise
+    apply(namespace, [f"{DELETE}{name}"])
 
 
 def _new_bridge(wanted: Wanted) -> list[str]:
@@ -148,7 +157,7 @@ def plan_removal(name: str, record: BridgeRecord, links: dict[str, Link]) -> lis
     if link is None:
         return []
     if record.made:
-        return [f"link delete dev {name}"]
+        return [f"{DELETE}{name}"]
     lines = [f"address delete {address} dev {name}" for address in record.addresses if address in link.addresses]
     if record.filtering:
         lines.append(f"link set dev {name} type bridge nf_call_iptables 0 nf_call_ip6tables 0")

@@ -108,7 +108,7 @@ def plan_outer(space: Space, outside: dict[str, Link], inside: dict[str, Link]) 
     for veth in space.veths:
         link = outside.get(veth.outer)
         if link and veth.inner not in inside:
-            lines.append(f"link delete dev {veth.outer}")
+            lines.append(f"{links.DELETE}{veth.outer}")
             link = None
         if not link:
             lines.append(
@@ -130,7 +130,7 @@ def plan_inner(space: Space, inside: dict[str, Link], routes: set[tuple[str, str
     lines = [] if inside["lo"].up else ["link set dev lo up"]
     lines += [_add(address, "lo") for address in sorted(space.local - inside["lo"].addresses)]
     wanted = {veth.inner for veth in space.veths}
-    lines += [f"link delete dev {name}" for name in inside if name not in wanted and name.startswith(space.owns)]
+    lines += [f"{links.DELETE}{name}" for name in inside if name not in wanted and name.startswith(space.owns)]
     for veth in space.veths:
         link = inside[veth.inner]
         lines += [f"link set dev {veth.inner} mtu {veth.mtu}"] if link.mtu != veth.mtu else []
@@ -160,7 +160,7 @@ def converge(space: Space, host: str, outside: dict[str, Link]) -> list[str]:
     inner = plan_inner(space, inside, routes)
     links.apply(space.name, inner)
     if any(
-        line.startswith(("address delete", "link delete")) for line in inner
+        line.startswith(("address delete", links.DELETE)) for line in inner
     ):  # the kernel takes routes away with their source
         links.apply(space.name, plan_inner(space, *observe(space.name)))
     return [*outer, *inner]

@@ -7,7 +7,7 @@ import socket
 from dataclasses import dataclass
 
 from infra.hostnet import netns
-from infra.hostnet.links import Link
+from infra.hostnet.links import DELETE, Link
 from infra.hostnet.models import is_v4
 from infra.hostnet.topology import Network
 
@@ -57,7 +57,7 @@ def plan(tunnel: Tunnel, links: dict[str, Link]) -> list[str]:
     link, name = links.get(tunnel.name), tunnel.name
     lines = []
     if link and (link.kind, link.vni, link.local) != ("vxlan", tunnel.vni, tunnel.local):
-        lines.append(f"link delete dev {name}")
+        lines.append(f"{DELETE}{name}")
         link = None
     if not link:
         how = f"id {tunnel.vni} local {tunnel.local} dstport {PORT} learning"
@@ -93,4 +93,4 @@ def plan_flood(tunnel: Tunnel, present: set[tuple[str, str]]) -> list[str]:
 def stale(bridge: str, wanted: set[str], links: dict[str, Link]) -> list[str]:
     """The `ip` batch that removes tunnels of the bridge that nobody wants any more."""
     found = (n for n, link in links.items() if link.kind == "vxlan" and link.master == bridge and n.startswith("vx"))
-    return [f"link delete dev {name}" for name in sorted(found) if name not in wanted]
+    return [f"{DELETE}{name}" for name in sorted(found) if name not in wanted]

@@ -7,6 +7,7 @@ import pytest
 
 from infra.hostnet import links, netns
 from infra.hostnet.models import HostNetInventory
+from infra.hostnet.netns import HostNetworkError
 from infra.hostnet.network import HostNetwork
 from tests.hostnet.conftest import Host, StandIn, ip, pings, reaches, tcp_open
 from tests.hostnet.routed import OUTSIDE, Lab, external, floating, forwarding, gateway, network, route, router
@@ -182,6 +183,19 @@ def test_two_tenants_with_the_same_subnet_each_behind_a_router(lab: Lab) -> None
         )
     )
     assert not reaches(one.ns, "10.1.0.11", 81), "a route to the other tenant's router is no way in"
+
+
+def test_a_link_that_goes_by_itself_while_it_is_to_be_deleted_is_gone(lab: Lab) -> None:
+    """The kernel takes a veth away some time after the namespace of its other end: after a look saw it, or before."""
+    lab.guest(RED, 11, 80)
+    gone = f"{links.DELETE}gone"
+    links.apply(lab.host.ns, [gone, "link add name one type bridge", gone, "link add name two type bridge", gone])
+    assert {"one", "two"} <= links.snapshot(lab.host.ns).keys()
+    for failing in ("link set dev gone up", "link add name one type bridge", f"{links.DELETE}lo"):
+        with pytest.raises(HostNetworkError):
+            links.apply(lab.host.ns, [failing, f"{links.DELETE}one"])
+    links.apply(lab.host.ns, [f"{links.DELETE}one", f"{links.DELETE}two"])
+    assert links.snapshot(lab.host.ns).keys().isdisjoint({"one", "two"})
 
 
 def test_what_is_damaged_comes_back_and_what_is_gone_leaves_nothing(lab: Lab) -> None:
