@@ -19,6 +19,7 @@ NEVER = "11111111-2222-4333-8444-555555555555"
         ({"sort_key": "node"}, "2.1", "Only administrators can sort servers by node"),
         ({"sort_dir": "up"}, "2.1", "Invalid input received: Unknown sort direction, must be 'desc' or 'asc'"),
         ({"ip6": "["}, "2.1", "query parameters ip6. It is not a 'regex'"),
+        ({"name": "(" * 1000}, "2.1", "query parameters name. It is not a 'regex'"),
         ({"key_name": ""}, "2.1", "query parameters key_name. It is not a 'regex'"),
         ({"tags": ""}, "2.26", "query parameters tags. It is not a 'regex'"),
         ({"limit": "x"}, "2.1", "query parameters limit. It does not match '^[0-9]*$'"),

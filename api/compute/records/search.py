@@ -38,8 +38,8 @@ class Search:
             self.by(lambda row: pattern in (row[column] or ""), column)
             self.clauses.append(table.c[column].contains(pattern, autoescape=True))
             return
-        compiled = bounded(pattern)
-        self.by(lambda row: bool(compiled.search(str(row[column] or ""))), column)
+        sought = bounded(pattern)
+        self.by(lambda row: bool(sought.search(str(row[column] or ""))), column)
 
 
 def bounded(pattern: str) -> re.Pattern[str]:
@@ -49,10 +49,18 @@ def bounded(pattern: str) -> re.Pattern[str]:
     hard = QUANTIFIED_GROUP.search(pattern) or re.search(r"\\\d|\(\?", pattern)
     if len(pattern) > 255 or loops > 2 or choices > 8 or hard:
         raise bad_request("Invalid input for query parameters. The regular expression is too complex.")
+    found = compiled(inner or pattern)
+    if found is None:
+        raise bad_request("Invalid input for query parameters. It is not a 'regex'")
+    return found
+
+
+def compiled(pattern: str) -> re.Pattern[str] | None:
+    """None for what is no regular expression, or is nested deeper than Python follows."""
     try:
-        return re.compile(inner if inner else pattern)
-    except (re.error, OverflowError) as error:
-        raise bad_request("Invalid input for query parameters. It is not a 'regex'") from error
+        return re.compile(pattern)
+    except (re.error, OverflowError, RecursionError):
+        return None
 
 
 def run(session: Session, search: Search, page: Page) -> list[RowMapping]:
