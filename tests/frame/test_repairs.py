@@ -56,6 +56,15 @@ async def test_what_a_step_cannot_mend_stays_a_finding(cloud: Cloud) -> None:
     await drop(cloud, handle)
 
 
+async def test_a_host_looks_after_its_network_and_nothing_is_plugged(cloud: Cloud) -> None:
+    handle = await planned(cloud)
+    id = instance_of(handle)
+    cloud.things.plans[id] = cloud.things.plans[id].model_copy(update={"plug": None})
+    await (await repair(cloud, handle)).result()
+    assert cloud.faults.ran == ["inspect_instance", "sync_network"]
+    await drop(cloud, handle)
+
+
 async def test_a_cancel_ends_it_at_its_step(cloud: Cloud) -> None:
     handle = await planned(cloud)
     running = await repair(cloud, handle, hold="sync_network")
