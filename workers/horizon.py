@@ -41,7 +41,8 @@ def spec(settings: Settings, unwanted: Iterable[str]) -> Spec:
         'exec setpriv --no-new-privs "$@"'
     )
     forget = [part for name in sorted(unwanted) for part in ("-u", name)]
-    server = [str(config.ENVIRONMENT / "bin" / "python"), str(SERVE), str(uid(settings)), settings.listen]
+    # -P: its own folder, which may lie below /root, stays off Python's path, where Horizon looks for plugins.
+    server = [str(config.ENVIRONMENT / "bin" / "python"), "-P", str(SERVE), str(uid(settings)), settings.listen]
     server += [str(settings.port("horizon")), *map(str, settings.tls_files or ())]
     ready = f"{settings.scheme}://{settings.listen}:{settings.port('horizon')}/{config.READY}"
     shell = ["unshare", "--mount", "--propagation", "private", "/bin/sh", "-c", script, "horizon"]

@@ -57,6 +57,17 @@ def test_its_process_is_told_no_secret(settings: Settings, monkeypatch: pytest.M
     assert spec.argv[spec.argv.index(str(horizon.SERVE)) + 1 :] == [str(horizon.uid(settings)), "127.0.0.1", "8080"]
 
 
+def test_its_interpreter_looks_nowhere_where_its_user_may_not(settings: Settings, tmp_path: Path) -> None:
+    """A checkout below /root: its server's folder was on Python's path, and each page ended with 500."""
+    [spec] = of_horizon(settings, Layout(driver="test", horizon=True))
+    python, server = (spec.argv.index(str(part)) for part in (config.ENVIRONMENT / "bin" / "python", horizon.SERVE))
+    script = tmp_path / "serve.py"
+    script.write_text("import sys; print(*sys.path, sep='\\n')")
+    command = [sys.executable, *spec.argv[python + 1 : server], str(script)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    assert str(tmp_path) not in done.stdout.splitlines()
+
+
 def test_its_user_is_nobody_elses(settings: Settings, tmp_path: Path) -> None:
     other = Settings(state_dir=tmp_path / "other")
     assert len({horizon.uid(settings), horizon.uid(other), guest_uid(settings), guest_uid(other), 0}) == 5
