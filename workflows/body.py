@@ -25,25 +25,39 @@ class Body(BaseModel):
     may_be_null: ClassVar[bool] = False  # null stands for an empty object
 
 
-def out_of_version(
-    model: type[BaseModel], value: Any, version: int, place: str = ""
-) -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """(place, name, the object that has it) of each attribute in `value` that `model` does not have at 2.`version`,
-    nested ones included."""
+@dataclass(frozen=True, slots=True)
+class Given:
+    """An attribute that a body has: `holder[name]`, which `model` knows as `field`. `place`: of the holder."""
+
+    place: str
+    name: str
+    holder: dict[str, Any]
+    model: type[BaseModel]
+    field: FieldInfo
+
+
+def given(model: type[BaseModel], value: Any, place: str = "") -> Iterator[Given]:
+    """What `value` has of `model`, nested ones included."""
     if not isinstance(value, dict):
         return
     for name, info in model.model_fields.items():
         wire = info.alias or name
-        if wire not in value:
-            continue
-        spans = spans_of(info)
+        if wire in value:
+            yield Given(place, wire, value, model, info)
+            below = f"{place}/{wire}".strip("/")
+            for inner in models_in(info.annotation):
+                for each in value[wire] if isinstance(value[wire], list) else [value[wire]]:
+                    yield from given(inner, each, below)
+
+
+def out_of_version(
+    model: type[BaseModel], value: Any, version: int, place: str = ""
+) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """(place, name, the object that has it) of each attribute in `value` that `model` does not have at 2.`version`."""
+    for each in given(model, value, place):
+        spans = spans_of(each.field)
         if spans and not any(span.first <= version <= span.last for span in spans):
-            yield place, wire, value
-            continue
-        below = f"{place}/{wire}".strip("/")
-        for inner in models_in(info.annotation):
-            for each in value[wire] if isinstance(value[wire], list) else [value[wire]]:
-                yield from out_of_version(inner, each, version, below)
+            yield each.place, each.name, each.holder
 
 
 def spans_of(field: FieldInfo) -> list[Since]:

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from api.common import parsers, wording
 from api.compute.call import ComputeCall
 from api.compute.errors import bad_request
-from workflows.body import Body, models_in, out_of_version
+from workflows.body import Body, given, out_of_version
 from workflows.fields import Address as Address
 from workflows.fields import AddressV4 as AddressV4
 from workflows.fields import AddressV6 as AddressV6
@@ -52,19 +52,11 @@ def parse(call: ComputeCall, model: type[Model], body: dict[str, Any], key: str)
 def require_values(model: type[BaseModel], value: Any, place: str) -> None:
     """400 for null where Nova's schema has none: an attribute may be left out, and only those in the model's `NULLABLE`
     (names as they are sent) may be null."""
-    if not isinstance(value, dict):
-        return
-    for name, info in model.model_fields.items():
-        wire = info.alias or name
-        if wire not in value:
-            continue
-        if value[wire] is None and NoneType in get_args(info.annotation) and wire not in getattr(model, "NULLABLE", ()):
-            raise bad_request(
-                f"Invalid input for field/attribute {place}/{wire}. None is not of a type that it may have"
-            )
-        for inner in models_in(info.annotation):
-            for each in value[wire] if isinstance(value[wire], list) else [value[wire]]:
-                require_values(inner, each, f"{place}/{wire}")
+    for each in given(model, value, place):
+        may = getattr(each.model, "NULLABLE", ())
+        if each.holder[each.name] is None and NoneType in get_args(each.field.annotation) and each.name not in may:
+            where = f"{each.place}/{each.name}"
+            raise bad_request(f"Invalid input for field/attribute {where}. None is not of a type that it may have")
 
 
 def action_body(call: ComputeCall, model: type[Body] | None, body: dict[str, Any], key: str) -> dict[str, Any]:

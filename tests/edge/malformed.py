@@ -1,6 +1,5 @@
 """Malformed inputs by kind, for every route that a service tells of in its OpenAPI document."""
 
-import copy
 import itertools
 import json
 import random
@@ -8,6 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
+
+from tests.bodies import held, places, replaced
 
 DIGITS, LONG = "9" * 5000, "x" * 3000
 TEXTS = [
@@ -213,31 +214,9 @@ def in_bodies(route: Route, ids: dict[str, str], templates: list[Any]) -> Iterat
             yield Ask(route, url, "body unknown name", body=json.dumps(with_name(template, place)).encode())
 
 
-def places(template: Any, before: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """Ways to every value in `template` but itself."""
-    parts = (
-        template.items() if isinstance(template, dict) else enumerate(template) if isinstance(template, list) else ()
-    )
-    for name, value in parts:
-        yield (*before, name)
-        yield from places(value, (*before, name))
-
-
-def replaced(template: Any, place: tuple[Any, ...], value: Any) -> Any:
-    found = copy.deepcopy(template)
-    inner = found
-    for name in place[:-1]:
-        inner = inner[name]
-    inner[place[-1]] = value
-    return found
-
-
 def with_name(template: Any, place: tuple[Any, ...]) -> Any:
     """`template` with a name beside `place` that nobody knows."""
-    found = copy.deepcopy(template)
-    inner = found
-    for name in place[:-1]:
-        inner = inner[name]
+    found, inner = held(template, place)
     if isinstance(inner, dict):
         inner["日本\x85"] = 1
     return found

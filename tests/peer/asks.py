@@ -1,10 +1,11 @@
 """One request to both clouds, and what is made of a good one by changing it."""
 
-import copy
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
+
+from tests.bodies import places, replaced, without
 
 NOBODY = "11111111-2222-4333-8444-555555555555"
 VALUES: list[Any] = [None, 5, "", "x" * 300, [], {}, True, "nonsense"]
@@ -44,43 +45,18 @@ def malformed(ask: Ask) -> Iterator[Ask]:
     """`ask` with each value of its body replaced, left out, and a name beside it; and bodies that are no object."""
     for place in places(ask.body):
         for value in VALUES:
-            yield replace(ask, body=changed(ask.body, place, value), about=f"{_name(place)} = {json.dumps(value)[:20]}")
+            yield replace(
+                ask, body=replaced(ask.body, place, value), about=f"{_name(place)} = {json.dumps(value)[:20]}"
+            )
         yield replace(ask, body=without(ask.body, place), about=f"without {_name(place)}")
         if isinstance(place[-1], str):
             beside = (*place[:-1], "unknown_name")
-            yield replace(ask, body=changed(ask.body, beside, 1), about=f"{_name(beside)} beside")
+            yield replace(ask, body=replaced(ask.body, beside, 1), about=f"{_name(beside)} beside")
     for raw in (b"", b"{", b"[]", b"{}", b"null", b'"text"', b"\xff"):
         yield replace(ask, raw=raw, about=f"body {raw!r}")
     yield replace(ask, headers={"Content-Type": "text/plain"}, about="text/plain")
     yield replace(ask, headers={"Content-Type": "application/xml"}, about="application/xml")
     yield replace(ask, headers={"Content-Type": ""}, about="no content type")
-
-
-def places(template: Any, before: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    inner = (
-        template.items() if isinstance(template, dict) else enumerate(template) if isinstance(template, list) else ()
-    )
-    for name, value in inner:
-        yield (*before, name)
-        yield from places(value, (*before, name))
-
-
-def changed(template: Any, place: tuple[Any, ...], value: Any) -> Any:
-    found = copy.deepcopy(template)
-    inner = found
-    for name in place[:-1]:
-        inner = inner[name]
-    inner[place[-1]] = value
-    return found
-
-
-def without(template: Any, place: tuple[Any, ...]) -> Any:
-    found = copy.deepcopy(template)
-    inner = found
-    for name in place[:-1]:
-        inner = inner[name]
-    del inner[place[-1]]
-    return found
 
 
 def _name(place: tuple[Any, ...]) -> str:
