@@ -101,9 +101,7 @@ class Settings(BaseSettings):
     audit_every_s: float = 300.0
     audit_repairs: bool = False  # the audit that runs by itself mends what it can prove; else it only tells
     host_down_after_s: float = 60.0  # no heartbeat for so long: the host is down
-    router_wait_s: float = (
-        3.0  # the answer that makes or changes a router waits so long for the host that is to carry it
-    )
+    router_wait_s: float = 3.0  # the answer that makes or changes a router waits so long for its host to carry it
     reserved_host_memory_mb: int = 512
     cpu_allocation_ratio: float = 4.0
     ram_allocation_ratio: float = 1.0

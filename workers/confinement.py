@@ -60,8 +60,7 @@ def tools_lack(root: Path = Path("/")) -> str:
 def used(settings: Settings, root: Path = Path("/")) -> bool:
     """Whether libvirtd is to use it. Raises NotConfined where the setting `apparmor` asks what cannot be."""
     lacks = apparmor_lacks(root)
-    if lacks and settings.apparmor == "required":
-        raise NotConfined(f"The setting `apparmor` requires it, and {lacks}.")
+    _require(settings, lacks)
     return not lacks and settings.apparmor != "off"
 
 
@@ -97,14 +96,19 @@ def write_profiles(settings: Settings, own: Path, instances: Path, root: Path = 
 
 
 def load_own(settings: Settings) -> str:
-    """Have the kernel enforce the profiles of the storage daemon and of qemu-img; what hinders it, in words. May be
-    repeated. Raises NotConfined where it is required."""
-    hinders = "it is switched off" if settings.apparmor == "off" else tools_lack()
-    if not hinders:
-        hinders = _parse("--replace")
-    if hinders and settings.apparmor == "required":
-        raise NotConfined(f"The setting `apparmor` requires it, and {hinders}.")
-    return hinders
+    """Have the kernel enforce the profiles of the storage daemon and of qemu-img, unless AppArmor is switched off or
+    lacking; what the parser says against them. May be repeated. Raises NotConfined where it is required."""
+    if settings.apparmor == "off":
+        return ""
+    lacks = tools_lack()
+    refused = "" if lacks else _parse("--replace")
+    _require(settings, lacks or refused)
+    return refused
+
+
+def _require(settings: Settings, lacks: str) -> None:
+    if lacks and settings.apparmor == "required":
+        raise NotConfined(f"The setting `apparmor` requires it, and {lacks}.")
 
 
 def unload_own() -> None:

@@ -22,9 +22,8 @@ class Page:
         """400 for a limit that is no natural number; above the maximum, the maximum counts."""
         query = call.request.query_params
         asked = query.get("limit")
-        if asked is None:
-            return cls(MAX_LIMIT, query.get("marker") or None)
-        return cls(min(whole(asked, "limit"), MAX_LIMIT), query.get("marker") or None)
+        limit = MAX_LIMIT if asked is None else min(whole(asked, "limit"), MAX_LIMIT)
+        return cls(limit, query.get("marker") or None)
 
     def links(self, call: ComputeCall, path: str, ids: Sequence[str]) -> list[dict[str, str]]:
         """A `next` link when the page is full, else []."""

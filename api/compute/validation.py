@@ -44,9 +44,13 @@ def parse(call: ComputeCall, model: type[Model], body: dict[str, Any], key: str)
         if not call.legacy:
             raise unexpected(name, place)
         del holder[name]  # version 2.0 passes over what it does not know
-    if not call.legacy:
-        require_values(model, value, key)
-    return check(model, value, key, lenient=call.legacy)
+    return check(model, value, key, lenient=True) if call.legacy else check_values(model, value, key)
+
+
+def check_values(model: type[Model], value: Any, place: str) -> Model:
+    """As `check`; null is refused, too, where Nova's schema has none."""
+    require_values(model, value, place)
+    return check(model, value, place)
 
 
 def require_values(model: type[BaseModel], value: Any, place: str) -> None:

@@ -58,6 +58,10 @@ class Asker:
             if (rule := f"{action}:{attribute}") in self._rules:
                 self.enforce(rule, project_id, network_project_id)
 
+    def texts(self, name: str) -> list[str]:
+        """What the query gives for `name`; an empty text is none."""
+        return [text for text in self.request.query_params.getlist(name) if text]
+
     def owner(self, *named: str | None) -> str:
         """Project of a new resource: the one `named` in the body or the caller's; 400 when it may not be named."""
         asked = {project for project in named if project is not None}

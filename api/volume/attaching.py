@@ -35,7 +35,6 @@ def reserve(service: VolumeService, caller: Context, wanted: NewAttachment, *, c
         rule = "volume:attachment_create"
         volume = service.records.volume(session, caller, wanted.volume_uuid, rule, lock=True)
         _check_free(session, volume, wanted.instance_uuid)
-        status = "attached" if complete else "attaching"
         row = Attachment(
             id=wanted.id or str(uuid.uuid4()),
             volume_id=volume.id,
@@ -43,10 +42,11 @@ def reserve(service: VolumeService, caller: Context, wanted: NewAttachment, *, c
             instance_id=wanted.instance_uuid,
             mode=mode_of(volume, wanted.mode, wanted.connector),
             connector=host_facts(wanted.connector) or None,
-            status=status if wanted.connector else "reserved",
-            attached_at=now() if wanted.connector and complete else None,
+            status="attaching" if wanted.connector else "reserved",
             secret=secrets.token_hex(16),
         )
+        if wanted.connector and complete:
+            _completed(row)
         session.add(row)
         refresh_status(session, volume)
     if wanted.connector:

@@ -159,9 +159,8 @@ def converge(space: Space, host: str, outside: dict[str, Link]) -> list[str]:
         inside, routes = observe(space.name)
     inner = plan_inner(space, inside, routes)
     links.apply(space.name, inner)
-    if any(
-        line.startswith(("address delete", links.DELETE)) for line in inner
-    ):  # the kernel takes routes away with their source
+    if any(line.startswith(("address delete", links.DELETE)) for line in inner):
+        # The kernel takes routes away with their source.
         links.apply(space.name, plan_inner(space, *observe(space.name)))
     return [*outer, *inner]
 

@@ -69,11 +69,11 @@ def _confinement(settings: Settings, layout: Layout) -> None:
     """Of what reads guests' data; of guests themselves libvirtd's own configuration tells."""
     try:
         confinement.used(settings)
-        hinders = confinement.load_own(settings) if layout.driver == "qemu" else ""
+        refused = confinement.load_own(settings) if layout.driver == "qemu" else ""
     except confinement.NotConfined as error:
         raise Refused(str(error)) from None
-    if hinders and settings.apparmor != "off" and not confinement.tools_lack():
-        out.print(f"[yellow]qemu-img and the storage daemon run without AppArmor:[/] {escape(hinders)}")
+    if refused:
+        out.print(f"[yellow]qemu-img and the storage daemon run without AppArmor:[/] {escape(refused)}")
 
 
 def _horizon(settings: Settings) -> None:

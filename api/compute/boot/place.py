@@ -10,7 +10,7 @@ from api.compute.call import ComputeCall
 from api.compute.errors import bad_request, not_implemented
 from api.compute.records import hosts
 from api.compute.schemas.servers import Hints, ServerCreate
-from api.compute.validation import check, require_values
+from api.compute.validation import check_values
 
 ON_FAILURE = "kilonova:on_failure"
 UNBUILT_HINTS = (
@@ -69,8 +69,7 @@ def hints(call: ComputeCall, body: dict[str, Any]) -> Hinted:
     given = body.get("os:scheduler_hints", body.get("OS-SCH-HNT:scheduler_hints", {}))
     if not isinstance(given, dict):
         raise bad_request("Invalid input for field/attribute os:scheduler_hints. It is not of type 'object'")
-    require_values(Hints, given, "os:scheduler_hints")
-    known = check(Hints, given, "os:scheduler_hints")
+    known = check_values(Hints, given, "os:scheduler_hints")
     for name in UNBUILT_HINTS:
         if given.get(name) is not None:
             raise not_implemented(f"The scheduler hint {name} is not implemented.")

@@ -13,7 +13,7 @@ from api.compute.call import Body, Call, ComputeCall
 from api.compute.errors import bad_request, conflict, not_found
 from api.compute.records import aggregates, hosts
 from api.compute.schemas.services import ServiceAction, ServiceUpdate
-from api.compute.validation import check, check_query, require_values
+from api.compute.validation import check_query, check_values
 from api.compute.views.hosts import service_view
 from infra.tables.compute import Allocation, ComputeNode, Instance, Service, now
 
@@ -37,8 +37,7 @@ def update_service(call: Call, service_id: str, body: Body) -> Response:
     call.enforce(RULE + "update")
     if not call.since(53):
         return _act(call, service_id, body)
-    require_values(ServiceUpdate, body, "")
-    wish = check(ServiceUpdate, body, "")
+    wish = check_values(ServiceUpdate, body, "")
     if wish.status is None and wish.forced_down is None:
         raise bad_request("No updates were requested. Fields 'status' or 'forced_down' should be specified.")
     if wish.disabled_reason and wish.status != "disabled":
@@ -52,8 +51,7 @@ def update_service(call: Call, service_id: str, body: Body) -> Response:
 
 
 def _act(call: ComputeCall, action: str, body: dict[str, Any]) -> Response:
-    require_values(ServiceAction, body, "")
-    wish = check(ServiceAction, body, "")
+    wish = check_values(ServiceAction, body, "")
     if action not in ("enable", "disable", "disable-log-reason") and not (action == "force-down" and call.since(11)):
         raise not_found("Unknown action")
     if action == "disable-log-reason" and wish.disabled_reason is None:

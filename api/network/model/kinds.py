@@ -76,7 +76,7 @@ def find(session: Session, ask: Asker, kind: Kind[R], resource_id: str) -> R:
 
 def show(session: Session, ask: Asker, kind: Kind[R], row: R) -> dict[str, Any]:
     """`{"port": {…}}` of one resource, with the attributes that the query's `fields` name."""
-    view = View(ask.sees_all, frozenset(filter(None, ask.request.query_params.getlist("fields"))), ask.project_id)
+    view = View(ask.sees_all, frozenset(ask.texts("fields")), ask.project_id)
     shown = kind.render(session, [row], view)[0]
     return {kind.member: {name: value for name, value in shown.items() if view.wants(name)}}
 

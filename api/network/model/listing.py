@@ -35,7 +35,7 @@ def page(session: Session, ask: Asker, kind: Kind[Any]) -> dict[str, Any]:
     rows = list(session.exec(query.limit(limit) if limit else query))
     if backwards:
         rows.reverse()
-    view = View(ask.sees_all, frozenset(_texts(ask, "fields")), ask.project_id)
+    view = View(ask.sees_all, frozenset(ask.texts("fields")), ask.project_id)
     shown = kind.render(session, rows, view)
     if view.fields:
         shown = [{name: value for name, value in one.items() if name in view.fields} for one in shown]
@@ -88,18 +88,13 @@ def _limit(ask: Asker) -> int:
     return int(given)
 
 
-def _texts(ask: Asker, name: str) -> list[str]:
-    """What the query gives for `name`; an empty text is none."""
-    return [text for text in ask.request.query_params.getlist(name) if text]
-
-
 def _flag(ask: Asker, name: str) -> bool:
     return ask.request.query_params.get(name, "").lower() == "true"
 
 
 def _order(ask: Asker, kind: Kind[Any]) -> list[tuple[Any, bool]]:
     """Columns to sort by and whether upwards; the id comes last, so that the order is total."""
-    keys, directions = _texts(ask, "sort_key"), _texts(ask, "sort_dir")
+    keys, directions = ask.texts("sort_key"), ask.texts("sort_dir")
     if len(keys) != len(directions):
         raise bad("The number of sort_keys and sort_dirs must be same")
     hidden = set() if ask.sees_all else kind.private

@@ -30,5 +30,5 @@ def _matches(value: Any, wanted: list[str]) -> bool:
 
 def named(ask: Asker, shown: dict[str, Any]) -> dict[str, Any]:
     """`shown` without what the query's `fields` do not name; all of it when they name nothing."""
-    fields = {name for name in ask.request.query_params.getlist("fields") if name}
+    fields = set(ask.texts("fields"))
     return {name: value for name, value in shown.items() if not fields or name in fields}

@@ -25,7 +25,7 @@ def show_auto_topology(ask: Ask, project_id: str) -> Any:
     """The project's network, made with a router to the default external network unless it is there; with
     `fields=dry-run` only whether it could be made."""
     wanted = _whose(ask, project_id)
-    fields = [name for name in ask.request.query_params.getlist("fields") if name]
+    fields = ask.texts("fields")
     if fields and fields != ["dry-run"]:
         raise bad_request("auto_allocate", "Unrecognized field")
     if fields:
