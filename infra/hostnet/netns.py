@@ -67,19 +67,36 @@ def entered(netns: str) -> Iterator[None]:
 
 def call(netns: str, function: Callable[[], T]) -> T:
     """`function()` inside `netns`, in a thread that ends with it, so that no pooled thread can be left in there."""
-    if not netns:
-        return function()
+    return _in_thread(netns, lambda: entered(netns), function) if netns else function()
+
+
+def call_in_new(function: Callable[[], T]) -> T:
+    """`function()` inside a namespace that nobody else knows, and that is gone after it."""
+    return _in_thread("new", _left, function)
+
+
+@contextlib.contextmanager
+def _left() -> Iterator[None]:
+    if _libc.unshare(CLONE_NEWNET) != 0:
+        code = ctypes.get_errno()
+        raise OSError(code, f"unshare: {os.strerror(code)}")
+    yield
+
+
+def _in_thread(
+    name: str, inside: Callable[[], contextlib.AbstractContextManager[None]], function: Callable[[], T]
+) -> T:
     results: list[T] = []
     errors: list[BaseException] = []
 
     def body() -> None:
         try:
-            with entered(netns):
+            with inside():
                 results.append(function())
         except BaseException as error:
             errors.append(error)
 
-    thread = threading.Thread(target=body, name=f"netns-{netns}", daemon=True)
+    thread = threading.Thread(target=body, name=f"netns-{name}", daemon=True)
     thread.start()
     thread.join()
     if errors:
