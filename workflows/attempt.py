@@ -11,7 +11,6 @@ from temporalio.exceptions import ApplicationError, FailureError
 
 with workflow.unsafe.imports_passed_through():
     from infra.contracts.errors import HOST_CANNOT
-    from infra.contracts.search import HOST_NAME
 
 from workflows import metrics
 from workflows.build import Build
@@ -43,7 +42,9 @@ class Attempt:
         fair = Priority(fairness_key=self._request.requester.project_id)
         self._place = Place(queue=f"compute.{host}", host=host, priority=fair)
         self._operation.place = self._place
-        workflow.upsert_search_attributes([HOST_NAME.value_set(host)])
+        self._operation.host = host
+        if self._request.build_of < 1:
+            self._operation.show_host()
         return self._place
 
     async def __aenter__(self) -> Saga:

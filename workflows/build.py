@@ -9,6 +9,7 @@ from temporalio.exceptions import ApplicationError
 with workflow.unsafe.imports_passed_through():
     from activities.instance import Instance
     from infra.contracts.instance import ParkedAt
+    from infra.contracts.search import HOST_NAME
     from infra.contracts.step import Step
 
 from workflows.operation import Operation
@@ -25,6 +26,8 @@ class Build(Operation):
         self._parked: Step | None = None
         self._decision = ""
         self.tried: dict[str, str] = {}  # host -> why it could not
+        self.host = ""  # of the newest attempt
+        self._found_by = ""
 
     @workflow.update
     def decide(self, decision: str) -> str:
@@ -39,6 +42,13 @@ class Build(Operation):
         if decision not in (RETRY, ABORT):
             raise ApplicationError("The decision must be retry or abort.", type="BadDecision")
 
+    def show_host(self) -> None:
+        """Have Temporal find the build by its host: an event and two writes, of which the second is left out when the
+        run ends with the same task."""
+        if self.host != self._found_by:
+            self._found_by = self.host
+            workflow.upsert_search_attributes([HOST_NAME.value_set(self.host)])
+
     def parking(self, within: timedelta) -> Saga:
         """A saga that parks at a failed step, for as long as `within`."""
         return Saga(self.log, self.interrupted, self._park(within))
@@ -49,6 +59,7 @@ class Build(Operation):
 
             Costs one timer, however long it lasts. The deadline moves by as much as the build was held."""
             self._parked, self._decision = step, ""
+            self.show_host()
             since = workflow.now()
             marked = Step(event="park", start_time=since)
             where = ParkedAt(instance_id=self.instance_id, step=step.event, reason=step.details or "")

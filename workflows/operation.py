@@ -75,6 +75,9 @@ class Operation:
 
     # What subclasses use
 
+    def show_host(self) -> None:
+        """Have the operation be found by its host, if its start did not tell it."""
+
     def accept(self, accepted: Accepted) -> None:
         self._accepted = accepted
 
@@ -119,6 +122,7 @@ class Operation:
         await uncancelled(workflow.wait([watch]))  # what it still asks of the server must come before the run's end
         with suppress(asyncio.CancelledError):
             await uncancelled(workflow.wait_condition(workflow.all_handlers_finished))
+        self.show_host()
         if self.deleting is not None:  # looked at last: it may have come while the record was written
             self._give_way(self.deleting)
         if failure is not None:
@@ -184,6 +188,7 @@ class Operation:
         body = self._body
         while body is not None and not body.done():
             await asyncio.sleep(patience.WATCH_EVERY.total_seconds())
+            self.show_host()
             await workflow.wait_condition(self._is_at_work)
             if self._deadline and workflow.now() > self._deadline and not self.interrupted():
                 running = [s.summary for s in self.log.steps if s.result is None]

@@ -1,5 +1,5 @@
 """Requests that start workflows. They lie with the activities, whose inputs they are."""
 
-from infra.contracts.requests import Accepted, BootRequest, CutOff, DeleteRequest, Fault, GivenUp, Requester
+from infra.contracts.requests import BUILD_OF, Accepted, BootRequest, CutOff, DeleteRequest, Fault, GivenUp, Requester
 
-__all__ = ["Accepted", "BootRequest", "CutOff", "DeleteRequest", "Fault", "GivenUp", "Requester"]
+__all__ = ["BUILD_OF", "Accepted", "BootRequest", "CutOff", "DeleteRequest", "Fault", "GivenUp", "Requester"]

@@ -38,7 +38,7 @@ from workflows.action import Action
 from workflows.boot_instance import BootInstance
 from workflows.build import RETRY, Build
 from workflows.delete_instance import DeleteInstance
-from workflows.requests import Accepted, BootRequest, DeleteRequest, GivenUp, Requester
+from workflows.requests import BUILD_OF, Accepted, BootRequest, DeleteRequest, GivenUp, Requester
 
 CREATE = "create"
 QUEUE_S = 30.0
@@ -149,7 +149,7 @@ class Operations:
         known = {network["port_id"]: network["fixed_ips"] for network in instance.networks}
         for port in request.ports:
             port.preferred_ip = next(iter(known.get(port.port_id, [])), port.preferred_ip)
-        request.requester, request.action = requester, "retry"
+        request.requester, request.action, request.build_of = requester, "retry", BUILD_OF
         return await self._start(
             BootInstance.__name__, request, "retry", key=f"retry {requester.request_id}", name=request.name
         )

@@ -29,6 +29,10 @@ class Cause(BaseModel):
     vm_state: str
 
 
+BUILD_OF = 1
+"""What new builds do: 1 tells Temporal its host once it has run for a while, or ends, where 0 told it at once."""
+
+
 class BootRequest(BaseModel):
     """POST /servers, checked and resolved: ids instead of names, every id chosen before its thing exists."""
 
@@ -71,6 +75,7 @@ class BootRequest(BaseModel):
     max_hosts: int = 3
     deadline_s: float = 3600.0
     park_deadline_s: float = 86400.0
+    build_of: int = 0  # by which the workflow knows, without a marker in its history, what it does
 
 
 class Accepted(BaseModel):

@@ -50,6 +50,10 @@ async def count(handle: WorkflowHandle[Any, Any]) -> int:
     return len([event async for event in handle.fetch_history_events()])
 
 
+async def told(handle: WorkflowHandle[Any, Any], kind: EventType.ValueType) -> bool:
+    return kind in [event.event_type async for event in handle.fetch_history_events()]
+
+
 @contextmanager
 def patient(**limits: timedelta) -> Iterator[None]:
     was = {name: getattr(patience, name) for name in limits}
@@ -134,9 +138,10 @@ async def test_the_watch_survives_a_store_that_does_not_answer(cloud: FrameCloud
     with patient(FOR_RECORDS=timedelta(seconds=1)):
         boot = await cloud.boot(cloud.request(deadline_s=3), hold="fetch_to_host", fail_before="check_host")
         await asyncio.wait_for(cloud.faults.held.wait(), 20)
-        await asyncio.sleep(3.2)
-        while cloud.faults.looks < 2:
-            await asyncio.sleep(0.05)
+        async with asyncio.timeout(30):
+            while not await told(boot, EventType.EVENT_TYPE_ACTIVITY_TASK_CANCEL_REQUESTED):
+                await asyncio.sleep(0.05)
+        assert cloud.faults.looks >= 2
         cloud.faults.release.set()
         assert "Not finished before its deadline" in str(await cloud.end(boot))
 

@@ -233,6 +233,17 @@ async def diskless(r: Recorder) -> None:
 
 
 @case
+async def found_by_its_host(r: Recorder) -> None:
+    """Told at its end, and at the first look of a watch that looks every 20 seconds."""
+    await r.keep(await r.active(image_id="", ports=[], volumes=[]), BOOT, "found-at-its-end")
+    boot = await r.boot(hold="spawn")
+    faults = await r.held(boot)
+    await asyncio.sleep(21)
+    faults.release.set()
+    await r.keep(boot, BOOT, "found-while-it-runs")
+
+
+@case
 async def failed(r: Recorder) -> None:
     await r.keep(await r.boot(fail_after="spawn"), BOOT, "failed")
 

@@ -13,7 +13,7 @@ from temporalio.client import Client, WorkflowHandle
 from api.compute.operations import Operations
 from infra.contracts.local_disks import LocalDisk
 from infra.contracts.network import PortRequest
-from infra.contracts.requests import BootRequest, DeleteRequest, Requester
+from infra.contracts.requests import BUILD_OF, BootRequest, DeleteRequest, Requester
 from infra.contracts.volume import VolumeRequest
 from infra.database import Database
 from infra.settings import Settings
@@ -66,6 +66,7 @@ class Servers:
                 "image_properties": {"hw_qemu_guest_agent": "yes"},
                 "flavor_id": "tiny",
                 "admin_pass": "hunter2-admin",
+                "build_of": BUILD_OF,
                 "user_data": "aHVudGVyMi11c2VyLWRhdGE=",
                 "ports": [PortRequest(port_id=stable_id(id, "port/0"), network_id=self.network)],
                 "volumes": [volume],

@@ -17,6 +17,8 @@ ENDS = {
     "boot_instance": {
         "good": ("COMPLETED", ""),
         "bare": ("COMPLETED", ""),
+        "found-at-its-end": ("COMPLETED", ""),
+        "found-while-it-runs": ("COMPLETED", ""),
         "built-again": ("COMPLETED", ""),
         "step-retried": ("COMPLETED", ""),
         "rescheduled": ("COMPLETED", ""),
@@ -81,6 +83,8 @@ ENDS["rebuild_instance"] |= dict.fromkeys(("volume-written", "volume-kept"), ("C
 BOTH_HOSTS = "(?s)(?=.*spawn on node1)(?=.*spawn on node2)"
 TELLING = {  # a word that only this kind of end has in it
     "boot_instance-host-gone": BOTH_HOSTS,
+    "boot_instance-found-at-its-end": '"build_of": ?1',
+    "boot_instance-found-while-it-runs": '(?s)(?=.*"build_of": ?1)(?=.*check_host)',
     "boot_instance-parked-retried": '"decide"',
     "boot_instance-rescheduled": BOTH_HOSTS,
     "boot_instance-built-again": '"action": "retry"',

@@ -23,7 +23,7 @@ from infra.contracts.network import PortRequest
 from infra.contracts.volume import VolumeRequest
 from infra.stores import usage
 from infra.tables.compute import Flavor, Instance, KeyPair
-from workflows.requests import BootRequest
+from workflows.requests import BUILD_OF, BootRequest
 
 COUNTED = ("instances", "cores", "ram")
 
@@ -149,6 +149,7 @@ def _shared(call: ComputeCall, wish: ServerCreate, stored: Stored, chosen: Disks
         "max_hosts": settings.build_max_hosts,
         "deadline_s": settings.build_deadline_s,
         "park_deadline_s": settings.park_deadline_s,
+        "build_of": BUILD_OF,
     }
 
 
