@@ -4,7 +4,8 @@ import hashlib
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,63 +54,122 @@ def _node(kind: str, object_id: str) -> str:
     return kind + object_id.replace("-", "")[:30]
 
 
+class _Session:
+    """A connection to the daemon, and what the daemon has. Nobody else changes that while the connection lasts; what
+    changes by itself is only that a copy ends."""
+
+    def __init__(self, qmp: Qmp, timeout: float) -> None:
+        self.qmp, self._timeout = qmp, timeout
+        self.exports: dict[str, str] = {}
+        """Of those that clients can use: the node of their volume, by id."""
+        self.nodes: set[str] = set()
+        """Of volumes (`v`) that are open, and of filters (`f`) that may be there still."""
+
+    def look(self) -> None:
+        """Raises QmpUnreachable when an export that was ended before does not end in time."""
+        end = time.monotonic() + self._timeout
+        while any(export["shutting-down"] for export in self.look_at_exports()):
+            if time.monotonic() > end:
+                raise QmpUnreachable("storage daemon: an export did not end in time")
+            time.sleep(0.02)
+        self.look_at_nodes()
+
+    def look_at_exports(self) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self.qmp("query-block-exports")
+        self.exports = {e["id"]: "v" + e["node-name"][1:] for e in found if not e["shutting-down"]}
+        return found
+
+    def look_at_nodes(self) -> None:
+        names = (node["node-name"] for node in self.qmp("query-named-block-nodes", flat=True))
+        self.nodes = {name for name in names if name.startswith(("v", "f"))}
+
+    def node_for(self, volume_id: str) -> str:
+        """Where a writer enters: while a copy runs, above its filter, which saves each block before it changes."""
+        above = _node("f", volume_id)
+        if above in self.nodes:
+            self.look_at_nodes()  # the copy may have ended
+        return above if above in self.nodes else _node("v", volume_id)
+
+    def close_unused(self) -> None:
+        """Close the volumes that no export has; one that is being copied stays as it is."""
+        for node in self.nodes - set(self.exports.values()):
+            if node.startswith("v") and _close(self.qmp, node):
+                self.nodes.discard(node)
+
+
 class StorageDaemon:
-    """The daemon behind one QMP socket. Every method may be repeated; calls from several threads take turns.
+    """The daemon behind one QMP socket. Every method may be repeated; calls from several threads take turns. The
+    connection is kept, and with it what the daemon has is known, until a command fails.
 
     All raise QmpUnreachable when the daemon does not answer, QmpError when it refuses."""
 
     def __init__(self, socket: Path, timeout: float = 5.0, view: Path | None = None) -> None:
         self._socket, self._timeout, self._view = socket, timeout, view
+        self._known: _Session | None = None
         self.lock = threading.RLock()
 
-    def _qmp(self) -> Qmp:
-        return Qmp(self._socket, self._timeout)
+    def close(self) -> None:
+        """End the connection, so that another client has its turn."""
+        with self.lock:
+            if self._known is not None:
+                self._known.qmp.close()
+            self._known = None
+
+    @contextmanager
+    def _session(self) -> Iterator[_Session]:
+        with self.lock:
+            try:
+                if self._known is None or self._known.qmp.ended():
+                    self.close()
+                    self._known = _Session(Qmp(self._socket, self._timeout), self._timeout)
+                    self._known.look()
+                yield self._known
+            except BaseException:
+                self.close()
+                raise
 
     def exports(self) -> set[str]:
-        """Ids of the exports that clients can use now, as `Export.id` names them."""
-        with self.lock, self._qmp() as qmp:
-            return {e["id"] for e in qmp("query-block-exports") if not e["shutting-down"]}
+        """Ids of the exports that clients can use now, as `Export.id` names them; the daemon is asked."""
+        with self._session() as known:
+            known.look_at_exports()
+            return set(known.exports)
 
     def export(self, wanted: Export) -> None:
-        with self.lock, self._qmp() as qmp:
-            if wanted.id in {e["id"] for e in qmp("query-block-exports")}:
+        with self._session() as known:
+            if wanted.id in known.exports:
                 return
-            known = self._open(qmp, wanted.volume_id, wanted.path)
-            # While a copy runs, writers must enter above its filter, which saves each block before it is overwritten.
-            above = _node("f", wanted.volume_id)
-            node = above if above in known else _node("v", wanted.volume_id)
-            qmp(
+            self._open(known, wanted.volume_id, wanted.path)
+            known.qmp(
                 "block-export-add",
                 type="nbd",
                 id=wanted.id,
-                node_name=node,
+                node_name=known.node_for(wanted.volume_id),
                 name=wanted.name,
                 writable=wanted.writable,
             )
+            known.exports[wanted.id] = _node("v", wanted.volume_id)
 
     def unexport(self, export_id: str) -> None:
         """End the export and its connections at once; close files that nobody uses any more."""
-        with self.lock, self._qmp() as qmp:
-            if export_id in {e["id"] for e in qmp("query-block-exports")}:
-                qmp("block-export-del", id=export_id, mode="hard")
-            end = time.monotonic() + self._timeout
-            while export_id in {e["id"] for e in qmp("query-block-exports")}:
-                if time.monotonic() > end:
-                    raise QmpUnreachable("storage daemon: an export did not end in time")
-                time.sleep(0.02)
-            self._close_unused(qmp)
+        with self._session() as known:
+            if export_id in known.exports:
+                known.qmp("block-export-del", id=export_id, mode="hard")
+                known.qmp.until("BLOCK_EXPORT_DELETED", id=export_id)
+                del known.exports[export_id]
+            known.close_unused()
 
     def copy(self, volume_id: str, source: Path, target: Path, cancelled: Callable[[], bool]) -> None:
         """Copy the volume as it is at this moment into the existing qcow2 file `target`, while guests may go on
         writing. Returns when the copy is complete; a cancelled or failed one raises QmpError, one that was lost
         with its daemon QmpUnreachable."""
         node, job = _node("t", target.name.partition(".")[0]), f"copy-{target.name}"
-        with self.lock, self._qmp() as qmp:
-            _end_job(qmp, job)
-            _close(qmp, node)
-            self._open(qmp, volume_id, source)
-            qmp("blockdev-add", driver="qcow2", node_name=node, discard="unmap", file=self._file(target))
-            qmp(
+        with self._session() as known:
+            _end_job(known.qmp, job)
+            _close(known.qmp, node)
+            self._open(known, volume_id, source)
+            known.qmp("blockdev-add", driver="qcow2", node_name=node, discard="unmap", file=self._file(target))
+            known.nodes.add(_node("f", volume_id))
+            known.qmp(
                 "blockdev-backup",
                 job_id=job,
                 device=_node("v", volume_id),
@@ -121,16 +181,16 @@ class StorageDaemon:
         try:
             self._follow(job, cancelled)
         finally:
-            with self.lock, self._qmp() as qmp:
-                _end_job(qmp, job)
-                _close(qmp, node)
-                self._close_unused(qmp)
+            with self._session() as known:
+                _end_job(known.qmp, job)
+                _close(known.qmp, node)
+                known.close_unused()
 
     def _follow(self, job: str, cancelled: Callable[[], bool]) -> None:
         pause = 0.02
         while True:
-            with self._qmp() as qmp:
-                state = next((j for j in qmp("query-jobs") if j["id"] == job), None)
+            with self._session() as known:
+                state = next((j for j in known.qmp("query-jobs") if j["id"] == job), None)
             if state is None:
                 raise QmpUnreachable("storage daemon: it was restarted during a copy")
             if state["status"] == "concluded":
@@ -142,12 +202,12 @@ class StorageDaemon:
             time.sleep(pause)
             pause = min(pause * 2, 0.5)
 
-    def _open(self, qmp: Qmp, volume_id: str, path: Path) -> set[str]:
-        """Have the daemon open the volume; the nodes that it had already."""
-        known = _nodes(qmp)
-        if _node("v", volume_id) not in known:
-            qmp("blockdev-add", driver="raw", node_name=_node("v", volume_id), discard="unmap", file=self._file(path))
-        return known
+    def _open(self, known: _Session, volume_id: str, path: Path) -> None:
+        """Have the daemon open the volume."""
+        node = _node("v", volume_id)
+        if node not in known.nodes:
+            known.qmp("blockdev-add", driver="raw", node_name=node, discard="unmap", file=self._file(path))
+            known.nodes.add(node)
 
     def _file(self, path: Path) -> dict[str, Any]:
         """By the name that the daemon knows it by, and its own by then: what was made by root, or by an older version,
@@ -158,22 +218,14 @@ class StorageDaemon:
         seen = path if self._view is None else self._view / path.name
         return {"driver": "file", "filename": str(seen), "discard": "unmap"}
 
-    def _close_unused(self, qmp: Qmp) -> None:
-        for node in _nodes(qmp):
-            if node.startswith("v"):
-                _close(qmp, node)
 
-
-def _nodes(qmp: Qmp) -> set[str]:
-    return {n["node-name"] for n in qmp("query-named-block-nodes", flat=True)}
-
-
-def _close(qmp: Qmp, node: str) -> None:
+def _close(qmp: Qmp, node: str) -> bool:
     """Close a node; one that is still used, or does not exist, stays as it is."""
     try:
         qmp("blockdev-del", node_name=node)
     except QmpError:
-        return
+        return False
+    return True
 
 
 def _end_job(qmp: Qmp, job: str) -> None:

@@ -4,9 +4,10 @@ Source: QEMU's "QEMU Machine Protocol Specification" and its "QEMU Storage Daemo
 """
 
 import json
+import select
 import socket
+import time
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 
@@ -23,34 +24,43 @@ class QmpDown(QmpUnreachable):
 
 
 class Qmp:
-    """One connection, used as `with Qmp(path) as qmp: qmp("query-jobs")`. The daemon serves one client at a time, so
-    a connection is kept only for a few commands; others wait for it up to `timeout` seconds."""
+    """One connection, open from the beginning until `close`. The daemon serves one client at a time: others wait for
+    it up to `timeout` seconds, and nothing that it has is changed by anybody else meanwhile."""
 
     def __init__(self, path: Path, timeout: float = 5.0) -> None:
-        self._path = path
+        self._timeout = timeout
+        self._events: list[dict[str, Any]] = []
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._socket.settimeout(timeout)
-
-    def __enter__(self) -> "Qmp":
+        self._lines = self._socket.makefile("rb")
         try:
-            self._socket.connect(str(self._path))
-            self._lines = self._socket.makefile("rb")
+            self._socket.connect(str(path))
             self._answer()  # greeting
             self("qmp_capabilities")
         except BaseException as error:
-            self._socket.close()
+            self.close()
             if isinstance(error, FileNotFoundError | ConnectionRefusedError):
                 raise QmpDown("storage daemon: not running") from error
             if isinstance(error, OSError):
                 raise QmpUnreachable(f"storage daemon: {type(error).__name__}") from error
             raise
-        return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
         self._lines.close()
         self._socket.close()
+
+    def ended(self) -> bool:
+        """Whether the daemon has ended, which ends the connection. What it told meanwhile is forgotten."""
+        self._events.clear()
+        waits = select.poll()
+        waits.register(self._socket, select.POLLIN)
+        try:
+            while waits.poll(0):
+                if not self._lines.readline():
+                    return True
+        except OSError:
+            return True
+        return False
 
     def __call__(self, command: str, **arguments: Any) -> Any:
         """The command's return value. Underscores in argument names become the dashes of QMP.
@@ -66,11 +76,30 @@ class Qmp:
             raise QmpError(answer["error"]["desc"])
         return answer["return"]
 
+    def until(self, event: str, **data: Any) -> None:
+        """Return once the daemon has told of the event with this data, since `ended` was asked last. QmpUnreachable
+        when it does not in time."""
+        end = time.monotonic() + self._timeout
+        try:
+            while not any(told["event"] == event and data.items() <= told["data"].items() for told in self._events):
+                if time.monotonic() > end:
+                    raise TimeoutError
+                self._hear()
+        except OSError as error:
+            raise QmpUnreachable(f"storage daemon: {type(error).__name__} before {event}") from error
+
     def _answer(self) -> dict[str, Any]:
-        while True:
-            line = self._lines.readline()
-            if not line:
-                raise ConnectionResetError
-            answer: dict[str, Any] = json.loads(line)
-            if "event" not in answer:
-                return answer
+        while (told := self._hear()) is None:
+            pass
+        return told
+
+    def _hear(self) -> dict[str, Any] | None:
+        """The next answer; None when it was an event, which is kept."""
+        line = self._lines.readline()
+        if not line:
+            raise ConnectionResetError
+        told: dict[str, Any] = json.loads(line)
+        if "event" not in told:
+            return told
+        self._events.append(told)
+        return None

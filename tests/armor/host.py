@@ -2,6 +2,7 @@
 
 import subprocess
 import uuid
+from contextlib import closing
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -102,7 +103,8 @@ class Host:
         file.chmod(0o600)
         daemon = StorageDaemon(socket_path(self.settings), view=volumes_view(self.settings))
         until(lambda: socket_path(self.settings).exists())
-        daemon.export(Export(attachment, volume, name, file))
+        with closing(daemon):  # it serves one client at a time
+            daemon.export(Export(attachment, volume, name, file))
         self.doors.open(attachment, name, self.settings.host)
         connection = self.doors.connection(attachment)
         return VolumeConnection(
