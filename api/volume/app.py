@@ -27,11 +27,11 @@ from api.volume.service import VolumeService, lifespan
 from infra.settings import Settings
 
 MODULES = (
+    attachments,
     volumes,
     volume_actions,
     metadata,
     snapshots,
-    attachments,
     transfers,
     quotas,
     type_routes,
@@ -43,7 +43,7 @@ MODULES = (
     empty,
     unsupported,
 )
-"""Where the routes are, in the order in which they are asked."""
+"""Where the routes are, in the order in which they are asked: those of every attachment of a server first."""
 
 
 def create(settings: Settings) -> FastAPI:

@@ -8,12 +8,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from sqlmodel import Session
+from sqlalchemy import Connection, bindparam, select
 
 from api.common.context import Context
 from api.common.errors import ServiceError
 from api.volume.errors import attachment_not_found, exists, invalid_input, invalid_volume
-from api.volume.records import attachments_of, refresh_status
+from api.volume.records import follow
 from api.volume.schemas import NewAttachment
 from api.volume.service import VolumeService
 from infra import credentials, logs
@@ -21,6 +21,10 @@ from infra.nbd import QmpError, QmpUnreachable
 from infra.tables.volume import Attachment, Volume, now
 
 log = logs.get(__name__)
+_of = Attachment.__table__  # type: ignore[attr-defined]
+KNOWN = select(_of.c.id).where(_of.c.id == bindparam("attachment"))
+NEW = _of.insert()
+CHANGED = _of.update().where(_of.c.id == bindparam("attachment"))
 
 
 def reserve(service: VolumeService, caller: Context, wanted: NewAttachment, *, complete: bool = False) -> Attachment:
@@ -29,12 +33,11 @@ def reserve(service: VolumeService, caller: Context, wanted: NewAttachment, *, c
     _only_to_itself(caller, wanted.connector)
     if wanted.id:
         service.policy.enforce(caller, "volume:create_for_project")
-    with service.db.write() as session:
-        if wanted.id and session.get(Attachment, wanted.id):
+    with service.db.transaction() as store:
+        if wanted.id and store.execute(KNOWN, {"attachment": wanted.id}).first():
             raise exists("Attachment", wanted.id)
-        rule = "volume:attachment_create"
-        volume = service.records.volume(session, caller, wanted.volume_uuid, rule, lock=True)
-        _check_free(session, volume, wanted.instance_uuid)
+        volume, others = service.records.held(store, caller, wanted.volume_uuid, "volume:attachment_create")
+        _check_free(volume, others, wanted.instance_uuid)
         row = Attachment(
             id=wanted.id or str(uuid.uuid4()),
             volume_id=volume.id,
@@ -47,8 +50,8 @@ def reserve(service: VolumeService, caller: Context, wanted: NewAttachment, *, c
         )
         if wanted.connector and complete:
             _completed(row)
-        session.add(row)
-        refresh_status(session, volume)
+        store.execute(NEW, row.model_dump())
+        follow(store, volume, [*others, row])
     if wanted.connector:
         export(service, row)
     return row
@@ -68,7 +71,7 @@ def _only_to_itself(caller: Context, connector: dict[str, Any] | None) -> None:
         raise ServiceError(403, "A compute host connects volumes to itself only.")
 
 
-def _check_free(session: Session, volume: Volume, instance_id: str | None) -> None:
+def _check_free(volume: Volume, others: list[Attachment], instance_id: str | None) -> None:
     """The same server may attach a second time: its other host needs the volume while it moves there."""
     if "error" in volume.status:
         raise invalid_volume(
@@ -78,7 +81,7 @@ def _check_free(session: Session, volume: Volume, instance_id: str | None) -> No
     free = ("available", "in-use") if volume.multiattach else ("available",)
     if volume.status in free:
         return
-    mine = [a for a in attachments_of(session, volume.id) if instance_id and a.instance_id == instance_id]
+    mine = [a for a in others if instance_id and a.instance_id == instance_id]
     if volume.status not in ("reserved", "attaching", "in-use") or not mine:
         raise invalid_volume(
             f"Volume {volume.id} status must be {' or '.join(free)} to reserve, but the current status is "
@@ -108,19 +111,18 @@ def host_facts(connector: dict[str, Any] | None) -> dict[str, Any]:
 
 
 def locked(
-    session: Session, service: VolumeService, caller: Context, attachment_id: str, rule: str
-) -> tuple[Attachment, Volume]:
-    """The attachment as it is once nobody else can change its volume; 404 when it is gone by then. A write on SQLite
-    excludes every other from its beginning."""
-    row: Attachment | None = service.records.attachment(session, caller, attachment_id, rule)
-    assert row is not None
-    guard(service, caller, row)
-    volume = session.get(Volume, row.volume_id, with_for_update=True)
-    if not service.db.sqlite:
-        row = session.get(Attachment, attachment_id, populate_existing=True)
-    if volume is None or row is None:
-        raise attachment_not_found(attachment_id)
-    return row, volume
+    store: Connection, service: VolumeService, caller: Context, attachment_id: str, rule: str
+) -> tuple[Attachment, Volume, list[Attachment]]:
+    """See `Records.held_attachment`."""
+    found = service.records.held_attachment(store, caller, attachment_id, rule)
+    guard(service, caller, found[0])
+    return found
+
+
+def _keep(store: Connection, row: Attachment) -> None:
+    """Write what changes in an attachment's life."""
+    changed = row.model_dump(include={"status", "connector", "secret", "attached_at"})
+    store.execute(CHANGED, changed | {"attachment": row.id})
 
 
 def guard(service: VolumeService, caller: Context, row: Attachment) -> None:
@@ -139,8 +141,8 @@ def connect(
     up cannot write any more, should it wake up."""
     _only_to_itself(caller, connector)
     stale, connector = "", host_facts(connector)
-    with service.db.write() as session:
-        row, volume = locked(session, service, caller, attachment_id, "volume:attachment_update")
+    with service.db.transaction() as store:
+        row, volume, rows = locked(store, service, caller, attachment_id, "volume:attachment_update")
         if row.status == "detaching":
             raise attachment_not_found(attachment_id)
         if "error" in volume.status:
@@ -157,7 +159,8 @@ def connect(
             row.status = "attaching"
         if complete:
             _completed(row)
-        refresh_status(session, volume)
+        _keep(store, row)
+        follow(store, volume, rows)
     export(service, row, stale)
     return row
 
@@ -175,12 +178,13 @@ def export(service: VolumeService, row: Attachment, stale: str = "") -> None:
 
 def complete(service: VolumeService, caller: Context, attachment_id: str) -> None:
     """The volume is in use from now on; as in Cinder also where no host has it yet."""
-    with service.db.write() as session:
-        row, volume = locked(session, service, caller, attachment_id, "volume:attachment_update")
+    with service.db.transaction() as store:
+        row, volume, rows = locked(store, service, caller, attachment_id, "volume:attachment_update")
         if row.status == "detaching":
             raise invalid_volume(f"Attachment {row.id} is detaching: no host has it.")
         _completed(row)
-        refresh_status(session, volume)
+        _keep(store, row)
+        follow(store, volume, rows)
 
 
 def _completed(row: Attachment) -> None:
@@ -192,10 +196,11 @@ def detach(service: VolumeService, caller: Context, attachment_id: str) -> list[
     """End the export, then free the volume; the volume's other attachments.
 
     The volume is not free before its last user is cut off, whatever dies in between."""
-    with service.db.write() as session:
-        row, volume = locked(session, service, caller, attachment_id, "volume:attachment_delete")
+    with service.db.transaction() as store:
+        row, volume, rows = locked(store, service, caller, attachment_id, "volume:attachment_delete")
         row.status = "detaching"
-        refresh_status(session, volume)
+        _keep(store, row)
+        follow(store, volume, rows)
     with unexporting(attachment_id):
         return service.exports.finish(row)
 

@@ -4,21 +4,26 @@ import threading
 import time
 from typing import Any
 
+from sqlalchemy import bindparam
+from sqlalchemy import select as core_select
 from sqlmodel import col, select
 
 from api.volume.files import Files
-from api.volume.records import attachments_of, refresh_status
+from api.volume.records import follow, its_attachments, one
 from infra import logs
 from infra.database import Database
 from infra.nbd import Export, QmpDown, QmpError, QmpUnreachable, StorageDaemon, attachment_of
 from infra.settings import Settings
-from infra.tables.volume import Attachment, Volume
+from infra.tables.volume import Attachment
 from infra.volume_doors import Doors
 
 CHECK_S = 2.0
 PATIENCE_S = 5.0
 EXPORTED = ("attaching", "attached")
 log = logs.get(__name__)
+_of = Attachment.__table__  # type: ignore[attr-defined]
+ONE = core_select(_of).where(_of.c.id == bindparam("attachment"))
+OVER = _of.delete().where(_of.c.id == bindparam("attachment"), _of.c.status == "detaching")
 
 
 def export_name(attachment: Attachment) -> str:
@@ -72,8 +77,8 @@ class Exports:
         end = time.monotonic() + PATIENCE_S
         while True:
             try:
-                with self._daemon.lock, self._db.read() as session:
-                    row = session.get(Attachment, attachment_id)
+                with self._daemon.lock:
+                    row = self._attachment(attachment_id)
                     if row is not None and exported(row):
                         self._daemon.export(self.wanted(row))
                         self._doors.open(row.id, *_door(row))
@@ -101,22 +106,26 @@ class Exports:
 
     def detach(self, attachment_id: str) -> None:
         """As `finish`, of an attachment that may be gone by now."""
-        with self._db.read() as session:
-            attachment = session.get(Attachment, attachment_id)
+        attachment = self._attachment(attachment_id)
         if attachment is not None and attachment.status == "detaching":
             self.finish(attachment)
+
+    def _attachment(self, attachment_id: str) -> Attachment | None:
+        with self._db.look() as store:
+            found = store.execute(ONE, {"attachment": attachment_id}).first()
+        return Attachment(**found._mapping) if found else None
 
     def finish(self, attachment: Attachment) -> list[Attachment]:
         """End the export of an attachment that is `detaching`, then forget it; the volume's other attachments.
         QmpUnreachable: the daemon hangs, and the watch will finish this later."""
         self.end(self.wanted(attachment).id)
-        with self._db.write() as session:
-            volume = session.get(Volume, attachment.volume_id, with_for_update=True)
-            if (stored := session.get(Attachment, attachment.id)) and stored.status == "detaching":
-                session.delete(stored)
+        with self._db.transaction() as store:
+            volume = one(store, attachment.volume_id, lock=True)
+            store.execute(OVER, {"attachment": attachment.id})
+            rest = its_attachments(store, attachment.volume_id)
             if volume:
-                refresh_status(session, volume)
-            return attachments_of(session, attachment.volume_id)
+                follow(store, volume, rest)
+            return rest
 
     def end(self, export_id: str) -> None:
         """Cut off whoever uses this export."""

@@ -66,9 +66,8 @@ def summary(request: Request, caller: VolumeCaller, service: Service, version: V
 
 @router.get("/{volume_id}")
 def show(volume_id: str, caller: VolumeCaller, service: Service, version: Version) -> dict[str, Any]:
-    with service.db.read() as session:
-        row = service.records.volume(session, caller, volume_id)
-        used = attachments_of(session, row.id)
+    with service.db.look() as store:
+        row, used = service.records.look(store, caller, volume_id)
     return {"volume": views.volume(look(service, caller, version), row, used)}
 
 
