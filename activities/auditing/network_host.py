@@ -7,8 +7,10 @@ from typing import NamedTuple
 
 from activities.auditing import nics
 from infra.contracts.audit import Finding, World
+from infra.hostnet import advertise, spaces
 from infra.hostnet.models import HostNetInventory, digest
 from infra.hostnet.routers import floating_addresses, routes_of
+from infra.hostnet.spaces import Space
 from infra.hostnet.topology import Network, Router, Topology
 
 PROOF = "the network service's word for this host, against what the host has"
@@ -46,6 +48,23 @@ def namespaces(told: Topology, found: HostNetInventory) -> Iterator[Difference]:
     yield from _between(wanted, (found.spaces.keys() - may - others) | (found.spaces.keys() & wanted))
 
 
+def _spaces(told: Topology, found: HostNetInventory) -> dict[str, Space]:
+    """What the namespaces of networks must hold whose ports this host was told, by 'net/<id>'."""
+    wanted = {f"net/{network.id}": network for network in _serving(told).values()}
+    return {key: spaces.of_network(n, key, "", found.gateways) for key, n in wanted.items() if key in found.spaces}
+
+
+def network_addresses(told: Topology, found: HostNetInventory) -> Iterator[Difference]:
+    for key, space in _spaces(told, found).items():
+        wanted = {address.partition("/")[0] for veth in space.veths for address in veth.addresses}
+        yield from _between(wanted, set(found.spaces[key].addresses), f"{key} {{}}")
+
+
+def network_routes(told: Topology, found: HostNetInventory) -> Iterator[Difference]:
+    for key, space in _spaces(told, found).items():
+        yield from _between(set(map(" ".join, space.routes)), set(found.spaces[key].routes), f"{key} {{}}")
+
+
 def addresses(told: Topology, found: HostNetInventory) -> Iterator[Difference]:
     for key, router in _routers(told).items():
         wanted = {fixed.ip_address for port in router.ports if port.admin_state_up for fixed in port.fixed_ips}
@@ -75,10 +94,19 @@ def rules(told: Topology, found: HostNetInventory) -> Iterator[Difference]:
 
 
 def dhcp_servers(told: Topology, found: HostNetInventory) -> Iterator[Difference]:
+    """Those of networks, and those that advertise routers."""
+    others, networks = set(found.others), {network.id: network for network in told.networks}
     wanted = {i for i, network in _serving(told).items() if any(subnet.enable_dhcp for subnet in network.subnets)}
-    yield from _between(wanted, found.networks.keys() - (set(found.others) - wanted), "net/{}")
-    strays = found.advertisers.keys() - {router.id for router in told.routers} - set(found.others)
-    yield from (Difference(f"router/{router}", TOO_MANY) for router in sorted(strays))
+    yield from _between(wanted, found.networks.keys() - (others - wanted), "net/{}")
+    routers = _routers(told).values()
+    wanted = {r.id for r in routers if advertise.of_router(r, networks, lambda port_id: port_id)}
+    yield from _between(wanted, found.advertisers.keys() - (others - wanted), "router/{}")
+    yield from (Difference(each, TOO_MANY) for each in found.doubled)
+
+
+def fdb_entries(_: Topology, found: HostNetInventory) -> Iterator[Difference]:
+    """Bridges learn where somebody is; what else sends frames somewhere is nobody's work."""
+    yield from (Difference(entry, TOO_MANY) for entry in found.misled)
 
 
 def _vnis(told: Topology) -> dict[str, Network]:
@@ -102,10 +130,13 @@ def tunnel_peers(told: Topology, found: HostNetInventory) -> Iterator[Difference
 
 PARTS: dict[str, Rule] = {
     "namespace": namespaces,
+    "network_address": network_addresses,
+    "network_route": network_routes,
     "router_address": addresses,
     "router_route": routes,
     "rules": rules,
     "dhcp_server": dhcp_servers,
+    "fdb_entry": fdb_entries,
     "tunnel": tunnels,
     "tunnel_peer": tunnel_peers,
 }

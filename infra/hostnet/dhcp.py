@@ -9,6 +9,7 @@ import shutil
 import signal
 import socket
 from pathlib import Path
+from typing import NamedTuple
 
 from infra.hostnet import netns, procs
 from infra.hostnet.served import Listening
@@ -26,20 +27,50 @@ def _account() -> tuple[str, str, int]:
     return "root", "root", 0
 
 
+class Running(NamedTuple):
+    """Every dnsmasq on a configuration below one directory, by its kind (dhcp, or ra of a router) and id: the process
+    id of the one that serves, and those of what runs beside it."""
+
+    serving: dict[tuple[str, str], int]
+    doubled: dict[tuple[str, str], list[int]]
+
+
+def running(run: Path) -> Running:
+    """One look at all processes of the machine. A dnsmasq that is just starting is three processes for a moment, the
+    first of which is of its starter's session."""
+    found = _found(run)
+    serving = {key: _serving(run, key, pids) for key, pids in found.items()}
+    beside = {k: [p for p in pids if p != serving[k] and procs.is_daemon(p)] for k, pids in found.items()}
+    return Running(serving, {key: pids for key, pids in beside.items() if pids})
+
+
 def processes(run: Path, kind: str = "dhcp") -> dict[str, int]:
-    """Network id (router id for `kind` ra) → process id of every dnsmasq that runs on a configuration below `run`."""
-    return {identifier: pid for (found, identifier), pid in all_processes(run).items() if found == kind}
+    """Network id (router id for `kind` ra) → process id of what serves it."""
+    return {identifier: pid for (found, identifier), pid in running(run).serving.items() if found == kind}
 
 
-def all_processes(run: Path) -> dict[tuple[str, str], int]:
-    """The same of both kinds, by (kind, id): one look at all processes of the machine."""
-    found = {}
+def end_doubled(run: Path) -> None:
+    for pids in running(run).doubled.values():
+        for pid in pids:
+            procs.end(pid)
+
+
+def _found(run: Path) -> dict[tuple[str, str], list[int]]:
+    found: dict[tuple[str, str], list[int]] = {}
     marker = f"--conf-file={run}/"
     for pid, words in procs.commands():
         if "dnsmasq" in words[0] and (ours := next((w for w in words if w.startswith(marker)), "")):
             kind, identifier, *_ = ours.removeprefix(marker).split("/")
-            found[kind, identifier] = pid
+            found.setdefault((kind, identifier), []).append(pid)
     return found
+
+
+def _serving(run: Path, key: tuple[str, str], pids: list[int]) -> int:
+    """The one that wrote the file with its process id."""
+    with contextlib.suppress(OSError, ValueError):
+        written = int((run / key[0] / key[1] / "pid").read_text())
+        return written if written in pids else pids[0]
+    return pids[0]
 
 
 class Dnsmasq:

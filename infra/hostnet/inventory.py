@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 
-from infra.hostnet import dhcp, links, netns, spaces, tunnels
+from infra.hostnet import dhcp, entries, links, netns, spaces, tunnels
 from infra.hostnet.dhcp import Dnsmasq
 from infra.hostnet.firewall import Firewall
 from infra.hostnet.links import Link
@@ -12,6 +12,8 @@ from infra.hostnet.netns import HostNetworkError
 from infra.hostnet.store import Store
 from infra.settings import Settings
 
+PLACES = {"dhcp": "net/{}", "ra": "router/{}"}
+"""What a dnsmasq of each kind serves."""
 TAP = re.compile(r"tap[0-9A-Za-z-]{11}")
 
 
@@ -27,21 +29,24 @@ def describe(
     own = {r.port.port_id: r.port.instance_id for r in store.own_ports()}
     others = [r.port for r in store.ports() if r.port.port_id not in own]
     foreign = {p.tap for p in others} | {p.port_id for p in others}
-    running = dhcp.all_processes(store.run)
-    inventory = HostNetInventory(ports=own, networks={i: pid for (kind, i), pid in running.items() if kind == "dhcp"})
-    inventory.advertisers = {i: pid for (kind, i), pid in running.items() if kind == "ra"}
+    serving, doubled = dhcp.running(store.run)
+    inventory = HostNetInventory(ports=own, networks={i: pid for (kind, i), pid in serving.items() if kind == "dhcp"})
+    inventory.advertisers = {i: pid for (kind, i), pid in serving.items() if kind == "ra"}
+    inventory.doubled = sorted(PLACES[kind].format(i) for kind, i in doubled)
     servers = [Dnsmasq(store, d.name) for d in sorted(store.run.glob("dhcp/*"))]
     inventory.reservations = [p for server in servers for p in server.reservations() if p not in foreign]
     inventory.served = {network: [p for p in ports if p not in foreign] for network, ports in served.items()}
     inventory.spaces = _spaces(store, damage)
     inventory.others = sorted(store.others())
     inventory.told = _told(store, set(own))
-    inventory.tunnelled = bool(settings.tunnel_ip)
+    inventory.tunnelled, inventory.gateways = bool(settings.tunnel_ip), settings.lab_gateway
     if settings.netns and not netns.path(settings.netns).exists():
         return inventory
     found = links.snapshot(settings.netns)
     made = store.bridges()
     inventory.bridges = sorted(name for name, record in made.items() if record.made and name in found)
+    misled = entries.of_bridges(settings.netns, set(inventory.bridges), found)
+    inventory.misled = [" ".join(entry) for entry in misled]
     near = made.keys() | set(settings.bridge_mappings.values())
     taps = {name for name, link in found.items() if TAP.fullmatch(name) and (settings.netns or link.master in near)}
     inventory.taps = sorted(taps - foreign)
@@ -54,8 +59,8 @@ def describe(
 
 
 def _hosts(settings: Settings, tunnel: Link) -> list[str]:
-    entries = tunnels.put(settings.netns, tunnel.name)
-    return sorted(host if mac == tunnels.FLOOD else f"{mac} {host}" for mac, host in entries)
+    put = entries.of_tunnel(settings.netns, tunnel.name)
+    return sorted(host if mac == tunnels.FLOOD else f"{mac} {host}" for mac, host in put)
 
 
 def _told(store: Store, ports: set[str]) -> dict[str, str]:

@@ -209,7 +209,9 @@ class HostNetInventory(BaseModel):
     host by VXLAN. `tunnels`: network identifier → addresses of the hosts that it floods to; an entry for one MAC
     address has that before the host. `damage`: of the host's own rules. `told`: 'port/<id>' of plugged ports and
     'set/<name>' → digest of the rules that the network service told. `others`: networks and routers that another host
-    in the same namespace carries.
+    in the same namespace carries. `gateways`: whether networks' namespaces answer at gateway addresses that no port
+    has. `doubled`: 'net/<id>' or 'router/<id>' for each dnsmasq beside the one that serves it. `misled`: entries of our
+    bridges' tables that somebody put there, as "BRIDGE MAC DEVICE".
     """
 
     ports: dict[str, str] = {}
@@ -226,3 +228,6 @@ class HostNetInventory(BaseModel):
     damage: list[Damage] = []
     told: dict[str, str] = {}
     others: list[str] = []
+    gateways: bool = False
+    doubled: list[str] = []
+    misled: list[str] = []

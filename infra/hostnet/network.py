@@ -270,6 +270,7 @@ class HostNetwork:
 
     def teardown(self) -> None:
         """End every dnsmasq and remove taps, bridges, tables and namespaces that we made; port files stay."""
+        dhcp.end_doubled(self._store.run)
         for network_id in dhcp.processes(self._store.run):
             Dnsmasq(self._store, network_id).stop()
         for network_id in self._store.spaces():

@@ -25,6 +25,20 @@ def commands() -> Iterator[tuple[int, list[str]]]:
                     yield int(entry.name), words
 
 
+def is_daemon(pid: int) -> bool:
+    """Whether it has left the session of whoever started it: the one that opened its own is gone."""
+    with contextlib.suppress(OSError):
+        session = os.getsid(pid)
+        return session != pid and not _lives(session)
+    return False
+
+
+def _lives(pid: int) -> bool:
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    return False
+
+
 def end(pid: int) -> None:
     """End a process that may not be our child, and wait until it is gone."""
     with contextlib.suppress(ProcessLookupError):

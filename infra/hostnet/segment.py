@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-from infra.hostnet import links, netns, space_rules, spaces, tunnels, wayout
+from infra.hostnet import entries, links, netns, space_rules, spaces, tunnels, wayout
 from infra.hostnet.dhcp import Dnsmasq
 from infra.hostnet.known import merged
 from infra.hostnet.links import Link, Wanted
@@ -84,13 +84,13 @@ class Segments:
         links.apply(self._netns, tunnels.stale(bridge, {t.name for t in wanted}, found))
         for tunnel in wanted:
             links.apply(self._netns, tunnels.plan(tunnel, found))
-            flood = tunnels.plan_flood(tunnel, tunnels.put(self._netns, tunnel.name))
+            flood = tunnels.plan_flood(tunnel, entries.of_tunnel(self._netns, tunnel.name))
             if flood:
                 netns.run(self._netns, ["bridge", "-batch", "-"], "\n".join(flood) + "\n")
 
     def _tunnels_are_right(self, bridge: str, want: Want, found: dict[str, Link]) -> bool:
         wanted = self._tunnels(bridge, want)
-        floods = [tunnels.plan_flood(t, tunnels.put(self._netns, t.name)) for t in wanted]
+        floods = [tunnels.plan_flood(t, entries.of_tunnel(self._netns, t.name)) for t in wanted]
         plans = [tunnels.plan(t, found) for t in wanted]
         return not any([*plans, *floods, tunnels.stale(bridge, {t.name for t in wanted}, found)])
 

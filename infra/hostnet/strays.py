@@ -1,10 +1,11 @@
-"""What no file wants any more, and yet exists: a namespace, a DHCP server, a tunnel. Each is ours by its name or place.
+"""What no file wants any more, and yet exists: a namespace, a DHCP server, a tunnel, an entry of a bridge's table. Each
+is ours by its name or place.
 
 Files are written before what they want is made, and dropped after it is gone: what has none is nobody's work."""
 
 from collections.abc import Callable
 
-from infra.hostnet import dhcp, links, netns, procs, tunnels
+from infra.hostnet import dhcp, entries, links, netns, procs, tunnels
 from infra.hostnet.links import Link
 from infra.hostnet.store import Store
 
@@ -19,10 +20,11 @@ def _spaces(store: Store, routers: Routers) -> list[str]:
 
 
 def _servers(store: Store, routers: Routers) -> list[int]:
-    """Process ids of dnsmasqs that run on files below our directory, for what is not there."""
-    found = dhcp.all_processes(store.run)
+    """Process ids of dnsmasqs that run on files below our directory, for what is not there or beside another one."""
+    serving, doubled = dhcp.running(store.run)
     wanted = {"dhcp": set(store.spaces()), "ra": routers()}
-    return [pid for (kind, identifier), pid in found.items() if identifier not in wanted.get(kind, ())]
+    lost = [pid for (kind, identifier), pid in serving.items() if identifier not in wanted.get(kind, ())]
+    return [*lost, *(pid for pids in doubled.values() for pid in pids)]
 
 
 def _unbridged(store: Store, found: dict[str, Link]) -> list[str]:
@@ -40,7 +42,12 @@ def remove(store: Store, routers: Routers) -> list[str]:
     for name in _spaces(store, routers):
         netns.remove(name)
         done.append(f"namespace {name}")
-    for name in _unbridged(store, links.snapshot(store.netns)):
+    present = links.snapshot(store.netns)
+    for name in _unbridged(store, present):
         links.delete(store.netns, name)
         done.append(f"tunnel {name}")
+    ours = {name for name, bridge in store.bridges().items() if bridge.made}
+    misled = entries.of_bridges(store.netns, ours, present)
+    entries.remove(store.netns, misled)
+    done += [f"entry {entry.mac} of {entry.bridge}" for entry in misled]
     return done

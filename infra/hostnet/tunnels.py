@@ -2,19 +2,14 @@
 
 Source: RFC 7348; bridge(8). Unicast only, so that the network between hosts needs no multicast."""
 
-import json
-import socket
 from dataclasses import dataclass
 
-from infra.hostnet import netns
 from infra.hostnet.links import DELETE, Link
 from infra.hostnet.models import is_v4
 from infra.hostnet.topology import Network
 
 PORT = 4789
 FLOOD = "00:00:00:00:00:00"
-LASTING = ("permanent", "noarp", "static")
-"""States of entries that somebody put there."""
 OVERHEAD = {4: 50, 6: 70}
 """Octets that a tunnel over IPv4 or IPv6 adds to a packet: outer Ethernet, IP, UDP and VXLAN headers."""
 
@@ -69,18 +64,6 @@ def plan(tunnel: Tunnel, links: dict[str, Link]) -> list[str]:
     if not link or not link.up:
         lines.append(f"link set dev {name} up")
     return lines
-
-
-def put(namespace: str, name: str) -> set[tuple[str, str]]:
-    """(MAC address, host) of every entry that the device did not learn; none when it does not exist."""
-    if name not in netns.call(namespace, _devices):
-        return set()
-    shown = json.loads(netns.run(namespace, ["bridge", "-j", "fdb", "show", "dev", name]) or "[]")
-    return {(entry["mac"], entry["dst"]) for entry in shown if "dst" in entry and entry.get("state") in LASTING}
-
-
-def _devices() -> set[str]:
-    return {name for _, name in socket.if_nameindex()}
 
 
 def plan_flood(tunnel: Tunnel, present: set[tuple[str, str]]) -> list[str]:

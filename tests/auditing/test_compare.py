@@ -6,7 +6,7 @@ from activities.auditing.compare import REPAIRED, RULES, Tally, agreed, by_host,
 from activities.auditing.plan import ENDED, plan
 from infra.contracts.audit import AttachmentSeen, Finding, PortSeen, RepairPlan, RepairRequest
 from infra.hostnet.models import Damage, HostNetInventory, SpaceFacts
-from infra.hostnet.topology import Network, Router, Subnet, Topology
+from infra.hostnet.topology import Network, Router, RouterAddress, RouterPort, Subnet, Topology
 from tests.auditing.worlds import (
     ATTACHMENT,
     ID,
@@ -23,7 +23,15 @@ from tests.auditing.worlds import (
 )  # fmt: skip
 
 SERVED = Network(id=NET, segment=7, peers=["10.99.0.2"], serves_dhcp=True, subnets=[Subnet(id=NET, cidr="10.0.0.0/24")])
-TOLD = Topology(networks=[SERVED], routers=[Router(id=OTHER)])
+TWICE = Network(id=PORT, serves_dhcp=True, subnets=[Subnet(id=PORT, cidr="10.1.0.0/24", gateway_ip="10.1.0.1")])
+SIX = Network(id=VOLUME, subnets=[Subnet(id=VOLUME, cidr="fd00::/64", ipv6_ra_mode="slaac")])
+INNER = RouterPort(
+    port_id=VOLUME,
+    network_id=VOLUME,
+    mac_address="fa:16:3e:00:00:01",
+    fixed_ips=[RouterAddress(ip_address="fd00::1", subnet_id=VOLUME, prefixlen=64)],
+)
+TOLD = Topology(networks=[SERVED, TWICE, SIX], routers=[Router(id=OTHER, interfaces=[INNER])])
 
 
 def test_a_world_as_it_should_be_has_no_findings() -> None:
@@ -59,7 +67,10 @@ def test_each_finding_bears_its_rules_name_and_only_proven_ones_may_be_repaired(
 def damaged() -> HostNetInventory:
     spaces = {f"router/{OTHER}": SpaceFacts(addresses=["10.0.0.9"], routes=["10.8.0.0/16 via 10.0.0.3 dev qr"])}
     rule = Damage(part="table inet chain x", problem="too many")
-    return HostNetInventory(spaces=spaces, tunnelled=True, tunnels={7: [], 9: []}, networks={ID: 1}, damage=[rule])
+    spaces[f"net/{TWICE.id}"] = SpaceFacts(addresses=["10.1.0.9"], routes=["10.7.0.0/16 dev net0"])
+    more = {"doubled": [f"net/{TWICE.id}"], "misled": ["br-x 52:54:00:00:00:01 vx7"]}
+    servers = {"networks": {ID: 1, TWICE.id: 2}, "advertisers": {ID: 3}}
+    return HostNetInventory(spaces=spaces, tunnelled=True, tunnels={7: [], 9: []}, damage=[rule], **servers, **more)
 
 
 def test_a_hosts_network_is_mended_by_the_host_and_names_each_thing_and_what_is_wrong_with_it() -> None:
@@ -67,11 +78,20 @@ def test_a_hosts_network_is_mended_by_the_host_and_names_each_thing_and_what_is_
     network = [(f.kind, f.what, f.problem) for f in found if by_host(f) and repairable(f)]
     assert network == [
         ("namespace", f"net/{NET}", "missing"),
+        ("network_address", f"net/{PORT} 169.254.169.254", "missing"),
+        ("network_address", f"net/{PORT} 10.1.0.9", "too many"),
+        ("network_route", f"net/{PORT} 10.1.0.0/24 dev net0 src 169.254.169.254", "missing"),
+        ("network_route", f"net/{PORT} 10.7.0.0/16 dev net0", "too many"),
+        ("router_address", f"router/{OTHER} fd00::1", "missing"),
         ("router_address", f"router/{OTHER} 10.0.0.9", "too many"),
         ("router_route", f"router/{OTHER} 10.8.0.0/16 via 10.0.0.3 dev qr", "too many"),
         ("rules", "host table inet chain x", "too many"),
         ("dhcp_server", f"net/{NET}", "missing"),
         ("dhcp_server", f"net/{ID}", "too many"),
+        ("dhcp_server", f"router/{OTHER}", "missing"),
+        ("dhcp_server", f"router/{ID}", "too many"),
+        ("dhcp_server", f"net/{PORT}", "too many"),
+        ("fdb_entry", "br-x 52:54:00:00:00:01 vx7", "too many"),
         ("tunnel", "vxlan/9", "too many"),
         ("tunnel_peer", "vxlan/7 10.99.0.2", "missing"),
     ]

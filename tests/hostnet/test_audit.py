@@ -1,5 +1,6 @@
 """What an audit says about a host whose network is as it was told, and about every way in which it is not."""
 
+import time
 from collections.abc import Callable
 
 import pytest
@@ -7,16 +8,25 @@ import pytest
 from activities.auditing import network_host
 from infra.contracts.audit import World
 from infra.contracts.hypervisor import HostFacts
-from infra.hostnet import netns
+from infra.hostnet import dhcp, netns
 from infra.hostnet.dhcp import Dnsmasq
 from infra.hostnet.models import HostNetInventory
 from infra.hostnet.network import HostNetwork
-from infra.hostnet.topology import Topology
+from infra.hostnet.topology import Router, RouterAddress, Subnet, Topology
 from tests.hostnet.conftest import Host, StandIn, filters, ingress, ip
-from tests.hostnet.routed import Lab, external, floating, forwarding, gateway, network, router
+from tests.hostnet.routed import Lab, external, floating, forwarding, gateway, identity, network, router
 
-RED = network("red", "10.1.0.0/24", segment=1001, mtu=1450, peers=["10.99.0.2", "10.99.0.3"], serves_dhcp=True)
 FLOATING, FORWARDED = "203.0.113.20", "203.0.113.21"
+SIX = Subnet(
+    id=identity("subnet red six"),
+    cidr="fd00:1::/64",
+    gateway_ip="fd00:1::1",
+    ipv6_ra_mode="slaac",
+    ipv6_address_mode="slaac",
+)
+FOUR = network("red", "10.1.0.0/24", segment=1001, mtu=1450, peers=["10.99.0.2", "10.99.0.3"], serves_dhcp=True)
+RED = FOUR.model_copy(update={"subnets": [*FOUR.subnets, SIX]})
+LEARNT = "52:54:00:00:00:02"
 FLOOD = ["00:00:00:00:00:00", "dev", "vx1001", "dst"]
 Found = tuple[str, str, str]
 """Kind, what, problem."""
@@ -27,6 +37,13 @@ def differences(told: Topology, found: HostNetInventory) -> list[Found]:
     findings = [finding for rule in network_host.RULES.values() for finding in rule(world)]
     assert all(finding.proof and finding.host == "h" for finding in findings)
     return sorted((f.kind, f.what, f.problem) for f in findings)
+
+
+def _with_six(routed: Router) -> Router:
+    """The same, which has the IPv6 subnet's gateway address, too, and advertises it."""
+    (inner,) = routed.interfaces
+    fixed = [*inner.fixed_ips, RouterAddress(ip_address="fd00:1::1", subnet_id=SIX.id, prefixlen=64)]
+    return routed.model_copy(update={"interfaces": [inner.model_copy(update={"fixed_ips": fixed})]})
 
 
 class Audited:
@@ -41,7 +58,7 @@ class Audited:
         host.net.apply_groups([known], {})
         addresses = {"floating_ips": [floating(FLOATING, self.guest)]}
         forwarded = {"port_forwardings": [forwarding(FORWARDED, 2222, self.guest, 22)]}
-        self.routed = router("r", RED, outer=gateway(10), **addresses, **forwarded)
+        self.routed = _with_six(router("r", RED, outer=gateway(10), **addresses, **forwarded))
         host.net.ensure_router(self.routed)
         host.net.sync()
         self.told = Topology(networks=[RED, external()], ports=[known], routers=[self.routed])
@@ -89,7 +106,16 @@ def test_what_is_missing_is_named_and_comes_back(audited: Audited) -> None:
             lambda: ip(audited.router, "route", "delete", "default"),
             ("router_route", f"{r} default via 203.0.113.1 dev {outer}", "missing"),
         ),
+        (
+            lambda: ip(home, "address", "delete", "169.254.169.254/32", "dev", "net0"),
+            ("network_address", f"{red} 169.254.169.254", "missing"),
+        ),
+        (
+            lambda: ip(home, "route", "delete", "10.1.0.0/24"),
+            ("network_route", f"{red} 10.1.0.0/24 dev net0 src 169.254.169.254", "missing"),
+        ),
         (lambda: Dnsmasq(host.net._store, RED.id).stop(), ("dhcp_server", red, "missing")),
+        (lambda: Dnsmasq(host.net._store, audited.routed.id, "ra").stop(), ("dhcp_server", r, "missing")),
         (lambda: ip(host.ns, "link", "delete", "vx1001"), ("tunnel", "vxlan/1001", "missing")),
         (
             lambda: netns.run(host.ns, ["bridge", "fdb", "delete", *FLOOD, "10.99.0.2"]),
@@ -101,7 +127,8 @@ def test_what_is_missing_is_named_and_comes_back(audited: Audited) -> None:
     for damage, expected in damages:
         damage()
         assert expected in (found := audited.differences()), found
-        assert len(found) == 1 or expected[0] == "namespace", "only the DHCP server goes with its namespace"
+        with_others = expected[0] in ("namespace", "network_address")
+        assert len(found) == 1 or with_others, "a DHCP server goes with its namespace, a route with its source"
         host.net.sync()
         assert audited.differences() == [], expected
 
@@ -118,6 +145,15 @@ def test_what_is_too_many_is_named_and_goes_away(audited: Audited) -> None:
         (folder / "dnsmasq.conf").write_text(f"port=0\npid-file={folder}/pid\n")
         netns.run(lost, ["dnsmasq", f"--conf-file={folder}/dnsmasq.conf"])
 
+    def advertise_twice() -> None:
+        """Of networks' DHCP servers the second one ends by itself: it cannot answer questions for names."""
+        netns.run(audited.router, ["dnsmasq", f"--conf-file={store.run}/ra/{audited.routed.id}/dnsmasq.conf"])
+        end = time.monotonic() + 5
+        while (
+            not dhcp.running(store.run).doubled and time.monotonic() < end
+        ):  # until the processes that started it are gone
+            time.sleep(0.01)
+
     link, add = ["link", "add", "vx7", "type", "vxlan", "id", "7", "dstport", "4789"], ["bridge", "fdb"]
     surplus: list[tuple[Callable[[], object], list[Found]]] = [
         (
@@ -127,6 +163,32 @@ def test_what_is_too_many_is_named_and_goes_away(audited: Audited) -> None:
         (
             lambda: netns.run(host.ns, [*add, "add", "52:54:00:00:00:01", "dev", "vx1001", "dst", "10.99.0.3"]),
             [("tunnel_peer", "vxlan/1001 52:54:00:00:00:01 10.99.0.3", "too many")],
+        ),
+        (
+            lambda: netns.run(host.ns, [*add, "append", *FLOOD, "10.99.0.2", "port", "4790"]),
+            [("tunnel_peer", "vxlan/1001 10.99.0.2 port 4790", "too many")],
+        ),
+        (
+            lambda: netns.run(host.ns, [*add, "add", LEARNT, *FLOOD[1:], "10.99.0.3", "dynamic", "extern_learn"]),
+            [("tunnel_peer", f"vxlan/1001 {LEARNT} 10.99.0.3", "too many")],
+        ),
+        (
+            lambda: netns.run(
+                host.ns, [*add, "replace", audited.guest.plug.mac_address, "dev", "vx1001", "master", "static"]
+            ),
+            [("fdb_entry", f"br-{RED.id[:11]} {audited.guest.plug.mac_address} vx1001", "too many")],
+        ),
+        (
+            lambda: ip(host.space(RED.id), "address", "add", "10.1.0.99/32", "dev", "net0"),
+            [("network_address", f"net/{RED.id} 10.1.0.99", "too many")],
+        ),
+        (
+            lambda: ip(host.space(RED.id), "route", "add", "10.7.0.0/16", "dev", "net0", "proto", "188"),
+            [("network_route", f"net/{RED.id} 10.7.0.0/16 dev net0", "too many")],
+        ),
+        (
+            advertise_twice,
+            [("dhcp_server", r, "too many")],
         ),
         (
             lambda: ip(audited.router, "address", "add", "203.0.113.77/32", "dev", _outer(audited)),

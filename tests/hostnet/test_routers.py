@@ -219,5 +219,5 @@ def test_what_is_damaged_comes_back_and_what_is_gone_leaves_nothing(lab: Lab) ->
     lab.host.net.keep_only([], [])
     for guest in lab.guests:
         lab.host.net.unplug(guest.plug.port_id)
-    assert lab.host.net.describe() == HostNetInventory()
+    assert lab.host.net.describe() == HostNetInventory(gateways=True)
     assert links.snapshot(lab.host.ns).keys() == {"lo"}

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.hostnet import links, netns, tunnels
+from infra.hostnet import entries, links, netns, tunnels
 from infra.hostnet.models import HostNetInventory
 from infra.hostnet.topology import Network
 from tests.hostnet.conftest import Host, StandIn, ip, pings, reaches, tcp_open
@@ -103,7 +103,7 @@ def test_a_third_host_comes_and_goes(fabric: Fabric) -> None:
     for guest in (here, there):
         assert pings(guest.ns, late.address, 1) and pings(late.ns, guest.address, 1)
     fabric.tell(RED, 1, 2)
-    assert tunnels.put(one.host.ns, "vx1001") == {(tunnels.FLOOD, "10.99.0.2")}
+    assert entries.of_tunnel(one.host.ns, "vx1001") == {(tunnels.FLOOD, "10.99.0.2")}
 
 
 def test_a_guest_that_moved_is_found_where_it_announces_itself(fabric: Fabric) -> None:
@@ -175,7 +175,7 @@ def test_what_is_damaged_is_repaired_and_nothing_stays(fabric: Fabric) -> None:
     ):
         netns.run(one.host.ns, damage)
         assert one.host.net.sync() == [bridge]
-        assert tunnels.put(one.host.ns, "vx1001") == {(tunnels.FLOOD, "10.99.0.2")}
+        assert entries.of_tunnel(one.host.ns, "vx1001") == {(tunnels.FLOOD, "10.99.0.2")}
         assert pings(here.ns, there.address, 1)
     one.host.net.keep_only([], [])
     one.host.net.unplug(here.plug.port_id)
