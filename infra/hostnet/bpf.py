@@ -26,10 +26,12 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 @dataclass(frozen=True)
 class Program:
-    """`name`: at most 15 letters, digits, '_' and '.', for people."""
+    """`name`: at most 15 letters, digits, '_' and '.', for people. Some of the kernel's functions ask for a `licence`
+    that suits its own."""
 
     name: str
     instructions: bytes
+    licence: bytes = LICENCE
 
 
 @dataclass(frozen=True)
@@ -115,12 +117,14 @@ def assemble(name: str, code: Sequence[Instruction]) -> Program:
     return Program(name, made)
 
 
-def _call(command: int, attributes: bytes) -> int:
+def call_kernel(command: int, attributes: "bytes | ctypes.Array[ctypes.c_char]") -> int:
+    """bpf(2), which writes into a buffer what it answers. OSError."""
     number = CALLS.get(platform.machine())
     if number is None:
         raise OSError(0, f"no number of bpf() is known for {platform.machine()}")
-    buffer = ctypes.create_string_buffer(attributes, len(attributes))
-    done = int(_libc.syscall(number, command, buffer, len(attributes)))
+    if isinstance(attributes, bytes):
+        attributes = ctypes.create_string_buffer(attributes, len(attributes))
+    done = int(_libc.syscall(number, command, attributes, len(attributes)))
     if done < 0:
         code = ctypes.get_errno()
         raise OSError(code, os.strerror(code))
@@ -131,13 +135,13 @@ def load(program: Program) -> int:
     """A descriptor of the program; the caller closes it. HostNetworkError with the verifier's last words when the
     kernel refuses it."""
     code = ctypes.create_string_buffer(program.instructions, len(program.instructions))
-    licence, log = ctypes.create_string_buffer(LICENCE), ctypes.create_string_buffer(LOG_SIZE)
+    licence, log = ctypes.create_string_buffer(program.licence), ctypes.create_string_buffer(LOG_SIZE)
     where = [ctypes.addressof(one) for one in (code, licence, log)]
 
     def attempt(level: int) -> int:
         space, room = (where[2], LOG_SIZE) if level else (0, 0)
         head = struct.pack("<IIQQIIQ", SCHED_CLS, len(code) // 8, where[0], where[1], level, room, space)
-        return _call(PROG_LOAD, head + struct.pack("<II16s", 0, 0, program.name.encode()[:15]))
+        return call_kernel(PROG_LOAD, head + struct.pack("<II16s", 0, 0, program.name.encode()[:15]))
 
     try:
         return attempt(0)
@@ -158,7 +162,7 @@ def tag(program: Program) -> str:
     held = load(program)
     try:
         info = ctypes.create_string_buffer(64)
-        _call(OBJ_GET_INFO, struct.pack("<IIQ", held, len(info), ctypes.addressof(info)))
+        call_kernel(OBJ_GET_INFO, struct.pack("<IIQ", held, len(info), ctypes.addressof(info)))
     except OSError as error:
         raise HostNetworkError(f"the kernel does not tell of the program {program.name}: {error.strerror}") from error
     finally:

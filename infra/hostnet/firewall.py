@@ -1,16 +1,18 @@
 """The host's rules as the port and filter files want them: loaded, guarded, repaired and removed."""
 
 import json
+from functools import cached_property
 
 from infra import logs
 from infra.hostnet import kernel_rules, links, netns
+from infra.hostnet.flows import Flows, unable
 from infra.hostnet.guests import Guest, GuestBridge
 from infra.hostnet.links import Link
 from infra.hostnet.loader import Loader
 from infra.hostnet.models import Damage
 from infra.hostnet.netns import HostNetworkError
 from infra.hostnet.ruleset import bridge_table, guard, inet_table
-from infra.hostnet.shortcuts import Domain, Shortcuts
+from infra.hostnet.shortcuts import Domain, Shortcuts, ShortWays
 from infra.hostnet.store import BridgeRecord, PlugRecord, Store
 from infra.hostnet.tables import Table
 
@@ -26,10 +28,21 @@ class Firewall:
         self._table = f"kilonova_{store.tag}"
         self._rules = Loader(store.netns, store.run / "filters.loaded")
         self._guard = Loader(store.netns, store.run / "guard.loaded")
-        self._shortcuts = Shortcuts(
+        self._flows = Flows(store.netns, store.tag)
+        self._spare = Shortcuts(
             store.netns, f"{self._table}_flows", Loader(store.netns, store.run / "shortcuts.loaded")
         )
+        self._alone = False
         self._found: dict[str, Link] = {}
+
+    @cached_property
+    def _programs(self) -> bool:
+        """Whether short ways are programs: to find out takes a fifth of a second, once in a process."""
+        return self._store.short_ways == "programs" and not unable()
+
+    @cached_property
+    def _shortcuts(self) -> ShortWays:
+        return self._flows if self._programs else self._spare
 
     def _bridges(self, records: list[PlugRecord]) -> list[GuestBridge]:
         known, none = self._store.bridges(), BridgeRecord()
@@ -53,7 +66,7 @@ class Firewall:
         foreign = {b.name for b in bridges if b.foreign}
         silent = self._guests([r for r in records if r.bridge not in foreign])
         bridge = bridge_table(self._table, self._guests(records), members, silent, own_namespace=own)
-        return [bridge, inet_table(self._table, bridges, tunnelled=self._store.tunnelled)]
+        return [bridge, inet_table(self._table, bridges, tunnelled=self._store.tunnelled, vouched=self._programs)]
 
     def converge(self) -> bool:
         """Bring the kernel's rules in line with the port and filter files; whether anything had to be loaded.
@@ -79,12 +92,16 @@ class Firewall:
         bridges, records = self._store.bridges(), self._store.ports()
         tunnels = {link.master: link.name for link in self._found.values() if link.kind == "vxlan"}
         made = [name for name in sorted({r.bridge for r in records}) if name in bridges and bridges[name].made]
-        return [Domain(b, self._guests([r for r in records if r.bridge == b]), tunnels.get(b, "")) for b in made]
+        guests = {name: self._guests([r for r in records if r.bridge == name]) for name in made}
+        return [Domain(name, guests[name], tunnels.get(name, ""), bridges[name].zone) for name in made]
 
     def shorten(self, found: dict[str, Link]) -> bool:
         """Short ways between the devices that exist; whether anything had to be loaded."""
         with self._store.lock("filters"):
             self._found = found
+            if not self._alone:  # the other kind may be left from a time when the kernel or the setting was another
+                (self._spare if self._programs else self._flows).remove()
+                self._alone = True
             return self._shortcuts.converge(self._domains(), _by_name(found))
 
     def forget(self) -> None:

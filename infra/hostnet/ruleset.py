@@ -255,10 +255,11 @@ def bridge_table(
     return Table("bridge", table, sets, {**book.chains, **ways.chains, **found})
 
 
-def inet_table(table: str, bridges: Sequence[GuestBridge], *, tunnelled: bool) -> Table:
-    """`tunnelled`: what goes between hosts is not tracked, since only what it carries has connections."""
+def inet_table(table: str, bridges: Sequence[GuestBridge], *, tunnelled: bool, vouched: bool = False) -> Table:
+    """`tunnelled`: what goes between hosts is not tracked, since only what it carries has connections. `vouched`:
+    programs where packets come in tell answers of connections that tracking does not see all of (see `flows`)."""
     verdicts = frozenset(f'"{b.name}" : goto zone-{b.name}' for b in bridges)
-    zones = {f"zone-{b.name}": _zone(b) for b in bridges}
+    zones = {f"zone-{b.name}": _zone(b, REPLY if vouched and not b.foreign else 0) for b in bridges}
     foreign = any(b.foreign for b in bridges)
     found = chains(INET_CHAINS) | (chains(HOST_CHAINS) if foreign else {})
     # Where guests reach nothing of the host itself, answers are all among what is forwarded, as no tunnel's packet is.
@@ -273,6 +274,6 @@ def inet_table(table: str, bridges: Sequence[GuestBridge], *, tunnelled: bool) -
     return Table("inet", table, {"bridges": Set("ifname : verdict", verdicts, maps=True)}, {**zones, **found})
 
 
-def _zone(bridge: GuestBridge) -> Chain:
-    known = f"meta mark set meta mark and {KEEP | DENIED:#x} or {BRIDGED:#x}"
+def _zone(bridge: GuestBridge, kept: int) -> Chain:
+    known = f"meta mark set meta mark and {KEEP | DENIED | kept:#x} or {BRIDGED:#x}"
     return Chain((known, *([f"ct zone set {bridge.zone}"] if bridge.zone else [])))

@@ -11,6 +11,7 @@ MAC addresses that two ports may use and bridges that are not ours take the long
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from infra import logs
 from infra.hostnet import netns
@@ -36,16 +37,17 @@ IN_HURRY = f"meta mark and {BRIDGED:#x} == 0"
 
 @dataclass(frozen=True)
 class Domain:
-    """A bridge with every guest on it, and its tunnel ('' when it has none)."""
+    """A bridge with every guest on it, its tunnel ('' when it has none), and its zone of connection tracking."""
 
     bridge: str
     guests: Sequence[Guest] = field(default_factory=tuple)
     tunnel: str = ""
+    zone: int = 0
 
     def known(self, devices: Mapping[str, int]) -> "Domain":
         """With the devices that exist."""
         guests = tuple(guest for guest in self.guests if guest.plug.tap in devices)
-        return Domain(self.bridge, guests, self.tunnel if self.tunnel in devices else "")
+        return Domain(self.bridge, guests, self.tunnel if self.tunnel in devices else "", self.zone)
 
     def hurried(self) -> list[Guest]:
         return [g for g in self.guests if g.secured and not (g.bandwidth and g.bandwidth.egress_kbps)]
@@ -54,6 +56,25 @@ class Domain:
         """MAC addresses that one port alone may use."""
         count = Counter(mac for guest in self.guests for mac in guest.sources)
         return {mac for mac, times in count.items() if times == 1}
+
+
+class ShortWays(Protocol):
+    """Whatever hands flows on that the rules let through."""
+
+    def converge(self, domains: Sequence[Domain], devices: Mapping[str, int]) -> bool:
+        """`devices`: index by name. Whether anything had to be changed."""
+
+    def renew(self, domains: Sequence[Domain]) -> None:
+        """What was let through is judged anew. Where ports are others now, the next `converge` makes their ways."""
+
+    def damage(self, domains: Sequence[Domain], devices: Mapping[str, int], listing: str) -> list[Damage]:
+        """What somebody else changed. `listing`: see `kernel_rules`."""
+
+    def remove(self) -> None:
+        """Everything takes the long way."""
+
+    def forget(self) -> None:
+        """What is there is not known any more."""
 
 
 class Shortcuts:

@@ -102,6 +102,7 @@ class Store:
         state = settings.state_dir.resolve()
         self.netns = settings.netns
         # Hosts that share a namespace load the same tables there, whichever of them has a tunnel.
+        self.short_ways = settings.short_ways
         self.tunnelled = bool(settings.netns or settings.tunnel_ip)
         self.tag = hashlib.sha256(str(state).encode()).hexdigest()[:8]
         self.run = RUN_ROOT / f"{settings.netns or 'host'}-{self.tag}"

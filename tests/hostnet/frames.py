@@ -17,13 +17,29 @@ def ethernet(destination: str, source: str, kind: int, body: bytes) -> bytes:
 
 def udp(source: str, destination: str, payload: bytes, ports: tuple[int, int] = (4000, 4000)) -> bytes:
     """An IPv4 packet with a UDP datagram."""
-    datagram = struct.pack("!HHHH", *ports, 8 + len(payload), 0) + payload
-    header = struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(datagram), 1, 0, 64, 17, 0)
+    return _ipv4(source, destination, 17, struct.pack("!HHHH", *ports, 8 + len(payload), 0) + payload)
+
+
+def tcp(source: str, destination: str, payload: bytes, ports: tuple[int, int], flags: int) -> bytes:
+    """An IPv4 packet with a segment of TCP, whose numbers fit no connection."""
+    head = struct.pack("!HHIIBBH", *ports, 1, 1, 5 << 4, flags, 1000)
+    pseudo = socket.inet_aton(source) + socket.inet_aton(destination)
+    pseudo += struct.pack("!HH", 6, len(head) + 4 + len(payload))
+    checksum = _checksum(pseudo + head + bytes(4) + payload)
+    return _ipv4(source, destination, 6, head + struct.pack("!HH", checksum, 0) + payload)
+
+
+def _ipv4(source: str, destination: str, protocol: int, body: bytes) -> bytes:
+    header = struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(body), 1, 0, 64, protocol, 0)
     header += socket.inet_aton(source) + socket.inet_aton(destination)
-    total = sum(struct.unpack("!10H", header))
+    return header[:10] + struct.pack("!H", _checksum(header)) + header[12:] + body
+
+
+def _checksum(octets: bytes) -> int:
+    octets += bytes(len(octets) % 2)
+    total = sum(struct.unpack(f"!{len(octets) // 2}H", octets))
     total = (total & 0xFFFF) + (total >> 16)
-    checksum = ~((total & 0xFFFF) + (total >> 16)) & 0xFFFF
-    return header[:10] + struct.pack("!H", checksum) + header[12:] + datagram
+    return ~((total & 0xFFFF) + (total >> 16)) & 0xFFFF
 
 
 def arp_reply(hardware: str, address: str, to: str) -> bytes:

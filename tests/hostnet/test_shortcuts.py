@@ -1,14 +1,19 @@
-"""The short way of UDP: that it is taken, and that no packet passes by it which the rules would stop now."""
+"""The short way of UDP, by programs and by nftables: that it is taken, and that no packet passes by it which the rules
+would stop now."""
 
+import functools
 import json
 import random
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
-from infra.hostnet import netns, tunnels
+from infra.hostnet import hooks, netns, tunnels
+from infra.hostnet.hooks import Hook
 from infra.hostnet.models import AddressPair, Bandwidth, FilterRule
+from infra.hostnet.network import HostNetwork
 from tests.hostnet.conftest import Host, StandIn, filters, ingress, ip
 from tests.hostnet.frames import arrives, ethernet, udp
 from tests.hostnet.test_semantics import MEMBERS, SET, SOURCES, Packet, arrived, frame, passes, random_rule
@@ -53,8 +58,17 @@ class Flow:
         return int(rules["nftables"][-1]["rule"]["expr"][-1]["counter"]["packets"])
 
 
+@pytest.fixture(params=["programs", "nftables"])
+def make_host(make_host: Callable[..., Host], request: pytest.FixtureRequest) -> Callable[..., Host]:
+    return functools.partial(make_host, short_ways=request.param)
+
+
 @pytest.fixture
 def pair(host: Host) -> tuple[StandIn, StandIn]:
+    return booted(host)
+
+
+def booted(host: Host) -> tuple[StandIn, StandIn]:
     """The second may be asked by UDP, and says nothing by itself."""
     one, two = host.boot(host.port(11)), host.boot(host.port(12))
     silent = filters(two.plug).model_copy(update={"rules": [ingress("udp")]})
@@ -122,7 +136,45 @@ def test_ports_that_go_or_are_limited_take_no_short_way(host: Host, pair: tuple[
     host.net.unplug(two.plug.port_id)
     assert not flow.passes()
     assert host.net.sync() == []
-    assert "flows" not in netns.run(host.ns, ["nft", "list", "tables"])
+    assert "flows" not in netns.run(host.ns, ["nft", "list", "tables"]) and hung(host, one) == []
+
+
+def hung(host: Host, guest: StandIn) -> list[str]:
+    """Names of the programs at the guest's tap."""
+
+    def look() -> list[str]:
+        index = socket.if_nametoindex(guest.plug.tap)
+        return [one.name for hook in Hook for one in hooks.attached(index, hook)]
+
+    return netns.call(host.ns, look)
+
+
+def test_programs_that_somebody_took_away_come_back_and_the_other_kind_leaves_nothing(tmp_path: Path) -> None:
+    host = Host(tmp_path)
+    try:
+        one, two = booted(host)
+        flow = Flow(host.ns, one, two)
+        names = hung(host, one)
+        assert [name[:3] for name in names] == ["ti_", "to_"] and hung(host, two) == names
+
+        def take() -> None:
+            index = socket.if_nametoindex(one.plug.tap)
+            hooks.detach(index, Hook.INGRESS, hooks.attached(index, Hook.INGRESS)[0].id)
+
+        netns.call(host.ns, take)
+        assert host.net.sync() == ["filters"] and host.net.sync() == []
+        assert hung(host, one) == names
+        assert flow.passes() and flow.passes()
+        first = flow.bridged()
+        assert flow.passes() and flow.bridged() == first
+        other = HostNetwork(host.settings.model_copy(update={"short_ways": "nftables"}))
+        other.sync()
+        assert hung(host, one) == [] and "_flows" in netns.run(host.ns, ["nft", "list", "tables"])
+        again = HostNetwork(host.settings)
+        again.sync()
+        assert hung(host, one) == names and "_flows" not in netns.run(host.ns, ["nft", "list", "tables"])
+    finally:
+        host.close()
 
 
 def test_a_mac_address_that_two_ports_may_use_has_none(host: Host) -> None:
@@ -131,9 +183,15 @@ def test_a_mac_address_that_two_ports_may_use_has_none(host: Host) -> None:
     known = [filters(guest.plug, ingress("udp"), pairs=shared) for guest in (one, two)]
     host.net.apply_groups([*known, filters(three.plug, ingress("udp"))], {})
     host.net.sync()
-    text = netns.run(host.ns, ["nft", "list", "ruleset"])
-    short = text[text.index("table netdev") :]
-    assert "00:00:5e:00:01:01" not in short and one.plug.mac_address in short
+    flow, sender, receiver = Flow(host.ns, three, one), three.packets(), one.packets()
+    body = udp(three.address, "10.9.0.100", MARK, (4000, 5000))
+    packet = ethernet("00:00:5e:00:01:01", three.plug.mac_address, 0x0800, body)
+    assert arrives(sender, packet, receiver, MARK)
+    first = flow.bridged()
+    assert arrives(sender, packet, receiver, MARK) and flow.bridged() > first
+    assert flow.passes()
+    first = flow.bridged()
+    assert flow.passes() and flow.bridged() == first, "an address that is one port's alone"
 
 
 @pytest.fixture
@@ -202,8 +260,9 @@ def of_udp(rule: FilterRule) -> FilterRule:
     return rule.model_copy(update={"ethertype": "IPv4", "protocol": known, **ports, **remote})
 
 
-def test_what_somebody_changes_of_the_short_ways_is_put_right(host: Host, pair: tuple[StandIn, StandIn]) -> None:
-    one, two = pair
+def test_what_somebody_changes_of_the_short_ways_is_put_right(make_host: Callable[..., Host]) -> None:
+    host = make_host(short_ways="nftables")
+    pair = one, two = booted(host)
     flow = Flow(host.ns, *pair)
     names = json.loads(netns.run(host.ns, ["nft", "-j", "list", "tables", "netdev"]))["nftables"]
     (table,) = (entry["table"]["name"] for entry in names if "table" in entry)
