@@ -17,6 +17,8 @@ from infra.settings import Settings
 from workers.cli.client import Client
 from workers.cli.shell import inside
 from workers.layout import Layout, host_settings
+from workers.plan import read_status
+from workers.process import MARK
 
 KILONOVA = str(Path(sys.executable).with_name("kilonova"))
 PREFIX = "192.168.56"
@@ -111,6 +113,21 @@ class Cloud:
     def pid(self, process: str) -> int:
         return int((self.settings.run_dir / f"{process}.pid").read_text().split()[0])
 
+    def supervised(self) -> dict[str, dict[str, Any]]:
+        """What the supervisor says of each process that it keeps, by name."""
+        found: dict[str, dict[str, Any]] = read_status(self.settings.state_dir).get("units", {})
+        return found
+
+    def started(self) -> dict[str, list[int]]:
+        """Processes that supervised ones started and that do not end with them, guests apart, by a name."""
+        known = {unit["pid"] for unit in self.supervised().values()}
+        found: dict[str, list[int]] = {}
+        for pid, words in _command_lines():
+            starter = _mark(pid).removeprefix(f"{self.settings.run_dir.resolve()}/")
+            if starter in self.supervised() and pid not in known and not words.startswith("/usr/bin/qemu-system"):
+                found.setdefault(f"started by {starter}", []).append(pid)
+        return found
+
     def qemu_pids(self, server_id: str) -> list[int]:
         return [pid for pid, words in _command_lines() if server_id in words and words.startswith("/usr/bin/qemu-")]
 
@@ -136,6 +153,15 @@ class Cloud:
         found += [line for line in Path("/proc/mounts").read_text().splitlines() if state in line]
         netns = Path("/run/netns") / self.layout.netns
         return found + ([str(netns)] if netns.exists() else [])
+
+
+def _mark(pid: int) -> str:
+    """Which process of the supervisor's it is, or was started by; "" for any other."""
+    try:
+        names = (Path("/proc") / str(pid) / "environ").read_bytes().decode(errors="replace").split("\0")
+    except OSError:
+        return ""
+    return next((each.partition("=")[2] for each in names if each.startswith(f"{MARK}=")), "")
 
 
 def _command_lines() -> list[tuple[int, str]]:

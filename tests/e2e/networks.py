@@ -7,18 +7,18 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
-from openstack.exceptions import SDKException
-
-from infra.hostnet import dhcp, netns
+from infra.hostnet import netns
 from infra.hostnet.store import Store
 from tests.e2e.cloud import PREFIX, Cloud, wait_for
 from tests.hostnet.conftest import ip, reaches
 
 OUTSIDE, NAME = f"{PREFIX}.50", "site.example.org"
 INNER, INNER6 = "10.77.0", "fd00:77::"
+PAIR, PAIR6 = f"{INNER}.99", f"{INNER6}99"
+METADATA = "http://169.254.169.254"
 USER_DATA = "#!/bin/sh\necho told by the tenant\n"
 LOG_IN = ["StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "ConnectTimeout=4", "BatchMode=yes"]
 
@@ -126,6 +126,10 @@ class Tenant:
     def address(self) -> str:
         return str(self.floating.floating_ip_address)
 
+    def inside(self, script: str, world: World, seconds: float = 60) -> str:
+        """What the script prints in the guest, which is reached by its floating address."""
+        return world.ssh(self.address, script, seconds=seconds)
+
     @property
     def address6(self) -> str:
         return next(str(f["ip_address"]) for f in self.port.fixed_ips if ":" in f["ip_address"])
@@ -145,14 +149,6 @@ class Tenant:
 
     def pairs(self, *pairs: dict[str, str]) -> None:
         self.sdk.network.update_port(self.port.id, allowed_address_pairs=list(pairs))
-
-    @staticmethod
-    def does(work: Callable[[], object]) -> bool:
-        """Whether the service could be asked."""
-        with contextlib.suppress(SDKException):
-            work()
-            return True
-        return False
 
     def clear(self) -> None:
         """Delete everything of the tenant; what is gone is fine."""
@@ -190,12 +186,6 @@ def kill(*pids: int) -> None:
     assert pids
     for pid in pids:
         os.kill(pid, signal.SIGKILL)
-
-
-def dhcp_servers(cloud: Cloud) -> list[int]:
-    """Process ids of everything that answers DHCP or advertises a router."""
-    run = Store(cloud.host).run
-    return [*dhcp.processes(run).values(), *dhcp.processes(run, "ra").values()]
 
 
 def _router(cloud: Cloud, tenant: Tenant) -> str:

@@ -9,11 +9,24 @@ from collections.abc import Iterator
 import pytest
 
 from tests.e2e import networks
+from tests.e2e.changes import Changes, processes
 from tests.e2e.cloud import Cloud, wait_for
-from tests.e2e.networks import INNER, INNER6, NAME, OUTSIDE, USER_DATA, Pings, Tenant, World, kill
+from tests.e2e.networks import (
+    INNER,
+    INNER6,
+    METADATA,
+    NAME,
+    OUTSIDE,
+    PAIR,
+    USER_DATA,
+    Pings,
+    Tenant,
+    World,
+    kill,
+)
 
-METADATA = "http://169.254.169.254"
-PAIR = f"{INNER}.99"
+PARTS = 2
+"""An even number: what the first part changes, the last one takes back."""
 
 
 @pytest.fixture(scope="module")
@@ -28,6 +41,13 @@ def world(cloud: Cloud, both: tuple[Tenant, Tenant]) -> Iterator[World]:
     found = World(cloud)
     yield found
     found.close()
+
+
+@pytest.fixture(scope="module")
+def changes(cloud: Cloud, world: World, both: tuple[Tenant, Tenant]) -> Iterator[Changes]:
+    found = Changes(cloud, world, both)
+    yield found
+    found.clear()
 
 
 @pytest.fixture(scope="module")
@@ -99,46 +119,20 @@ def pair_passes(world: World, red: Tenant) -> bool:
     return re.findall(r"(\d+)% packet loss", world.ssh(red.address, script)) == ["0"]
 
 
-def test_every_process_is_killed_in_the_middle_of_changes(
-    cloud: Cloud, world: World, both: tuple[Tenant, Tenant]
-) -> None:
-    """A change that was answered holds, whoever is killed while it is carried out: the network service, the host's
-    worker with the metadata service in it, DHCP servers and advertisers. Changes: a floating address, a rule, a pair, a
-    forwarded port, a route. What nobody changed goes on: the way out, names, IPv6, the other tenant's equal address."""
-    red, blue = both
-    network, first = red.sdk.network, red.address
-    shared = blue.shared
-    network.delete_ip(red.floating)
-    kill(cloud.pid("worker-compute"))
-    red.floating = network.create_ip(floating_network_id=cloud.network, port_id=red.port.id)
-    kill(*networks.dhcp_servers(cloud))
-    rule = red.allow(protocol="icmp")
-    red.pairs({"ip_address": PAIR})
-    for former in list(blue.sdk.network.floating_ip_port_forwardings(shared)):
-        blue.sdk.network.delete_floating_ip_port_forwarding(shared, former)
-    forwarded = blue.forward(shared, 2223)
-    kill(cloud.pid("api-services"))
-    wait_for(lambda: world.pings(red.address), 60, "the new address answers, and the rule lets pings in")
-    assert red.address == first or not world.pings(first)
-    wait_for(lambda: pair_passes(world, red), 30, "the pair passes")
-    assert world.ssh(shared.floating_ip_address, "hostname", port=2223, seconds=30) == "blue\n"
-    assert not world.reaches(shared.floating_ip_address, 2222)
-    out = f"ping -c 2 {OUTSIDE}; ping -c 2 {NAME}; ping -6 -c 2 {INNER6}1"
-    assert world.ssh(red.address, out).count(" 0% packet loss") == 3
-    route = {"destination": "10.88.0.0/16", "nexthop": f"{INNER}.10"}
-    wait_for(lambda: red.does(lambda: network.update_router(red.router, routes=[route])), 30, "the service is back")
-    kill(cloud.pid("worker-compute"))
-    network.delete_security_group_rule(rule)
-    red.pairs()
-    blue.sdk.network.delete_floating_ip_port_forwarding(shared, forwarded)
-    kill(cloud.pid("api-services"), *networks.dhcp_servers(cloud))
-    wait_for(lambda: not world.pings(red.address), 60, "the rule is gone")
-    wait_for(lambda: not pair_passes(world, red), 30, "so is the pair")
-    wait_for(lambda: not world.reaches(shared.floating_ip_address, 2223), 30, "so is the forwarded port")
-    said = world.ssh(red.address, "hostname; sudo udhcpc -n -q -t 5 -i eth0 -s /bin/true")
-    assert said.startswith("red\n") and f"lease of {INNER}.10 obtained" in said
-    wait_for(lambda: networks.routes(cloud, red).count("10.88.0.0/16") == 1, 30, "the router has its route")
-    wait_for(lambda: world.ssh(red.address, f"wget -qO- {METADATA}/latest/meta-data/hostname"), 30, "metadata again")
+@pytest.mark.parametrize("part", range(PARTS))
+def test_every_process_is_killed_in_the_middle_of_every_change(cloud: Cloud, changes: Changes, part: int) -> None:
+    """A change that was answered holds, whoever is killed while it is carried out: all that the supervisor keeps, and
+    what those started. Each is killed once, a part of them at a time, while all changes are under way."""
+    on, known = part % 2 == 0, processes(cloud)
+    names = list(known)[part::PARTS]
+    guests = [cloud.qemu_pids(each.server_id) for each in (changes.red, changes.blue)]
+    changes.make(on, lambda: kill(*(pid for name in names for pid in known[name])))
+    changes.hold(on)
+    after = processes(cloud)
+    assert all(not set(known[name]) & set(after.get(name, [])) for name in names) and after.keys() == known.keys()
+    assert guests == [cloud.qemu_pids(each.server_id) for each in (changes.red, changes.blue)]
+    said = changes.red.inside("sudo udhcpc -n -q -t 5 -i eth0 -s /bin/true", changes.world)
+    assert f"lease of {INNER}.10 obtained" in said
     wait_for(lambda: cloud.kilonova("leaks").returncode == 0, 60, "nothing leaked")
 
 
