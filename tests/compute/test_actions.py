@@ -34,6 +34,21 @@ def test_lock_and_unlock(cloud: Cloud, admin: Api, demo: Api) -> None:
     admin.delete(f"/servers/{server}")
 
 
+def test_the_owner_does_not_take_an_admins_lock_over(cloud: Cloud, admin: Api, demo: Api) -> None:
+    server = cloud.server(demo)
+    act(admin, server, "lock", {"locked_reason": "under inspection"})
+    act(demo, server, "lock", {"locked_reason": "mine"})
+    demo.refused("POST", f"/servers/{server}/action", 403, json={"unlock": None})
+    shown = demo.get(f"/servers/{server}")["server"]
+    assert (shown["locked"], shown["locked_reason"]) == (True, "under inspection")
+    act(admin, server, "lock")
+    assert cloud.row(server).locked_reason == "under inspection"
+    act(admin, server, "unlock")
+    act(demo, server, "lock", {"locked_reason": "mine"})
+    act(admin, server, "lock", {"locked_reason": "ours"})
+    assert (cloud.row(server).locked_by, cloud.row(server).locked_reason) == ("admin", "ours")
+
+
 def test_reset_state(cloud: Cloud, admin: Api, demo: Api) -> None:
     server = cloud.server(demo)
     demo.refused("POST", f"/servers/{server}/action", 403, json={"os-resetState": {"state": "error"}})

@@ -74,17 +74,22 @@ def record_action(session: Session, call: ComputeCall, row: RowMapping, action: 
 
 
 def lock(call: ComputeCall, row: RowMapping, reason: str | None) -> None:
-    by = "owner" if row["project_id"] == call.context.project_id and not call.context.is_admin else "admin"
+    """The owner's of what is locked already changes nothing: an admin's lock is not the owner's to take over."""
+    owns = row["project_id"] == call.context.project_id
     with call.db.write() as session:
-        change(session, row["id"], locked=True, locked_by=by, locked_reason=reason)
+        if owns and find(session, call, row["id"])["locked"]:
+            return
+        told = {"locked_reason": reason} if reason else {}
+        change(session, row["id"], locked=True, locked_by="owner" if owns else "admin", **told)
         record_action(session, call, row, "lock")
 
 
 def unlock(call: ComputeCall, row: RowMapping) -> None:
-    """An admin's lock needs an admin: 403."""
-    if row["locked_by"] == "admin":
-        call.enforce("os_compute_api:os-lock-server:unlock:unlock_override", project_id=row["project_id"])
+    """Another one's lock, an admin's above all, needs an admin: 403."""
+    expected = "owner" if row["project_id"] == call.context.project_id else "admin"
     with call.db.write() as session:
+        if find(session, call, row["id"])["locked_by"] not in (None, expected):
+            call.enforce("os_compute_api:os-lock-server:unlock:unlock_override", project_id=row["project_id"])
         change(session, row["id"], locked=False, locked_by=None, locked_reason=None)
         record_action(session, call, row, "unlock")
 
