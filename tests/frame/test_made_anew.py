@@ -3,6 +3,7 @@
 import pytest
 
 from tests.frame.cloud import FrameCloud
+from tests.frame.test_shelve import shelve, until_offloaded
 from tests.workflows.acting import do, server
 from tests.workflows.servers import instance_of
 
@@ -33,3 +34,25 @@ async def test_a_start_asks_no_service_while_its_host_has_all(cloud: FrameCloud)
     handle = await server(cloud, "os-start")
     assert await do(cloud, handle, "os-start") is None
     assert [s for s in cloud.faults.ran if s != "check_host"] == ["begin_action", "start_guest", "end_action"]
+
+
+@pytest.mark.parametrize("name", ["os-start", "reboot", "rebuild", "rescue", "unshelve"])
+async def test_a_port_that_was_deleted_costs_the_server_that_port(cloud: FrameCloud, name: str) -> None:
+    """Whatever plugs its ports once more works without it, and the record follows."""
+    handle = await server(cloud, "shelve" if name == "unshelve" else name)
+    record = cloud.record(handle)
+    assert record is not None and record.host and record.networks
+    if name == "unshelve":
+        await shelve(cloud, handle, offload_after_s=0)
+        await until_offloaded(cloud, handle)
+    if name == "os-start":
+        cloud.things.here[record.host].remove(("domain", instance_of(handle), ""))
+    for port in record.networks:
+        cloud.things.anywhere.remove(("port", instance_of(handle), port["port_id"]))
+    assert await do(cloud, handle, name) is None
+    record = cloud.record(handle)
+    assert record is not None and record.networks == []
+    assert "port" not in {kind for _, kind, id, _ in cloud.things.things() if id == instance_of(handle)}
+    await cloud.delete(handle)
+    assert await cloud.end(handle) is None
+    assert await cloud.leaks() == []

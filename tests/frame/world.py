@@ -100,6 +100,9 @@ class Effects(LifeEffects):
     def plug_ports(self, want: Any) -> Plugged:
         vifs = []
         for port in want.ports:
+            if want.held and port.mine and ("port", want.instance_id, port.port_id) not in self.world.anywhere:
+                self.mine.discard(("tap", want.instance_id, port.port_id))
+                continue
             self.mine.add(("tap", want.instance_id, port.port_id))
             if port.mine:
                 self.world.anywhere.add(("port", want.instance_id, port.port_id))

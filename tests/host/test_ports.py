@@ -124,6 +124,29 @@ def test_what_is_gone_is_hopeless(cloud: Cloud, net: Net, plugger: PortPlugger) 
         admin.call("network", "DELETE", f"/v2.0/networks/{network_id}")
 
 
+@pytest.mark.parametrize("mine", [True, False])
+def test_a_port_that_was_deleted_behind_a_servers_back_costs_it_that_one(
+    net: Net, plugger: PortPlugger, *, mine: bool
+) -> None:
+    body = {"port": {"network_id": net.network_id}}
+    own = net.demo.call("network", "POST", "/v2.0/ports", body)["port"]["id"]
+    gone = new_id() if mine else net.demo.call("network", "POST", "/v2.0/ports", body)["port"]["id"]
+    lost = PortRequest(port_id=gone, network_id=net.network_id if mine else None, mine=mine)
+    want = net.want(PortRequest(port_id=own, mine=False), lost)
+    assert [vif.port_id for vif in plugger.plug(want, quiet).vifs] == [own, gone]
+    net.demo.call("network", "DELETE", f"/v2.0/ports/{gone}")
+    held = want.model_copy(update={"held": True})
+    for _ in range(2):
+        assert [vif.port_id for vif in plugger.plug(held, quiet).vifs] == [own]
+    assert net.port(gone) is None, "nobody asked for another one"
+    plugger.part(want, quiet)
+    assert [vif.port_id for vif in plugger.plug(held, quiet).vifs] == [own]
+    plugger.unplug(want, quiet)
+    plugger.plug(net.want(PortRequest(port_id=own, mine=False)), quiet)
+    assert plugger.plug(held, quiet).vifs == [], "it is another server's by now"
+    net.demo.call("network", "DELETE", f"/v2.0/ports/{own}")
+
+
 def test_addresses_asked_for_and_preferred(net: Net, plugger: PortPlugger) -> None:
     def request(**more: Any) -> PortsOnHost:
         return net.want(PortRequest(port_id=new_id(), network_id=net.network_id, **more))
