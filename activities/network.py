@@ -23,7 +23,8 @@ class Network:
         """Create or bind each port, and prepare bridge, DHCP reservation and filter for it on this host.
 
         Idempotent: port ids are chosen beforehand, so that a repeated create finds its port. Raises Hopeless when
-        the network is gone or has no address left, HostCannot when this host lacks the physical network."""
+        the network is gone or has no address left, HostCannot when this host lacks the physical network. Of ports that
+        a server has (`held`) those that are gone are left out of the answer."""
         return self._plugger.plug(want, activity.heartbeat)
 
     @step(resource="ports", budget=timedelta(minutes=5))

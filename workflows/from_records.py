@@ -14,7 +14,7 @@ with workflow.unsafe.imports_passed_through():
     from infra.contracts.volume import Attached
 
 from workflows.attempt import nothing
-from workflows.inputs import domain_of, ports_of, volumes_of
+from workflows.inputs import domain_of, held_ports, volumes_of
 from workflows.saga import Place, Saga
 
 
@@ -23,7 +23,7 @@ async def connected(server: InstanceFacts, host: Place, saga: Saga) -> tuple[Plu
     plugged, attached = await saga.together(
         saga.step(
             Network.plug_ports,
-            ports_of(server),
+            held_ports(server),
             undo=None,  # they are the server's, plugged before
             at=host,
         )

@@ -97,7 +97,7 @@ def domain_spec(
 
 
 def ports_of(server: InstanceFacts) -> PortsOnHost:
-    """The ports that a server has, to be plugged once more on its host."""
+    """The ports that a server has."""
     return PortsOnHost(
         instance_id=server.instance_id,
         project_id=server.project_id,
@@ -114,6 +114,11 @@ def ports_of(server: InstanceFacts) -> PortsOnHost:
         ],
         attempt=server.attempt,
     )
+
+
+def held_ports(server: InstanceFacts) -> PortsOnHost:
+    """The same, to be plugged once more: whichever of them was deleted behind the server's back costs it that one."""
+    return ports_of(server).model_copy(update={"held": True})
 
 
 def volumes_of(server: InstanceFacts) -> VolumesOnHost:

@@ -8,6 +8,7 @@ from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     from activities.hypervisor import Hypervisor
+    from infra.contracts.network import networks_now
     from infra.contracts.operation import ActionRequest, InstanceChange, InstanceFacts
     from infra.contracts.power import Reboot
 
@@ -50,4 +51,5 @@ class RebootInstance(ServerOperation):
             undo=None,  # the guest runs, or the step is repeated until it does
             at=host,
         )
-        return InstanceChange(vm_state="active", power_state=rebooted.power_state)
+        networks = networks_now(server.networks, spec.vifs) if spec else None
+        return InstanceChange(vm_state="active", power_state=rebooted.power_state, networks=networks)

@@ -17,7 +17,7 @@ with workflow.unsafe.imports_passed_through():
     from infra.contracts.hypervisor import DomainSpec, GuestConfig
     from infra.contracts.image import DiskOnHost, ImageOnHost
     from infra.contracts.instance import InstanceRef
-    from infra.contracts.network import Plugged
+    from infra.contracts.network import Plugged, networks_now
     from infra.contracts.operation import ActionRequest, InstanceChange, InstanceFacts
     from infra.contracts.power import PowerOff
     from infra.contracts.volume import Attached, VolumeReimage
@@ -110,7 +110,7 @@ class RebuildInstance(ServerOperation):
         )
         power_state = await self._started(_spec(wish, server, known, new_disk, plugged, attached), server, host, saga)
         self.afterwards(Kept.forget_aside, before, host)
-        return _change(wish, server, _told(known, wish), power_state)
+        return _change(wish, server, _told(known, wish), plugged, power_state)
 
     async def _with_its_volume(
         self, req: ActionRequest, server: InstanceFacts, host: Place, saga: Saga
@@ -133,7 +133,7 @@ class RebuildInstance(ServerOperation):
         self.afterwards(Kept.forget_aside, before, host)
         plugged, attached = await connected(server, host, saga)
         power_state = await self._started(_spec(wish, server, known, None, plugged, attached), server, host, saga)
-        return _change(wish, server, _told(known, wish), power_state)
+        return _change(wish, server, _told(known, wish), plugged, power_state)
 
     async def _reimage(self, volume_id: str, image_id: str, server: InstanceFacts, host: Place, saga: Saga) -> None:
         """On no host, so that none of them reads or writes the volume meanwhile; still the server's, so that nobody
@@ -212,10 +212,13 @@ def _told(known: GuestConfig, wish: Rebuild) -> GuestConfig:
     return known.model_copy(update={**wish.told, "admin_pass": wish.admin_pass})
 
 
-def _change(wish: Rebuild, server: InstanceFacts, guest: GuestConfig, power_state: int) -> InstanceChange:
+def _change(
+    wish: Rebuild, server: InstanceFacts, guest: GuestConfig, plugged: Plugged, power_state: int
+) -> InstanceChange:
     return InstanceChange(
         vm_state="stopped" if server.vm_state == "stopped" else "active",
         power_state=power_state,
+        networks=networks_now(server.networks, plugged.vifs),
         image_ref=wish.image_id
         if wish.volume_id is None
         else None,  # none is by what Nova's clients know such a server

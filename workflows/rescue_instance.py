@@ -12,6 +12,7 @@ with workflow.unsafe.imports_passed_through():
     from infra.contracts.aside import Aside
     from infra.contracts.image import DiskOnHost
     from infra.contracts.instance import InstanceRef
+    from infra.contracts.network import networks_now
     from infra.contracts.operation import ActionRequest, InstanceChange, InstanceFacts
     from infra.contracts.power_states import RUNNING
     from infra.contracts.rescue import RescueDisk, RescueGuest
@@ -92,7 +93,11 @@ class RescueInstance(ServerOperation):
             undo=None,  # `bring_back` ends it
             at=host,
         )
-        return InstanceChange(vm_state="rescued", power_state=booted.power_state)
+        return InstanceChange(
+            vm_state="rescued",
+            power_state=booted.power_state,
+            networks=networks_now(server.networks, plugged.vifs),
+        )
 
 
 def kept_for_rescue(server: InstanceFacts, *, runs: bool) -> Aside:

@@ -4,6 +4,7 @@ from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     from activities.hypervisor import Hypervisor
+    from infra.contracts.network import networks_now
     from infra.contracts.operation import ActionRequest, InstanceChange, InstanceFacts
     from infra.contracts.power import PowerOn
 
@@ -34,12 +35,14 @@ class StartInstance(ServerOperation):
             undo=None,  # a guest that runs is what was asked for, even when its record could not say so in time
             at=host,
         )
+        networks = None
         if started.lacking:
             spec = await made_anew(server, host, saga)
+            networks = networks_now(server.networks, spec.vifs)
             started = await saga.step(
                 Hypervisor.start_guest,
                 began.model_copy(update={"spec": spec}),
                 undo=None,  # as above
                 at=host,
             )
-        return InstanceChange(vm_state="active", power_state=started.power_state)
+        return InstanceChange(vm_state="active", power_state=started.power_state, networks=networks)

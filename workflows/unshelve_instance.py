@@ -17,7 +17,7 @@ with workflow.unsafe.imports_passed_through():
     from infra.contracts.errors import HOST_CANNOT
     from infra.contracts.image import ImageOnHost
     from infra.contracts.instance import InstanceRef
-    from infra.contracts.network import Plugged
+    from infra.contracts.network import Plugged, networks_now
     from infra.contracts.operation import ActionRequest, InstanceChange, InstanceFacts
     from infra.contracts.placement import ClaimRequest
     from infra.contracts.power import PowerOff
@@ -27,7 +27,7 @@ with workflow.unsafe.imports_passed_through():
 from workflows.attempt import nothing
 from workflows.body import Body, Since
 from workflows.fields import Name
-from workflows.inputs import domain_of, ports_of, volumes_of
+from workflows.inputs import domain_of, held_ports, volumes_of
 from workflows.saga import Saga, control, kind
 from workflows.server_operation import ServerOperation
 from workflows.steps import explain
@@ -138,7 +138,7 @@ class UnshelveInstance(ServerOperation):
             else nothing(None),
             saga.step(
                 Network.plug_ports,
-                ports_of(server),
+                held_ports(server),
                 undo=Network.part_ports,
                 at=host,
             )
@@ -162,6 +162,7 @@ class UnshelveInstance(ServerOperation):
         return InstanceChange(
             vm_state="active",
             power_state=spawned.power_state,
+            networks=networks_now(server.networks, plugged.vifs),
             cleared=[name for name, value in wish.columns.items() if value is None],
             **{name: value for name, value in wish.columns.items() if value is not None},
         )

@@ -26,6 +26,7 @@ class PortsOnHost(BaseModel):
     security_groups: list[str] = []  # ids; empty means the project's default group
     ports: list[PortRequest]
     attempt: int = 0  # of the claim that plugging needs; 0: none
+    held: bool = False  # the server has them: one that is gone, or another's by now, is left out, and none is made
 
 
 class FixedIp(BaseModel):
@@ -54,6 +55,12 @@ class Vif(BaseModel):
 
 class Plugged(Done):
     vifs: list[Vif] = []
+
+
+def networks_now(known: list[dict[str, Any]], vifs: list[Vif]) -> list[dict[str, Any]]:
+    """A server's ports as its record keeps them, after those that it still has were plugged once more."""
+    now = {vif.port_id: network_of(vif) for vif in vifs}
+    return [port | now[port["port_id"]] for port in known if port["port_id"] in now]
 
 
 def network_of(vif: Vif) -> dict[str, Any]:

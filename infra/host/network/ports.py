@@ -42,7 +42,8 @@ class PortPlugger:
         begun = time.monotonic()
         with beating(heartbeat), self._fence.kept(want, lambda: self._unplug_all(want)):
             vifs = at_once(lambda request: self._plug(want, request), want.ports)
-        return Plugged(vifs=vifs, parts={"ports": round(time.monotonic() - begun, 3)})
+        there = [vif for vif in vifs if vif is not None]
+        return Plugged(vifs=there, parts={"ports": round(time.monotonic() - begun, 3)})
 
     def reserve(self, want: PortsOnHost) -> None:
         """Bind the tenant's own ports to the instance, before it has a host."""
@@ -68,8 +69,12 @@ class PortPlugger:
             self._hostnet.unplug(request.port_id, want.instance_id)
         self._ports.part(want, request)
 
-    def _plug(self, want: PortsOnHost, request: PortRequest) -> Vif:
-        port = self._ports.ensure_own(want, request) if request.mine else self._ports.ensure_bound(want, request)
+    def _plug(self, want: PortsOnHost, request: PortRequest) -> Vif | None:
+        port = self._port(want, request)
+        if port is None:
+            if self._hostnet:
+                self._hostnet.unplug(request.port_id, want.instance_id)
+            return None
         bridge = bindings.bridge_name(port)
         about = self._ports.network(port["network_id"])
         network = about["network"]
@@ -91,6 +96,11 @@ class PortPlugger:
         if self._hostnet is None and port.get("status") != "ACTIVE":  # else once the guest has it
             self._ports.activate(port["id"])
         return vif
+
+    def _port(self, want: PortsOnHost, request: PortRequest) -> Body | None:
+        if want.held:
+            return self._ports.ensure_held(want, request)
+        return self._ports.ensure_own(want, request) if request.mine else self._ports.ensure_bound(want, request)
 
     def _bridge(self, network: Body) -> str:
         physical = bindings.physical_network(network)

@@ -61,6 +61,17 @@ class Ports:
             return port
         return self._take_over(want, request, port, self._mine(want, port))
 
+    def ensure_held(self, want: PortsOnHost, request: PortRequest) -> Body | None:
+        """A port that the server has, bound to this host; None when it was deleted behind the server's back, or is
+        another's by now."""
+        port = self.get(request.port_id)
+        if port is None or port["device_id"] not in ("", want.instance_id):
+            return None
+        if port["device_id"] == want.instance_id and port.get("binding:host_id") == self._host:
+            return port
+        changes = {"device_id": want.instance_id} if request.mine else self._mine(want, port)
+        return self._take_over(want, request, port, changes)
+
     def reserve(self, want: PortsOnHost, request: PortRequest) -> None:
         """The tenant's own port is this instance's from now on, on no host yet. Hopeless as `ensure_bound`: of two that
         read it free, the revision lets one through, and the other finds it in use when it tries again."""
