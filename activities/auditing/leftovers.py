@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from activities.auditing.marks import bound_port, made_attachment, made_port, made_volume
 from activities.auditing.verdicts import verdict
-from infra.contracts.audit import Finding, Server, World
+from infra.contracts.audit import RESIZE, Finding, Server, World
 from infra.contracts.hypervisor import HostFacts
 from infra.contracts.verdict import GONE, Verdict
 
@@ -114,6 +114,9 @@ def allocation(world: World) -> Iterator[Finding]:
         why = _holds_nothing(server)
         for host in server.known.held if why else ():
             yield Finding(kind="allocation", instance_id=server.id, host=host, proof=why)
+        if server.resize_on and not why and not server.awaits:
+            said = "its record says that no resize of it waits"
+            yield Finding(kind="allocation", instance_id=server.id, host=server.resize_on, what=RESIZE, proof=said)
 
 
 def console_token(world: World) -> Iterator[Finding]:

@@ -12,6 +12,9 @@ from infra.contracts.states import at_rest
 from infra.contracts.verdict import Known
 from infra.hostnet.topology import Topology
 
+RESIZE = "resize"
+"""What a finding of an allocation names that a resize holds beside the server's own."""
+
 
 class AuditRequest(BaseModel):
     repair: bool = False
@@ -111,6 +114,12 @@ class Server:
     known: Known
     ports: tuple[PortHeld, ...] = ()
     attachments: tuple[tuple[str, str], ...] = ()  # (attachment id, volume id)
+    resize_on: str = ""  # host on which a resize holds the flavor that was
+
+    @property
+    def awaits(self) -> bool:
+        """Whether a resize of it may still be confirmed or reverted."""
+        return self.busy or self.vm_state == "resized"
 
     @property
     def busy(self) -> bool:

@@ -6,12 +6,12 @@ from typing import Any
 from sqlalchemy import Connection, Row, delete, select, update
 from sqlmodel import col
 
-from infra.contracts.audit import Finding, PortHeld, Server
+from infra.contracts.audit import RESIZE, Finding, PortHeld, Server
 from infra.contracts.snapshot import image_id_of
 from infra.contracts.states import Lost, lost
 from infra.contracts.verdict import Known
 from infra.database import Database
-from infra.stores import actions
+from infra.stores import actions, resizes
 from infra.tables.compute import Allocation, ConsoleToken, Instance, now
 
 instances, allocations = Instance.__table__, Allocation.__table__  # type: ignore[attr-defined]
@@ -92,6 +92,8 @@ class AuditedRecords:
             server = _server(row, {}) if row else None
             if server is not None and server.busy and finding.kind == "stuck":
                 return _put_back(store, server)
+            if server is not None and finding.what == RESIZE and finding.kind == "allocation":
+                return not server.awaits and resizes.give_up(store, server.id)
             if server is None or server.busy or server.keeps:
                 return False
             if finding.kind == "allocation":
@@ -105,10 +107,13 @@ class AuditedRecords:
         with self._db.engine.connect() as store:
             rows = store.execute(query).all()
             held: dict[str, dict[str, int]] = {}
-            claims = select(allocations.c.instance_id, allocations.c.host, allocations.c.attempt)
+            resizing: dict[str, str] = {}
+            claims = select(allocations.c.instance_id, allocations.c.host, allocations.c.attempt, allocations.c.kind)
             for claim in store.execute(claims.where(allocations.c.instance_id.in_([row.id for row in rows]))):
                 held.setdefault(claim.instance_id, {})[claim.host] = claim.attempt
-        return [_server(row, held.get(row.id, {})) for row in rows]
+                if claim.kind == resizes.MIGRATION:
+                    resizing[claim.instance_id] = claim.host
+        return [_server(row, held.get(row.id, {}), resizing.get(row.id, "")) for row in rows]
 
 
 def _put_back(store: Connection, server: Server) -> bool:
@@ -130,7 +135,7 @@ def _pages(ids: Iterable[str]) -> Iterator[list[str]]:
         yield wanted[start : start + PAGE]
 
 
-def _server(row: Row[Any], held: dict[str, int]) -> Server:
+def _server(row: Row[Any], held: dict[str, int], resize_on: str = "") -> Server:
     known = Known(
         deleted=row.deleted_at is not None,
         launched=row.launched_at is not None,
@@ -150,4 +155,5 @@ def _server(row: Row[Any], held: dict[str, int]) -> Server:
         known=known,
         ports=tuple(PortHeld(n["port_id"], n["network_id"], tuple(n["fixed_ips"])) for n in row.networks),
         attachments=tuple((v["attachment_id"], v["volume_id"]) for v in row.volumes),
+        resize_on=resize_on,
     )

@@ -3,6 +3,7 @@
 from typing import Any
 
 from sqlalchemy import Connection, Row, delete, func, insert, select, text, update
+from sqlmodel import Session
 
 from infra.contracts import abilities
 from infra.contracts.errors import hopeless
@@ -16,7 +17,7 @@ from infra.tables.compute import Allocation, ComputeNode, Instance, MigrationRec
 
 instances, claims = Instance.__table__, Allocation.__table__  # type: ignore[attr-defined]
 nodes, migrations = ComputeNode.__table__, MigrationRecord.__table__  # type: ignore[attr-defined]
-WAITING = "finished"
+WAITING, MIGRATION = "finished", "migration"
 
 
 class Resizes:
@@ -46,7 +47,7 @@ class Resizes:
                 raise hopeless(f"No valid host was found. Of the server's host: {abilities.words(cannot)}.", code=400)
             if self._claims.lacking(store, held.host, new):
                 raise hopeless("No valid host was found. No valid host found for resize", code=400)
-            kept = {"consumer_id": want.migration.id, "kind": "migration", "instance_id": want.instance_id}
+            kept = {"consumer_id": want.migration.id, "kind": MIGRATION, "instance_id": want.instance_id}
             store.execute(insert(claims), {**kept, "host": held.host, "attempt": held.attempt, **_share(old)})
             self._hold(store, want.instance_id, new)
             most = {"vcpus": max(old.vcpus, new.vcpus), "memory_mb": max(old.ram, new.ram)}
@@ -78,6 +79,21 @@ class Resizes:
 
     def _hold(self, store: Connection, instance_id: str, flavor: FlavorFacts) -> None:
         store.execute(update(claims).where(claims.c.consumer_id == instance_id).values(**_share(flavor)))
+
+
+def give_up(store: Connection | Session, instance_id: str) -> bool:
+    """No resize of the server waits any more: it holds the flavor that its record has. Whether one did."""
+    mine = (claims.c.instance_id == instance_id, claims.c.kind == MIGRATION)
+    if store.scalar(select(claims.c.consumer_id).where(*mine).limit(1)) is None:
+        return False
+    store.execute(delete(claims).where(*mine))
+    flavor = FlavorFacts.model_validate(store.scalar(select(instances.c.flavor).where(instances.c.id == instance_id)))
+    store.execute(update(claims).where(claims.c.consumer_id == instance_id).values(**_share(flavor)))
+    counted = {"vcpus": flavor.vcpus, "memory_mb": flavor.ram}
+    store.execute(update(instances).where(instances.c.id == instance_id).values(**counted))
+    waits = (migrations.c.instance_id == instance_id, migrations.c.status == WAITING)
+    store.execute(update(migrations).where(*waits).values(status="error", updated_at=now()))
+    return True
 
 
 ENDED_BY = {"confirmResize": "confirmed", "revertResize": "reverted"}

@@ -105,6 +105,14 @@ def test_a_claim_without_a_keeper() -> None:
         assert shown(leftovers.allocation(bare(kept))) == []
 
 
+def test_what_a_resize_holds_that_nobody_can_confirm_any_more() -> None:
+    kept = {"held": {"here": 2}, "resize_on": "here"}
+    for over in (server(**kept), server(vm_state="error", **kept), server(vm_state="stopped", **kept)):
+        assert shown(leftovers.allocation(bare(over))) == [(ID, "here", "resize", True)]
+    for waits in (server(vm_state="resized", **kept), server(task_state="resize_prep", **kept), server()):
+        assert shown(leftovers.allocation(bare(waits))) == []
+
+
 def test_an_image_that_nothing_waits_in() -> None:
     for left in (deleted(), server()):
         assert shown(leftovers.image(bare(left, images={OTHER: ID}))) == [(ID, "", OTHER, True)]

@@ -6,9 +6,10 @@ from datetime import timedelta
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from sqlmodel import col, select
 
 from api.compute.schemas.actions import NOT_BUILT
-from infra.tables.compute import ActionEvent, ConsoleToken, InstanceAction, now
+from infra.tables.compute import ActionEvent, Allocation, ConsoleToken, InstanceAction, MigrationRecord, now
 from tests.compute.conftest import Api, Cloud
 
 
@@ -61,6 +62,30 @@ def test_reset_state(cloud: Cloud, admin: Api, demo: Api) -> None:
     act(admin, busy, "os-resetState", {"state": "error"})
     assert cloud.ledger.decisions[-1] == (busy, "give up for a reset of the server's state")
     assert (cloud.row(busy).vm_state, cloud.row(busy).task_state) == ("error", None)
+
+
+def test_a_reset_ends_a_resize_that_waits(cloud: Cloud, admin: Api, demo: Api) -> None:
+    """The server has its new flavor, and holds nothing of the old one."""
+    new = {"id": "big", "name": "m1.big", "vcpus": 2, "ram": 128, "disk": 1, "extra_specs": {}}
+    server = cloud.server(demo, vm_state="resized", host="node1", flavor=new, vcpus=2, memory_mb=128)
+    old = {"id": "tiny", "name": "m1.tiny", "vcpus": 1, "ram": 256, "disk": 1, "extra_specs": {}}
+    migration = str(uuid.uuid4())
+    where = {"instance_id": server, "host": "node1", "attempt": 1, "disk_gb": 1}
+    with cloud.database.write() as session:
+        session.add(Allocation(consumer_id=server, kind="instance", vcpus=2, memory_mb=128, **where))
+        session.add(Allocation(consumer_id=migration, kind="migration", vcpus=1, memory_mb=256, **where))
+        about = {"source_compute": "node1", "dest_compute": "node1", "old_vm_state": "active", "status": "finished"}
+        about |= {"request_id": "req-1", "user_id": demo.user_id, "project_id": demo.project_id}
+        session.add(
+            MigrationRecord(id=migration, number=1, instance_id=server, old_flavor=old, new_flavor=new, **about)
+        )
+    act(admin, server, "os-resetState", {"state": "active"})
+    with cloud.database.read() as session:
+        held = session.exec(select(Allocation).where(col(Allocation.instance_id) == server)).all()
+        assert [(claim.kind, claim.vcpus, claim.memory_mb) for claim in held] == [("instance", 2, 128)]
+        assert session.get_one(MigrationRecord, migration).status == "error"
+    row = cloud.row(server)
+    assert (row.vm_state, row.vcpus, row.memory_mb) == ("active", 2, 128)
 
 
 @pytest.mark.parametrize("name", [name for name, (first, last) in NOT_BUILT.items() if last > 96])

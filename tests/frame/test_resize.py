@@ -5,8 +5,11 @@ from typing import Any
 import pytest
 from sqlmodel import col, select
 
+from activities.auditing import leftovers
 from api.common.errors import ServiceError
+from infra.contracts.audit import RESIZE, Finding, World
 from infra.contracts.operation import ActionRequest
+from infra.stores.audited import AuditedRecords
 from infra.tables.compute import Allocation, Instance, MigrationRecord
 from tests.frame.cloud import FrameCloud
 from tests.frame.test_actions import drop
@@ -134,4 +137,24 @@ async def test_a_choice_that_failed_after_its_claim_may_be_made_again(
     assert (row(cloud, handle).vm_state, row(cloud, handle).task_state) == ("resized", None)
     assert await do(cloud, handle, choice) is None
     assert (row(cloud, handle).vm_state, held(cloud, handle)) == ("active", {"instance": left})
+    await drop(cloud, handle)
+
+
+async def test_what_a_resize_holds_goes_once_nobody_can_confirm_it(cloud: FrameCloud) -> None:
+    """Mechanism: the audit. An operation that was ended from outside, or a reset of the state, left it."""
+    handle = await server(cloud, "resize")
+    await resized(cloud, handle)
+    new, records = held(cloud, handle)["instance"], AuditedRecords(cloud.database)
+    lost = Finding(kind="allocation", instance_id=instance_of(handle), host=row(cloud, handle).host or "", what=RESIZE)
+    assert not records.forget(lost) and len(held(cloud, handle)) == 2, "it waits, and is its owner's to confirm"
+    with cloud.database.write() as session:
+        session.get_one(Instance, instance_of(handle)).vm_state = "active"
+    (seen,) = records.by_id([instance_of(handle)])
+    assert [(f.what, f.host) for f in leftovers.allocation(World(servers={seen.id: seen}))] == [(RESIZE, lost.host)]
+    assert records.forget(lost) and not records.forget(lost)
+    assert held(cloud, handle) == {"instance": new} and ends(cloud, handle) == ["error"]
+    assert (row(cloud, handle).vcpus, row(cloud, handle).memory_mb) == new
+    await resized(cloud, handle, flavor={**row(cloud, handle).flavor, "id": "larger", "ram": new[1] + 64})
+    assert await do(cloud, handle, "confirmResize") is None
+    assert held(cloud, handle) == {"instance": (new[0], new[1] + 64)}
     await drop(cloud, handle)

@@ -8,6 +8,7 @@ from sqlmodel import Session
 from api.common.parsers import is_uuid
 from api.compute.call import ComputeCall
 from api.compute.errors import conflict, is_locked, no_such_server
+from infra.stores import resizes
 from infra.tables.compute import Instance, InstanceAction, now
 
 table = Instance.__table__  # type: ignore[attr-defined]
@@ -95,7 +96,8 @@ def unlock(call: ComputeCall, row: RowMapping) -> None:
 
 
 def reset_state(call: ComputeCall, row: RowMapping, vm_state: str) -> None:
-    """`row` is of the request's beginning: 409 when another operation has begun since, which would end in its own."""
+    """`row` is of the request's beginning: 409 when another operation has begun since, which would end in its own. A
+    resize that waited can be neither confirmed nor reverted then: the server has its new flavor."""
     with call.db.write() as session:
         current = find(session, call, row["id"])
         if current["task_state"] not in (None, row["task_state"]):
@@ -103,4 +105,5 @@ def reset_state(call: ComputeCall, row: RowMapping, vm_state: str) -> None:
                 f"Cannot 'reset_state' instance {row['id']} while it is in task_state {current['task_state']}"
             )
         change(session, row["id"], vm_state=vm_state, task_state=None)
+        resizes.give_up(session, row["id"])
         record_action(session, call, row, "reset_state")
