@@ -15,6 +15,7 @@ from infra.hostnet.topology import Network, Router, Topology
 
 PROOF = "the network service's word for this host, against what the host has"
 MISSING, TOO_MANY, OLD = "missing", "too many", "out of date"
+HEALTHY = ("carried", "waiting")
 
 
 class Difference(NamedTuple):
@@ -109,23 +110,40 @@ def fdb_entries(_: Topology, found: HostNetInventory) -> Iterator[Difference]:
     yield from (Difference(entry, TOO_MANY) for entry in found.misled)
 
 
-def _vnis(told: Topology) -> dict[str, Network]:
+def _used(told: Topology, found: HostNetInventory) -> set[str]:
+    """Networks of ports that are to be plugged here; of subports only those that are, since a trunk may be down."""
+    below = {one.port_id for port in told.ports if port.trunk for one in port.trunk.subports} - found.ports.keys()
+    return {port.network_id for port in told.ports if port.id not in below}
+
+
+def _vnis(told: Topology, found: HostNetInventory) -> dict[str, Network]:
     """Networks that leave this host by VXLAN."""
-    here = {port.network_id for port in told.ports} | {p.network_id for r in told.routers for p in r.ports}
+    here = _used(told, found) | {p.network_id for r in told.routers for p in r.ports}
     tunnelled = (network for network in told.networks if network.segment and not network.physical_network)
     return {str(network.segment): network for network in tunnelled if network.serves_dhcp or network.id in here}
 
 
 def tunnels(told: Topology, found: HostNetInventory) -> Iterator[Difference]:
     if found.tunnelled:
-        yield from _between(set(_vnis(told)), set(map(str, found.tunnels)), "vxlan/{}")
+        yield from _between(set(_vnis(told, found)), set(map(str, found.tunnels)), "vxlan/{}")
 
 
 def tunnel_peers(told: Topology, found: HostNetInventory) -> Iterator[Difference]:
     """Hosts that frames for nobody in particular go to, and entries that somebody put for one MAC address."""
-    for vni, network in _vnis(told).items() if found.tunnelled else ():
+    for vni, network in _vnis(told, found).items() if found.tunnelled else ():
         if int(vni) in found.tunnels:
             yield from _between(set(network.peers), set(found.tunnels[int(vni)]), f"vxlan/{vni} {{}}")
+
+
+def subports(told: Topology, found: HostNetInventory) -> Iterator[Difference]:
+    """Of parents that are plugged here, on a host that can carry them; one whose guest has no tap waits for it."""
+    parents = {port.id: port.trunk for port in told.ports if port.id in found.ports and port.trunk}
+    wanted = {one.port_id for trunk in parents.values() if trunk.admin_state_up for one in trunk.subports}
+    yield from _between(set() if found.unable else wanted, set(found.subports), "port/{}")
+    for port_id, state in sorted(found.subports.items()):
+        if port_id in wanted and state not in HEALTHY:
+            yield Difference(f"port/{port_id} {state}", MISSING)
+    yield from (Difference(f"host {name}", TOO_MANY) for name in found.loose)
 
 
 PARTS: dict[str, Rule] = {
@@ -139,6 +157,7 @@ PARTS: dict[str, Rule] = {
     "fdb_entry": fdb_entries,
     "tunnel": tunnels,
     "tunnel_peer": tunnel_peers,
+    "subport": subports,
 }
 """Kind of finding → what is compared for it. A host mends all of them by looking after its own network."""
 

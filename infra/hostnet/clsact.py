@@ -16,7 +16,7 @@ from infra.hostnet import bpf, netns
 from infra.hostnet.bpf import Program
 from infra.hostnet.netns import HostNetworkError
 
-NEWQDISC, DELQDISC, NEWFILTER, GETFILTER = 36, 37, 44, 46
+NEWQDISC, DELQDISC, GETQDISC, NEWFILTER, GETFILTER = 36, 37, 38, 44, 46
 REQUEST, ACK, DUMP, REPLACE, EXCLUSIVE, CREATE = 0x1, 0x4, 0x300, 0x100, 0x200, 0x400
 ERROR, DONE = 2, 3
 KIND, OPTIONS = 1, 2
@@ -147,6 +147,19 @@ def _tags(kernel: _Netlink, index: int, hook: Hook) -> list[str]:
                 ours = (handle, place) == (HANDLE, PLACE)
                 found.append(options.get(PROGRAM_TAG, b"").hex() if ours else "")
     return found
+
+
+def holders(namespace: str) -> set[int]:
+    """Indexes of the interfaces at which programs can hang."""
+
+    def work() -> set[int]:
+        with _Netlink() as kernel:
+            found = kernel.ask(GETQDISC, DUMP, struct.pack(TCMSG, 0, 0, 0, 0, 0))
+            return {
+                struct.unpack_from(TCMSG, said)[1] for said in found if _attributes(said[20:]).get(KIND) == b"clsact\0"
+            }
+
+    return netns.call(namespace, work)
 
 
 @lru_cache(maxsize=8)

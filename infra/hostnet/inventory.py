@@ -10,6 +10,7 @@ from infra.hostnet.links import Link
 from infra.hostnet.models import Damage, HostNetInventory, SpaceFacts, digest
 from infra.hostnet.netns import HostNetworkError
 from infra.hostnet.store import Store
+from infra.hostnet.trunks import Trunks
 from infra.settings import Settings
 
 PLACES = {"dhcp": "net/{}", "ra": "router/{}"}
@@ -56,6 +57,12 @@ def describe(
     inventory.filters = sorted(set(firewall.taps()) - foreign)
     inventory.damage = firewall.damage()
     return inventory
+
+
+def with_trunks(inventory: HostNetInventory, store: Store, trunks: Trunks) -> HostNetInventory:
+    found = links.snapshot(store.netns)
+    said = {"subports": trunks.states(found), "loose": trunks.loose(found), "unable": trunks.unable()}
+    return inventory.model_copy(update=said)
 
 
 def _hosts(settings: Settings, tunnel: Link) -> list[str]:

@@ -59,11 +59,17 @@ def _set_name(value: str) -> str:
 
 
 SetName = Annotated[str, AfterValidator(_set_name)]
+Vlan = Annotated[int, Field(ge=1, le=4094)]
 
 
 def tap_name(port_id: str) -> str:
     """Name of a port's interface on its host, as Neutron's agents name it (15 characters are the kernel's limit)."""
     return f"tap{port_id[:11]}"
+
+
+def outer_name(port_id: str) -> str:
+    """Name of the other end of a subport's tap, where its parent's guest is."""
+    return f"sp-{port_id[:11]}"
 
 
 def is_v4(address: str) -> bool:
@@ -115,10 +121,17 @@ class Bandwidth(_Known):
         return value or 0
 
 
+class Below(_Known):
+    """Of a subport: the parent of its trunk, whose guest tags the subport's frames with `number`."""
+
+    parent: Identifier
+    number: Vlan
+
+
 class PortPlug(_Known):
     """All a host must know to plug a port. `mtu` in bytes; `physical_network` None for a network of its own;
     `bridge_name`: of the bridge that the port's binding names, None where the host chooses it. `limits`: what the
-    flavor of its guest allows."""
+    flavor of its guest allows. `below`: of a subport, whose tap is the inner end of a pair of ours."""
 
     port_id: Identifier
     instance_id: Identifier
@@ -133,6 +146,7 @@ class PortPlug(_Known):
     port_security_enabled: bool = True
     allowed_address_pairs: list[AddressPair] = []
     limits: Bandwidth | None = None
+    below: Below | None = None
 
     @property
     def tap(self) -> str:
@@ -156,8 +170,20 @@ class FilterAddress(_Known):
     subnet_id: str | None = None
 
 
+class SubPort(_Known):
+    port_id: Identifier
+    segmentation_id: Vlan
+
+
+class Trunk(_Known):
+    """Of its parent port. One that is administratively down carries nothing."""
+
+    admin_state_up: bool = True
+    subports: list[SubPort] = []
+
+
 class PortFilter(_Known):
-    """A port of this host as the network service tells its rules."""
+    """A port of this host as the network service tells its rules. `trunk`: that the port is the parent of."""
 
     id: Identifier
     mac_address: Mac
@@ -170,6 +196,7 @@ class PortFilter(_Known):
     rules: list[FilterRule] = []
     stateful: bool = True
     qos: Bandwidth | None = None
+    trunk: Trunk | None = None
 
 
 def digest(told: PortFilter | Iterable[str]) -> str:
@@ -211,7 +238,9 @@ class HostNetInventory(BaseModel):
     'set/<name>' → digest of the rules that the network service told. `others`: networks and routers that another host
     in the same namespace carries. `gateways`: whether networks' namespaces answer at gateway addresses that no port
     has. `doubled`: 'net/<id>' or 'router/<id>' for each dnsmasq beside the one that serves it. `misled`: entries of our
-    bridges' tables that somebody put there, as "BRIDGE MAC DEVICE".
+    bridges' tables that somebody put there, as "BRIDGE MAC DEVICE". `subports`: port id → 'carried', 'waiting' (its
+    guest has no tap now), or what of it is not as it should be. `loose`: ends of pairs, and interfaces with programs,
+    that no port wants. `unable`: why this host carries no subports, '' where it does.
     """
 
     ports: dict[str, str] = {}
@@ -231,3 +260,6 @@ class HostNetInventory(BaseModel):
     gateways: bool = False
     doubled: list[str] = []
     misled: list[str] = []
+    subports: dict[str, str] = {}
+    loose: list[str] = []
+    unable: str = ""

@@ -6,12 +6,12 @@ nftables in line with them. So each call may be repeated, or finished by the nex
 
 import contextlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from pathlib import Path
 
 from infra import logs
 from infra.hostnet import dhcp, inventory, links, netns, reporting, strays
 from infra.hostnet.dhcp import Dnsmasq
 from infra.hostnet.firewall import Firewall
+from infra.hostnet.home import Home
 from infra.hostnet.links import Link
 from infra.hostnet.models import Bandwidth, HostNetInventory, PortFilter, PortPlug, tap_name
 from infra.hostnet.netns import HostNetworkError
@@ -19,19 +19,12 @@ from infra.hostnet.plane import Binding, Report
 from infra.hostnet.routers import Routers
 from infra.hostnet.segment import Segments
 from infra.hostnet.shaping import Shaper
-from infra.hostnet.store import NetworkRecord, PlugRecord, RouterRecord, Store, write_atomic
+from infra.hostnet.store import NetworkRecord, PlugRecord, RouterRecord, Store
 from infra.hostnet.topology import FloatingIp, Network, PortForwarding, Router
+from infra.hostnet.trunks import Trunks
 from infra.settings import Settings
 
 log = logs.get("hostnet")
-OWN_NAMESPACE = {
-    "ipv4/ip_forward": "0",  # networks without a router do not reach each other
-    "ipv4/conf/all/rp_filter": "0",  # the same subnet may exist on two bridges; spoofing is stopped at the taps
-    "ipv4/conf/default/rp_filter": "0",
-    "ipv6/conf/default/disable_ipv6": "1",
-    "bridge/bridge-nf-call-iptables": "1",
-    "bridge/bridge-nf-call-ip6tables": "1",
-}
 
 
 class HostNetwork:
@@ -50,35 +43,11 @@ class HostNetwork:
         self._routers = Routers(self._store, settings.netns)
         self._failed: set[str] = set()  # ids of networks and routers that could not be had, which are tried again
         self._shaper = Shaper(self._store)
-        self._ensured = ""  # identity of the namespace that was seen to be in order
+        self._home = Home(self._store, self._firewall)
+        self._trunks = Trunks(self._store, self._segments, self._firewall)
 
     def ensure_namespace(self) -> None:
-        """Make the namespace if need be, with lo up and bridged packets handed to nftables. Idempotent."""
-        identity = netns.identity(self._netns)
-        if identity and identity == self._ensured:
-            return
-        if not Path("/proc/sys/net/bridge").exists():
-            with contextlib.suppress(HostNetworkError):
-                netns.run("", ["modprobe", "br_netfilter"])
-            if not Path("/proc/sys/net/bridge").exists():
-                raise HostNetworkError("the kernel module br_netfilter is missing: no security groups without it")
-        if self._netns:
-            self._ensure_own()
-        self._ensured = netns.identity(self._netns)
-
-    def _ensure_own(self) -> None:
-        with self._store.lock("namespace"):
-            marker = self._store.run / "namespace"
-            if not netns.path(self._netns).exists():
-                write_atomic(marker, self._netns)
-                self._firewall.forget()
-                netns.create(self._netns)
-            if not links.snapshot(self._netns)["lo"].up:
-                links.apply(self._netns, ["link set dev lo up"])
-            if marker.exists():
-                netns.sysctl(self._netns, OWN_NAMESPACE)
-                if netns.create(self._store.waiting):
-                    links.apply(self._store.waiting, ["link set dev lo up"])
+        self._home.ensure()
 
     def bind(self, port: PortPlug) -> Binding:
         bridge = port.bridge_name or self._segments.bridge_of(port.network_id, port.physical_network)
@@ -101,17 +70,21 @@ class HostNetwork:
             with self._store.lock(before.bridge):
                 self._segments.converge(before.bridge)
         self._firewall.converge()
+        self.carry_trunks()
 
     def unplug(self, port_id: str, instance_id: str | None = None) -> None:
-        """Remove all that `plug` made for the port, its tap too; with the last port of a network, the network's.
+        """Remove all that `plug` made for the port, its tap and its subports too; with the last port of a network, the
+        network's.
 
         With `instance_id` only if that instance plugged it: the port may be another's by now, and so may be a tap
         without a port file."""
         record = self._store.port(port_id)
         if not _is_of(record, instance_id):
             return
-        if self._netns and not netns.path(self._netns).exists():
-            self._store.drop_port(port_id)
+        if not self._home.is_there():
+            for one in self._store.own_ports():
+                if port_id in (one.port.port_id, one.port.below and one.port.below.parent):
+                    self._store.drop_port(one.port.port_id)
             return
         if record:
             with self._store.lock(record.bridge):
@@ -126,6 +99,19 @@ class HostNetwork:
             links.delete(self._netns, tap_name(port_id))
             self._repair_bridges(links.snapshot(self._netns))  # what an earlier call may have left when it was killed
         self._firewall.converge()
+        self.carry_trunks()
+
+    def carry_trunks(self) -> bool:
+        changed = self._home.is_there() and self._trunks.converge()
+        if changed:
+            self._shaper.shape(self._firewall.guests())
+        return changed
+
+    def tapped(self, instance_id: str) -> dict[str, str]:
+        self.carry_trunks()
+        mine = [r.port for r in self._store.own_ports() if r.port.instance_id == instance_id]
+        below = self._trunks.carried(links.snapshot(self._netns)) if any(port.below for port in mine) else {}
+        return {port.port_id: below.get(port.port_id, "DOWN") if port.below else "ACTIVE" for port in mine}
 
     def limit(self, instance_id: str, bandwidth: Bandwidth | None) -> None:
         if self._shaper.limit(instance_id, bandwidth):
@@ -208,7 +194,7 @@ class HostNetwork:
         """
         self._store.put_sets({name: list(members) for name, members in sets.items()})
         self._store.put_filters(list(ports))
-        if self._netns and not netns.path(self._netns).exists():
+        if not self._home.is_there():
             return False
         changed = self._firewall.converge()
         self._shaper.shape(self._firewall.guests())
@@ -221,7 +207,7 @@ class HostNetwork:
         taps have just been made: some checks can only be tied to interfaces that exist.
         """
         repaired = []
-        if self._netns and not netns.path(self._netns).exists():
+        if not self._home.is_there():
             if not self._segments.names() and not self._store.routers():
                 return []
             repaired.append(f"namespace {self._netns}")
@@ -232,6 +218,8 @@ class HostNetwork:
         repaired += strays.remove(self._store, self._routers.made)
         if self._firewall.repair():
             repaired.append("filters")
+        if self._trunks.converge():
+            repaired.append("subports")
         if self._firewall.guard(found):
             log.debug("taps guarded")
         if self._firewall.shorten(found):
@@ -258,7 +246,7 @@ class HostNetwork:
         return sorted({*wrong, *(made - wanted.keys())})
 
     def report(self) -> Report:
-        return reporting.report(self._settings, self._store, self._failed)
+        return reporting.report(self._settings, self._store, self._failed, self._trunks.carried)
 
     def ports(self) -> dict[str, str]:
         return {r.port.port_id: r.port.instance_id for r in self._store.own_ports()}
@@ -266,7 +254,8 @@ class HostNetwork:
     def describe(self) -> HostNetInventory:
         damage = {f"net/{i}": some for i, some in self._segments.damage().items()}
         damage |= {f"router/{i}": some for i, some in self._routers.damage().items()}
-        return inventory.describe(self._settings, self._store, self._firewall, self._segments.served(), damage)
+        found = inventory.describe(self._settings, self._store, self._firewall, self._segments.served(), damage)
+        return inventory.with_trunks(found, self._store, self._trunks) if self._home.is_there() else found
 
     def teardown(self) -> None:
         """End every dnsmasq and remove taps, bridges, tables and namespaces that we made; port files stay."""
@@ -277,7 +266,7 @@ class HostNetwork:
             self._segments.end_processes(network_id)
         for router_id in self._routers.made():
             self._routers.end_processes(router_id)
-        present = not self._netns or netns.path(self._netns).exists()
+        present = self._home.is_there()
         for name in netns.names():
             if name.startswith(self._store.space_prefixes):
                 netns.remove(name)

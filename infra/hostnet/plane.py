@@ -61,6 +61,13 @@ class DataPlane(Protocol):
     def apply_groups(self, ports: Sequence[PortFilter], sets: Mapping[str, Sequence[str]]) -> bool:
         """Put the rules of all ports of this host in force; whether the kernel had to be told anything."""
 
+    def carry_trunks(self) -> bool:
+        """Make what the subports of plugged ports need, as `apply_groups` and `ensure_network` were told of them;
+        whether anything had to be done."""
+
+    def tapped(self, instance_id: str) -> dict[str, str]:
+        """The guest's taps are there: make what hangs on them; its ports, subports included, and how each is."""
+
     def ports(self) -> dict[str, str]:
         """Id of every port that is plugged here → id of its instance."""
 

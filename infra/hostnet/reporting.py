@@ -1,15 +1,18 @@
 """What a host tells the network service of itself: states as the kernel shows them."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Mapping
 
 from infra.hostnet import links, netns
+from infra.hostnet.links import Link
 from infra.hostnet.plane import Report
 from infra.hostnet.store import RouterRecord, Store
 from infra.settings import Settings
 
+Carried = Callable[[Mapping[str, Link]], dict[str, str]]
 
-def report(settings: Settings, store: Store, failed: Collection[str]) -> Report:
-    """`failed`: ids of routers that could not be brought about."""
+
+def report(settings: Settings, store: Store, failed: Collection[str], carried: Carried) -> Report:
+    """`failed`: ids of routers that could not be brought about. `carried`: states of subports."""
     present = not store.netns or netns.path(store.netns).exists()
     found = links.snapshot(store.netns) if present else {}
     up = {r.port.port_id: bool((tap := found.get(r.port.tap)) and tap.up) for r in store.own_ports()}
@@ -20,7 +23,7 @@ def report(settings: Settings, store: Store, failed: Collection[str]) -> Report:
         bridge_mappings=settings.bridge_mappings,
         routers=states,
         floating_ips={floating.id: states[r.router.id] for r in routers for floating in r.router.floating_ips},
-        ports={port_id: "ACTIVE" if is_up else "DOWN" for port_id, is_up in up.items()},
+        ports={port_id: "ACTIVE" if is_up else "DOWN" for port_id, is_up in up.items()} | carried(found),
     )
 
 

@@ -119,6 +119,12 @@ class Store:
         with stream:
             yield
 
+    @contextlib.contextmanager
+    def trunks_lock(self) -> Iterator[None]:
+        """As `lock`; others may be taken under it."""
+        with self._locked(self.run / "locks" / "trunks"):
+            yield
+
     @staticmethod
     def _locked(file: Path) -> IO[str]:
         while True:

@@ -68,7 +68,7 @@ def damaged() -> HostNetInventory:
     spaces = {f"router/{OTHER}": SpaceFacts(addresses=["10.0.0.9"], routes=["10.8.0.0/16 via 10.0.0.3 dev qr"])}
     rule = Damage(part="table inet chain x", problem="too many")
     spaces[f"net/{TWICE.id}"] = SpaceFacts(addresses=["10.1.0.9"], routes=["10.7.0.0/16 dev net0"])
-    more = {"doubled": [f"net/{TWICE.id}"], "misled": ["br-x 52:54:00:00:00:01 vx7"]}
+    more = {"doubled": [f"net/{TWICE.id}"], "misled": ["br-x 52:54:00:00:00:01 vx7"], "loose": ["sp-0"]}
     servers = {"networks": {ID: 1, TWICE.id: 2}, "advertisers": {ID: 3}}
     return HostNetInventory(spaces=spaces, tunnelled=True, tunnels={7: [], 9: []}, damage=[rule], **servers, **more)
 
@@ -94,6 +94,7 @@ def test_a_hosts_network_is_mended_by_the_host_and_names_each_thing_and_what_is_
         ("fdb_entry", "br-x 52:54:00:00:00:01 vx7", "too many"),
         ("tunnel", "vxlan/9", "too many"),
         ("tunnel_peer", "vxlan/7 10.99.0.2", "missing"),
+        ("subport", "host sp-0", "too many"),
     ]
     again = [f.model_copy(update={"problem": "missing"}) for f in found if f.kind == "tunnel"]
     assert not list(agreed(keys(found), again)), "too many, then missing, is no finding"

@@ -25,7 +25,8 @@ def test_a_trunk_and_its_subports(demo: Api, other: Api) -> None:
     details = demo.get(f"/ports/{parent['id']}")["port"]["trunk_details"]
     assert details == {"trunk_id": trunk["id"], "sub_ports": [vlan(one, 100) | {"mac_address": one["mac_address"]}]}
     assert "trunk_details" not in demo.get(f"/ports/{one['id']}")["port"]
-    assert demo.get(f"/ports/{one['id']}")["port"]["device_owner"] == "trunk:subport"
+    inner = demo.get(f"/ports/{one['id']}")["port"]
+    assert (inner["device_owner"], inner["device_id"]) == ("trunk:subport", trunk["id"])
     assert len(act(demo, trunk, "add_subports", 200, vlan(two, 200))["sub_ports"]) == 2
     assert demo.get(f"/trunks/{trunk['id']}/get_subports")["sub_ports"] == [vlan(one, 100), vlan(two, 200)]
     assert demo.delete(f"/ports/{parent['id']}", 409)["type"] == "PortInUseAsTrunkParent"
@@ -37,8 +38,86 @@ def test_a_trunk_and_its_subports(demo: Api, other: Api) -> None:
     assert demo.get("/trunks", port_id=parent["id"], status="DOWN")["trunks"][0]["id"] == trunk["id"]
     assert demo.get("/trunks", status="ACTIVE")["trunks"] == []
     demo.delete(f"/trunks/{trunk['id']}")
-    assert demo.get(f"/ports/{two['id']}")["port"]["device_owner"] == ""
+    free = demo.get(f"/ports/{two['id']}")["port"]
+    assert (free["device_owner"], free["device_id"]) == ("", "")
     demo.delete(f"/ports/{parent['id']}")
+
+
+class Carried:
+    """A trunk of two subports, and the words of the host that its parent is bound to."""
+
+    def __init__(self, demo: Api, service: Api) -> None:
+        self.demo, self.service, self.host = demo, service, "host-carries"
+        self.parent, self.one, self.two = demo.port(demo.network()), *(demo.port(demo.network()) for _ in range(2))
+        below = [vlan(self.one, 100), vlan(self.two, 200)]
+        self.trunk: Json = demo.post("/trunks", "trunk", port_id=self.parent["id"], sub_ports=below)
+
+    def bind(self, host: str) -> None:
+        self.service.put(f"/ports/{self.parent['id']}", "port", **{"binding:host_id": host})
+
+    def report(self, **states: str) -> None:
+        ports = {getattr(self, name)["id"]: status for name, status in states.items()}
+        answer = self.service.http.put(f"/kilonova/hosts/{self.host}", json={"ports": ports})
+        assert answer.status_code == 204, answer.text
+
+    def status(self) -> str:
+        shown = self.demo.get(f"/trunks/{self.trunk['id']}")["trunk"]["status"]
+        listed = self.demo.get("/trunks", status=shown, port_id=self.parent["id"])["trunks"]
+        assert [one["id"] for one in listed] == [self.trunk["id"]]
+        return str(shown)
+
+    def subport(self, port: Json) -> tuple[str, str]:
+        found = self.service.get(f"/ports/{port['id']}")["port"]
+        return found["binding:host_id"], found["status"]
+
+    def told(self) -> set[str]:
+        return {port["id"] for port in self.service.get("/kilonova/topology", host=self.host)["ports"]}
+
+
+def test_subports_are_where_their_parent_is_and_the_trunk_is_what_they_are(demo: Api, service: Api) -> None:
+    it = Carried(demo, service)
+    assert it.status() == "DOWN" and it.told() == set()
+    it.bind(it.host)
+    assert it.told() == {it.parent["id"], it.one["id"], it.two["id"]}
+    assert it.subport(it.one) == (it.host, "BUILD") and it.status() == "DOWN"
+    it.report(parent="ACTIVE")
+    assert it.status() == "BUILD"
+    for reported, status in (("ACTIVE", "ACTIVE"), ("DOWN", "DEGRADED")):
+        it.report(one="ACTIVE", two=reported)
+        assert it.status() == status
+    it.report(one="DOWN", two="DOWN")
+    assert it.status() == "DOWN", "a host that can carry none"
+    it.report(one="ACTIVE", two="ACTIVE", parent="DOWN")
+    assert it.status() == "DOWN", "its guest is off"
+    it.report(parent="ACTIVE")
+    three = demo.port(demo.network())
+    act(demo, it.trunk, "add_subports", 200, vlan(three, 300))
+    assert it.subport(three) == (it.host, "BUILD") and it.status() == "BUILD" and three["id"] in it.told()
+    act(demo, it.trunk, "remove_subports", 200, {"port_id": three["id"]})
+    assert it.subport(three) == ("", "DOWN") and three["id"] not in it.told() and it.status() == "ACTIVE"
+    demo.put(f"/trunks/{it.trunk['id']}", "trunk", admin_state_up=False)
+    assert it.status() == "DOWN"
+    demo.put(f"/trunks/{it.trunk['id']}", "trunk", admin_state_up=True)
+    it.bind("")
+    assert it.subport(it.one) == ("", "DOWN") and it.status() == "DOWN" and it.told() == set()
+
+
+def test_a_change_of_a_trunk_is_news_to_hosts(demo: Api, service: Api) -> None:
+    """Mechanism: the ETag that a host waits with."""
+    it, seen = Carried(demo, service), list[str]()
+
+    def etag() -> str:
+        return service.http.get("/kilonova/topology", params={"host": it.host}).headers["ETag"]
+
+    three = demo.port(demo.network())
+    seen.append(etag())
+    act(demo, it.trunk, "add_subports", 200, vlan(three, 300))
+    seen.append(etag())
+    act(demo, it.trunk, "remove_subports", 200, {"port_id": three["id"]})
+    seen.append(etag())
+    demo.put(f"/trunks/{it.trunk['id']}", "trunk", admin_state_up=False)
+    seen.append(etag())
+    assert len(set(seen)) == 4
 
 
 def test_refusals(demo: Api, service: Api) -> None:
@@ -67,6 +146,7 @@ def test_refusals(demo: Api, service: Api) -> None:
     (shown,) = [
         one for one in service.get("/kilonova/topology", host="host-trunk")["ports"] if one["id"] == parent["id"]
     ]
-    assert shown["trunk"] == {"subports": [{"port_id": one["id"], "segmentation_id": 100}]}
+    below = [{"port_id": one["id"], "segmentation_id": 100}]
+    assert shown["trunk"] == {"admin_state_up": False, "subports": below}
     for port in (parent, bound):
         service.put(f"/ports/{port['id']}", "port", **{"binding:host_id": ""})

@@ -6,7 +6,7 @@ from sqlmodel import Session, col, delete
 
 from api.network.ask import Asker
 from api.network.errors import bad, conflict
-from api.network.model import addresses, association, limits, macs, own_ports, placement, port_groups, qos
+from api.network.model import addresses, association, limits, macs, own_ports, placement, port_groups, qos, subports
 from api.network.model.port_view import memberships
 from api.network.model.ports import check_device, enforce
 from api.network.schemas.ports import FixedIp, PortUpdate
@@ -50,6 +50,7 @@ def update(session: Session, ask: Asker, row: Port, body: PortUpdate, given: lis
     row.touch()
     if "host" in changes:
         session.flush()
+        subports.follow(session, row)
         placement.place(session)
 
 

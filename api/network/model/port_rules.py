@@ -97,7 +97,8 @@ def _trunks(session: Session, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
         for trunk in session.exec(select(Trunk).where(col(Trunk.port_id).in_(part))):
             subports = session.exec(select(SubPort).where(SubPort.trunk_id == trunk.id).order_by(SubPort.port_id))
             found[trunk.port_id] = {
-                "subports": [{"port_id": one.port_id, "segmentation_id": one.segmentation_id} for one in subports]
+                "admin_state_up": trunk.admin_state_up,
+                "subports": [{"port_id": one.port_id, "segmentation_id": one.segmentation_id} for one in subports],
             }
     return found
 

@@ -1,6 +1,4 @@
-"""Trunks: what they look like, making and deleting them, and their subports.
-
-Hosts do not carry the frames of subports yet, so that a trunk's status is DOWN whatever its parent's is."""
+"""Trunks: what they look like, making and deleting them, and their subports."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -11,11 +9,10 @@ from sqlmodel import Session, col, select
 from api.common.errors import ServiceError
 from api.network.ask import Asker
 from api.network.errors import conflict, typed
-from api.network.model import quotas, tags
+from api.network.model import placement, quotas, subports, tags
 from api.network.model.kinds import (
     Kind,
     View,
-    batches,
     boolean,
     find,
     standard,
@@ -28,34 +25,21 @@ from api.network.model.port_view import PORTS
 from api.network.schemas.trunks import SubPortBody, TrunkCreate, TrunkUpdate
 from infra.tables.network import Network, Port, SubPort, Trunk
 
-STATUS = "DOWN"
-SUBPORT = "trunk:subport"
-
 
 def _visible(project_id: str) -> ColumnElement[bool]:
     return col(Trunk.project_id) == project_id
 
 
-def subports(session: Session, ids: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
-    """Subports of the trunks `ids`."""
-    found: dict[str, list[dict[str, Any]]] = {trunk_id: [] for trunk_id in ids}
-    names = ("port_id", "segmentation_type", "segmentation_id")
-    for part in batches(ids):
-        query = select(SubPort).where(col(SubPort.trunk_id).in_(part)).order_by(col(SubPort.segmentation_id))
-        for row in session.exec(query):
-            found[row.trunk_id].append({name: getattr(row, name) for name in names})
-    return found
-
-
 def _render(session: Session, rows: Sequence[Trunk], _view: View) -> list[dict[str, Any]]:
-    words, below = tags_of(session, rows), subports(session, [row.id for row in rows])
+    ids = [row.id for row in rows]
+    words, below, states = tags_of(session, rows), subports.of_trunks(session, ids), subports.states(session, ids)
     return [
         {
             "id": row.id,
             "name": row.name,
             "port_id": row.port_id,
             "admin_state_up": row.admin_state_up,
-            "status": STATUS,
+            "status": states[row.id],
             "sub_ports": below[row.id],
         }
         | standard(row, words[row.id])
@@ -75,7 +59,7 @@ TRUNKS = Kind(
         "name": text(Trunk.name),
         "port_id": text(Trunk.port_id),
         "admin_state_up": boolean(Trunk.admin_state_up),
-        "status": lambda values: col(Trunk.id).is_not(None) if STATUS in values else col(Trunk.id).is_(None),
+        "status": text(subports.STATUS),
     },
     sortable=standard_sort(Trunk) | {"name": Trunk.name, "port_id": Trunk.port_id},
     unfiltered=frozenset({"sub_ports"}),
@@ -113,10 +97,11 @@ def _parent_in_use(port: Port) -> ServiceError:
     return conflict("ParentPortInUse", words)
 
 
-def update(_session: Session, ask: Asker, row: Trunk, body: TrunkUpdate, _given: list[str]) -> None:
+def update(session: Session, ask: Asker, row: Trunk, body: TrunkUpdate, _given: list[str]) -> None:
     ask.enforce("update_trunk", row.project_id)
     for name, value in body.model_dump(include=body.model_fields_set).items():
         setattr(row, name, value)
+    subports.follow(session, session.get_one(Port, row.port_id))
     row.touch()
 
 
@@ -125,7 +110,7 @@ def remove(session: Session, ask: Asker, row: Trunk) -> None:
     ask.enforce("delete_trunk", row.project_id)
     if session.get_one(Port, row.port_id).host:
         raise conflict("TrunkInUse", f"Trunk {row.id} is currently in use.")
-    take(session, ask, row, [one["port_id"] for one in subports(session, [row.id])[row.id]], deleting=True)
+    take(session, ask, row, [one["port_id"] for one in subports.of_trunks(session, [row.id])[row.id]], deleting=True)
     tags.forget(session, row.id)
     session.delete(row)
 
@@ -144,7 +129,8 @@ def _check_enabled(row: Trunk) -> None:
 
 
 def _add(session: Session, ask: Asker, row: Trunk, wanted: Iterable[SubPortBody]) -> None:
-    largest = _mtu(session, session.get_one(Port, row.port_id))
+    parent = session.get_one(Port, row.port_id)
+    largest = _mtu(session, parent)
     for one in wanted:
         port = find(session, ask, PORTS, one.port_id)
         _check_apart(session, port)
@@ -162,8 +148,10 @@ def _add(session: Session, ask: Asker, row: Trunk, wanted: Iterable[SubPortBody]
             )
             raise conflict("DuplicateSubPort", words)
         session.add(SubPort(trunk_id=row.id, **one.model_dump()))
-        port.device_owner = SUBPORT
+        subports.take_in(port, row)
         session.flush()
+    subports.follow(session, parent)
+    placement.place(session)
 
 
 def _mtu(session: Session, port: Port) -> int:
@@ -181,6 +169,6 @@ def take(session: Session, ask: Asker, row: Trunk, port_ids: Iterable[str], *, d
             words = f"SubPort {port_id} on trunk {row.id} could not be found."
             raise typed(404, "SubPortNotFound", words)
         session.delete(subport)
-        session.get_one(Port, port_id).device_owner = ""
+        subports.let_go(session.get_one(Port, port_id))
     row.touch()
     session.flush()

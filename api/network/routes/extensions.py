@@ -81,7 +81,7 @@ EXTENSIONS = {
     "subnet-service-types": ("Subnet service types", "Subnets for ports of some device owners"),
     "subnet_allocation": ("Subnet Allocation", "Subnets out of pools of prefixes"),
     "subnetpool-prefix-ops": ("Subnet Pool Prefix Operations", "Prefixes added to pools and taken from them"),
-    "trunk": ("Trunk Extension", "Trunks and subports are kept; their frames are not carried, so that they are DOWN"),
+    "trunk": ("Trunk Extension", "Ports whose guests tell the frames of further ports by VLAN tags"),
     "trunk-details": ("Trunk port details", "Trunk and subports of a parent port"),
 }
 """Alias -> name as Neutron has it, and what it is for."""

@@ -5,7 +5,7 @@ from typing import Any
 from fastapi import APIRouter
 
 from api.network.ask import Ask, JsonBody
-from api.network.model import trunks
+from api.network.model import subports, trunks
 from api.network.model.kinds import View, find
 from api.network.model.trunks import TRUNKS
 from api.network.routes.answers import check_revision, json
@@ -20,7 +20,7 @@ def list_subports(ask: Ask, trunk_id: str) -> Any:
     """Subports of a trunk."""
     with ask.store.read() as session:
         row = find(session, ask, TRUNKS, trunk_id)
-        return json({"sub_ports": trunks.subports(session, [row.id])[row.id]})
+        return json({"sub_ports": subports.of_trunks(session, [row.id])[row.id]})
 
 
 @router.put("/add_subports")

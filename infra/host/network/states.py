@@ -34,7 +34,7 @@ class PortStates:
         A report that was made before cannot come after it."""
         from infra.hostnet.plane import Report
 
-        mine = {port_id: "ACTIVE" for port_id, owner in self._plane.ports().items() if owner == instance_id}
+        mine = self._plane.tapped(instance_id)
         if mine and self._embedded:
             known = {"tunnel_ip": self._settings.tunnel_ip, "bridge_mappings": self._settings.bridge_mappings}
             with self._turn:

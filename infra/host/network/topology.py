@@ -76,7 +76,8 @@ class TopologyPoll:
 
 
 def bring_about(plane: "DataPlane", wanted: "Topology") -> list[str]:
-    """Rules first, then networks, then what is gone; what could not be had, in words. One failure stops no other."""
+    """Rules first, then networks and what lies in them, then what is gone; what could not be had, in words. One failure
+    stops no other."""
     from infra.hostnet.netns import HostNetworkError
 
     failed: list[str] = []
@@ -91,6 +92,7 @@ def bring_about(plane: "DataPlane", wanted: "Topology") -> list[str]:
     attempt("rules", lambda: plane.apply_groups(wanted.ports, wanted.sets))
     for network in wanted.networks:
         attempt(f"network {network.id}", lambda network=network: plane.ensure_network(network))  # type: ignore[misc]
+    attempt("trunks", plane.carry_trunks)
     for router in wanted.routers:
         attempt(f"router {router.id}", lambda router=router: plane.ensure_router(router))  # type: ignore[misc]
     attempt("removal", lambda: plane.keep_only({n.id for n in wanted.networks}, {r.id for r in wanted.routers}))
