@@ -29,6 +29,10 @@ class PortsOnHost(BaseModel):
     held: bool = False  # the server has them: one that is gone, or another's by now, is left out, and none is made
 
 
+OF_SUBNET = ("cidr", "gateway_ip", "dns_nameservers", "host_routes", "enable_dhcp", "ipv6_address_mode")
+"""What an address knows of its subnet."""
+
+
 class FixedIp(BaseModel):
     ip_address: str
     subnet_id: str
@@ -37,6 +41,7 @@ class FixedIp(BaseModel):
     dns_nameservers: list[str] = []
     host_routes: list[dict[str, str]] = []
     enable_dhcp: bool = True
+    ipv6_address_mode: str | None = None
 
 
 class Vif(BaseModel):

@@ -3,8 +3,8 @@
 #
 # KILONOVA_GUEST_KERNEL: lean (kernel.sh's, compiled if need be), debian (the cloud kernel's package, downloaded, with
 # its modules), auto (default: lean if it is cached, else debian). KILONOVA_KERNEL_DEB names a package file to use.
-# Needs no root, loop device or mount. Packages: busybox-static dropbear-bin syslinux syslinux-common mtools dosfstools
-# e2fsprogs fdisk util-linux qemu-utils; for the debian kernel cpio and kmod; for the lean one what kernel.sh needs.
+# Needs no root, loop device or mount. Packages: busybox-static dropbear-bin dhcpcd-base syslinux syslinux-common mtools
+# dosfstools e2fsprogs fdisk util-linux qemu-utils; for the debian kernel cpio and kmod; for the lean one what kernel.sh needs.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 out=${1:?usage: build.sh OUTDIR}
@@ -58,17 +58,19 @@ copy_program() { # copy_program FILE: with the libraries it is linked with
 
 fill_root() {
   for directory in bin sbin usr/bin usr/sbin etc/acpi/PWRF etc/dropbear proc sys dev run tmp mnt root home/cirros var/log \
-    var/lib/cloud; do mkdir -p "$root/$directory"; done
+    var/lib/cloud var/lib/dhcpcd; do mkdir -p "$root/$directory"; done
   install -m 4755 "$(command -v busybox)" "$root/bin/busybox" # ping and su; busybox drops the privilege elsewhere
   for applet in $(busybox --list); do
     case $applet in busybox|dpkg*|rpm*) ;; *) ln -s busybox "$root/bin/$applet" ;; esac
   done
   for applet in init getty reboot poweroff; do ln -s ../bin/busybox "$root/sbin/$applet"; done
-  for program in /usr/sbin/dropbear /usr/bin/dropbearkey /usr/bin/resizepart /usr/sbin/resize2fs; do
+  for program in /usr/sbin/dropbear /usr/bin/dropbearkey /usr/sbin/dhcpcd /usr/bin/resizepart /usr/sbin/resize2fs; do
     copy_program "$program"
   done
-  for script in rcS rcK cloud dhcp udhcpc hotplug grow agent; do install -m 755 "$here/root/$script" "$root/etc/$script"; done
-  install -m 644 "$here/root/inittab" "$root/etc/inittab"
+  for script in rcS rcK cloud kinds dhcp udhcpc dhcp6 dhcpcd resolv hotplug grow agent; do
+    install -m 755 "$here/root/$script" "$root/etc/$script"
+  done
+  install -m 644 "$here/root/inittab" "$here/root/dhcpcd.conf" "$root/etc/"
   install -m 755 "$here/root/power-button" "$root/etc/acpi/PWRF/00000080"
   install -m 755 "$here/root/sudo" "$root/usr/bin/sudo"
   write_accounts
@@ -155,7 +157,7 @@ EOF
   qemu-img convert -O qcow2 -c "$work/disk" "$work/cirros.qcow2"
 }
 
-require busybox dropbear syslinux mcopy mkfs.vfat mke2fs debugfs sfdisk resizepart resize2fs qemu-img
+require busybox dropbear dhcpcd syslinux mcopy mkfs.vfat mke2fs debugfs sfdisk resizepart resize2fs qemu-img
 choose_kernel
 fill_root
 case $kind in

@@ -11,6 +11,7 @@ from openstack.exceptions import ConflictException, SDKException
 
 from tests.e2e import networks
 from tests.e2e.cloud import Cloud, wait_for
+from tests.e2e.modes import PREFIXES, Modes
 from tests.e2e.networks import INNER, INNER6, METADATA, NAME, OUTSIDE, PAIR, PAIR6, Tenant, World
 
 ASIDE, ROUTE = "10.78.0", "10.88.0.0/16"
@@ -21,7 +22,7 @@ class Changes:
     """Red's floating address is another one, a rule lets pings in, pairs are allowed, its router has a route, its guest
     has a second card, and metadata that say so; of blue, which shares an address, another port is forwarded."""
 
-    def __init__(self, cloud: Cloud, world: World, both: tuple[Tenant, Tenant]) -> None:
+    def __init__(self, cloud: Cloud, world: World, both: tuple[Tenant, Tenant], modes: Modes) -> None:
         self.cloud, self.world, (self.red, self.blue) = cloud, world, both
         network = self.red.sdk.network
         self.former = self.red.floating
@@ -34,6 +35,7 @@ class Changes:
             "out by address": OUTSIDE,
             "out by name": NAME,
             "router by IPv6": f"-6 -I {self.red.address6} {INNER6}1",
+            **{mode: f"-6 -I {modes.address(mode, 'red')} {prefix}1" for mode, prefix in PREFIXES.items()},
             "pair": f"-I {PAIR} {INNER}.1",
             "IPv6 pair": f"-6 -I {PAIR6} {INNER6}1",
         }

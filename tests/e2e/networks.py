@@ -13,6 +13,7 @@ from typing import Any
 from infra.hostnet import netns
 from infra.hostnet.store import Store
 from tests.e2e.cloud import PREFIX, Cloud, wait_for
+from tests.e2e.modes import PREFIXES, Modes
 from tests.hostnet.conftest import ip, reaches
 
 OUTSIDE, NAME = f"{PREFIX}.50", "site.example.org"
@@ -97,13 +98,14 @@ class Pings:
 
 class Tenant:
     """A project's network 10.77.0.0/24 and fd00:77::/64 behind a router, with one guest, whose port is always .10.
+    Red's guest starts with a card on a network of each mode of DHCPv6, too.
 
     `shared`: a floating address whose ports are forwarded, once it was made."""
 
     shared: Any
 
-    def __init__(self, cloud: Cloud, sdk: Any, name: str, key: str) -> None:
-        self.cloud, self.sdk, self.name = cloud, sdk, name
+    def __init__(self, cloud: Cloud, sdk: Any, name: str, key: str, modes: Modes) -> None:
+        self.cloud, self.sdk, self.name, self.cards = cloud, sdk, name, list[str]()
         network = sdk.network
         self.group = network.create_security_group(name=name)
         self.allow(protocol="tcp", port_range_min=22, port_range_max=22)
@@ -119,7 +121,8 @@ class Tenant:
         self.port = network.create_port(**on, fixed_ips=fixed, security_groups=[self.group.id])
         self.floating = network.create_ip(floating_network_id=cloud.network, port_id=self.port.id)
         image, told = sdk.image.find_image("cirros").id, base64.b64encode(USER_DATA.encode()).decode()
-        more = {"networks": [{"port": self.port.id}], "key_name": key, "user_data": told}
+        ports = [self.port.id, *(self._card(modes, mode) for mode in PREFIXES if name == "red")]
+        more = {"networks": [{"port": each} for each in ports], "key_name": key, "user_data": told}
         self.server_id = str(sdk.compute.create_server(name=name, image_id=image, flavor_id="0", **more).id)
 
     @property
@@ -133,6 +136,15 @@ class Tenant:
     @property
     def address6(self) -> str:
         return next(str(f["ip_address"]) for f in self.port.fixed_ips if ":" in f["ip_address"])
+
+    def _card(self, modes: Modes, mode: str) -> str:
+        self.cards.append(modes.port(mode, self.name, self.sdk.network, self.group.id))
+        return self.cards[-1]
+
+    def attach(self, modes: Modes) -> None:
+        """A card on each of those networks, while the guest runs."""
+        for mode in PREFIXES:
+            self.sdk.compute.create_server_interface(self.server_id, port_id=self._card(modes, mode))
 
     def is_active(self) -> bool:
         return bool(self.sdk.network.get_ip(self.floating.id).status == "ACTIVE")
@@ -157,7 +169,8 @@ class Tenant:
         wait_for(lambda: compute.find_server(self.server_id) is None, 60, "the server is gone")
         for address in list(network.ips(project_id=self.network.project_id)):
             network.delete_ip(address)
-        network.delete_port(self.port)
+        for port in (self.port.id, *self.cards):
+            network.delete_port(port)
         if network.find_router(self.router.id):
             network.update_router(self.router, routes=[])
         for port in list(network.ports(device_id=self.router.id, device_owner="network:router_interface")):
@@ -168,14 +181,15 @@ class Tenant:
 
 
 @contextlib.contextmanager
-def tenants(cloud: Cloud) -> Iterator[tuple[Tenant, Tenant]]:
+def tenants(cloud: Cloud, modes: Modes) -> Iterator[tuple[Tenant, Tenant]]:
     """Both with an ACTIVE server; nothing is left of them afterwards."""
     public = cloud.key.with_suffix(".pub").read_text()
     cloud.admin.sdk.compute.create_keypair(name="blue", public_key=public)
-    red = Tenant(cloud, cloud.demo.sdk, "red", "mykey")
-    blue = Tenant(cloud, cloud.admin.sdk, "blue", "blue")
+    red = Tenant(cloud, cloud.demo.sdk, "red", "mykey", modes)
+    blue = Tenant(cloud, cloud.admin.sdk, "blue", "blue", modes)
     for each in (red, blue):
         cloud.built(each.server_id)
+    blue.attach(modes)
     yield red, blue
     for each in (red, blue):
         each.clear()

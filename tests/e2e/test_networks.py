@@ -2,6 +2,7 @@
 
 Both tenants' guests have the same address behind routers of their own; a namespace stands in for the world outside."""
 
+import functools
 import json
 import re
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ import pytest
 from tests.e2e import networks
 from tests.e2e.changes import Changes, processes
 from tests.e2e.cloud import Cloud, wait_for
+from tests.e2e.modes import PREFIXES, RESOLVER6, Modes
 from tests.e2e.networks import (
     INNER,
     INNER6,
@@ -30,8 +32,15 @@ PARTS = 2
 
 
 @pytest.fixture(scope="module")
-def both(cloud: Cloud) -> Iterator[tuple[Tenant, Tenant]]:
-    with networks.tenants(cloud) as found:
+def modes(cloud: Cloud) -> Iterator[Modes]:
+    found = Modes(cloud)
+    yield found
+    found.clear()
+
+
+@pytest.fixture(scope="module")
+def both(cloud: Cloud, modes: Modes) -> Iterator[tuple[Tenant, Tenant]]:
+    with networks.tenants(cloud, modes) as found:
         yield found
 
 
@@ -44,8 +53,8 @@ def world(cloud: Cloud, both: tuple[Tenant, Tenant]) -> Iterator[World]:
 
 
 @pytest.fixture(scope="module")
-def changes(cloud: Cloud, world: World, both: tuple[Tenant, Tenant]) -> Iterator[Changes]:
-    found = Changes(cloud, world, both)
+def changes(cloud: Cloud, world: World, both: tuple[Tenant, Tenant], modes: Modes) -> Iterator[Changes]:
+    found = Changes(cloud, world, both, modes)
     yield found
     found.clear()
 
@@ -81,10 +90,42 @@ def test_metadata_from_inside(cloud: Cloud, world: World, red: Tenant) -> None:
         assert json.loads(world.ssh(red.address, script)) == {"told": "by the operator"}
 
 
-def test_an_ipv6_address_of_its_own_by_slaac(world: World, red: Tenant) -> None:
-    shown = "ip -6 -o addr show dev eth0 scope global"
-    wait_for(lambda: red.address6 in world.ssh(red.address, shown), 20, "the address that the port has")
-    wait_for(lambda: " 0% packet loss" in world.ssh(red.address, f"ping -6 -c 1 {INNER6}1"), 20, "the router answers")
+def test_an_ipv6_address_of_its_own_by_slaac(world: World, both: tuple[Tenant, Tenant]) -> None:
+    for each in both:
+        addresses = functools.partial(each.inside, "ip -6 -o addr show dev eth0 scope global", world)
+        wait_for(lambda each=each, shown=addresses: each.address6 in shown(), 20, "the address that the port has")
+        ping = functools.partial(each.inside, f"ping -6 -c 1 -I {each.address6} {INNER6}1", world)
+        wait_for(lambda shown=ping: " 0% packet loss" in shown(), 20, "the router answers")
+
+
+@pytest.mark.parametrize("mode", PREFIXES)
+def test_ipv6_by_dhcpv6(world: World, both: tuple[Tenant, Tenant], modes: Modes, mode: str) -> None:
+    """Of cards that a guest starts with, and of those that it gets while it runs: the client follows what the network
+    says of itself. Managed: the port's address is leased. Otherwise DHCPv6 is asked for name servers only."""
+    own = {each.name: modes.address(mode, each.name) for each in both}
+    stateful = mode == "dhcpv6-stateful"
+    assert stateful or all("ff:fe" in address for address in own.values()), "made of the port's MAC address"
+    for each in both:
+        said = f"{'BOUND6' if stateful else 'INFORM6'} {own[each.name] if stateful else ''} {RESOLVER6}"
+        log = functools.partial(each.inside, "cat /var/log/dhcp6.log", world)
+        wait_for(lambda said=said, shown=log: said in shown(), 30, f"{each.name}: {said}")
+        addresses = functools.partial(each.inside, "ip -6 -o addr show scope global", world)
+        wait_for(lambda each=each, shown=addresses: own[each.name] in shown(), 20, "the address that the port has")
+        assert f"nameserver {RESOLVER6}" in each.inside("cat /etc/resolv.conf", world)
+    red, _ = both
+    rules = [each.allow(ether_type="IPv6", protocol="ipv6-icmp") for each in both]
+    card, foreign = f"$(ip -6 -o addr show | grep {own['red']} | cut -d' ' -f 2)", f"{PREFIXES[mode]}bad"
+    pings = [f"{own['red']} {PREFIXES[mode]}1", f"{own['red']} {own['blue']}", f"{foreign} {PREFIXES[mode]}1"]
+    script = f"sudo ip addr add {foreign}/64 dev {card}; sleep 2; "
+    script += "; ".join(f"ping -6 -c 1 -W 1 -I {ping} | grep loss" for ping in pings)
+    wait_for(lambda: losses(red.inside(script, world)) == ["0", "0", "100"], 20, "neighbours, and no foreign address")
+    for each, rule in zip(both, rules, strict=True):
+        each.sdk.network.delete_security_group_rule(rule)
+    red.inside(f"sudo ip addr del {foreign}/64 dev {card}", world)
+
+
+def losses(shown: str) -> list[str]:
+    return re.findall(r"(\d+)% packet loss", shown)
 
 
 def test_a_forwarded_port_and_nothing_but_it(cloud: Cloud, world: World, both: tuple[Tenant, Tenant]) -> None:
@@ -116,7 +157,7 @@ def test_an_allowed_pair_passes_and_without_it_is_dropped(world: World, red: Ten
 
 def pair_passes(world: World, red: Tenant) -> bool:
     script = f"sudo ip addr add {PAIR}/24 dev eth0 2>/dev/null; ping -c 1 -W 1 -I {PAIR} {INNER}.1"
-    return re.findall(r"(\d+)% packet loss", world.ssh(red.address, script)) == ["0"]
+    return losses(world.ssh(red.address, script)) == ["0"]
 
 
 @pytest.mark.parametrize("part", range(PARTS))

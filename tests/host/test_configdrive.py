@@ -14,6 +14,7 @@ from temporalio.exceptions import ApplicationError
 from infra.contracts.hypervisor import GuestConfig
 from infra.contracts.image import DiskOnHost
 from infra.contracts.local_disks import LocalDisk
+from infra.contracts.network import FixedIp
 from infra.contracts.volume import VolumeConnection
 from infra.host.definer import Definer
 from infra.host.files import configdrive
@@ -215,6 +216,16 @@ def test_addresses_without_dhcp() -> None:
         {"network": "0.0.0.0", "netmask": "0.0.0.0", "gateway": "203.0.113.1"},
         {"network": "10.0.0.0", "netmask": "255.0.0.0", "gateway": "203.0.113.9"},
     ]
+
+
+@pytest.mark.parametrize("mode", ["slaac", "dhcpv6-stateless", "dhcpv6-stateful"])
+def test_how_a_guest_gets_its_ipv6_address(mode: str) -> None:
+    """As Nova says it: the mode, and the address that the port has, whichever way the guest comes by it."""
+    subnet: dict[str, Any] = {"cidr": "2001:db8::/64", "gateway_ip": "2001:db8::1", "ipv6_address_mode": mode}
+    plugged = vif().model_copy(update={"fixed_ips": [FixedIp(ip_address="2001:db8::5", subnet_id="six", **subnet)]})
+    network = configdrive.network_data([plugged])["networks"][0]
+    assert (network["type"], network["ip_address"]) == (f"ipv6_{mode}", "2001:db8::5")
+    assert network["routes"] == [{"network": "::", "netmask": "::", "gateway": "2001:db8::1"}]
 
 
 def test_bad_user_data_is_hopeless() -> None:

@@ -18,7 +18,7 @@ from api.compute.schemas.services import GuestPassword
 from api.compute.validation import parse
 from infra.contracts.hypervisor import DomainSpec, FlavorFacts, GuestConfig
 from infra.contracts.local_disks import LocalDisk
-from infra.contracts.network import FixedIp, Vif
+from infra.contracts.network import OF_SUBNET, FixedIp, Vif
 from infra.contracts.volume import VolumeConnection
 from infra.host.files import configdrive
 from infra.host.metadata_format import block_devices
@@ -139,7 +139,6 @@ def _vifs(call: ComputeCall, instance_id: str) -> list[Vif]:
 def _vif(call: ComputeCall, port: Body) -> Vif:
     network = next(iter(_list(call, "networks", id=port["network_id"])), {})
     subnets = {s["id"]: s for s in _list(call, "subnets", network_id=port["network_id"])}
-    told = ("cidr", "gateway_ip", "dns_nameservers", "host_routes", "enable_dhcp")
     return Vif(
         port_id=port["id"],
         network_id=port["network_id"],
@@ -149,7 +148,7 @@ def _vif(call: ComputeCall, port: Body) -> Vif:
         bridge="",
         mtu=network.get("mtu") or 1500,
         fixed_ips=[
-            FixedIp(**fixed, **{name: subnets[fixed["subnet_id"]][name] for name in told})
+            FixedIp(**fixed, **{name: subnets[fixed["subnet_id"]][name] for name in OF_SUBNET})
             for fixed in port["fixed_ips"]
             if fixed["subnet_id"] in subnets
         ],

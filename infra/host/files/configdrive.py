@@ -125,14 +125,14 @@ def _network(vif: Vif, fixed: FixedIp) -> dict[str, Any]:
     cidr = ipaddress.ip_network(fixed.cidr, strict=False)
     kind = f"ipv{cidr.version}"
     base = {"link": vif.tap, "network_id": vif.network_id}
-    if fixed.enable_dhcp:
+    if fixed.enable_dhcp and not fixed.ipv6_address_mode:
         return {**base, "type": f"{kind}_dhcp"}
     anywhere = ipaddress.ip_network("0.0.0.0/0" if cidr.version == 4 else "::/0")
     routes = [(anywhere, fixed.gateway_ip)] if fixed.gateway_ip else []
     routes += [(ipaddress.ip_network(route["destination"]), route["nexthop"]) for route in fixed.host_routes]
     return {
         **base,
-        "type": kind,
+        "type": f"{kind}_{fixed.ipv6_address_mode}" if fixed.ipv6_address_mode else kind,
         "ip_address": fixed.ip_address,
         "netmask": str(cidr.netmask),
         "routes": [

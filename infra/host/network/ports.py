@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from keystoneauth1.session import Session
 
 from infra.contracts.errors import hopeless, host_cannot
-from infra.contracts.network import FixedIp, Plugged, PortRequest, PortsOnHost, Vif
+from infra.contracts.network import OF_SUBNET, FixedIp, Plugged, PortRequest, PortsOnHost, Vif
 from infra.host.heartbeats import Heartbeat, at_once, beating
 from infra.host.network import bindings
 from infra.host.services.control import ControlClient
@@ -152,6 +152,6 @@ def _fixed_ip(fixed: Body, subnets: dict[str, Body]) -> FixedIp:
         raise hopeless(f"Subnet {fixed['subnet_id']} could not be found.", code=404)
     return FixedIp(
         ip_address=fixed["ip_address"],
-        **{key: subnet[key] for key in ("cidr", "gateway_ip", "dns_nameservers", "host_routes", "enable_dhcp")},
+        **{key: subnet[key] for key in OF_SUBNET if key in subnet},
         subnet_id=fixed["subnet_id"],
     )
