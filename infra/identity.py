@@ -3,12 +3,16 @@
 import time
 from typing import Any
 
-import httpx
+import requests
+from anyio import CapacityLimiter, to_thread
 from pydantic import BaseModel
 
 from infra.settings import Settings
+from infra.transport import Transport
 
 MOST_KNOWN = 2000
+MOST_AT_ONCE = 40
+"""Questions that wait for identity, in threads that nothing else needs."""
 
 
 class TokenFacts(BaseModel):
@@ -74,7 +78,7 @@ class _Known:
         until, facts = self._facts.get(token, (0.0, None))
         return facts if until > time.monotonic() else None
 
-    def judge(self, token: str, answer: httpx.Response) -> TokenFacts:
+    def judge(self, token: str, answer: requests.Response) -> TokenFacts:
         """What identity answered about `token`, kept when it is good."""
         try:
             facts = _judge(answer)
@@ -95,32 +99,29 @@ class TokenValidator:
     def __init__(self, settings: Settings) -> None:
         self._url = f"{settings.identity_url}/auth/tokens"
         self._known, self._known_without_catalog = _Known(settings.token_cache_s), _Known(settings.token_cache_s)
-        self._http = httpx.AsyncClient(timeout=10.0, limits=httpx.Limits(max_keepalive_connections=8))
-        self._sync_http = httpx.Client(timeout=10.0, limits=httpx.Limits(max_keepalive_connections=8))
+        self._http, self._threads = Transport(), CapacityLimiter(MOST_AT_ONCE)
 
     async def validate(self, token: str, request_id: str = "") -> TokenFacts:
         """Facts of `token`; raises TokenInvalid or IdentityUnavailable."""
         if facts := self._known.get(token):
             return facts
-        try:
-            answer = await self._http.get(self._url, headers=_headers(token, request_id))
-        except httpx.HTTPError as error:
-            raise IdentityUnavailable(type(error).__name__) from error
-        return self._known.judge(token, answer)
+        return await to_thread.run_sync(self._ask, self._known, self._url, token, request_id, limiter=self._threads)
 
     def validate_now(self, token: str, request_id: str = "") -> TokenFacts:
         """The same for threads, without the catalog."""
         if facts := self._known_without_catalog.get(token):
             return facts
+        return self._ask(self._known_without_catalog, f"{self._url}?nocatalog", token, request_id)
+
+    def _ask(self, known: _Known, url: str, token: str, request_id: str) -> TokenFacts:
         try:
-            answer = self._sync_http.get(f"{self._url}?nocatalog", headers=_headers(token, request_id))
-        except httpx.HTTPError as error:
+            answer = self._http.get(url, headers=_headers(token, request_id), timeout=10.0, allow_redirects=False)
+        except requests.RequestException as error:
             raise IdentityUnavailable(type(error).__name__) from error
-        return self._known_without_catalog.judge(token, answer)
+        return known.judge(token, answer)
 
     async def close(self) -> None:
-        await self._http.aclose()
-        self._sync_http.close()
+        self._http.close()
 
 
 def _headers(token: str, request_id: str) -> dict[str, str]:
@@ -128,7 +129,7 @@ def _headers(token: str, request_id: str) -> dict[str, str]:
     return headers | {"X-OpenStack-Request-ID": request_id} if request_id else headers
 
 
-def _judge(answer: httpx.Response) -> TokenFacts:
+def _judge(answer: requests.Response) -> TokenFacts:
     if answer.status_code in (401, 404):
         raise TokenInvalid  # a 403 says that identity's rules are wrong, and nothing of the token
     if answer.status_code != 200:

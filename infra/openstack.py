@@ -1,9 +1,7 @@
 """REST clients of the other services, found in the catalog: keystoneauth1 sessions, never a fixed address."""
 
 from typing import Any
-from urllib.parse import urlsplit
 
-import requests
 from keystoneauth1 import session as ks_session
 from keystoneauth1.access import access
 from keystoneauth1.identity import v3
@@ -11,6 +9,7 @@ from keystoneauth1.identity.access import AccessInfoPlugin
 
 from infra.identity import TokenFacts
 from infra.settings import Settings
+from infra.transport import Transport
 
 IMAGE, NETWORK, VOLUME, COMPUTE = "image", "network", "block-storage", "compute"
 """Service types as the catalog names them; keystoneauth1 knows their older aliases."""
@@ -33,42 +32,6 @@ def service_session(settings: Settings) -> ks_session.Session:
         reauthenticate=True,
     )
     return ks_session.Session(auth=auth, session=Transport(), timeout=60, connect_retries=3)
-
-
-class Transport(requests.Session):
-    """Connections to other services, for keystoneauth1. Which proxy and which certificates the environment names for a
-    server is looked up once, where requests does it each time, for a third of a small request's CPU."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._environment: dict[tuple[Any, ...], Any] = {}
-        self.auth = _unchanged
-        for scheme in ("http://", "https://"):
-            self.mount(scheme, ks_session.TCPKeepAliveAdapter())
-
-    def prepare_request(self, request: requests.Request) -> requests.PreparedRequest:
-        """As requests does it. What has nothing but headers goes the short way: to merge what is empty, and to ask its
-        types, is a fifth of a small request's CPU."""
-        more = request.data, request.json, request.files, request.params, request.auth, request.cookies, self.cookies
-        headers = {**self.headers, **(request.headers or {})}
-        if any(more) or None in headers.values():
-            return super().prepare_request(request)
-        prepared = requests.PreparedRequest()
-        prepared.prepare(request.method, request.url, headers, cookies=self.cookies)
-        return prepared
-
-    def merge_environment_settings(self, url: Any, proxies: Any, stream: Any, verify: Any, cert: Any) -> Any:
-        if proxies:
-            return super().merge_environment_settings(url, proxies, stream, verify, cert)
-        key = (*urlsplit(url)[:2], stream, verify, cert)
-        if key not in self._environment:
-            self._environment[key] = super().merge_environment_settings(url, proxies, stream, verify, cert)
-        return dict(self._environment[key])
-
-
-def _unchanged(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    """In place of ~/.netrc, whose passwords are for none of these services: tokens are in headers."""
-    return request
 
 
 class UserClient:

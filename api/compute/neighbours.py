@@ -9,7 +9,8 @@ from keystoneauth1 import session as ks_session
 
 from api.common.errors import ServiceError
 from api.compute.call import ComputeCall
-from infra.openstack import IMAGE, NETWORK, VOLUME, Transport, UserClient
+from infra.openstack import IMAGE, NETWORK, VOLUME, UserClient
+from infra.transport import Transport
 
 CACHE_S = 2.0
 Body = dict[str, Any]

@@ -17,8 +17,9 @@ from api.common.errors import ServiceError
 from api.volume.errors import invalid_input
 from api.volume.files import GIB, Cancelled, SparseWriter, Unusable
 from infra import logs
-from infra.openstack import IMAGE, Transport, UserClient, service_session
+from infra.openstack import IMAGE, UserClient, service_session
 from infra.settings import Settings
+from infra.transport import Transport
 
 CHUNK = 1 << 20
 ATTEMPTS = 5

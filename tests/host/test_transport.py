@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from infra.openstack import Transport
+from infra.transport import Transport
 
 URL = "http://127.0.0.1:8774/v2.1/kilonova/hosts/a b/claims/ü?x=1&y=%20"
 HEADERS = {"X-Auth-Token": "secret", "user-agent": "nova", "Accept": "application/json"}

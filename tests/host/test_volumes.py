@@ -14,8 +14,9 @@ from infra.host.services import cinder
 from infra.host.services.cinder import Volumes
 from infra.host.services.rest import Service
 from infra.host.services.volumes import VolumeConnector, device_names
-from infra.openstack import VOLUME, Transport, service_session
+from infra.openstack import VOLUME, service_session
 from infra.settings import Settings
+from infra.transport import Transport
 from tests.host.cloud import Cloud, User, new_id, until
 from tests.host.glance import Glance
 from workers.sign_in import as_host
