@@ -61,3 +61,30 @@ def test_locked_servers_metadata(cloud: Cloud, demo: Api) -> None:
     assert demo.refused("POST", f"/servers/{server}/metadata", 409, json={"metadata": {}}) == (
         f"Instance {server} is locked"
     )
+
+
+@pytest.mark.parametrize("vm_state", ["error", "rescued", "resized", "shelved", "shelved_offloaded", "soft-delete"])
+def test_metadata_and_tags_change_where_nova_lets_them(cloud: Cloud, demo: Api, vm_state: str) -> None:
+    server = cloud.server(demo, vm_state=vm_state, server_metadata={"a": "1"}, tags=["x"])
+    doing = "Cannot '{}' instance " + f"{server} while it is in vm_state {vm_state}"
+    meta, tags = f"/servers/{server}/metadata", f"/servers/{server}/tags"
+    for method, path, json, what in (
+        ("POST", meta, {"metadata": {"b": "2"}}, "update metadata"),
+        ("PUT", meta, {"metadata": {"b": "2"}}, "update metadata"),
+        ("PUT", f"{meta}/a", {"meta": {"a": "2"}}, "update metadata"),
+        ("DELETE", f"{meta}/a", None, "delete metadata"),
+        ("PUT", tags, {"tags": ["y"]}, "update tags"),
+        ("PUT", f"{tags}/y", None, "update tag"),
+        ("DELETE", f"{tags}/x", None, "delete tag"),
+        ("DELETE", tags, None, "delete tags"),
+    ):
+        assert demo.refused(method, path, 409, json=json) == doing.format(what)
+    assert (cloud.row(server).server_metadata, cloud.row(server).tags) == ({"a": "1"}, ["x"])
+
+
+@pytest.mark.parametrize("vm_state", ["active", "paused", "suspended", "stopped"])
+def test_metadata_and_tags_change_meanwhile(cloud: Cloud, demo: Api, vm_state: str) -> None:
+    """An operation that runs does not hinder."""
+    server = cloud.server(demo, vm_state=vm_state, task_state="image_snapshot")
+    demo.put(f"/servers/{server}/metadata", {"metadata": {"b": "2"}})
+    demo.put(f"/servers/{server}/tags/y", None, 201)

@@ -44,6 +44,17 @@ def require_unlocked(call: ComputeCall, row: RowMapping) -> None:
         raise is_locked(row["id"])
 
 
+TAGGABLE = frozenset(("active", "paused", "suspended", "stopped"))
+"""vm_states of a server whose metadata and tags can be changed. Source: `update_instance_metadata` of Nova's compute
+API, and its server_tags.py."""
+
+
+def require_taggable(row: RowMapping, action: str) -> None:
+    """409 in Nova's words for a server whose metadata and tags stay what they are."""
+    if row["vm_state"] not in TAGGABLE:
+        raise conflict(f"Cannot '{action}' instance {row['id']} while it is in vm_state {row['vm_state']}")
+
+
 def change(session: Session, server_id: str, **values: Any) -> RowMapping:
     """Set columns of one living server; the row as it is then. 404 when it went away meanwhile."""
     changed = session.execute(_living(server_id).values(updated_at=now(), **values).returning(*COLUMNS))

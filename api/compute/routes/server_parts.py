@@ -16,6 +16,14 @@ from api.compute.views.states import addresses
 
 router = APIRouter()
 TAGS = [versions(26)]
+WORDS = {
+    "create": "update metadata",
+    "update": "update metadata",
+    "update_all": "update metadata",
+    "delete": "delete metadata",
+}
+TAG_WORDS = {"update": "update tag", "update_all": "update tags", "delete": "delete tag", "delete_all": "delete tags"}
+"""Rule → the action as Nova's 409 names it."""
 
 
 @router.get("/servers/{server_id}/topology", dependencies=[versions(78)])
@@ -86,6 +94,7 @@ def _change(call: ComputeCall, server_id: str, rule: str, make: Any) -> dict[str
         row = instances.find(session, call, server_id)
         call.enforce(f"os_compute_api:server-metadata:{rule}", project_id=row["project_id"])
         instances.require_unlocked(call, row)
+        instances.require_taggable(row, WORDS[rule])
         value: dict[str, str] = make(row["server_metadata"] or {})
         limit = quotas.limits(session, row["project_id"])["metadata_items"]
         if 0 <= limit < len(value):
@@ -153,6 +162,7 @@ def _tag(call: ComputeCall, server_id: str, rule: str, make: Any) -> list[str]:
     with call.db.write() as session:
         row = instances.find(session, call, server_id)
         call.enforce(f"os_compute_api:os-server-tags:{rule}", project_id=row["project_id"])
+        instances.require_taggable(row, TAG_WORDS[rule])
         value: list[str] = make(row["tags"] or [])
         if len(value) > limits.TAGS:
             raise bad_request(limits.TAGS_WORDS)
