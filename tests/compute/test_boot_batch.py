@@ -116,7 +116,10 @@ def test_more_disk_refusals(lab: Lab, demo: Api, other: Api) -> None:  # noqa: F
     assert "could not be found" in lab.refused(other, 400, imageRef="", block_device_mapping_v2=disk)
     small = mapping(source_type="image", uuid=lab.big_image, volume_size=1)
     assert "memory is too small" in lab.refused(demo, 400, imageRef="", block_device_mapping_v2=[small])
+    assert "Boot sequence" in lab.refused(demo, 400, block_device_mapping_v2=[local, local])
     data = mapping(source_type="volume", uuid=plain, boot_index=None)
+    words = f"Invalid volume: volume {plain} already attached"
+    assert lab.refused(demo, 400, block_device_mapping_v2=[data, data]) == words, "one disk is not two"
     assert lab.boot(demo, block_device_mapping_v2=[data]).volumes[0].volume_id == plain
 
 

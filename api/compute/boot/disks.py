@@ -73,8 +73,10 @@ def disks(call: ComputeCall, wish: ServerCreate) -> Disks:
         indexes.insert(0, 0)
     if indexes != list(range(len(indexes))) or not indexes:
         raise bad_request(INVALID + SEQUENCE)
-    if any(_is_local_image(entry) for entry in entries) and not local and not needs.devices:
+    roots = sum(_is_local_image(entry) for entry in entries)
+    if (roots and not local and not needs.devices) or roots > 1:
         raise bad_request(INVALID + SEQUENCE)
+    _require_once(plans)
     if any(entry.boot_index == 0 for entry in blank):
         raise bad_request(INVALID + SEQUENCE)
     if len(plans) + local > DEVICES:
@@ -84,6 +86,13 @@ def disks(call: ComputeCall, wish: ServerCreate) -> Disks:
         needs = next(plan.needs for plan in volumes if plan.boot_index == 0)
     volumes = tuple(replace(plan, bus=bus_of_volume(needs.properties, plan.bus)) for plan in volumes)
     return Disks(str(wish.image_ref) if local else "", needs, volumes, blank)
+
+
+def _require_once(plans: list[DiskPlan]) -> None:
+    named = [plan.volume_id for plan in plans if plan.volume_id]
+    for volume_id in named:
+        if named.count(volume_id) > 1:
+            raise bad_request(f"Invalid volume: volume {volume_id} already attached")
 
 
 def _is_local_image(entry: Disk) -> bool:
