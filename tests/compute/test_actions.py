@@ -173,6 +173,11 @@ def test_console_refusals(cloud: Cloud, demo: Api) -> None:
     stopped = cloud.server(demo, host="node1", power_state=4, vm_state="stopped")
     message = demo.refused("POST", f"/servers/{stopped}/remote-consoles", 409, json=novnc)
     assert message == f"Instance {stopped} is not ready"
+    paused = cloud.server(demo, host="node1", power_state=3, vm_state="paused")
+    assert demo.post(f"/servers/{paused}/remote-consoles", novnc)["remote_console"]["url"], "its screen is there"
+    gone = cloud.server(demo, host="node1", task_state="deleting")
+    message = demo.refused("POST", f"/servers/{gone}/remote-consoles", 409, json=novnc)
+    assert message == f"Cannot 'get_vnc_console' instance {gone} while it is in task_state deleting"
 
 
 @pytest.fixture
@@ -265,6 +270,11 @@ def test_the_answer_names_the_image(cloud: Cloud, demo: Api) -> None:
         )
         assert older.status_code == 202 and not older.content
         assert uuid.UUID(older.headers["Location"].rsplit("/images/", 1)[1])
+    none_kept = {"createBackup": {"name": "copy", "backup_type": "daily", "rotation": 0}}
+    older = demo.http.post(
+        f"/servers/{server}/action", json=none_kept, headers={"OpenStack-API-Version": "compute 2.44"}
+    )
+    assert older.status_code == 202 and "Location" not in older.headers, "it is gone by the end"
 
 
 def test_images_that_cannot_be_made(cloud: Cloud, demo: Api) -> None:

@@ -45,9 +45,12 @@ def prepare_backup(call: ComputeCall, row: RowMapping, wish: dict[str, Any]) -> 
     return prepare_image(call, row, wish)
 
 
-def answer(call: ComputeCall, accepted: Accepted, _wish: dict[str, Any]) -> Response:
-    """2.45: the image's id in the body; before that its address in a header."""
+def answer(call: ComputeCall, accepted: Accepted, wish: dict[str, Any]) -> Response:
+    """2.45: the image's id in the body; before that its address in a header, unless it is a backup of which none is
+    kept."""
     image_id = accepted.answer["image_id"]
     if call.since(45):
         return JSONResponse({"image_id": image_id}, status_code=202)
+    if wish.get("rotation") == 0:
+        return Response(status_code=202)
     return Response(status_code=202, headers={"Location": call.settings.url("image", f"/images/{image_id}")})

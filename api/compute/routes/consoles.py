@@ -8,11 +8,12 @@ from fastapi.responses import JSONResponse
 from sqlalchemy import RowMapping
 
 from api.compute.call import Body, Call, ComputeCall, versions
-from api.compute.errors import bad_request, not_ready
+from api.compute.errors import bad_request, conflict, not_ready
 from api.compute.records import consoles, instances
 from api.compute.schemas.actions import RemoteConsole
 from api.compute.validation import parse
-from infra.contracts.power_states import RUNNING
+from infra.contracts.power_states import PAUSED, RUNNING
+from infra.contracts.states import DELETING
 
 router = APIRouter()
 KINDS = {
@@ -37,10 +38,13 @@ async def create_console(call: Call, server_id: str, body: Body) -> Response:
 
 
 async def console_url(call: ComputeCall, row: RowMapping, kind: str) -> str:
-    """400 for a kind that is not served, 409 while the guest does not run."""
+    """400 for a kind that is not served, 409 while the guest neither runs nor is paused, and while it is deleted."""
     if kind not in ("novnc", "serial"):
         raise bad_request(f"Unavailable console type {kind}.")
-    if not row["host"] or row["power_state"] != RUNNING or row["vm_state"] == "building":
+    if row["task_state"] == DELETING:
+        doing = "get_serial_console" if kind == "serial" else "get_vnc_console"
+        raise conflict(f"Cannot '{doing}' instance {row['id']} while it is in task_state {DELETING}")
+    if not row["host"] or row["power_state"] not in (RUNNING, PAUSED) or row["vm_state"] == "building":
         raise not_ready(row["id"])
     target = await call.operations.console_target(row["id"], "serial" if kind == "serial" else "vnc")
     token = await run_in_threadpool(consoles.grant, call.db, row["id"], target, kind)
