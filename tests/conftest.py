@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from xdist.scheduler.loadscope import LoadScopeScheduling
 
+from tests import first
 from tests.clients.functional import PROGRAM, served
 from tests.openstack import OpenStack
 from workers import settle
@@ -60,6 +61,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish() -> None:
+    first.done()
     settle.settle()  # a thousand modules are loaded, and stay
 
 
