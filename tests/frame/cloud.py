@@ -1,11 +1,9 @@
 """The cloud of the frame's tests: one Temporal server, the real records and workflows, and a world that is made up."""
 
-import subprocess
 import uuid
 from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 from sqlalchemy import update
@@ -36,28 +34,11 @@ from infra.tables.compute import Allocation, ComputeNode, Flavor, Instance, Serv
 from infra.temporal import CONTROL_QUEUE, compute_queue, server_workflow_id
 from tests.frame.copies import Copies
 from tests.frame.world import World, activities_on
-from tests.workflows.cloud import BIN
 from tests.workflows.servers import HOSTS, Servers, instance_of
 from workers.collect import activities_of
 from workers.control import WORKFLOWS
 from workers.interceptors import StepInterceptor
-from workers.processes import SEARCH_ATTRIBUTES, TEMPORAL_TUNING
 from workers.sandbox import runner
-
-FORGET_AT_ONCE = "history.transferProcessorEnsureCloseBeforeDelete=false"
-"""A history that a test deletes is gone in 0.1 s, not in 33: the server does not wait for what it lists to follow."""
-
-
-def start_temporal(settings: Settings, file: Path | None = None) -> subprocess.Popen[bytes]:
-    """`file`: what it keeps, so that it can be killed and started again; without one all is in its memory."""
-    argv = [str(BIN / "temporal"), "server", "start-dev", "--headless", "--log-level", "never"]
-    argv += ["--ip", settings.listen, "--port", str(settings.port("temporal"))]
-    argv += ["--db-filename", str(file)] if file else []
-    for value in (*TEMPORAL_TUNING, FORGET_AT_ONCE):
-        argv += ["--dynamic-config-value", value]
-    for name in SEARCH_ATTRIBUTES:
-        argv += ["--search-attribute", f"{name}=Keyword"]
-    return subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
 class Tokens:

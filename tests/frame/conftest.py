@@ -7,8 +7,9 @@ import pytest_asyncio
 from infra.contracts import patience
 from infra.settings import Settings
 from infra.temporal import connect
-from tests.frame.cloud import FrameCloud, start_temporal
+from tests.frame.cloud import FrameCloud
 from tests.ports import free_offset
+from tests.temporal import start_temporal
 from tests.workflows.soon import with_short_tasks
 
 SOON = timedelta(milliseconds=300)

@@ -19,7 +19,7 @@ from infra.contracts.states import SCHEDULING, SOFT_DELETING, at_rest
 from infra.settings import Settings
 from infra.temporal import connect
 from tests.frame.agent import Signs, cloud_of
-from tests.frame.cloud import start_temporal
+from tests.temporal import start_temporal
 from tests.workflows.acting import Handle, request, server
 from tests.workflows.servers import instance_of
 from tests.workflows.ways import WAYS

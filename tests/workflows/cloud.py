@@ -27,11 +27,11 @@ from infra.tables.compute import Flavor
 from infra.temporal import CONTROL_QUEUE, compute_queue, data_converter
 from infra.volume_doors import forget, gate_argv
 from tests.openstack import OpenStack
+from tests.temporal import start_temporal
 from tests.workflows.servers import HOSTS, Servers
 from workers.compute import Host
 from workers.control import WORKFLOWS, audit_of, control_activities
 from workers.interceptors import StepInterceptor
-from workers.processes import SEARCH_ATTRIBUTES, TEMPORAL_TUNING
 from workers.sandbox import runner
 from workers.sign_in import as_host, as_service
 
@@ -55,13 +55,7 @@ class Services:
     def start(self) -> None:
         s = self.settings
         s.run_dir.mkdir(parents=True)
-        temporal = [str(BIN / "temporal"), "server", "start-dev", "--headless", "--log-level", "never"]
-        temporal += ["--ip", s.listen, "--port", str(s.port("temporal")), "--db-filename", f"{s.state_dir}/temporal.db"]
-        for value in TEMPORAL_TUNING:
-            temporal += ["--dynamic-config-value", value]
-        for name in SEARCH_ATTRIBUTES:
-            temporal += ["--search-attribute", f"{name}=Keyword"]
-        self._spawn("temporal", temporal)
+        self.processes.append(start_temporal(s))
         self._spawn("nbd", storage_daemon_argv(s))
         self._spawn("nbd-gate", gate_argv(s))
         self._spawn("services", [str(BIN / "kilonova"), "api", "--service", "network", "--service", "volume"])
