@@ -21,10 +21,14 @@ log = logs.get(__name__)
 
 
 def floating_of(call: ComputeCall) -> Callable[[str, str], list[str]]:
-    """`FloatingAddresses.of`, after a look where it is time for one."""
+    """`FloatingAddresses.of`, after a look where it is time for one: a server without addresses asks for none."""
     known: FloatingAddresses = call.request.app.state.floating
-    known.look()
-    return known.of
+
+    def of(port_id: str, fixed: str) -> list[str]:
+        known.look()
+        return known.of(port_id, fixed)
+
+    return of
 
 
 class FloatingAddresses:

@@ -176,7 +176,6 @@ class Operations:
             id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
             id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
             static_summary=f"{verb} {name or id}",
-            static_details=f"server {name} ({id}), request {asks.request_id}",
             search_attributes=attributes_of(id, asks, host),
             memo={REQUEST_KEY: key},
         )

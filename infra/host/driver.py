@@ -222,25 +222,27 @@ class Driver:
             return Spawned(power_state=RUNNING, virt_type=self.virt.virt_type)
         xml = self._definer.define(spec, clock) if state != PAUSED else ""
         if self._pretend:
-            self._let_run(spec, lambda: self._domains.start(spec.instance_id, paused=False))
+            runs = self._let_run(spec, lambda: self._domains.start(spec.instance_id, paused=False)) == RUNNING
             self.files.keep_domain(spec.instance_id, xml)
         else:
             self._domains.start(spec.instance_id, paused=True)
             self._domains.attach(spec.instance_id, disks)
             clock.lap("start")
-            self._let_run(spec, lambda: self._domains.resume(spec.instance_id))
-        self._see_running(spec.instance_id)
+            runs = self._let_run(spec, lambda: self._domains.resume(spec.instance_id)) == RUNNING
+        if not runs:
+            self._see_running(spec.instance_id)
         clock.lap("run")
         return Spawned(power_state=RUNNING, virt_type=self.virt.virt_type, parts=clock.parts)
 
-    def _let_run(self, spec: DomainSpec, run: Callable[[], None]) -> None:
+    def _let_run(self, spec: DomainSpec, run: Callable[[], object]) -> object:
         """`run` begins the guest's first instruction: not without the claim, nor on one that may have moved since."""
         still_wanted()
         asked = time.monotonic()
         self._require_claim(spec)
-        run()
+        ran = run()
         if time.monotonic() - asked > CLAIM_AGE_S:
             self._require_claim(spec)
+        return ran
 
     def _require_claim(self, spec: DomainSpec) -> None:
         if not self._fence.holds(spec):

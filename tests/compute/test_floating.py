@@ -7,6 +7,7 @@ import httpx
 import pytest
 
 from api.compute.floating import LOOK_S
+from infra.host.services.rest import Service
 from tests.compute.conftest import HTTP, Api, Cloud
 
 Json = dict[str, Any]
@@ -77,3 +78,20 @@ def test_one_that_leads_to_the_server_is_shown_and_goes(
     moving.put(path, {"floatingip": {"port_id": None}})
     time.sleep(LOOK_S)
     assert addresses(demo, server) == [fixed]
+
+
+def test_a_server_without_addresses_asks_for_none(cloud: Cloud, demo: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Mechanism: `floating_of` looks when an address is rendered. Each look is a request to the network service."""
+    asked: list[str] = []
+    pages = Service.pages
+
+    def counted(self: Service, path: str, *args: Any, **more: Any) -> list[Json]:
+        asked.append(path)
+        return list(pages(self, path, *args, **more))
+
+    monkeypatch.setattr(Service, "pages", counted)
+    bare = cloud.server(demo, networks=[])
+    time.sleep(LOOK_S)
+    assert demo.get(f"/servers/{bare}")["server"]["addresses"] == {}
+    assert demo.get(f"/servers/{bare}/ips") == {"addresses": {}}
+    assert asked == []

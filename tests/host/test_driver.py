@@ -21,6 +21,7 @@ from infra.contracts.power import PowerOff
 from infra.host.driver import Driver
 from infra.host.guest_steps import pauses
 from infra.host.libvirt import faults
+from infra.host.libvirt.connection import Connection
 from infra.settings import Settings
 from tests.host.cloud import HOST, Cloud, new_id, until
 from tests.host.specs import spec, vif
@@ -80,6 +81,21 @@ def test_spawn_is_quick(cloud: Cloud, driver: Driver) -> None:
         took.append(time.perf_counter() - begun)
     print(f"spawn p50 {sorted(took)[10] * 1000:.1f} ms, best {min(took) * 1000:.1f} ms")
     assert min(took) < 0.05
+
+
+def test_a_spawn_asks_libvirt_thrice(cloud: Cloud, driver: Driver, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Is it there, define it, start it: the start's answer tells that it runs. Each question is a change of threads."""
+    asked: list[Any] = []
+    call = Connection.call
+
+    def counted(self: Connection, work: Any, *args: Any) -> Any:
+        asked.append(work)
+        return call(self, work, *args)
+
+    wanted = spec(cloud.claim(new_id()))
+    monkeypatch.setattr(Connection, "call", counted)
+    assert driver.spawn(wanted, quiet).power_state == RUNNING
+    assert len(asked) == 3
 
 
 def test_no_guest_without_the_claim(cloud: Cloud, driver: Driver) -> None:

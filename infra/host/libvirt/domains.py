@@ -58,10 +58,10 @@ class Domains:
         known = self._libvirt.call(lambda c: marks_of(find(c, instance_id)))
         return known[1] if known else None
 
-    def start(self, instance_id: str, *, paused: bool) -> None:
-        """Running already is success."""
+    def start(self, instance_id: str, *, paused: bool) -> int:
+        """Running already is success. Its power state then."""
 
-        def work(connection: Any) -> tuple[Limits, int]:
+        def work(connection: Any) -> tuple[Limits, list[int]]:
             domain = find(connection, instance_id)
             if domain is None:
                 raise LookupError(f"domain {instance_id} is gone")
@@ -70,19 +70,23 @@ class Domains:
             except libvirt.libvirtError as error:
                 if not is_wrong_state(error):
                     raise
-            return limits_of(domain), domain.maxMemory()
+            return limits_of(domain), domain.info()
 
-        limits, memory_kib = self._libvirt.call(work, START_S)
+        limits, (state, memory_kib, *_) = self._libvirt.call(work, START_S)
         self._groups.bound(instance_id, memory_kib, limits)
         self._limit(instance_id, limits)
+        return POWER.get(state, NOSTATE)
 
-    def resume(self, instance_id: str) -> None:
-        def work(connection: Any) -> None:
+    def resume(self, instance_id: str) -> int | None:
+        """Its power state then; None for one that is gone."""
+
+        def work(connection: Any) -> int | None:
             domain = find(connection, instance_id)
             if domain is not None and domain.state()[0] == libvirt.VIR_DOMAIN_PAUSED:
                 domain.resume()
+            return power_of(domain)
 
-        self._libvirt.call(work)
+        return self._libvirt.call(work)
 
     def shut_down(self, instance_id: str) -> None:
         """Ask the guest, by ACPI, to shut itself down. One that does not run, or cannot be asked, is left alone."""
