@@ -67,7 +67,7 @@ LICENCE = b"GPL\0"
 @dataclass(frozen=True)
 class Told:
     """What programs are told. `devices`: interface → zone, and whether what comes in by it may be noted. `near`: taps
-    with the MAC addresses that are theirs alone. `generation`: one number."""
+    with the MAC addresses that are theirs alone, tunnels with those that are on this host. `generation`: one number."""
 
     devices: Map
     near: Map
@@ -182,6 +182,7 @@ def exit_(maps: Maps, tracking: Tracking | None, hertz: int, *, tunnel: bool) ->
     """What a bridge of ours lets go has passed source check, connection tracking and rules: its flow is noted."""
     clear = [mask(R1, KEEP), keep(CONTEXT, MARK, R1)] if tunnel else []
     lasts = [call(JIFFIES), double(R1, R8, 0), beyond(R0, R1, "next")] if tunnel else []
+    came = [*ask(maps.near, PLACE), jump_unless(R0, 0, "next")] if tunnel else []
     return [
         copy(CONTEXT, R1),
         word(R1, CONTEXT, MARK),
@@ -197,6 +198,7 @@ def exit_(maps: Maps, tracking: Tracking | None, hertz: int, *, tunnel: bool) ->
         keep(STACK, PLACE + 4, R1),
         half(R1, R7, 4),
         keep(STACK, PLACE + 8, R1),
+        *came,
         *ask(maps.there if tunnel else maps.near, PLACE),
         jump_if(R0, 0, "next"),
         copy(R8, R0),

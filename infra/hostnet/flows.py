@@ -116,20 +116,19 @@ class Flows:
     def _tell(self, maps: Told, domains: Sequence[Domain]) -> bool:
         """Which devices and MAC addresses there are; whether that was news."""
         devices: dict[bytes, bytes] = {}
-        near: dict[bytes, bytes] = {}
+        near: set[bytes] = set()
         for domain in (one.known(self._devices) for one in domains):
-            hurried, alone = domain.hurried(), domain.unique()
-            noted = {guest.plug.tap for guest in hurried} | {domain.tunnel}
-            for name in {*(guest.plug.tap for guest in domain.guests), domain.tunnel} - {""}:
+            hurried, alone, tunnel = domain.hurried(), domain.unique(), domain.tunnel
+            noted = {guest.plug.tap for guest in hurried} | {tunnel}
+            for name in {*(guest.plug.tap for guest in domain.guests), tunnel} - {""}:
                 devices[_index(self._devices[name])] = struct.pack("=II", domain.zone, name in noted)
-            near |= {
-                _index(self._devices[guest.plug.tap]) + bytes.fromhex(mac.replace(":", "")) + bytes(2): ZERO
-                for guest in hurried
-                for mac in guest.sources
-                if mac in alone
-            }
-        news = [maps.devices.fill(devices), maps.near.fill(near)]
+            near |= {self._place(g.plug.tap, mac) for g in hurried for mac in g.sources if mac in alone}
+            near |= {self._place(tunnel, mac) for g in domain.guests for mac in g.sources if tunnel}
+        news = [maps.devices.fill(devices), maps.near.fill(dict.fromkeys(near, ZERO))]
         return any(news)
+
+    def _place(self, device: str, mac: str) -> bytes:
+        return _index(self._devices[device]) + bytes.fromhex(mac.replace(":", "")) + bytes(2)
 
     def renew(self, domains: Sequence[Domain]) -> None:
         """What was let through is judged anew. Where ports are others now, none of theirs is noted from here on."""

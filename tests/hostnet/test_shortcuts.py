@@ -14,7 +14,7 @@ from infra.hostnet import hooks, netns, tunnels
 from infra.hostnet.hooks import Hook
 from infra.hostnet.models import AddressPair, Bandwidth, FilterRule
 from infra.hostnet.network import HostNetwork
-from tests.hostnet.conftest import Host, StandIn, filters, ingress, ip
+from tests.hostnet.conftest import Host, StandIn, filters, ingress, ip, pings
 from tests.hostnet.frames import arrives, ethernet, udp
 from tests.hostnet.test_semantics import MEMBERS, SET, SOURCES, Packet, arrived, frame, passes, random_rule
 from tests.hostnet.test_vxlan import RED, Fabric, fabric
@@ -219,6 +219,23 @@ def test_flows_between_hosts_meet_neither_bridge(apart: tuple[Fabric, StandIn, S
     ip(near.ns, "link", "delete", "vx1001")
     assert near.net.sync() == [f"bridge br-{RED.id[:11]}"]
     assert near.net.sync() == []
+
+
+def test_a_guest_that_came_from_another_host_is_not_sought_there(fabric: Fabric) -> None:
+    one, two = fabric.hosts(2)
+    fabric.tell(RED, 1, 2)
+    here, there = one.guest(RED, 11), two.guest(RED, 12)
+    one.host.net.sync()
+    assert pings(here.ns, there.address, 1), "ARP from there is heard"
+    two.host.net.unplug(there.plug.port_id)
+    come = one.guest(RED, 12)
+    one.host.net.apply_groups([filters(here.plug), filters(come.plug, ingress("udp"))], {})
+    one.host.net.sync()
+    flow = Flow(one.host.ns, here, come)
+    ip(here.ns, "neigh", "replace", come.address, "lladdr", come.plug.mac_address, "dev", "eth0")
+    for port in ("vx1001", come.plug.tap):
+        ip(one.host.ns, "link", "set", port, "type", "bridge_slave", "fdb_flush")
+    assert flow.passes() and flow.passes() and flow.passes(), "though a bridge floods what it has not heard of"
 
 
 def test_what_goes_between_hosts_has_no_connection_and_a_guests_own_tunnel_has(
