@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import re
+import select
 import shutil
 import socket
 import sys
@@ -72,6 +73,7 @@ class Doors:
         self._place, self._user = place(settings), gate_uid(settings)
         self._control, self._timeout = control_socket(settings), timeout
         self._remote, self._lock = bool(settings.nbd_address), threading.Lock()
+        self._kept: socket.socket | None = None
 
     def connection(self, attachment_id: str) -> str:
         """Path of the attachment's socket."""
@@ -109,19 +111,42 @@ class Doors:
         return dict.fromkeys(left, ("", "")) | known
 
     def _ask(self, what: dict[str, str]) -> dict[str, Any]:
-        try:
-            with self._lock, socket.socket(socket.AF_UNIX) as control:
-                control.settimeout(self._timeout)
-                control.connect(str(self._control))
-                control.sendall(json.dumps(what).encode() + b"\n")
-                answer = control.makefile("rb").readline()
-        except (FileNotFoundError, ConnectionRefusedError) as error:
-            raise QmpDown("volumes' gate: not running") from error
-        except OSError as error:
-            raise QmpUnreachable(f"volumes' gate: {type(error).__name__}") from error
-        if not answer:
-            raise QmpUnreachable("volumes' gate: it ended meanwhile")
+        with self._lock:
+            answer = self._asked(json.dumps(what).encode() + b"\n")
         told: dict[str, Any] = json.loads(answer)
         if "error" in told:
             raise QmpError(f"volumes' gate: {told['error']}")
         return told
+
+    def _asked(self, line: bytes) -> bytes:
+        """The gate's line. The connection is kept until the gate ends it; and never after a failure, by which the next
+        question would have this one's answer."""
+        control, self._kept = self._kept, None
+        if control is not None and _readable(control):
+            control.close()
+            control = None
+        known, control = control is not None, control or socket.socket(socket.AF_UNIX)
+        try:
+            if not known:
+                control.settimeout(self._timeout)
+                control.connect(str(self._control))
+            control.sendall(line)
+            answer = bytearray()
+            while not answer.endswith(b"\n"):
+                if not (part := control.recv(1 << 16)):
+                    raise ConnectionResetError
+                answer += part
+        except OSError as error:
+            control.close()
+            if isinstance(error, FileNotFoundError | ConnectionRefusedError):
+                raise QmpDown("volumes' gate: not running") from error
+            raise QmpUnreachable(f"volumes' gate: {type(error).__name__}") from error
+        self._kept = control
+        return bytes(answer)
+
+
+def _readable(control: socket.socket) -> bool:
+    """Where no answer is due, only the connection's end is to be read."""
+    waits = select.poll()
+    waits.register(control, select.POLLIN)
+    return bool(waits.poll(0))

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import signal
 import socket
 import stat
 import struct
@@ -21,6 +22,7 @@ from infra.nbd import (
     volumes_view,
 )
 from infra.nbd_process import gate_uid
+from infra.qmp import QmpDown, QmpUnreachable
 from infra.volume_doors import Doors, control_socket, let_in, place
 from infra.volume_gate import CONNECTIONS
 from tests.volume.cloud import Cloud, nbd_url, until
@@ -145,6 +147,33 @@ def test_what_nobody_asks_for_is_shut(cloud: Cloud, guests: list[Guest]) -> None
 
 
 @needs_root
+def test_a_gate_that_hung_does_not_answer_the_next_question_with_the_last_ones(cloud: Cloud) -> None:
+    doors, stray, gate = Doors(cloud.settings, timeout=0.3), str(uuid.uuid4()), cloud.processes["nbd-gate"]
+    doors.open(stray, "sesame", "host1")
+    gate.send_signal(signal.SIGSTOP)
+    try:
+        with pytest.raises(QmpUnreachable):
+            doors.all()
+        with pytest.raises(QmpUnreachable):
+            doors.close(stray)
+    finally:
+        gate.send_signal(signal.SIGCONT)
+    doors.close(stray)
+    assert stray not in doors.all()
+
+
+def test_a_gate_that_was_started_again_is_asked_at_once(cloud: Cloud) -> None:
+    doors, stray = Doors(cloud.settings), str(uuid.uuid4())
+    assert stray not in doors.all()
+    cloud.kill("nbd-gate")
+    with pytest.raises(QmpDown):
+        doors.open(stray, "sesame", "host1")
+    cloud.start("nbd-gate")
+    doors.open(stray, "sesame", "host1")
+    assert stray in doors.all()
+    until(lambda: stray not in doors.all())  # nobody asks for it
+
+
 def test_a_shut_door_ends_what_came_through_it(cloud: Cloud) -> None:
     guest = Guest(cloud, 65104)
     argv = ["qemu-io", "-f", "raw", nbd_url(guest.way)]
