@@ -40,6 +40,15 @@ done"""
 """Before its first answer libvirt asks each emulator what it can do, for seconds. Guests are x86_64."""
 PROFILES = "apparmor"
 OWN_PROFILES = "if [ -d {own} ]; then mount --bind {own} {theirs}; {see}; fi"
+OWN_ETC = """\
+mount -t tmpfs -o mode=755,nosuid,nodev kilonova {copy}
+cp -a /etc/. {copy}/ || :
+cp {home}/passwd {home}/group {home}/hosts {copy}/
+mount --bind {copy} /etc"""
+"""Guests' accounts beside the machine's. Not as files over /etc/passwd and /etc/group: the kernel takes such mounts
+away when the machine replaces its own, as every useradd does, and no guest would start any more. What the copy misses
+since it went meanwhile is no loss."""
+COPY_OF_ETC = "machine-etc"
 WITHOUT_KVM = "without-kvm"  # a file: the guests of this host do not run under KVM
 SEEN_BY_GUESTS = ("instances", "images")
 
@@ -72,7 +81,7 @@ vnc_listen = "127.0.0.1"
 def prepare(settings: Settings, layout: Layout, host: str) -> None:
     """Write the host's libvirt configuration below STATE/hosts/<host>/libvirt. Harmless while libvirtd runs."""
     home = _home(settings, host)
-    for name in ("lib", "etc", "log", "cache/dev", "drivers", "no-drivers"):
+    for name in ("lib", "etc", "log", "cache/dev", "drivers", "no-drivers", COPY_OF_ETC):
         (home / name).mkdir(parents=True, exist_ok=True)
     libvirt_run_dir(settings, host).mkdir(parents=True, exist_ok=True)
     (home / "lib" / "qemu").mkdir(exist_ok=True)
@@ -127,10 +136,18 @@ def _accounts(home: Path, uid: int, own: range) -> None:
 def argv(settings: Settings, layout: Layout, host: str) -> list[str]:
     """Command line of the host's libvirtd in the foreground, within its own mount and UTS namespaces and the guests'
     network namespace."""
+    lines = [*view(settings, host), "exec libvirtd -p /run/libvirt/libvirtd.pid -f /etc/libvirt/libvirtd.conf"]
+    inside = ["ip", "netns", "exec", layout.netns] if layout.netns else []
+    return [*inside, "unshare", "--mount", "--uts", "--propagation", "private", "/bin/sh", "-c", "\n".join(lines)]
+
+
+def view(settings: Settings, host: str) -> list[str]:
+    """A shell's lines that make the machine look as the host's libvirtd is to see it, in namespaces of its own."""
     home = _home(settings, host)
     sources = {target: home / name for name, target in MOUNTS.items()}
     sources["/run/libvirt"] = libvirt_run_dir(settings, host)
-    lines = ["set -e", "umask 022"]
+    etc = OWN_ETC.format(home=shlex.quote(str(home)), copy=shlex.quote(str(home / COPY_OF_ETC)))
+    lines = ["set -e", "umask 022", etc]
     for target, source in sources.items():
         lines += [f"mkdir -p {target}", f"mount --bind {shlex.quote(str(source))} {target}"]
     for name in SEEN_BY_GUESTS:
@@ -139,14 +156,7 @@ def argv(settings: Settings, layout: Layout, host: str) -> list[str]:
     lines.append(OWN_KVM.format(uid=guest_uid(settings), without=shlex.quote(str(home / WITHOUT_KVM))))
     lines.append(ONE_EMULATOR)
     lines.append(OWN_PROFILES.format(own=shlex.quote(str(home / PROFILES)), theirs=f"/{confinement.PROFILES}", see=SEE))
-    for name in ("passwd", "group", "hosts"):
-        lines.append(f"mount --bind {shlex.quote(str(home / name))} /etc/{name}")
-    lines += [
-        f"hostname {shlex.quote(host)}",
-        "exec libvirtd -p /run/libvirt/libvirtd.pid -f /etc/libvirt/libvirtd.conf",
-    ]
-    inside = ["ip", "netns", "exec", layout.netns] if layout.netns else []
-    return [*inside, "unshare", "--mount", "--uts", "--propagation", "private", "/bin/sh", "-c", "\n".join(lines)]
+    return [*lines, f"hostname {shlex.quote(host)}"]
 
 
 def environment(settings: Settings, layout: Layout, host: str) -> dict[str, str]:
