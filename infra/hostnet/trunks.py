@@ -30,7 +30,7 @@ class Trunks:
 
     def __init__(self, store: Store, segments: Segments, firewall: Firewall) -> None:
         self._store, self._segments, self._firewall = store, segments, firewall
-        self._idle = False
+        self._idle = self._complained = False
         self._turn = threading.Lock()
 
     def unable(self) -> str:
@@ -46,6 +46,8 @@ class Trunks:
 
     def _parents(self, told: Mapping[str, PortFilter]) -> dict[str, PlugRecord]:
         """Those that are plugged for the server that the network service says has them."""
+        if not any(known.trunk for known in told.values()):
+            return {}
         records = {r.port.port_id: r for r in self._store.own_ports() if not r.port.below}
         return {
             id: records[id]
@@ -61,7 +63,12 @@ class Trunks:
                 record = self._record(parent, below, told.get(below.port_id))
                 if record:
                     found[below.port_id] = record
-        return found if found and not self.unable() else {}
+        if found and (reason := self.unable()):
+            if not self._complained:
+                log.warning("no subports are carried here", reason=reason)
+            self._complained = True
+            return {}
+        return found
 
     def _record(self, parent: PlugRecord, below: SubPort, known: PortFilter | None) -> PlugRecord | None:
         """None as long as the network service has not told all of it, or this host has no way into its network."""
