@@ -35,10 +35,11 @@ class GuestSteps:
         details: Callable[[], tuple[Any, ...]] = tuple,
         *,
         ends: bool = False,
+        pauses: bool = False,
     ) -> Iterator[None]:
-        """`ends`: the step itself tells that the guest is off by then."""
+        """`ends`, `pauses`: the step itself tells that the guest is off by then, or paused."""
         id = want.instance_id
-        with beating(heartbeat, details), self._turns.take(id), self._events.held(id, ends=ends):
+        with beating(heartbeat, details), self._turns.take(id), self._events.held(id, ends=ends, pauses=pauses):
             self._fence.require(want)
             yield
 

@@ -58,7 +58,7 @@ class Turns(Protocol):
 class News(Protocol):
     """What happens to guests by themselves; what a step does meanwhile is none."""
 
-    def held(self, instance_id: str, *, ends: bool = False) -> AbstractContextManager[None]: ...
+    def held(self, instance_id: str, *, ends: bool = False, pauses: bool = False) -> AbstractContextManager[None]: ...
 
 
 class Network(Protocol):

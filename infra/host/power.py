@@ -75,7 +75,7 @@ class PowerSwitch(GuestSteps):
 
     def pause(self, want: Guarded, heartbeat: Heartbeat) -> Power:
         """See `activities.hypervisor.Hypervisor.pause`."""
-        with self._at_work(want, heartbeat):
+        with self._at_work(want, heartbeat, pauses=True):
             self._domains.pause(want.instance_id)
             return self._now(want, PAUSED)
 

@@ -26,6 +26,7 @@ STOPPED = {
     libvirt.VIR_DOMAIN_EVENT_STOPPED_CRASHED: "the guest crashed",
     libvirt.VIR_DOMAIN_EVENT_STOPPED_FAILED: "the emulator ended",
 }
+OFF = (PAUSED, SHUTDOWN, SUSPENDED)
 GATHER_S = 0.2  # events of one moment go in one request
 ECHO_S = 3.0
 log = logs.get(__name__)
@@ -44,7 +45,7 @@ class Events:
         self._changed = threading.Condition()
         self._pending: dict[str, LifecycleEvent] = {}
         self._held: dict[str, LifecycleEvent | None] = {}  # of instances that a step works on
-        self._muted: dict[tuple[str, bool], float] = {}  # (instance id, that it runs, or what else) -> until when
+        self._muted: dict[tuple[str, int], float] = {}  # (instance id, power state) -> until when
         self._awaited: frozenset[str] = frozenset()
         self._started = False
 
@@ -71,18 +72,20 @@ class Events:
         with self._changed:
             if event.instance_id in self._held:
                 self._held[event.instance_id] = event
-            elif self._muted.get((event.instance_id, event.power_state == RUNNING), 0.0) < time.monotonic():
-                self._muted.pop((event.instance_id, True), None)  # from here on, that it runs is news
+            elif self._muted.get((event.instance_id, event.power_state), 0.0) < time.monotonic():
+                self._muted.pop((event.instance_id, RUNNING), None)  # from here on, that it runs is news
                 self._pending[event.instance_id] = event
                 self._changed.notify()
 
     @contextmanager
-    def held(self, instance_id: str, *, ends: bool = False) -> Iterator[None]:
+    def held(self, instance_id: str, *, ends: bool = False, pauses: bool = False) -> Iterator[None]:
         """A step changes this instance: what it causes is no news, only a guest that is off when it ends well.
-        `ends`: the step ends it, and tells so itself. The echo of what it did may come a little later."""
+        `ends`: the step ends it, `pauses`: it pauses it, and tells so itself. The echo of what it did may come a little
+        later."""
         with self._changed:
             self._held[instance_id] = None
-            self._muted.pop((instance_id, False), None)
+            for state in OFF:
+                self._muted.pop((instance_id, state), None)
         good = False
         try:
             yield
@@ -92,9 +95,8 @@ class Events:
                 last = self._held.pop(instance_id, None)
                 now = time.monotonic()
                 self._muted = {key: until for key, until in self._muted.items() if until > now}
-                self._muted[instance_id, True] = now + ECHO_S
-                if ends and good:
-                    self._muted[instance_id, False] = now + ECHO_S
+                told = OFF if ends and good else (PAUSED,) if pauses and good else ()
+                self._muted |= dict.fromkeys(((instance_id, state) for state in (RUNNING, *told)), now + ECHO_S)
             if good and not ends and last and last.power_state == SHUTDOWN:
                 self.note(last)
 
