@@ -119,6 +119,7 @@ class Settings(BaseSettings):
     netns: str = ""  # network namespace the guests live in; "" is the host's own
     bridge_mappings: dict[str, str] = {"provider": "br-provider"}  # physical network -> bridge
     host_networking: Literal["kilonova", "none"] = "kilonova"  # who plugs, filters and serves DHCP
+    hosts_apart: bool = False  # of `up --driver test`: a namespace for each host, with VXLAN between them
     tunnel_ip: str = ""  # address of this host that carries VXLAN; "" keeps networks on one host
     lab_gateway: bool = False  # answer on the subnet's gateway address ourselves (no router on this network)
     way_out: Literal["slirp", "none"] = "slirp"  # of provider networks, with lab_gateway

@@ -20,6 +20,8 @@ FIRST_GUEST_UID, GUEST_UIDS = 1_900_000_000, 200_000_000
 """Above what systemd gives out to containers and below what a signed number holds."""
 FIRST_OWN_UID, OWN_UIDS, UIDS_A_HOST = 1_880_000_000, 20_000_000, 1024
 """Between the two, for guests that are users of their own."""
+UNDERLAY = "198.18.0"
+"""Of the network between hosts that are apart: RFC 2544's, which nobody routes."""
 GUEST_VIEW = Path("/var/lib/libvirt/kilonova")
 
 
@@ -28,6 +30,7 @@ class Layout(BaseModel):
     driver: Driver = "qemu"
     netns: str = ""  # of the guests and their volumes' server; "" is the machine's own
     netns_made: bool = False  # by us: `down` may remove it
+    apart: bool = False  # each host has a namespace of its own beside that one, with VXLAN between them
     horizon: bool = False
 
     @classmethod
@@ -53,6 +56,8 @@ def decide(settings: Settings, hosts: int | None, driver: Driver | None, extra: 
         chosen.netns = ""
     elif not chosen.netns:
         chosen.netns, chosen.netns_made = settings.netns or namespace_name(settings), not settings.netns
+    # Of pretended guests only: volumes are in one namespace for all hosts.
+    chosen.apart = settings.hosts_apart and chosen.driver == "test" and chosen.netns_made
     return chosen
 
 
@@ -100,9 +105,16 @@ def host_overrides(settings: Settings, layout: Layout, host: str) -> dict[str, A
         changed |= guest_place(settings, layout.hosts.index(host))
     if layout.netns_made:
         changed["lab_gateway"] = True
+    if layout.apart:
+        changed |= _apart(layout, host)
     if settings.host_metrics_port:
         changed["host_metrics_port"] = settings.host_metrics_port + layout.hosts.index(host)
     return changed
+
+
+def _apart(layout: Layout, host: str) -> dict[str, Any]:
+    tunnel_ip = f"{UNDERLAY}.{layout.hosts.index(host) + 1}"
+    return {"netns": f"{layout.netns}-{host}", "tunnel_ip": tunnel_ip, "lab_gateway": False}
 
 
 def guest_uid(settings: Settings) -> int:

@@ -87,7 +87,9 @@ class Acts:
         return Request("PUT", f"/os-volume_attachments/{volume}", body) if volume else None
 
     async def attach_interface(self, tenant: Tenant, server: dict[str, Any]) -> Request:
-        return Request("POST", "/os-interface", {"interfaceAttachment": {"net_id": self.cloud.network}})
+        return Request(
+            "POST", "/os-interface", {"interfaceAttachment": {"net_id": self.dice.choice(self.cloud.networks(tenant))}}
+        )
 
     async def detach_interface(self, tenant: Tenant, server: dict[str, Any]) -> Request | None:
         found = await self._found(tenant, server, "/os-interface", "interfaceAttachments")

@@ -26,6 +26,7 @@ class Tenant:
     settings: Settings
     token: str = ""
     project: str = ""
+    network: str = ""  # of its own, on hosts that are apart
 
     async def sign_in(self, http: httpx.AsyncClient) -> None:
         user = {"name": self.name, "password": self.password, "domain": {"id": "default"}}
@@ -42,6 +43,7 @@ class Cloud:
     state_dir: Path
     offset: int
     database: Server | None = None
+    apart: bool = False  # hosts that pretend guests, with VXLAN between them
     settings: Settings = field(init=False)
     tenants: list[Tenant] = field(default_factory=list)
     image: str = ""
@@ -128,6 +130,9 @@ class Cloud:
         octets = {"Content-Type": "application/octet-stream"}
         data = f"/v2/images/{self.image}/file"
         await self.sure(self.admin, "PUT", "image", data, content=b"\0" * 4096, headers=octets)
+
+    def networks(self, tenant: Tenant) -> list[str]:
+        return [self.network, *([tenant.network] if tenant.network else [])]
 
     def pids(self) -> dict[str, int]:
         """PID of every process that may be killed, by its name."""

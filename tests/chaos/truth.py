@@ -3,7 +3,7 @@
 import asyncio
 from typing import Any
 
-from tests.chaos import floating
+from tests.chaos import floating, tunnels
 from tests.chaos.cloud import Cloud
 
 SHELVED = ("SHELVED", "SHELVED_OFFLOADED")
@@ -22,6 +22,7 @@ async def untruths(cloud: Cloud, parted: set[str]) -> list[str]:
         *(line for volume in volumes if (line := _volume(volume, holders.get(volume["id"], []), servers, parted))),
         *(line for image in images if (line := _image(image, servers))),
         *await floating.untruths(cloud),
+        *(await tunnels.untruths(cloud) if cloud.apart else ()),
         *(
             f"port {port['id']} belongs to server {port['device_id']}, which is gone"
             for port in ports

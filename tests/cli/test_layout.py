@@ -22,6 +22,17 @@ def test_a_host_without_guests_carries_networks_when_it_is_asked_to(tmp_path: Pa
     assert decide(plain, None, "qemu").netns == layout.netns
 
 
+def test_hosts_that_are_apart_share_no_namespace_and_have_an_address_each(tmp_path: Path) -> None:
+    asked = Settings(state_dir=tmp_path, host_networking="kilonova", hosts_apart=True)
+    layout = decide(asked, 2, "test")
+    one, two = (host_settings(asked, layout, host) for host in layout.hosts)
+    assert [one.netns, two.netns] == [f"{layout.netns}-node1", f"{layout.netns}-node2"]
+    assert [one.tunnel_ip, two.tunnel_ip] == ["198.18.0.1", "198.18.0.2"]
+    assert not one.lab_gateway, "a gateway is a router's, as on machines of their own"
+    real = host_settings(asked, decide(asked, 2, "qemu"), "node1")
+    assert (real.netns, real.tunnel_ip) == (layout.netns, ""), "volumes are in one namespace for all real guests"
+
+
 def test_temporal_has_room_for_every_request_that_may_wait() -> None:
     """Of 700 operations that began at once, 577 were refused ("workflow update was aborted") with room for 500."""
     (room,) = (

@@ -116,10 +116,14 @@ def _mark_mount(settings: Settings) -> None:
 def _namespace(settings: Settings, layout: Layout) -> None:
     from infra.hostnet.netns import HostNetworkError
     from infra.hostnet.network import HostNetwork
+    from workers.cli import fabric
 
     _mark_mount(settings)
     try:
-        HostNetwork(host_settings(settings, layout, layout.hosts[0])).ensure_namespace()
+        if layout.apart:
+            fabric.lay(settings, layout)
+        else:
+            HostNetwork(host_settings(settings, layout, layout.hosts[0])).ensure_namespace()
     except HostNetworkError as error:
         raise Refused(f"No network for guests: {error}") from error
 

@@ -91,10 +91,12 @@ def _remove_namespace(settings: Settings, layout: Layout) -> list[str]:
     _kill(procfs.in_network_namespace(namespace))
     left = []
     for host in layout.hosts:
+        own = host_settings(settings, layout, host)
         try:
-            HostNetwork(host_settings(settings, layout, host)).teardown()
+            HostNetwork(own).teardown()
         except HostNetworkError as error:
             left.append(f"network of {host}: {error}")
+        left += _delete_namespace(own.netns) if own.netns != layout.netns else []
     waiting = Store(host_settings(settings, layout, layout.hosts[0])).waiting
     return [*left, *_delete_namespace(waiting), *_delete_namespace(layout.netns)]
 
