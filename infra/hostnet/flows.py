@@ -142,7 +142,11 @@ class Flows:
                     _mute(one)
             _renew(maps)
 
-        netns.call(self._namespace, work)
+        try:
+            netns.call(self._namespace, work)
+        except OSError as error:  # no note may outlive the rule that let its flow through
+            log.warning("short ways are taken away", reason=str(error))
+            self.remove()
 
     def damage(self, domains: Sequence[Domain], devices: Mapping[str, int], listing: str) -> list[Damage]:
         """Devices that lost their programs."""

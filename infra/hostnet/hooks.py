@@ -150,17 +150,20 @@ def attached(index: int, hook: Hook) -> list[Attached]:
         if error.errno in (errno.ENOENT, errno.ENODEV):
             return []
         raise
-    count = struct.unpack_from("<I", answer, 24)[0]
-    return [_described(number) for number in room[:count]]
+    found = map(_described, room[: struct.unpack_from("<I", answer, 24)[0]])
+    return [one for one in found if one]
 
 
 _known: dict[int, Attached] = {}
 
 
-def _described(number: int) -> Attached:
-    """No later program has the number until four billion others were loaded."""
+def _described(number: int) -> Attached | None:
+    """None when it went away meanwhile. No later program has its number until two billion others were loaded."""
     if number not in _known:
-        held = Held.program(number)
+        try:
+            held = Held.program(number)
+        except FileNotFoundError:
+            return None
         maps, room = (ctypes.c_uint32 * MOST)(), ctypes.create_string_buffer(256)
         struct.pack_into("<IIQ", room, 48, 0, MOST, ctypes.addressof(maps))
         call_kernel(INFO, struct.pack("<IIQ", held.fd, len(room), ctypes.addressof(room)))
