@@ -1,12 +1,18 @@
 """What a repair does once it has looked again, on the made-up world; with real hosts: tests/resilience."""
 
 import asyncio
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from activities.looking import Looker
+from infra.auditing import hosts
+from infra.auditing.services import AuditedServices
 from infra.contracts.audit import Finding, RepairPlan, RepairRequest
 from infra.contracts.network import PortRequest, PortsOnHost
+from infra.openstack import service_session
+from infra.stores.audited import AuditedRecords
 from infra.temporal import CONTROL_QUEUE
 from tests.frame.cloud import FrameCloud as Cloud
 from tests.frame.test_actions import drop
@@ -74,3 +80,12 @@ async def test_a_cancel_ends_it_at_its_step(cloud: Cloud) -> None:
     assert await cloud.end(running) is not None
     assert "plug_ports" not in cloud.faults.ran
     await drop(cloud, handle)
+
+
+async def test_a_host_that_reports_and_does_not_answer_is_named(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of what lies on it, nothing is known: it is no host on which nothing lies."""
+    monkeypatch.setattr(hosts, "PATIENCE", timedelta(milliseconds=300))
+    services = AuditedServices(cloud.settings, service_session(cloud.settings))
+    asked = hosts.AuditedHosts(cloud.client, lambda: ["silent"])
+    world = await Looker(AuditedRecords(cloud.database), asked, services).look_at_networks(["silent", "down"])
+    assert world.unreachable == ["silent"] and not world.hosts
