@@ -8,8 +8,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
-from alembic import command
-from alembic.config import Config
 from pydantic import model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from sqlalchemy import Connection, Engine, event, make_url, text
@@ -126,6 +124,9 @@ class Database:
 
     def migrate(self) -> None:
         """Bring the schema to the newest revision. Two processes at once: the second waits and finds it done."""
+        from alembic import command  # an eighth of a second, which whoever only reads does without
+        from alembic.config import Config
+
         config = Config()
         config.set_main_option("script_location", str(MIGRATIONS))
         config.set_main_option("path_separator", "os")

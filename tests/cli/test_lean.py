@@ -18,7 +18,7 @@ DATABASE = {"sqlalchemy", "alembic"}
     [
         ("console", "workers.console", TOOLS | TEMPORAL | DATABASE | {"fastapi", "cryptography"}),
         ("worker_compute", "workers.compute", TOOLS | DATABASE | {"fastapi"}),
-        ("worker_control", "workers.control", TOOLS | {"fastapi"}),
+        ("worker_control", "workers.control", TOOLS | {"fastapi", "alembic"}),
         ("api", "workers.servers api.network.app api.volume.app", (TOOLS | TEMPORAL) - {"oslo_config"}),
     ],
 )
