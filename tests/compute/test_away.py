@@ -52,11 +52,14 @@ def test_a_neighbour_that_is_away(
         "network_id": "n",
         "label": "net",
         "mac": "fa:16:3e:00:00:09",
-        "fixed_ips": [],
+        "fixed_ips": ["10.60.0.9"],
         "device": "tap",
     }
     server, volume = cloud.server(owner, host="node1", networks=[port]), cloud.volume(owner)
     with openstack.service_at(kind, f"http://127.0.0.1:{free_port()}"):
         away = again(cloud, owner)
         assert "not reachable" in ask(away, server, volume)
-        assert away.get(f"/servers/{server}")["server"]["id"] == server  # what needs no neighbour is told
+        shown = away.get(f"/servers/{server}")["server"]
+        assert shown["id"] == server, "what needs no neighbour is told"
+        if kind == "network":
+            assert shown["addresses"]["net"] and away.get(f"/servers/{server}/ips")["addresses"]["net"], "not none"

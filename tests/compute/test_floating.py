@@ -3,31 +3,14 @@
 import time
 from typing import Any
 
-import httpx
 import pytest
 
 from api.compute.floating import LOOK_S
 from infra.host.services.rest import Service
-from tests.compute.conftest import HTTP, Api, Cloud
+from tests.compute.cards import Network
+from tests.compute.conftest import Api, Cloud
 
 Json = dict[str, Any]
-
-
-class Network:
-    def __init__(self, cloud: Cloud, who: Api) -> None:
-        self._http = httpx.Client(
-            base_url=cloud.settings.url("network", "/v2.0"), headers={"X-Auth-Token": who.token}, **HTTP
-        )
-
-    def make(self, path: str, member: str, **attributes: Any) -> Json:
-        answer = self._http.post(path, json={member: attributes})
-        assert answer.status_code == 201, answer.text
-        return dict(answer.json()[member])
-
-    def put(self, path: str, body: Json) -> Json:
-        answer = self._http.put(path, json=body)
-        assert answer.status_code == 200, answer.text
-        return dict(answer.json())
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +27,7 @@ def led(cloud: Cloud, admin: Api, demo: Api) -> tuple[str, Json, Json]:
     fixed = [ip["ip_address"] for ip in port["fixed_ips"]]
     of_server = {"port_id": port["id"], "network_id": inside["id"], "label": "inside", "mac": port["mac_address"]}
     server = cloud.server(demo, networks=[of_server | {"fixed_ips": fixed}])
+    mine.put(f"/ports/{port['id']}", {"port": {"device_id": server}})
     return server, port, mine.make("/floatingips", "floatingip", floating_network_id=outside["id"])
 
 

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from infra.tables.compute import Flavor
+from tests.compute.cards import card
 from tests.compute.conftest import Api, Cloud
 
-NETWORK = {
+NETWORK: dict[str, Any] = {
     "port_id": "b5d5dbb1-7bf5-4f9e-8b9a-5a5ad0b5bb6b",
     "network_id": "n",
     "label": "provider",
@@ -40,8 +41,10 @@ def test_attribute_begins_at_its_version(cloud: Cloud, demo: Api, name: str) -> 
 
 
 def test_tenants_view(cloud: Cloud, demo: Api, tiny: Flavor) -> None:
-    server = cloud.server(
-        demo, host="node1", image_ref="i", networks=[NETWORK], volumes=[VOLUME], security_groups=["default"],
+    server = str(uuid.uuid4())
+    port = card(cloud, demo, server, *NETWORK["fixed_ips"])
+    cloud.server(
+        demo, id=server, host="node1", image_ref="i", networks=[port], volumes=[VOLUME], security_groups=["default"],
         availability_zone="nova", pinned_zone=None, key_name="k", config_drive=True, locked_reason="why",
         flavor={"id": "tiny", "name": "m1.tiny", "vcpus": 1, "ram": 64, "disk": 1, "extra_specs": {"a": "b"}},
         launched_at=datetime(2026, 1, 2, 3, 4, 5, 6000), created_at=datetime(2026, 1, 2, 3, 4, 5, 6000),
@@ -55,7 +58,7 @@ def test_tenants_view(cloud: Cloud, demo: Api, tiny: Flavor) -> None:
         "version": 4,
         "addr": "192.168.56.100",
         "OS-EXT-IPS:type": "fixed",
-        "OS-EXT-IPS-MAC:mac_addr": "fa:16:3e:00:00:01",
+        "OS-EXT-IPS-MAC:mac_addr": port["mac"],
     }
     assert shown["addresses"]["provider"][1]["version"] == 6
     assert shown["flavor"] == {
@@ -130,7 +133,8 @@ def test_addresses_are_hidden_while_building(cloud: Cloud, demo: Api) -> None:
 
 
 def test_ips(cloud: Cloud, demo: Api) -> None:
-    server = cloud.server(demo, networks=[NETWORK])
+    server = str(uuid.uuid4())
+    cloud.server(demo, id=server, networks=[card(cloud, demo, server, *NETWORK["fixed_ips"])])
     wanted = [{"version": 4, "addr": "192.168.56.100"}, {"version": 6, "addr": "fd00::1"}]
     assert demo.get(f"/servers/{server}/ips") == {"addresses": {"provider": wanted}}
     assert demo.get(f"/servers/{server}/ips/provider") == {"provider": wanted}

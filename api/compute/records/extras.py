@@ -30,6 +30,7 @@ class Extras:
     host_status: dict[str, str] | None = None
     user_data: dict[str, str | None] = field(default_factory=dict)
     groups: dict[str, list[str]] = field(default_factory=dict)  # server id → names of its ports' security groups
+    ports: dict[str, list[str]] | None = None  # port id → its addresses, of all that these servers have; None: unknown
 
 
 def of(session: Session, call: ComputeCall, rows: Sequence[RowMapping]) -> Extras:

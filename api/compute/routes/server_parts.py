@@ -4,12 +4,14 @@ from typing import Any
 
 from fastapi import APIRouter, Response
 from fastapi.responses import JSONResponse
+from sqlalchemy import RowMapping
 
 from api.compute import limits
 from api.compute.call import Body, Call, ComputeCall, versions
 from api.compute.errors import bad_request, forbidden, not_found
 from api.compute.floating import floating_of
-from api.compute.records import instances, quotas
+from api.compute.records import instances, port_groups, quotas
+from api.compute.records.extras import Extras
 from api.compute.schemas.servers import MetaBody, MetadataBody, TagsBody
 from api.compute.validation import check, check_query
 from api.compute.views.states import addresses
@@ -175,7 +177,7 @@ def list_addresses(call: Call, server_id: str) -> Response:
     """A server's addresses by network."""
     check_query(call, since=102)
     row = instances.read(call, server_id, "ips:index")
-    return JSONResponse({"addresses": addresses(row, floating_of(call), extended=False)})
+    return JSONResponse({"addresses": _addresses(call, row)})
 
 
 @router.get("/servers/{server_id}/ips/{label}")
@@ -183,7 +185,12 @@ def list_addresses_of_network(call: Call, server_id: str, label: str) -> Respons
     """A server's addresses on one network."""
     check_query(call, since=102)
     row = instances.read(call, server_id, "ips:show")
-    shown = addresses(row, floating_of(call), extended=False)
+    shown = _addresses(call, row)
     if label not in shown:
         raise not_found("Instance is not a member of specified network")
     return JSONResponse({label: shown[label]})
+
+
+def _addresses(call: ComputeCall, row: RowMapping) -> dict[str, list[dict[str, Any]]]:
+    ports = port_groups.beside(call, [row], Extras()).ports
+    return addresses(row, floating_of(call), extended=False, ports=ports)

@@ -74,7 +74,7 @@ class ServerView:
             "flavor": self._flavor(row),
             "created": second(row["created_at"]),
             "updated": second(row["updated_at"]),
-            "addresses": addresses(row, self._floating, extended=extended),
+            "addresses": addresses(row, self._floating, extended=extended, ports=self._extras.ports),
             "accessIPv4": row["access_ip_v4"] or "",
             "accessIPv6": row["access_ip_v6"] or "",
             "links": self.links(row["id"]),

@@ -1,7 +1,7 @@
 """What users see as a server's status, from the states in its record (Nova's table of vm and task states)."""
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -56,15 +56,19 @@ Floating = Callable[[str, str], list[str]]
 """(port id, one of its addresses) → the floating ones that lead there."""
 
 
-def addresses(row: RowMapping, floating: Floating, *, extended: bool) -> dict[str, list[dict[str, Any]]]:
-    """Network name → addresses, each with its floating ones after it; hidden while the server is building."""
+def addresses(
+    row: RowMapping, floating: Floating, *, extended: bool, ports: Mapping[str, list[str]] | None = None
+) -> dict[str, list[dict[str, Any]]]:
+    """Network name → addresses, each with its floating ones after it; hidden while the server is building. `ports`:
+    what the network service says that its ports have; one that it does not name is gone."""
     shown: dict[str, list[dict[str, Any]]] = {}
     if row["vm_state"] == "building":
         return shown
     for port in row["networks"] or ():
+        if ports is not None and port["port_id"] not in ports:
+            continue
         of_network = shown.setdefault(port["label"], [])
-        for ip in port.get("fixed_ips") or ():
-            fixed = ip["ip_address"] if isinstance(ip, dict) else ip
+        for fixed in _now(port, ports):
             for number, text in enumerate((fixed, *floating(port.get("port_id") or "", fixed))):
                 entry: dict[str, Any] = {"version": 6 if ":" in text else 4, "addr": text}
                 if extended:
@@ -72,3 +76,12 @@ def addresses(row: RowMapping, floating: Floating, *, extended: bool) -> dict[st
                     entry["OS-EXT-IPS-MAC:mac_addr"] = port["mac"]
                 of_network.append(entry)
     return shown
+
+
+def _now(port: Mapping[str, Any], ports: Mapping[str, list[str]] | None) -> list[str]:
+    """A port's addresses; those that its record knows first, and in their order."""
+    known = [ip["ip_address"] if isinstance(ip, dict) else ip for ip in port.get("fixed_ips") or ()]
+    if ports is None:
+        return known
+    has = ports[port["port_id"]]
+    return [*(ip for ip in known if ip in has), *(ip for ip in has if ip not in known)]
