@@ -119,13 +119,15 @@ class Cloud:
         return found
 
     def started(self) -> dict[str, list[int]]:
-        """Processes that supervised ones started and that do not end with them, guests apart, by a name."""
-        known = {unit["pid"] for unit in self.supervised().values()}
+        """What supervised processes started to go on without them, guests apart, by a name; none of their children."""
+        units = self.supervised()
+        marks = {pid: _mark(pid).removeprefix(f"{self.settings.run_dir.resolve()}/") for pid, _ in _command_lines()}
+        ours = {pid for pid, mark in marks.items() if mark in units}
         found: dict[str, list[int]] = {}
         for pid, words in _command_lines():
-            starter = _mark(pid).removeprefix(f"{self.settings.run_dir.resolve()}/")
-            if starter in self.supervised() and pid not in known and not words.startswith("/usr/bin/qemu-system"):
-                found.setdefault(f"started by {starter}", []).append(pid)
+            apart = pid in ours and _parent(pid) not in ours and pid not in {unit["pid"] for unit in units.values()}
+            if apart and not words.startswith("/usr/bin/qemu-system"):
+                found.setdefault(f"started by {marks[pid]}", []).append(pid)
         return found
 
     def qemu_pids(self, server_id: str) -> list[int]:
@@ -153,6 +155,14 @@ class Cloud:
         found += [line for line in Path("/proc/mounts").read_text().splitlines() if state in line]
         netns = Path("/run/netns") / self.layout.netns
         return found + ([str(netns)] if netns.exists() else [])
+
+
+def _parent(pid: int) -> int:
+    """0 for a process that is gone."""
+    try:
+        return int((Path("/proc") / str(pid) / "stat").read_text().rpartition(")")[2].split()[1])
+    except OSError:
+        return 0
 
 
 def _mark(pid: int) -> str:

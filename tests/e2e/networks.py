@@ -199,7 +199,8 @@ def tenants(cloud: Cloud, modes: Modes) -> Iterator[tuple[Tenant, Tenant]]:
 def kill(*pids: int) -> None:
     assert pids
     for pid in pids:
-        os.kill(pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):  # it ended by itself
+            os.kill(pid, signal.SIGKILL)
 
 
 def _router(cloud: Cloud, tenant: Tenant) -> str:

@@ -46,6 +46,7 @@ class Networked:
         self.made = [f"/routers/{router}/remove_router_interface", subnet, f"/routers/{router}", f"/networks/{network}"]
         self.poll()
         self.id, space = router, self.net._store.space_name("router", router)
+        self.network = network
         assert netns.path(space).exists()
         return space
 
@@ -99,10 +100,13 @@ async def test_a_damaged_router_is_named_and_mended(cloud: Cloud, networked: Net
         ip(space, "address", "delete", f"{PREFIX}.1/24", "dev", device)
         ip(space, "address", "add", f"{PREFIX}.9/24", "dev", device)
         netns.run(space, ["nft", "delete", "chain", "inet", "kilonova", "on_prerouting"])
+        astray = ["52:54:00:00:00:09", "dev", device, "master", "static"]
+        netns.run(networked.extra.settings.netns, ["bridge", "fdb", "add", *astray])
         expected = [
             ("router_address", f"router/{networked.id} {PREFIX}.1", "missing"),
             ("router_address", f"router/{networked.id} {PREFIX}.9", "too many"),
             ("rules", f"router/{networked.id} table inet chain on_prerouting", "missing"),
+            ("fdb_entry", f"br-{networked.network[:11]} {astray[0]} {device}", "too many"),
         ]
         told = await command(cloud, "--json")
         assert told.returncode == 1
