@@ -20,6 +20,8 @@ CPU_LIMITS = "cpu-limits"
 """The kernel's control groups bound a guest's CPU time, and the host may set them."""
 VIF_LIMITS = "vif-limits"
 """The host plugs its guests' interfaces itself, and limits their bandwidth."""
+SUBPORTS = "subports"
+"""Its kernel carries trunks' subports. Told, and chosen by for no server: on a host without it the trunk is DOWN."""
 OF_SPECS = {"quota:cpu_": CPU_LIMITS, "quota:vif_": VIF_LIMITS}
 """Beginnings of extra specs that need an ability."""
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import libvirt
 
 from infra import logs
-from infra.contracts.abilities import CPU_LIMITS, VIF_LIMITS
+from infra.contracts.abilities import CPU_LIMITS, SUBPORTS, VIF_LIMITS
 from infra.contracts.diagnostics import Diagnostics
 from infra.contracts.errors import hopeless, host_cannot
 from infra.contracts.guarded import Guarded
@@ -77,6 +77,7 @@ class Driver:
         self.backups, self.definitions = Backups(connection), Definitions(connection)
         self.agents, self._statistics = Agents(connection), Statistics(connection)
         can = {CPU_LIMITS: groups.can_limit_cpus(), VIF_LIMITS: network is not None}
+        can[SUBPORTS] = network is not None and not network[0].unable()
         self.inventory = Inventory(connection, self._paths, self.virt, {name for name, true in can.items() if true})
         self._turns = Turns()
         self.nics = Nics(self._domains, network, self._turns, self.virt.virt_type)

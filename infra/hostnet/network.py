@@ -107,6 +107,9 @@ class HostNetwork:
             self._shaper.shape(self._firewall.guests())
         return changed
 
+    def unable(self) -> str:
+        return self._trunks.unable()
+
     def tapped(self, instance_id: str) -> dict[str, str]:
         self.carry_trunks()
         mine = [r.port for r in self._store.own_ports() if r.port.instance_id == instance_id]

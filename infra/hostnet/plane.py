@@ -65,6 +65,9 @@ class DataPlane(Protocol):
         """Make what the subports of plugged ports need, as `apply_groups` and `ensure_network` were told of them;
         whether anything had to be done."""
 
+    def unable(self) -> str:
+        """Why this host carries no subports, '' where it does."""
+
     def tapped(self, instance_id: str) -> dict[str, str]:
         """The guest's taps are there: make what hangs on them; its ports, subports included, and how each is."""
 

@@ -57,10 +57,13 @@ class Trunks:
 
     def _wanted(self) -> dict[str, PlugRecord]:
         told, found = self._told(), dict[str, PlugRecord]()
-        for id, parent in self._parents(told).items():
+        parents = self._parents(told)
+        own = {r.port.port_id for r in self._store.own_ports() if not r.port.below} if parents else set()
+        for id, parent in parents.items():
             trunk = told[id].trunk
             for below in trunk.subports if trunk and trunk.admin_state_up else ():
-                record = self._record(parent, below, told.get(below.port_id))
+                known = None if below.port_id in own else told.get(below.port_id)
+                record = self._record(parent, below, known)
                 if record:
                     found[below.port_id] = record
         if found and (reason := self.unable()):
@@ -71,7 +74,8 @@ class Trunks:
         return found
 
     def _record(self, parent: PlugRecord, below: SubPort, known: PortFilter | None) -> PlugRecord | None:
-        """None as long as the network service has not told all of it, or this host has no way into its network."""
+        """None as long as the network service has not told all of it, or this host has no way into its network; and for
+        a port that is plugged for a server all the same."""
         network = self._store.own_network(known.network_id) if known else None
         if known is None or network is None:
             return None

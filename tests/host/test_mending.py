@@ -8,7 +8,7 @@ import pytest
 
 from activities.auditing import network_host, nics
 from activities.hypervisor import Hypervisor
-from infra.contracts.abilities import VIF_LIMITS
+from infra.contracts.abilities import SUBPORTS, VIF_LIMITS
 from infra.contracts.audit import PortHeld, PortSeen, World
 from infra.contracts.hypervisor import HostFacts, HostRef, NicsOnHost
 from infra.contracts.limits import Limits, Rate
@@ -67,7 +67,7 @@ def test_what_a_plugged_port_lost_is_found_and_plugged_again(
     make_tap()
     run(Hypervisor(driver).sync_network, HostRef(host=HOST))
     assert found() == set()
-    assert VIF_LIMITS in driver.inventory()["facts"]["abilities"]
+    assert {VIF_LIMITS, SUBPORTS} <= set(driver.inventory()["facts"]["abilities"])
     driver.nics.limit(want.instance_id, Limits(inbound=Rate(average=1000)))
     assert shaping.present(settings.netns)[tap][0] == 1_000_000 and found() == set()
     netns.run(settings.netns, ["ip", "link", "delete", tap])

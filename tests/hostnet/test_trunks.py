@@ -77,6 +77,7 @@ def test_guests_behind_tags_are_guests_like_any(carried: tuple[TrunkLab, Behind,
     """DHCP, ICMP both ways, TCP with segments that the kernel cuts late, full-sized packets that may not be cut."""
     lab, blue, green = carried
     near, far = lab.others
+    lab.host.net.sync()  # whose short ways they take
     near.listen(80)
     far.listen(81)
     assert pings(blue.ns, near.address, 1) and pings(near.ns, blue.address, 1)
@@ -366,6 +367,23 @@ def test_a_kernel_without_programs_carries_no_subport_and_says_so(
     assert interfaces == [] and found.subports == {} and "Function not implemented" in found.unable
     assert repaired == [] and differences(lab.word(), found) == []
     assert lab.host.net.report().ports[lab.subports[100].port_id] == "DOWN"
+
+
+def test_a_subport_that_a_server_was_given_all_the_same_is_the_servers(
+    carried: tuple[TrunkLab, Behind, Behind],
+) -> None:
+    """A tenant may say of a subport that it is nobody's, and boot with it."""
+    lab, blue, _ = carried
+    owner = "00000000-another-server"
+    given = lab.subports[100].model_copy(update={"instance_id": owner})
+    again = lab.host.boot(given)
+    assert left(lab.host, [given]) == [given.tap] and lab.host.net.ports()[given.port_id] == owner
+    lab.tell()
+    lab.host.net.sync()
+    assert lab.carried(200) and pings(again.ns, lab.others[0].address, 1)
+    lab.host.net.unplug(given.port_id, owner)
+    assert lab.carried(100, 200), "it is the trunk's again"
+    assert pings(blue.ns, lab.others[0].address, 1)
 
 
 def test_a_subport_across_hosts(fabric: Fabric) -> None:
