@@ -122,10 +122,8 @@ class Settings(BaseSettings):
     hosts_apart: bool = False  # of `up --driver test`: a namespace for each host, with VXLAN between them
     tunnel_ip: str = ""  # address of this host that carries VXLAN; "" keeps networks on one host
     lab_gateway: bool = False  # answer on the subnet's gateway address ourselves (no router on this network)
+    short_ways: Literal["programs", "nftables"] = "programs"  # of noted flows; nftables also where the kernel is older
     way_out: Literal["slirp", "none"] = "slirp"  # of provider networks, with lab_gateway
-    short_ways: Literal["programs", "nftables"] = (
-        "programs"  # of noted flows; nftables also where the kernel is too old
-    )
     way_out_dns: list[str] = []  # name servers for the guests' questions; default: the machine's own
     vendor_data_file: Path | None = None  # a JSON object that every guest of this host reads as vendor_data.json
     guest_uid: int = 0  # user of QEMU and owner of disks; 0: this host's own libvirt says, and owns
