@@ -26,10 +26,6 @@ class FlavorFacts(BaseModel):
     swap: int = 0
     extra_specs: dict[str, str] = {}
 
-    @property
-    def local_gb(self) -> int:
-        return local_gb(self.disk, self.model_dump())
-
 
 def local_gb(root_gb: int, flavor: Mapping[str, Any]) -> int:
     """What a server takes of its host's disk, in GiB. Source: Nova's DISK_GB."""

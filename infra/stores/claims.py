@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select,
 
 from infra.contracts import abilities, states
 from infra.contracts.errors import hopeless
-from infra.contracts.hypervisor import FlavorFacts, local_gb
+from infra.contracts.hypervisor import local_gb
 from infra.contracts.placement import Candidate, Claimed, ClaimRequest, Reported, Share
 from infra.database import Database
 from infra.stores import server_groups
@@ -43,6 +43,7 @@ WANTED = select(
     instances.c.vcpus,
     instances.c.memory_mb,
     instances.c.root_gb,
+    instances.c.image_ref,
     instances.c.flavor,
     instances.c.image_properties,
     instances.c.local_disks,
@@ -89,7 +90,8 @@ class Claims:
                 if instance.held_host not in want.tried:
                     return self._claimed(store, instance.held_host, instance.attempt)
                 store.execute(delete(allocations).where(allocations.c.consumer_id == want.instance_id))
-            share = Share(instance.vcpus, instance.memory_mb, local_gb(instance.root_gb, instance.flavor))
+            root_gb = instance.root_gb if instance.image_ref else 0  # else it lies in a volume
+            share = Share(instance.vcpus, instance.memory_mb, local_gb(root_gb, instance.flavor))
             hints = {name: instance.scheduler_hints.get(name, []) for name in ("same_host", "different_host")}
             company = server_groups.company_of(store, self._db, want.instance_id, instance.server_group_id)
             known = {"company": company, "needs": needs_of(instance), **hints}
@@ -102,9 +104,8 @@ class Claims:
             store.execute(HOLD, {**held, "attempt": attempt, **taken})
             return Claimed(host=best.host, zone=best.zone, attempt=attempt)
 
-    def lacking(self, store: Connection, host: str, wanted: FlavorFacts) -> list[str]:
-        """The filters that find no room on the host for one guest of this flavor more."""
-        share = Share(wanted.vcpus, wanted.ram, wanted.local_gb)
+    def lacking(self, store: Connection, host: str, share: Share) -> list[str]:
+        """The filters that find no room on the host for one guest more that takes so much."""
         here = [c for c in _candidates(store) if c.host == host]
         return [name for c in here for name in self._scheduler.lacking(share, c, now())]
 

@@ -7,7 +7,8 @@ from sqlmodel import Session
 
 from infra.contracts import abilities
 from infra.contracts.errors import hopeless
-from infra.contracts.hypervisor import FlavorFacts
+from infra.contracts.hypervisor import FlavorFacts, local_gb
+from infra.contracts.placement import Share
 from infra.contracts.resize import Migration, ResizeClaim
 from infra.database import Database
 from infra.stores import usage
@@ -45,11 +46,14 @@ class Resizes:
             needs = abilities.needed(server.image_properties or {}, new.model_dump(), local_disks=False)
             if cannot := unable(store, held.host, frozenset(needs)):
                 raise hopeless(f"No valid host was found. Of the server's host: {abilities.words(cannot)}.", code=400)
-            if self._claims.lacking(store, held.host, new):
+            share = _share(new, server.image_ref)
+            if self._claims.lacking(store, held.host, Share(**share)):
                 raise hopeless("No valid host was found. No valid host found for resize", code=400)
             kept = {"consumer_id": want.migration.id, "kind": MIGRATION, "instance_id": want.instance_id}
-            store.execute(insert(claims), {**kept, "host": held.host, "attempt": held.attempt, **_share(old)})
-            self._hold(store, want.instance_id, new)
+            store.execute(
+                insert(claims), {**kept, "host": held.host, "attempt": held.attempt, **_share(old, server.image_ref)}
+            )
+            _hold(store, want.instance_id, new)
             most = {"vcpus": max(old.vcpus, new.vcpus), "memory_mb": max(old.ram, new.ram)}
             store.execute(update(instances).where(instances.c.id == want.instance_id).values(**most))
             store.execute(insert(migrations), _row(store, want, held))
@@ -71,14 +75,11 @@ class Resizes:
             gone = store.execute(delete(claims).where(claims.c.consumer_id == migration.id)).rowcount
             if not gone:
                 return
-            self._hold(store, instance_id, stays)
+            _hold(store, instance_id, stays)
             counted = {"vcpus": stays.vcpus, "memory_mb": stays.ram}
             store.execute(update(instances).where(instances.c.id == instance_id).values(**counted))
             ended = {"status": status, "updated_at": now()}
             store.execute(update(migrations).where(migrations.c.id == migration.id).values(**ended))
-
-    def _hold(self, store: Connection, instance_id: str, flavor: FlavorFacts) -> None:
-        store.execute(update(claims).where(claims.c.consumer_id == instance_id).values(**_share(flavor)))
 
 
 def give_up(store: Connection | Session, instance_id: str) -> bool:
@@ -88,7 +89,7 @@ def give_up(store: Connection | Session, instance_id: str) -> bool:
         return False
     store.execute(delete(claims).where(*mine))
     flavor = FlavorFacts.model_validate(store.scalar(select(instances.c.flavor).where(instances.c.id == instance_id)))
-    store.execute(update(claims).where(claims.c.consumer_id == instance_id).values(**_share(flavor)))
+    _hold(store, instance_id, flavor)
     counted = {"vcpus": flavor.vcpus, "memory_mb": flavor.ram}
     store.execute(update(instances).where(instances.c.id == instance_id).values(**counted))
     waits = (migrations.c.instance_id == instance_id, migrations.c.status == WAITING)
@@ -107,8 +108,16 @@ def waiting(store: Connection, instance_id: str, event: str) -> Migration | None
     return Migration.model_validate(found, from_attributes=True) if found else None
 
 
-def _share(flavor: FlavorFacts) -> dict[str, int]:
-    return {"vcpus": flavor.vcpus, "memory_mb": flavor.ram, "disk_gb": flavor.local_gb}
+def _hold(store: Connection | Session, instance_id: str, flavor: FlavorFacts) -> None:
+    image_ref = store.scalar(select(instances.c.image_ref).where(instances.c.id == instance_id))
+    store.execute(update(claims).where(claims.c.consumer_id == instance_id).values(**_share(flavor, image_ref)))
+
+
+def _share(flavor: FlavorFacts, image_ref: str | None) -> dict[str, int]:
+    """Of a server that boots from a volume the flavor's root disk is on no host."""
+    root_gb = flavor.disk if image_ref else 0
+    disk_gb = local_gb(root_gb, flavor.model_dump())
+    return {"vcpus": flavor.vcpus, "memory_mb": flavor.ram, "disk_gb": disk_gb}
 
 
 def _row(store: Connection, want: ResizeClaim, held: Row[Any]) -> dict[str, Any]:

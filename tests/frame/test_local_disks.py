@@ -38,6 +38,21 @@ async def test_they_are_counted_rounded_up(cloud: FrameCloud) -> None:
     await drop(cloud, handle)
 
 
+async def test_a_root_disk_that_lies_in_a_volume_is_on_no_host(cloud: FrameCloud) -> None:
+    """Source: `resources_from_flavor` of Nova's scheduler."""
+    with cloud.database.write() as session:
+        session.add(Flavor(id="deep", name="deep", ram=1, vcpus=1, disk=50, ephemeral=2, swap=1))
+    handle = await cloud.boot(cloud.request(image_id="", flavor_id="deep", local_disks=[EPHEMERAL, SWAP]))
+    assert await cloud.end(handle) is None
+    assert gib(cloud, handle) == [2 + 1]
+    deeper = {"id": "deeper", "name": "deeper", "vcpus": 1, "ram": 64, "disk": 70, "ephemeral": 4, "swap": 1}
+    await resized(cloud, handle, flavor=deeper, local_disks=[EPHEMERAL.model_dump(), SWAP.model_dump()])
+    assert gib(cloud, handle) == [2 + 1, 4 + 1]
+    assert await do(cloud, handle, "revertResize") is None
+    assert gib(cloud, handle) == [2 + 1]
+    await drop(cloud, handle)
+
+
 @pytest.mark.parametrize("choice", ["confirmResize", "revertResize"])
 async def test_a_resize_changes_them_and_its_way_back_undoes_that(cloud: FrameCloud, choice: str) -> None:
     handle = await server(cloud, "resize")
