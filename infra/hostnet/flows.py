@@ -93,7 +93,7 @@ class Flows:
             right = []
         held = {one.name: Held.program(one.id) for _, one in right}
         if wanted.items() - {(place, one.name) for place, one in right}:
-            maps = _make(known[0] if right else {})
+            maps = make(known[0] if right else {})
             made = programs(maps, _tracking(idle_s), hertz(), suffix)
             held |= {p.name: Held(bpf.load(p)) for p in made.values() if p.name not in held}
         kept = {(place, one.name): one.id for place, one in right if wanted.get(place) == one.name}
@@ -181,7 +181,7 @@ def _name(role: str, hook: Hook, suffix: str) -> str:
     return f"{role}{'i' if hook == Hook.INGRESS else 'o'}_{suffix}"
 
 
-def _make(known: Mapping[str, Map]) -> Maps:
+def make(known: Mapping[str, Map]) -> Maps:
     """With those that there are already."""
     shapes = {
         "flows": (LRU_HASH, 32, 16, MOST_FLOWS),
@@ -257,7 +257,7 @@ def _version(idle_s: int) -> str:
 def unable() -> str:
     """Why this host has no such ways; '' where it has: it was tried."""
     try:
-        maps = _make({})
+        maps = make({})
         for program in programs(maps, _tracking(1), hertz(), "trial").values():
             Held(bpf.load(program))
         attached(1, Hook.INGRESS)

@@ -8,7 +8,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from infra.hostnet import netns
+from infra.hostnet import bpf, flows, netns
+from infra.hostnet.flow_programs import programs
+from infra.hostnet.hooks import Held
 from infra.hostnet.models import Bandwidth
 from tests.hostnet.conftest import Host, StandIn, filters, ingress, ip, tcp_open
 from tests.hostnet.frames import arrives, ethernet, tcp
@@ -227,3 +229,11 @@ def test_between_hosts_it_is_the_same(apart: tuple[Host, tuple[StandIn, StandIn]
     far.net.apply_groups([filters(pair[1].plug)], {})
     assert not connection.passes(), "the receiver's host knows that the rule is gone"
     assert connection.passes(back=True), "what it says within the connection are answers still"
+
+
+def test_a_kernel_whose_tracking_cannot_be_asked_takes_the_programs_for_udp() -> None:
+    maps = flows.make({})
+    made = programs(maps, None, flows.hertz(), "x")
+    held = [Held(bpf.load(program)) for program in made.values()]
+    assert [program.name for program in made.values()] == ["ti_x", "to_x", "vi_x", "vo_x"] and len(held) == 4
+    assert flows.unable() == "", "and one that can takes them all"
