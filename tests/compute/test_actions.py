@@ -64,6 +64,24 @@ def test_reset_state(cloud: Cloud, admin: Api, demo: Api) -> None:
     assert (cloud.row(busy).vm_state, cloud.row(busy).task_state) == ("error", None)
 
 
+@pytest.mark.parametrize(
+    ("name", "body"),
+    [
+        ("resize", {"flavorRef": "no-such-flavor"}),
+        ("rebuild", {"imageRef": str(uuid.uuid4())}),
+        ("rescue", {"rescue_image_ref": str(uuid.uuid4())}),
+        ("createBackup", {"name": "copy", "backup_type": "daily", "rotation": 1}),
+    ],
+)
+def test_where_a_server_stands_is_told_before_what_else_is_wrong(
+    cloud: Cloud, demo: Api, name: str, body: dict[str, object]
+) -> None:
+    for vm_state, status in (("shelved_offloaded", 409), ("active", 400)):
+        server = cloud.server(demo, vm_state=vm_state, host=None if status == 409 else "node1")
+        words = demo.refused("POST", f"/servers/{server}/action", status, json={name: body})
+        assert (words == f"Cannot '{name}' instance {server} while it is in vm_state {vm_state}") is (status == 409)
+
+
 def test_a_reset_ends_a_resize_that_waits(cloud: Cloud, admin: Api, demo: Api) -> None:
     """The server has its new flavor, and holds nothing of the old one."""
     new = {"id": "big", "name": "m1.big", "vcpus": 2, "ram": 128, "disk": 1, "extra_specs": {}}

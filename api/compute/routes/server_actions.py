@@ -62,13 +62,26 @@ async def start_action(call: ComputeCall, server_id: str, action: Action, body: 
     wish = action_body(call, action.body, body, action.name)
     instances.require_unlocked(call, row)
     if action.name in PREPARED:
-        wish = await run_in_threadpool(PREPARED[action.name], call, row, wish)
+        wish = await run_in_threadpool(_prepared, call, row, action, wish)
     accepted = await call.operations.start(action, action_request(call, row, action, wish))
     if action.name in ANSWERED:
         return await run_in_threadpool(ANSWERED[action.name], call, accepted, wish)
     if accepted.answer:
         return JSONResponse(accepted.answer, status_code=202)
     return Response(status_code=202)
+
+
+def _prepared(call: ComputeCall, row: RowMapping, action: Action, wish: dict[str, Any]) -> dict[str, Any]:
+    """The body as the workflow gets it. Of a server that does not stand where the action begins, that is told, as by
+    Nova, and not what else is wrong."""
+    try:
+        return PREPARED[action.name](call, row, wish)
+    except ServiceError as refused:
+        transition = action.transition_for(wish)
+        if refused.status == 400 and row["vm_state"] not in transition.allowed:
+            words = f"Cannot '{transition.verb}' instance {row['id']} while it is in vm_state {row['vm_state']}"
+            raise conflict(words) from refused
+        raise
 
 
 def action_request(call: ComputeCall, row: RowMapping, action: Action, body: dict[str, Any]) -> ActionRequest:
