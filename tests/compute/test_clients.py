@@ -10,6 +10,7 @@ from keystoneauth1.identity import v3
 from novaclient import client as novaclient
 
 from infra import credentials
+from tests.compute.cards import card
 from tests.compute.commands import ran
 from tests.compute.conftest import Api, Cloud
 from tests.compute.test_hosts import REPORT
@@ -98,8 +99,9 @@ def test_aggregates_and_server_groups(client: Run, service: Api) -> None:
 
 def test_servers(cloud: Cloud, client: Run) -> None:
     owner = cloud.user("demo")
-    port = {"label": "provider", "mac": "m", "port_id": "p", "network_id": "n", "fixed_ips": ["192.168.56.101"]}
-    cloud.server(owner, name="cli-vm", networks=[port], host="node1")
+    server = str(uuid.uuid4())
+    port = card(cloud, owner, server, "192.168.56.101")
+    cloud.server(owner, id=server, name="cli-vm", networks=[port], host="node1")
     (row,) = client("demo", "server list --name cli-vm")
     assert (row["Status"], row["Networks"]) == ("ACTIVE", {"provider": ["192.168.56.101"]})
     assert "cli-vm" in {row["Name"] for row in client("admin", "server list --all-projects")}
