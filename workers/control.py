@@ -63,7 +63,6 @@ from infra.tables.compute import Instance as InstanceRow
 from infra.tables.compute import Service, now
 from infra.temporal import CONTROL_QUEUE, connect, meter
 from workers.collect import activities_of
-from workers.inline import Inline
 from workers.interceptors import StepInterceptor
 from workers.sandbox import runner
 from workers.settle import settle
@@ -124,7 +123,6 @@ def control_worker(client: Client, activities: list[Any], pool: ThreadPoolExecut
         max_concurrent_local_activities=16,
         max_concurrent_activities=8,
         max_concurrent_workflow_tasks=64,
-        workflow_task_executor=Inline(),
         workflow_runner=runner(),
         interceptors=[StepInterceptor("", failpoints)],
     )
