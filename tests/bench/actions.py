@@ -4,12 +4,12 @@ On libvirt's test driver, whose calls take no time: what is measured is what Kil
 
 import asyncio
 import os
-import statistics
 import time
 from typing import Any
 
 from tests.bench import floor
-from tests.bench.boot import Cloud, Row, floor_of, main, measure_floor, p50
+from tests.bench.boot import Cloud, Row, main, p50
+from tests.bench.turns import TURNS, Costs, floor_of, in_turns
 
 PAIRS = (("os-stop", "SHUTOFF", "os-start", "ACTIVE"), ("pause", "PAUSED", "unpause", "ACTIVE"))
 PACE_S = 0.2
@@ -65,23 +65,18 @@ async def volume_of(cloud: Cloud) -> str:
     return found
 
 
-async def one_pair(
-    server: Server, calls: Any, count: int, idle: dict[str, float]
-) -> tuple[dict[str, float], list[Any], list[float]]:
-    """(CPU ms of one action by process, [(answer, rest) of each kind], acceptances of bare workflows in between)."""
+async def one_pair(server: Server, calls: Any, count: int) -> tuple[Costs, list[Any], list[float]]:
+    """(CPU of one action, [(answer, rest) of each kind], acceptances of bare workflows in between)."""
     times: list[list[tuple[float, float]]] = [[] for _ in calls]
     server.patient = True
-    for call in calls:  # what is done once, such as a service's sign-in, is not what one costs
-        await call()
-    before, begun = server.cloud.cpu_by_name(), time.perf_counter()
-    for _ in range(count):
+
+    async def all_of_them() -> int:
         for call in calls:
             await call()
-    seconds, after = time.perf_counter() - begun, server.cloud.cpu_by_name()
-    spent = {
-        name: (used - before.get(name, used) - idle.get(name, 0.0) * seconds) / count / len(calls)
-        for name, used in after.items()
-    }
+        return len(calls)
+
+    await all_of_them()  # what is done once, such as a service's sign-in, is not what one costs
+    costs = await in_turns(server.cloud, floor.BareAction, all_of_them, max(count // TURNS, 1))
     server.patient, bare = False, []
     async with floor_of(server.cloud, floor.BareAction) as (one, _):
         for _ in range(count):
@@ -90,7 +85,7 @@ async def one_pair(
                 await asyncio.sleep(PACE_S)
                 bare.append((await one())[0])
                 await asyncio.sleep(PACE_S)
-    return {name: used * 1000 for name, used in spent.items()}, times, bare
+    return costs, times, bare
 
 
 async def measure(cloud: Cloud, ready_s: float, fresh_mib: float, count: int) -> list[Row]:
@@ -99,27 +94,20 @@ async def measure(cloud: Cloud, ready_s: float, fresh_mib: float, count: int) ->
     server_id, _ = await cloud.post("acted-upon")
     await cloud.active(server_id)
     server, volume = Server(cloud, server_id), await volume_of(cloud)
-    before = cloud.cpu_by_name()
-    await asyncio.sleep(5)
-    idle = {name: (used - before.get(name, used)) / 5 for name, used in cloud.cpu_by_name().items()}
-    floors = [await measure_floor(cloud, count // 2, floor.BareAction)]
     pairs: list[tuple[str, Any]] = [
         (f"{one} and {back}", (lambda a=one, s=there: server.act(a, s), lambda a=back, s=here: server.act(a, s)))
         for one, there, back, here in PAIRS
     ]
     pairs.append(("attach and detach", (lambda: server.attach(volume), lambda: server.detach(volume))))
-    found = [(name, await one_pair(server, calls, count // 3, idle)) for name, calls in pairs]
-    floors.append(await measure_floor(cloud, count // 2, floor.BareAction))
-    of_server, of_worker, accepted, ended = (statistics.mean(pair) for pair in zip(*floors, strict=True))
-    bare = of_server + of_worker
-    rows = [("floor: CPU, accepted p50, ended p50", f"{bare:.0f} ms, {accepted:.0f} ms, {ended:.0f} ms", "")]
-    for name, (spent, times, between) in found:
-        cpu, most = sum(spent.values()), sorted(spent.items(), key=lambda each: -each[1])
+    rows: list[Row] = []
+    for name, calls in pairs:
+        costs, times, between = await one_pair(server, calls, count // 3)
+        most = sorted(costs.ours.items(), key=lambda each: -each[1])[:6]
         answers = p50([answer for kept in times for answer, _ in kept])
         rests = p50([rest for kept in times for _, rest in kept])
         rows += [
-            (f"{name}: CPU of one", f"{cpu:.0f} ms = {cpu / bare:.2f} x floor", "1.5 x"),
-            (f"— of it {', '.join(each for each, _ in most[:6])}", ", ".join(f"{ms:.1f}" for _, ms in most[:6]), ""),
+            (f"{name}: CPU of one (floor {costs.bare:.0f} ms)", costs.beside(), "1.5 x"),
+            (f"— of it {', '.join(each for each, _ in most)}", ", ".join(f"{ms:.1f}" for _, ms in most), ""),
             (f"{name}: answer p50", f"{answers:.0f} ms = {answers / p50(between):.2f} x floor in turns", "1.5 x"),
             (f"{name}: until it rests p50", f"{rests:.0f} ms", "bare call + 150 ms"),
         ]

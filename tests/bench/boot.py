@@ -7,24 +7,19 @@ import os
 import re
 import statistics
 import subprocess
-import sys
 import tempfile
 import time
-import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
 import psutil
-from temporalio.client import Client
-from temporalio.contrib.pydantic import pydantic_data_converter
 
 from infra import credentials
 from infra.settings import Settings
-from infra.temporal import runtime_in
 from tests.bench import floor
+from tests.bench.turns import TURNS, in_turns
 
 ROOT = Path(__file__).resolve().parents[2]
 KILONOVA = ROOT / ".venv" / "bin" / "kilonova"
@@ -141,95 +136,19 @@ async def at_once(width: int, count: int, work: Callable[[int], Awaitable[float]
     return list(await asyncio.gather(*(one(number) for number in range(count))))
 
 
-async def cpu_per_boot(cloud: Cloud, count: int) -> tuple[dict[str, float], float]:
-    """(CPU ms per boot by process, of boots one at a time; CPU ms a second of the idle cloud, already taken off).
-
-    Each client asks once, after 250 ms, whether its server is ACTIVE; the `openstack` client asks every two seconds."""
-    idle = await _idle(cloud)
-    before, begun = cloud.cpu_by_name(), time.perf_counter()
-    for number in range(count):
-        server_id, _ = await cloud.post(f"cpu-{number}")
-        await asyncio.sleep(0.25)
-        await cloud.active(server_id, 0.1)
-    seconds = time.perf_counter() - begun
-    after = cloud.cpu_by_name()
-    later = await _idle(cloud)  # what is done once a minute must not be taken for what is always done
-    idle = {name: min(used, later.get(name, 0.0)) for name, used in idle.items()}
-    each = {name: (after[name] - used - idle.get(name, 0.0) * seconds) / count * 1000 for name, used in before.items()}
-    return each, sum(idle.values()) * 1000
-
-
-async def _idle(cloud: Cloud) -> dict[str, float]:
-    """CPU seconds a second, by process."""
-    before, begun = cloud.cpu_by_name(), time.perf_counter()
-    await asyncio.sleep(5)
-    seconds = time.perf_counter() - begun
-    return {name: (used - before.get(name, used)) / seconds for name, used in cloud.cpu_by_name().items()}
-
-
-RunsBare = Callable[[], Awaitable[tuple[float, float]]]
-"""Runs one bare workflow: (seconds until it was accepted, until it ended)."""
-
-
-@asynccontextmanager
-async def floor_of(cloud: Cloud, shape: floor.Bare) -> AsyncIterator[tuple[RunsBare, list[psutil.Process]]]:
-    """What runs a bare workflow on the cloud's Temporal, and the processes that do it: Temporal's, and last its own."""
-    place = cloud.settings.temporal_place
-    enter = ["ip", "netns", "exec", place] if place else []
-    worker = subprocess.Popen(
-        [*enter, sys.executable, "-m", "tests.bench.floor", cloud.settings.temporal],
-        cwd=ROOT,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-    )
-    assert worker.stdout and worker.stdin
-    await asyncio.to_thread(worker.stdout.readline)
-    client = await Client.connect(
-        cloud.settings.temporal, data_converter=pydantic_data_converter, runtime=runtime_in(place)
-    )
-
-    async def one() -> tuple[float, float]:
-        begun = time.perf_counter()
-        start = await floor.boot(client, f"floor-{uuid.uuid4()}", shape)
-        accepted = time.perf_counter() - begun
-        await (await start.workflow_handle()).result()
-        return accepted, time.perf_counter() - begun
-
-    try:
-        for _ in range(5):
-            await one()
-        yield one, [p for p in cloud.processes() if "temporal" in p.name()] + [psutil.Process(worker.pid)]
-    finally:
-        worker.stdin.close()
-        worker.wait(10)
-
-
-async def measure_floor(
-    cloud: Cloud, count: int, shape: floor.Bare = floor.BareBoot
-) -> tuple[float, float, float, float]:
-    """Of a bare workflow: (CPU ms of Temporal, of its workers, p50 ms of acceptance, p50 ms to the end)."""
-    times = []
-    async with floor_of(cloud, shape) as (one, mine):
-        before = [sum(p.cpu_times()[:2]) for p in mine]
-        for _ in range(count):
-            times.append(await one())
-            await asyncio.sleep(0.2)  # the pace of `cpu_per_boot`
-        used = [(sum(p.cpu_times()[:2]) - was) / count * 1000 for p, was in zip(mine, before, strict=True)]
-    accepted, ended = zip(*times, strict=True)
-    return sum(used[:-1]), used[-1], p50(list(accepted)), p50(list(ended))
-
-
 async def measure(cloud: Cloud, ready_s: float, fresh_mib: float, count: int) -> list[Row]:
     await cloud.sign_in()
     await cloud.prepare()
     for number in range(5):
         await cloud.active((await cloud.post(f"warm-{number}"))[0])
-    floors = [await measure_floor(cloud, count // 2)]  # before and after: others use the machine, too
-    by_process, idle = await cpu_per_boot(cloud, count)
-    floors.append(await measure_floor(cloud, count // 2))
-    floor_server, floor_worker, floor_post, floor_end = (statistics.mean(pair) for pair in zip(*floors, strict=True))
-    floor_cpu = floor_server + floor_worker
-    cpu = sum(by_process.values())
+
+    async def boot() -> int:  # each client asks once; the `openstack` client asks every two seconds
+        server_id, _ = await cloud.post("cpu")
+        await asyncio.sleep(0.25)
+        await cloud.active(server_id, 0.1)
+        return 1
+
+    costs = await in_turns(cloud, floor.BareBoot, boot, count // TURNS)
     posts, totals = [], []
     for number in range(count):
         begun = time.perf_counter()
@@ -251,20 +170,20 @@ async def measure(cloud: Cloud, ready_s: float, fresh_mib: float, count: int) ->
     ones = [(await cloud.get(f"/servers/{server_id}"))[1] for _ in range(100)]
     lists = [(await cloud.get("/servers/detail?limit=100"))[1] for _ in range(20)]
     load = os.getloadavg()[0]
-    ranked = sorted(by_process.items(), key=lambda item: -item[1])
+    ranked = sorted(costs.ours.items(), key=lambda item: -item[1])
     return [
         ("ready after `kilonova up`", f"{ready_s:.1f} s", "10 s"),
-        ("PSS of the whole cloud, fresh", f"{fresh_mib:.0f} MiB", "700 MiB"),
+        ("PSS of the whole cloud, fresh", f"{fresh_mib:.0f} MiB", "950 MiB"),
         ("PSS after all boots", f"{cloud.pss_mib():.0f} MiB", "flat"),
         (
             "floor: CPU per bare workflow",
-            f"{floor_cpu:.0f} ms (Temporal {floor_server:.0f}, workers {floor_worker:.0f})",
+            f"{costs.bare:.0f} ms (Temporal {costs.server:.0f}, workers {costs.workers:.0f})",
             "",
         ),
-        ("floor: accepted p50 / ended p50", f"{floor_post:.0f} / {floor_end:.0f} ms", ""),
-        ("CPU per boot, all processes", f"{cpu:.0f} ms = {cpu / floor_cpu:.2f} x floor", "1.5 x floor"),
+        ("floor: accepted p50 / ended p50", f"{p50(costs.accepted):.0f} / {p50(costs.ended):.0f} ms", ""),
+        ("CPU per boot, all processes", costs.beside(), "1.3 x floor"),
         *((f"— of it {name}", f"{ms:.1f} ms", "") for name, ms in ranked if ms >= 0.5),
-        ("CPU of the idle cloud", f"{idle:.0f} ms a second", ""),
+        ("CPU of the idle cloud", f"{sum(costs.idle.values()):.0f} ms a second", ""),
         ("POST p50 / p95, one at a time", f"{p50(posts):.0f} / {p95(posts):.0f} ms", "40 ms"),
         ("POST to ACTIVE p50 / p95", f"{p50(totals):.0f} / {p95(totals):.0f} ms", "180 ms"),
         ("POST p50 / p95, 16 at once", f"{p50(flood):.0f} / {p95(flood):.0f} ms", "300 ms"),
