@@ -68,7 +68,7 @@ def _image(service: VolumeService, caller: Context, given: dict[str, Any], versi
     name, form = given.get("image_name"), given.get("disk_format", "raw")
     if not isinstance(name, str) or not 1 <= len(name) <= 255:
         raise invalid_input("image_name must have 1 to 255 characters.")
-    if form not in MADE:
+    if not isinstance(form, str) or form not in MADE:
         raise invalid_input(f"disk_format must be one of {', '.join(MADE)}.")
     if given.get("container_format", "bare") != "bare":
         raise invalid_input("This volume service makes images with the container_format 'bare' only.")

@@ -85,12 +85,15 @@ def test_networks_by_id_and_label(lab: Lab, demo: Api, admin: Api) -> None:  # n
 
 
 def test_floating_addresses(cloud: Cloud, demo: Api, other: Api, led: tuple[str, Json, Json]) -> None:  # noqa: F811
-    _server, port, address = led
+    server, port, address = led
     owned = Network(cloud, demo)
+    nobodys = owned.make("/ports", "port", network_id=port["network_id"])
+    owned.put(f"/floatingips/{address['id']}", {"floatingip": {"port_id": nobodys["id"]}})
+    assert demo.get(f"/os-floating-ips/{address['id']}", version=OLD)["floating_ip"]["instance_id"] is None
     owned.put(f"/floatingips/{address['id']}", {"floatingip": {"port_id": port["id"]}})
     shown = demo.get(f"/os-floating-ips/{address['id']}", version=OLD)["floating_ip"]
     assert (shown["ip"], shown["fixed_ip"]) == (address["floating_ip_address"], port["fixed_ips"][0]["ip_address"])
-    assert (shown["pool"], shown["instance_id"]) == ("outside", None)  # a port of no server
+    assert (shown["pool"], shown["instance_id"]) == ("outside", server)
     assert shown in demo.get("/os-floating-ips", version=OLD)["floating_ips"]
     owned.put(f"/floatingips/{address['id']}", {"floatingip": {"port_id": None}})
     assert {"name": "outside"} in demo.get("/os-floating-ip-pools", version=OLD)["floating_ip_pools"]
