@@ -33,10 +33,11 @@ async def untruths(cloud: Cloud, parted: set[str]) -> list[str]:
 
 def _volume(volume: dict[str, Any], held: list[str], servers: dict[str, Any], parted: set[str]) -> str:
     what = f"volume {volume['id']} is {volume['status']}, attached to {held}"
-    # What an offloaded server has is kept for it, connected to no host: Cinder calls that reserved.
-    states = {servers[id]["status"] for id in held if id in servers}
-    if volume["status"] != ("reserved" if states == {"SHELVED_OFFLOADED"} else "in-use" if held else "available"):
+    offloaded = {servers[id]["status"] for id in held if id in servers} == {"SHELVED_OFFLOADED"}
+    if volume["status"] not in _statuses(volume["id"], held, parted, offloaded=offloaded):
         return what
+    if offloaded and (hosts := [one["host_name"] for one in volume["attachments"] if one["host_name"]]):
+        return f"{what}, which is on no host, and connected to {hosts}"
     if not held and volume["id"] not in parted:
         return f"{what}, and was made for a server, to go with it"
     for server_id in held:
@@ -44,6 +45,14 @@ def _volume(volume: dict[str, Any], held: list[str], servers: dict[str, Any], pa
         if volume["id"] not in [one["id"] for one in shown]:
             return f"{what}, which does not show it"
     return ""
+
+
+def _statuses(volume_id: str, held: list[str], parted: set[str], *, offloaded: bool) -> tuple[str, ...]:
+    """What an offloaded server has is kept for it, connected to no host: Cinder calls that reserved. What it was given
+    since is in use, as Nova has it."""
+    if offloaded:
+        return ("reserved", "in-use") if volume_id in parted else ("reserved",)
+    return ("in-use",) if held else ("available",)
 
 
 def _image(image: dict[str, Any], servers: dict[str, Any]) -> str:
