@@ -4,11 +4,12 @@ Source: QEMU's "QEMU Machine Protocol Specification" and its "QEMU Storage Daemo
 """
 
 import json
-import select
 import socket
 import time
 from pathlib import Path
 from typing import Any
+
+from infra.readable import readable
 
 
 class QmpError(Exception):
@@ -52,10 +53,8 @@ class Qmp:
     def ended(self) -> bool:
         """Whether the daemon has ended, which ends the connection. What it told meanwhile is forgotten."""
         self._events.clear()
-        waits = select.poll()
-        waits.register(self._socket, select.POLLIN)
         try:
-            while waits.poll(0):
+            while readable(self._socket):
                 if not self._lines.readline():
                     return True
         except OSError:

@@ -1,7 +1,6 @@
 """Connections to other services: `requests`, with short ways for what a cloud asks all the time."""
 
 import io
-import select
 from http.client import HTTPConnection, HTTPException, HTTPResponse
 from typing import Any
 from urllib.parse import urlsplit
@@ -11,6 +10,8 @@ import urllib3
 from keystoneauth1 import session as ks_session
 from requests.structures import CaseInsensitiveDict
 from requests.utils import get_encoding_from_headers
+
+from infra.readable import readable
 
 IDLE = 10
 """Connections to one server that are kept when nobody uses them."""
@@ -85,9 +86,7 @@ def _alive(idle: list[HTTPConnection]) -> HTTPConnection | None:
             connection = idle.pop()
         except IndexError:
             return None
-        waits = select.poll()
-        waits.register(connection.sock, select.POLLIN)
-        if not waits.poll(0):
+        if not readable(connection.sock):
             return connection
         connection.close()
 

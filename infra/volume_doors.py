@@ -4,7 +4,6 @@ import contextlib
 import json
 import os
 import re
-import select
 import shutil
 import socket
 import sys
@@ -14,6 +13,7 @@ from typing import Any
 
 from infra.nbd_process import SOCKETS, digest, gate_uid, nbd_socket, socket_path, tls_dir, volumes_view
 from infra.qmp import QmpDown, QmpError, QmpUnreachable
+from infra.readable import readable
 from infra.settings import Settings
 
 ATTACHMENT = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -122,7 +122,7 @@ class Doors:
         """The gate's line. The connection is kept until the gate ends it; and never after a failure, by which the next
         question would have this one's answer."""
         control, self._kept = self._kept, None
-        if control is not None and _readable(control):
+        if control is not None and readable(control):
             control.close()
             control = None
         known, control = control is not None, control or socket.socket(socket.AF_UNIX)
@@ -143,10 +143,3 @@ class Doors:
             raise QmpUnreachable(f"volumes' gate: {type(error).__name__}") from error
         self._kept = control
         return bytes(answer)
-
-
-def _readable(control: socket.socket) -> bool:
-    """Where no answer is due, only the connection's end is to be read."""
-    waits = select.poll()
-    waits.register(control, select.POLLIN)
-    return bool(waits.poll(0))

@@ -47,6 +47,11 @@ def conflict(message: str) -> ServiceError:
     return ServiceError(409, message)
 
 
+def wrong_state(verb: str, server_id: str, attribute: str, state: str | None) -> ServiceError:
+    """409: not while the server's `attribute` (vm_state, task_state) is this."""
+    return conflict(f"Cannot '{verb}' instance {server_id} while it is in {attribute} {state}")
+
+
 def not_implemented(what: str = "") -> ServiceError:
     """501 for a part of the API that is not built; `what` names it."""
     return ServiceError(501, what or "Unable to complete the requested operation: it is not implemented.")

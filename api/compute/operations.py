@@ -23,6 +23,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from api.common.errors import ServiceError
 from api.compute import progress
+from api.compute.errors import wrong_state
 from infra.codec import KeyRing
 from infra.contracts.diagnostics import Diagnostics
 from infra.contracts.errors import BUSY
@@ -143,8 +144,7 @@ class Operations:
             await self.resume(requester, instance_id, RETRY)
             return Accepted(instance_id=instance_id)
         if instance.vm_state != "error" or instance.launched_at is not None or not instance.sealed_request:
-            words = f"Cannot 'retry' instance {instance_id} while it is in vm_state {instance.vm_state}"
-            raise ServiceError(409, words, title="conflictingRequest")
+            raise wrong_state("retry", instance_id, "vm_state", instance.vm_state)
         request = BootRequest.model_validate_json(self._ring.unseal(instance.sealed_request))
         known = {network["port_id"]: network["fixed_ips"] for network in instance.networks}
         for port in request.ports:

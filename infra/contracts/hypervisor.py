@@ -27,9 +27,10 @@ class FlavorFacts(BaseModel):
     extra_specs: dict[str, str] = {}
 
 
-def local_gb(root_gb: int, flavor: Mapping[str, Any]) -> int:
-    """What a server takes of its host's disk, in GiB. Source: Nova's DISK_GB."""
-    return root_gb + int(flavor.get("ephemeral", 0)) + -(-int(flavor.get("swap", 0)) // 1024)
+def local_gb(root_gb: int, flavor: Mapping[str, Any], image_ref: str | None) -> int:
+    """What a server takes of its host's disk, in GiB; the root disk of one that boots from a volume, which is known by
+    no image, is on no host. Source: Nova's DISK_GB."""
+    return (root_gb if image_ref else 0) + int(flavor.get("ephemeral", 0)) + -(-int(flavor.get("swap", 0)) // 1024)
 
 
 class GuestConfig(BaseModel):

@@ -20,7 +20,7 @@ CALLS = {"x86_64": 321, "aarch64": 280, "ppc64le": 361, "s390x": 351, "riscv64":
 PROG_LOAD, OBJ_GET_INFO = 5, 15
 SCHED_CLS = 3
 LICENCE = b"Apache-2.0\0"
-LOG_SIZE = 65536
+LOG_SIZE, INFO_SIZE = 65536, 256
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -104,7 +104,7 @@ def leave() -> Instruction:
     return Instruction(0x95)
 
 
-def assemble(name: str, code: Sequence[Instruction]) -> Program:
+def assemble(name: str, code: Sequence[Instruction], licence: bytes = LICENCE) -> Program:
     """Labels become offsets. ValueError for a jump that leads nowhere."""
     places = {one.label: at for at, one in enumerate(code) if one.label}
     made = b""
@@ -114,7 +114,7 @@ def assemble(name: str, code: Sequence[Instruction]) -> Program:
         offset = places[one.target] - at - 1 if one.target else one.offset
         value = one.value - (1 << 32) if one.value > 0x7FFFFFFF else one.value
         made += struct.pack("<BBhi", one.code, one.source << 4 | one.to, offset, value)
-    return Program(name, made)
+    return Program(name, made, licence)
 
 
 def call_kernel(command: int, attributes: "bytes | ctypes.Array[ctypes.c_char]") -> int:
@@ -129,6 +129,14 @@ def call_kernel(command: int, attributes: "bytes | ctypes.Array[ctypes.c_char]")
         code = ctypes.get_errno()
         raise OSError(code, os.strerror(code))
     return done
+
+
+def told_of(descriptor: int, asked: bytes = b"") -> bytes:
+    """What the kernel tells of a program or a map. `asked`: the beginning of what is handed to it, with room for lists.
+    OSError."""
+    room = ctypes.create_string_buffer(asked, INFO_SIZE)
+    call_kernel(OBJ_GET_INFO, struct.pack("<IIQ", descriptor, len(room), ctypes.addressof(room)))
+    return room.raw
 
 
 def load(program: Program) -> int:
@@ -161,10 +169,8 @@ def tag(program: Program) -> str:
     """By what the kernel knows these instructions."""
     held = load(program)
     try:
-        info = ctypes.create_string_buffer(64)
-        call_kernel(OBJ_GET_INFO, struct.pack("<IIQ", held, len(info), ctypes.addressof(info)))
+        return told_of(held)[8:16].hex()
     except OSError as error:
         raise HostNetworkError(f"the kernel does not tell of the program {program.name}: {error.strerror}") from error
     finally:
         os.close(held)
-    return info.raw[8:16].hex()

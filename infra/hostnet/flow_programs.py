@@ -8,7 +8,19 @@ options and whatever lies scattered in memory take the long way."""
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from infra.hostnet.bpf import Instruction, Program, assemble, call, copy, jump, jump_if, jump_unless, leave, put
+from infra.hostnet.bpf import (
+    Instruction,
+    Program,
+    assemble,
+    call,
+    copy,
+    jump,
+    jump_if,
+    jump_unless,
+    keep_bits,
+    leave,
+    put,
+)
 from infra.hostnet.bpf import load_word as word
 from infra.hostnet.bpf import store_word as keep
 from infra.hostnet.flow_tracking import Tracking, answered, established, given_back
@@ -50,7 +62,6 @@ from infra.hostnet.flow_words import (
     double,
     half,
     map_,
-    mask,
     none_of,
     octet,
     stack,
@@ -98,7 +109,7 @@ def _parsed(interface: int, other: str) -> list[Instruction]:
         octet(R1, R7, 14),
         jump_unless(R1, 0x45, "next"),
         half(R1, R7, 20),
-        mask(R1, 0xFF3F),
+        keep_bits(R1, 0xFF3F),
         jump_unless(R1, 0, "next"),
         octet(R9, R7, 23),
         word(R1, CONTEXT, interface),
@@ -121,7 +132,7 @@ def entrance(maps: Maps, tracking: Tracking | None, hertz: int, *, tunnel: bool)
         copy(CONTEXT, R1),
         word(R1, CONTEXT, MARK),
         jump_if(R1, 0, "unmarked"),
-        mask(R1, KEEP),
+        keep_bits(R1, KEEP),
         keep(CONTEXT, MARK, R1),
         word(R1, CONTEXT, TAGGED).named("unmarked"),
         *_parsed(HERE, "neighbour" if tunnel else "next"),
@@ -180,7 +191,7 @@ def _neighbour(maps: Maps, hertz: int) -> list[Instruction]:
 
 def exit_(maps: Maps, tracking: Tracking | None, hertz: int, *, tunnel: bool) -> list[Instruction]:
     """What a bridge of ours lets go has passed source check, connection tracking and rules: its flow is noted."""
-    clear = [mask(R1, KEEP), keep(CONTEXT, MARK, R1)] if tunnel else []
+    clear = [keep_bits(R1, KEEP), keep(CONTEXT, MARK, R1)] if tunnel else []
     lasts = [call(JIFFIES), double(R1, R8, 0), beyond(R0, R1, "next")] if tunnel else []
     came = [*ask(maps.near, PLACE), jump_unless(R0, 0, "next")] if tunnel else []
     return [
@@ -231,8 +242,7 @@ def programs(maps: Maps, tracking: Tracking | None, hertz: int, suffix: str) -> 
     """By role: in and out, of taps and of tunnels. `suffix` becomes a part of their names."""
 
     def made(role: str, code: Sequence[Instruction]) -> Program:
-        found = assemble(f"{role}_{suffix}", code)
-        return Program(found.name, found.instructions, LICENCE)
+        return assemble(f"{role}_{suffix}", code, LICENCE)
 
     return {
         "ti": made("ti", entrance(maps, tracking, hertz, tunnel=False)),

@@ -8,7 +8,7 @@ as much time as tracking would."""
 from dataclasses import dataclass
 
 from infra.hostnet import btf
-from infra.hostnet.bpf import Instruction, copy, jump, jump_if, jump_unless, put
+from infra.hostnet.bpf import Instruction, copy, jump, jump_if, jump_unless, keep_bits, put
 from infra.hostnet.bpf import load_word as word
 from infra.hostnet.bpf import store_word as keep
 from infra.hostnet.flow_words import (
@@ -38,7 +38,6 @@ from infra.hostnet.flow_words import (
     fixed,
     having,
     kernel,
-    mask,
     none_of,
     octet,
     stack,
@@ -124,7 +123,7 @@ def answered(devices: Map, tracking: Tracking | None) -> list[Instruction]:
         *none_of(R1, ENDED, "direction"),
         put(R2, CLOSING_MS),
         jump("time"),
-        mask(R9, ~ENDED).named("begins"),
+        keep_bits(R9, ~ENDED).named("begins"),
         keep(R7, tracking.mark, R9),
         jump("direction"),
         having(R9, ENDED).named("ends"),

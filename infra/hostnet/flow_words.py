@@ -2,7 +2,7 @@
 
 Source: bpf(2), bpf-helpers(7), the kernel's uapi header bpf.h (struct __sk_buff)."""
 
-from infra.hostnet.bpf import Instruction, call, copy, jump_if, leave, put
+from infra.hostnet.bpf import Instruction, call, copy, jump_if, keep_bits, leave, put
 from infra.hostnet.hooks import Map
 
 UDP, TCP = 17, 6
@@ -40,10 +40,6 @@ def add(to: int, value: int) -> Instruction:
     return Instruction(0x07, to, value=value)
 
 
-def mask(to: int, value: int) -> Instruction:
-    return Instruction(0x57, to, value=value)
-
-
 def having(to: int, value: int) -> Instruction:
     return Instruction(0x47, to, value=value)
 
@@ -64,7 +60,7 @@ def any_of(to: int, value: int, target: str) -> Instruction:
 
 def none_of(to: int, value: int, target: str) -> list[Instruction]:
     """`to` is lost."""
-    return [mask(to, value), jump_if(to, 0, target)]
+    return [keep_bits(to, value), jump_if(to, 0, target)]
 
 
 def map_(to: int, held: Map, inside: int = 1) -> list[Instruction]:

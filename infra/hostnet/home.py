@@ -54,4 +54,4 @@ class Home:
                     links.apply(self._store.waiting, ["link set dev lo up"])
 
     def is_there(self) -> bool:
-        return not self._netns or netns.path(self._netns).exists()
+        return netns.is_there(self._netns)

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from enum import IntEnum
 from functools import cached_property
 
-from infra.hostnet.bpf import call_kernel
+from infra.hostnet.bpf import call_kernel, told_of
 
 MAP_CREATE, LOOKUP, UPDATE, DELETE, NEXT_KEY, ATTACH, DETACH = 0, 1, 2, 3, 4, 8, 9
-PROGRAM_BY_ID, MAP_BY_ID, INFO, QUERY = 13, 14, 15, 16
+PROGRAM_BY_ID, MAP_BY_ID, QUERY = 13, 14, 16
 HASH, ARRAY, LRU_HASH = 1, 2, 9
 MOST = 64
 """Programs at one hook, as the kernel has it."""
@@ -41,14 +41,9 @@ class Held:
     def program(cls, number: int) -> "Held":
         return cls(call_kernel(PROGRAM_BY_ID, struct.pack("<I", number)))
 
-    def _info(self) -> bytes:
-        room = ctypes.create_string_buffer(256)
-        call_kernel(INFO, struct.pack("<IIQ", self.fd, len(room), ctypes.addressof(room)))
-        return room.raw
-
     @cached_property
     def id(self) -> int:
-        return int(struct.unpack_from("<I", self._info(), 4)[0])
+        return int(struct.unpack_from("<I", told_of(self.fd), 4)[0])
 
 
 class Map(Held):
@@ -67,12 +62,12 @@ class Map(Held):
 
     @cached_property
     def sizes(self) -> tuple[int, int]:
-        key, value = struct.unpack_from("<II", self._info(), 8)
+        key, value = struct.unpack_from("<II", told_of(self.fd), 8)
         return key, value
 
     @cached_property
     def name(self) -> str:
-        return _text(self._info()[24:40])
+        return _text(told_of(self.fd)[24:40])
 
     def put(self, key: bytes, value: bytes) -> None:
         self._element(UPDATE, key, value)
@@ -164,11 +159,10 @@ def _described(number: int) -> Attached | None:
             held = Held.program(number)
         except FileNotFoundError:
             return None
-        maps, room = (ctypes.c_uint32 * MOST)(), ctypes.create_string_buffer(256)
-        struct.pack_into("<IIQ", room, 48, 0, MOST, ctypes.addressof(maps))
-        call_kernel(INFO, struct.pack("<IIQ", held.fd, len(room), ctypes.addressof(room)))
-        count = struct.unpack_from("<I", room, 52)[0]
-        _known[number] = Attached(number, _text(room.raw[64:80]), tuple(maps[:count]))
+        maps = (ctypes.c_uint32 * MOST)()
+        told = told_of(held.fd, bytes(48) + struct.pack("<IIQ", 0, MOST, ctypes.addressof(maps)))
+        count = struct.unpack_from("<I", told, 52)[0]
+        _known[number] = Attached(number, _text(told[64:80]), tuple(maps[:count]))
     return _known[number]
 
 

@@ -41,7 +41,7 @@ def describe(
     inventory.others = sorted(store.others())
     inventory.told = _told(store, set(own))
     inventory.tunnelled, inventory.gateways = bool(settings.tunnel_ip), settings.lab_gateway
-    if settings.netns and not netns.path(settings.netns).exists():
+    if not netns.is_there(settings.netns):
         return inventory
     found = links.snapshot(settings.netns)
     made = store.bridges()

@@ -38,6 +38,11 @@ def identity(netns: str) -> str:
     return f"{status.st_dev}:{status.st_ino}"
 
 
+def is_there(netns: str) -> bool:
+    """'' is the calling process's own."""
+    return not netns or path(netns).exists()
+
+
 def _setns(fd: int) -> None:
     if _libc.setns(fd, CLONE_NEWNET) != 0:
         code = ctypes.get_errno()

@@ -13,8 +13,7 @@ Carried = Callable[[Mapping[str, Link]], dict[str, str]]
 
 def report(settings: Settings, store: Store, failed: Collection[str], carried: Carried) -> Report:
     """`failed`: ids of routers that could not be brought about. `carried`: states of subports."""
-    present = not store.netns or netns.path(store.netns).exists()
-    found = links.snapshot(store.netns) if present else {}
+    found = links.snapshot(store.netns) if netns.is_there(store.netns) else {}
     up = {r.port.port_id: bool((tap := found.get(r.port.tap)) and tap.up) for r in store.own_ports()}
     routers = [record for router_id in store.own_routers() if (record := store.own_router(router_id))]
     states = {r.router.id: _state(store, r, failed) for r in routers}

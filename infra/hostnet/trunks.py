@@ -17,7 +17,7 @@ from infra.hostnet.models import Below, FixedIp, PortFilter, PortPlug, SubPort, 
 from infra.hostnet.netns import HostNetworkError
 from infra.hostnet.segment import Segments
 from infra.hostnet.store import PlugRecord, Store
-from infra.hostnet.topology import Network
+from infra.hostnet.topology import Network, Subnet
 
 log = logs.get("hostnet")
 CARRIED, WAITING = "carried", "waiting"
@@ -212,7 +212,7 @@ class Trunks:
 
 def _plug(parent: PortPlug, below: SubPort, known: PortFilter, network: Network) -> PortPlug:
     subnets = [(f, s) for f in known.fixed_ips if (s := network.subnet(f.subnet_id))]
-    names = {"cidr", "gateway_ip", "dns_nameservers", "host_routes", "enable_dhcp"}
+    names = set(FixedIp.model_fields) & set(Subnet.model_fields)
     return PortPlug(
         port_id=known.id,
         instance_id=parent.instance_id,

@@ -90,8 +90,8 @@ class Claims:
                 if instance.held_host not in want.tried:
                     return self._claimed(store, instance.held_host, instance.attempt)
                 store.execute(delete(allocations).where(allocations.c.consumer_id == want.instance_id))
-            root_gb = instance.root_gb if instance.image_ref else 0  # else it lies in a volume
-            share = Share(instance.vcpus, instance.memory_mb, local_gb(root_gb, instance.flavor))
+            disk_gb = local_gb(instance.root_gb, instance.flavor, instance.image_ref)
+            share = Share(instance.vcpus, instance.memory_mb, disk_gb)
             hints = {name: instance.scheduler_hints.get(name, []) for name in ("same_host", "different_host")}
             company = server_groups.company_of(store, self._db, want.instance_id, instance.server_group_id)
             known = {"company": company, "needs": needs_of(instance), **hints}

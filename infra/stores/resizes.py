@@ -114,9 +114,7 @@ def _hold(store: Connection | Session, instance_id: str, flavor: FlavorFacts) ->
 
 
 def _share(flavor: FlavorFacts, image_ref: str | None) -> dict[str, int]:
-    """Of a server that boots from a volume the flavor's root disk is on no host."""
-    root_gb = flavor.disk if image_ref else 0
-    disk_gb = local_gb(root_gb, flavor.model_dump())
+    disk_gb = local_gb(flavor.disk, flavor.model_dump(), image_ref)
     return {"vcpus": flavor.vcpus, "memory_mb": flavor.ram, "disk_gb": disk_gb}
 
 

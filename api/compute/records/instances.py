@@ -7,7 +7,7 @@ from sqlmodel import Session
 
 from api.common.parsers import is_uuid
 from api.compute.call import ComputeCall
-from api.compute.errors import conflict, is_locked, no_such_server
+from api.compute.errors import is_locked, no_such_server, wrong_state
 from infra.stores import resizes
 from infra.tables.compute import Instance, InstanceAction, now
 
@@ -52,7 +52,7 @@ API, and its server_tags.py."""
 def require_taggable(row: RowMapping, action: str) -> None:
     """409 in Nova's words for a server whose metadata and tags stay what they are."""
     if row["vm_state"] not in TAGGABLE:
-        raise conflict(f"Cannot '{action}' instance {row['id']} while it is in vm_state {row['vm_state']}")
+        raise wrong_state(action, row["id"], "vm_state", row["vm_state"])
 
 
 def change(session: Session, server_id: str, **values: Any) -> RowMapping:
@@ -112,9 +112,7 @@ def reset_state(call: ComputeCall, row: RowMapping, vm_state: str) -> None:
     with call.db.write() as session:
         current = find(session, call, row["id"])
         if current["task_state"] not in (None, row["task_state"]):
-            raise conflict(
-                f"Cannot 'reset_state' instance {row['id']} while it is in task_state {current['task_state']}"
-            )
+            raise wrong_state("reset_state", row["id"], "task_state", current["task_state"])
         change(session, row["id"], vm_state=vm_state, task_state=None)
         resizes.give_up(session, row["id"])
         record_action(session, call, row, "reset_state")

@@ -8,7 +8,7 @@ from fastapi.responses import JSONResponse
 from sqlalchemy import RowMapping
 
 from api.compute.call import Body, Call, ComputeCall, versions
-from api.compute.errors import bad_request, conflict, not_ready
+from api.compute.errors import bad_request, not_ready, wrong_state
 from api.compute.records import consoles, instances
 from api.compute.schemas.actions import RemoteConsole
 from api.compute.validation import parse
@@ -43,7 +43,7 @@ async def console_url(call: ComputeCall, row: RowMapping, kind: str) -> str:
         raise bad_request(f"Unavailable console type {kind}.")
     if row["task_state"] == DELETING:
         doing = "get_serial_console" if kind == "serial" else "get_vnc_console"
-        raise conflict(f"Cannot '{doing}' instance {row['id']} while it is in task_state {DELETING}")
+        raise wrong_state(doing, row["id"], "task_state", DELETING)
     if not row["host"] or row["power_state"] not in (RUNNING, PAUSED) or row["vm_state"] == "building":
         raise not_ready(row["id"])
     target = await call.operations.console_target(row["id"], "serial" if kind == "serial" else "vnc")

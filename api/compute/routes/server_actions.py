@@ -11,7 +11,7 @@ from sqlalchemy import RowMapping
 from api.common.errors import ServiceError
 from api.compute.acting import ANSWERED, PREPARED
 from api.compute.call import Body, Call, ComputeCall
-from api.compute.errors import bad_request, conflict, not_found, not_implemented, not_ready
+from api.compute.errors import bad_request, not_found, not_implemented, not_ready, wrong_state
 from api.compute.records import instances
 from api.compute.routes.consoles import console_url
 from api.compute.routes.gone import WORDS
@@ -79,8 +79,7 @@ def _prepared(call: ComputeCall, row: RowMapping, action: Action, wish: dict[str
     except ServiceError as refused:
         transition = action.transition_for(wish)
         if refused.status == 400 and row["vm_state"] not in transition.allowed:
-            words = f"Cannot '{transition.verb}' instance {row['id']} while it is in vm_state {row['vm_state']}"
-            raise conflict(words) from refused
+            raise wrong_state(transition.verb, row["id"], "vm_state", row["vm_state"]) from refused
         raise
 
 
@@ -129,8 +128,7 @@ async def reset_state(call: ComputeCall, row: RowMapping, body: dict[str, Any]) 
     """What runs is cancelled first, and undoes itself: its end would overwrite the state. A delete goes on: 409."""
     wish = parse(call, ResetState, body, "os-resetState")
     if row["task_state"] in (DELETING, SOFT_DELETING):
-        words = f"Cannot 'reset_state' instance {row['id']} while it is in task_state {row['task_state']}"
-        raise conflict(words)
+        raise wrong_state("reset_state", row["id"], "task_state", row["task_state"])
     if row["task_state"]:
         await call.operations.give_up(row["id"], GivenUp.RESET)
     await run_in_threadpool(instances.reset_state, call, row, wish.state)

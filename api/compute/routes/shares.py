@@ -8,7 +8,7 @@ from pydantic import StringConstraints
 from sqlalchemy import RowMapping
 
 from api.compute.call import Body, Call, versions
-from api.compute.errors import conflict, forbidden, not_found
+from api.compute.errors import forbidden, not_found, wrong_state
 from api.compute.records import instances
 from api.compute.validation import Strict, Uuid, check_query, parse
 
@@ -57,7 +57,7 @@ def detach_share(call: Call, server_id: str, share_id: str) -> Response:
 
 def _require_state(row: RowMapping, verb: str, *allowed: str) -> None:
     if row["vm_state"] not in allowed:
-        raise conflict(f"Cannot '{verb}' instance {row['id']} while it is in vm_state {row['vm_state']}")
+        raise wrong_state(verb, row["id"], "vm_state", row["vm_state"])
 
 
 def _missing(share_id: str) -> Exception:
