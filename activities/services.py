@@ -55,9 +55,9 @@ class Services:
 
     @step(on=Where.CONTROL, budget=timedelta(minutes=1), tries=0)
     def look_at_ports(self, want: PortsHeld) -> PortAddresses:
-        """The addresses of the instance's ports as they are now. Reads only."""
+        """The instance's ports as they are now. Reads only. What is not there is looked for twice."""
         with beating(activity.heartbeat):
-            return PortAddresses(addresses=self._ports.addresses(want.instance_id))
+            return self._ports.look(want)
 
     @step(on=Where.CONTROL, budget=timedelta(minutes=1), tries=0)
     def look_at_volume(self, want: VolumeHeld) -> VolumeSeen:

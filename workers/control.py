@@ -7,26 +7,16 @@ import socket
 import sys
 import uuid
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from keystoneauth1.session import Session
 from sqlmodel import col, func, select
-from temporalio.client import (
-    Client,
-    Schedule,
-    ScheduleActionStartWorkflow,
-    ScheduleAlreadyRunningError,
-    ScheduleIntervalSpec,
-    ScheduleOverlapPolicy,
-    SchedulePolicy,
-    ScheduleSpec,
-    ScheduleUpdate,
-)
+from temporalio.client import Client
 from temporalio.worker import Worker
 
 from activities.audit import Audit
+from activities.following import Following
 from activities.identity import Identity
 from activities.image_record import ImageRecord
 from activities.instance import Instance
@@ -42,11 +32,11 @@ from infra.auditing.hosts import AuditedHosts
 from infra.auditing.operations import ServerOperations
 from infra.auditing.services import AuditedServices
 from infra.codec import KeyRing
-from infra.contracts.audit import AuditRequest
 from infra.database import Database
 from infra.host.network.ports import PortPlugger
 from infra.host.services.glance import Images
 from infra.host.services.port_groups import PortGroups
+from infra.host.services.ports_now import PortsNow
 from infra.host.services.volume_snapshots import SnapshotClient
 from infra.host.services.volumes import VolumeConnector
 from infra.identity import TokenValidator
@@ -56,6 +46,7 @@ from infra.starting import Starter
 from infra.stores.audited import AuditedRecords
 from infra.stores.causes import Causes
 from infra.stores.claims import Claims
+from infra.stores.followed import FollowedRecords
 from infra.stores.instances import Records
 from infra.stores.resizes import Resizes
 from infra.stores.transitions import Transitions
@@ -65,6 +56,7 @@ from infra.temporal import CONTROL_QUEUE, connect, meter
 from workers.collect import activities_of
 from workers.interceptors import StepInterceptor
 from workers.sandbox import runner
+from workers.schedules import schedule_audit, schedule_following
 from workers.settle import settle
 from workers.sign_in import as_service
 from workers.walks import walk_once
@@ -72,6 +64,7 @@ from workflows.actions import ACTIONS
 from workflows.begin_later import BeginLater
 from workflows.boot_instance import BootInstance
 from workflows.delete_instance import DeleteInstance
+from workflows.follow_services import FollowServices
 from workflows.reconcile_cloud import ReconcileCloud
 from workflows.repair_instance import RepairInstance
 
@@ -79,6 +72,7 @@ WORKFLOWS: list[Any] = [
     BeginLater,
     BootInstance,
     DeleteInstance,
+    FollowServices,
     ReconcileCloud,
     RepairInstance,
     *{row.workflow for row in ACTIONS.values()},
@@ -95,6 +89,7 @@ def control_activities(settings: Settings, database: Database, client: Client) -
         Identity(TokenValidator(settings)),
         Instance(Records(database, ring), Transitions(database, ring)),
         Later(Starter(client), Causes(database)),
+        Following(FollowedRecords(database), PortsNow(session, settings.region), Starter(client)),
         Placement(claims),
         Resize(Resizes(database, claims)),
         Services(PortPlugger(settings, session, None, fenced=False), VolumeConnector(settings, session, fenced=False)),
@@ -143,6 +138,7 @@ async def run_control(settings: Settings) -> None:
             client, control_activities(settings, database, client), pool, settings.failpoints_dir
         ):
             await schedule_audit(client, settings)
+            await schedule_following(client, settings)
             settle()
             log.info("ready", queue=CONTROL_QUEUE)
             parked = meter(client).create_gauge("kilonova_parked", "Builds that wait for a decision")
@@ -158,24 +154,6 @@ async def run_control(settings: Settings) -> None:
     tracing.flush()
     sys.stdout.flush()
     os._exit(0)  # the SDK sometimes aborts at interpreter exit
-
-
-async def schedule_audit(client: Client, settings: Settings) -> None:
-    """Have the cloud audited every `audit_every_s`, and mended where `audit_repairs` says so. A schedule that exists
-    takes today's settings."""
-    action = ScheduleActionStartWorkflow(
-        ReconcileCloud.run,
-        AuditRequest(repair=settings.audit_repairs),
-        id="reconcile-cloud",
-        task_queue=CONTROL_QUEUE,
-        static_summary="periodic audit",
-    )
-    every = ScheduleSpec(intervals=[ScheduleIntervalSpec(every=timedelta(seconds=settings.audit_every_s))])
-    wanted = Schedule(action=action, spec=every, policy=SchedulePolicy(overlap=ScheduleOverlapPolicy.SKIP))
-    try:
-        await client.create_schedule("reconcile-cloud", wanted)
-    except ScheduleAlreadyRunningError:
-        await client.get_schedule_handle("reconcile-cloud").update(lambda _: ScheduleUpdate(schedule=wanted))
 
 
 def report(database: Database) -> int:

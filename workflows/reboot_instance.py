@@ -1,5 +1,5 @@
 """reboot: soft lets the guest go down by itself, for a time, and starts it again; hard ends it, makes it anew from the
-records, and starts that."""
+records, and starts that. So does soft where its config drive tells of its ports what is not so any more."""
 
 from typing import Annotated, Literal
 
@@ -8,7 +8,7 @@ from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     from activities.hypervisor import Hypervisor
-    from infra.contracts.network import networks_now
+    from infra.contracts.network import drive_is_old, networks_now
     from infra.contracts.operation import ActionRequest, InstanceChange, InstanceFacts
     from infra.contracts.power import Reboot
 
@@ -37,7 +37,9 @@ class RebootInstance(ServerOperation):
     async def reboot(self, req: ActionRequest, server: InstanceFacts, saga: Saga) -> InstanceChange:
         host, soft = self.host_of(server), req.body["type"] == "SOFT"
         spec = None
-        if not soft and (req.steps_of >= 1 or workflow.patched("from-records")):
+        if (soft and drive_is_old(server.networks)) or (
+            not soft and (req.steps_of >= 1 or workflow.patched("from-records"))
+        ):
             spec = await made_anew(server, host, saga)
         rebooted = await saga.step(
             Hypervisor.reboot,

@@ -1,10 +1,10 @@
-"""A server's addresses in its record follow what its ports have, as the network service told of a change."""
+"""A server's ports in its record follow what the network service has, as it told, or as a look found."""
 
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     from activities.services import Services
-    from infra.contracts.network import PortsHeld
+    from infra.contracts.network import PortsHeld, as_looked_at
     from infra.contracts.operation import ActionRequest, InstanceChange, InstanceFacts
 
 from workflows.saga import Saga, control
@@ -20,12 +20,10 @@ class RefreshNetwork(ServerOperation):
     async def refresh(self, req: ActionRequest, server: InstanceFacts, saga: Saga) -> InstanceChange:
         seen = await saga.step(
             Services.look_at_ports,
-            PortsHeld(instance_id=server.instance_id),
+            PortsHeld(
+                instance_id=server.instance_id, ports={port["port_id"]: port["network_id"] for port in server.networks}
+            ),
             undo=None,  # reads only
             at=control(),
         )
-        return InstanceChange(
-            networks=[
-                port | {"fixed_ips": seen.addresses.get(port["port_id"], port["fixed_ips"])} for port in server.networks
-            ]
-        )
+        return InstanceChange(networks=[as_looked_at(port, seen) for port in server.networks])

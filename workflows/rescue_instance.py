@@ -79,6 +79,7 @@ class RescueInstance(ServerOperation):
             undo=Kept.bring_back,
             at=host,
         )
+        told = {port["port_id"]: port.get("told") for port in server.networks}
         plugged, attached = await connected(server, host, saga)
         guest = known.model_copy(update={"admin_pass": wish.admin_pass})
         booted = await saga.step(
@@ -96,7 +97,10 @@ class RescueInstance(ServerOperation):
         return InstanceChange(
             vm_state="rescued",
             power_state=booted.power_state,
-            networks=networks_now(server.networks, plugged.vifs),
+            networks=[
+                port | {"told": told[port["port_id"]]}  # the drive that an unrescue brings back
+                for port in networks_now(server.networks, plugged.vifs)
+            ],
         )
 
 

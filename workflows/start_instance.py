@@ -4,7 +4,7 @@ from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     from activities.hypervisor import Hypervisor
-    from infra.contracts.network import networks_now
+    from infra.contracts.network import drive_is_old, networks_now
     from infra.contracts.operation import ActionRequest, InstanceChange, InstanceFacts
     from infra.contracts.power import PowerOn
 
@@ -29,9 +29,10 @@ class StartInstance(ServerOperation):
                 at=host,
             )
             return InstanceChange(vm_state="active", power_state=started.power_state)
+        old = drive_is_old(server.networks)
         started = await saga.step(
             Hypervisor.start_guest,
-            began,
+            began.model_copy(update={"old_drive": old}),
             undo=None,  # a guest that runs is what was asked for, even when its record could not say so in time
             at=host,
         )

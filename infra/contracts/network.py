@@ -1,5 +1,7 @@
 """Inputs and results of the port steps."""
 
+import hashlib
+import json
 from typing import Any
 
 from pydantic import BaseModel
@@ -69,7 +71,9 @@ def networks_now(known: list[dict[str, Any]], vifs: list[Vif]) -> list[dict[str,
 
 
 def network_of(vif: Vif) -> dict[str, Any]:
-    """A server's port as its record keeps it (column `networks`)."""
+    """A server's port as its record keeps it (column `networks`). `told`: what a config drive that is written now tells
+    of it; `now`: what one would have to tell by the last look."""
+    told = digest_of(vif.mac_address, vif.fixed_ips)
     return {
         "port_id": vif.port_id,
         "network_id": vif.network_id,
@@ -77,7 +81,20 @@ def network_of(vif: Vif) -> dict[str, Any]:
         "mac": vif.mac_address,
         "fixed_ips": [ip.ip_address for ip in vif.fixed_ips],
         "tag": vif.tag,
+        "told": told,
+        "now": told,
     }
+
+
+def digest_of(mac_address: str, fixed_ips: list[FixedIp]) -> str:
+    """Of what a config drive tells of a port: its addresses with what their subnets say."""
+    ips = sorted((ip.model_dump() for ip in fixed_ips), key=lambda ip: str(ip["ip_address"]))
+    return hashlib.sha256(json.dumps([mac_address, ips], sort_keys=True).encode()).hexdigest()[:16]
+
+
+def drive_is_old(networks: list[dict[str, Any]]) -> bool:
+    """Whether the last look at a server's ports found other than what its config drive tells."""
+    return any(port.get("told") != port.get("now") for port in networks)
 
 
 def vif_of(port: dict[str, Any]) -> Vif:
@@ -117,7 +134,35 @@ class GroupOnPorts(BaseModel):
 
 class PortsHeld(BaseModel):
     instance_id: str
+    ports: dict[str, str] = {}  # port id → network id, as its record has them
+
+
+class PortNow(BaseModel):
+    """A port as the network service has it."""
+
+    device_id: str
+    label: str  # the network's name
+    fixed_ips: list[str]
+    told: str  # see `digest_of`
 
 
 class PortAddresses(Done):
-    addresses: dict[str, list[str]] = {}  # port id → its addresses
+    """What a look at a server's ports found; `gone`: those that are deleted, or another server's by now."""
+
+    addresses: dict[str, list[str]] = {}  # port id → its addresses, of steps that ran before there was `ports`
+    ports: dict[str, PortNow] = {}
+    gone: list[str] = []
+
+
+def as_looked_at(port: dict[str, Any], seen: PortAddresses) -> dict[str, Any]:
+    """A server's port in its record, as a look found it. One that is gone has no address: the guest gives it back as
+    soon as it can. One that was not seen is as it was."""
+    id = port["port_id"]
+    if id in seen.gone:
+        return port | {"fixed_ips": []}
+    found = seen.ports.get(id)
+    if found is None:
+        return port | {"fixed_ips": seen.addresses.get(id, port["fixed_ips"])}
+    known = port["fixed_ips"]
+    ips = known if sorted(known) == sorted(found.fixed_ips) else found.fixed_ips
+    return port | {"fixed_ips": ips, "label": found.label, "now": found.told}

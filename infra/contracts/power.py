@@ -13,8 +13,10 @@ class PowerOff(Guarded):
 
 
 class PowerOn(Guarded):
-    """`spec`: what the records say of the guest, which is made anew by them first."""
+    """`spec`: what the records say of the guest, which is made anew by them first. `old_drive`: they say that what its
+    config drive tells of its ports is not so any more."""
 
+    old_drive: bool = False
     spec: DomainSpec | None = None
 
 

@@ -52,7 +52,8 @@ class PowerSwitch(GuestSteps):
             try:
                 if self._domains.power_state(want.instance_id) is None:
                     raise LookupError("it has no definition")
-                if self._files.drive_is_outdated(want.instance_id) and not self._runs(want.instance_id):
+                old = want.old_drive or self._files.drive_is_outdated(want.instance_id)
+                if old and not self._runs(want.instance_id):
                     raise LookupError("its config drive tells of other interfaces")
                 self._begin(want.instance_id)
             except (LookupError, libvirt.libvirtError) as error:

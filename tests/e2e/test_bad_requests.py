@@ -29,7 +29,8 @@ class Lab:
         sdk = self.cloud.admin.sdk
         ui = f"http://127.0.0.1:{self.cloud.settings.port('temporal_ui')}/api/v1/namespaces/default/workflow-count"
         operator = ("operator", access_token(self.cloud.settings))
-        runs = httpx.get(ui, params={"query": 'WorkflowType != "ReconcileCloud"'}, auth=operator).json()["count"]
+        others = 'WorkflowType NOT IN ("ReconcileCloud", "FollowServices")'
+        runs = httpx.get(ui, params={"query": others}, auth=operator).json()["count"]
         servers = len(list(sdk.compute.servers(all_projects=True)))
         volumes = len(list(sdk.block_storage.volumes(all_projects=True)))
         return {"servers": servers, "ports": len(list(sdk.network.ports())), "volumes": volumes, "runs": int(runs)}

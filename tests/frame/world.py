@@ -57,6 +57,7 @@ class World:
     written: dict[str, str] = field(default_factory=dict)  # volume id → image that was written over it
     sizes: dict[str, int] = field(default_factory=dict)  # volume id → GiB, as a guest was told
     shelving: set[str] = field(default_factory=set)  # ids of images that shelved servers wait in
+    looks: dict[str, PortAddresses] = field(default_factory=dict)  # server → what a look at its ports finds
     plans: dict[str, RepairPlan] = field(default_factory=dict)  # server → what another look says is to be mended
     guard: threading.RLock = field(default_factory=threading.RLock)
 
@@ -178,6 +179,8 @@ class Effects(LifeEffects):
     def start_guest(self, want: Any) -> Power:
         if not self._is_defined(want):
             return Power(power_state=SHUTDOWN, lacking="it has no definition")
+        if want.old_drive:
+            return Power(power_state=SHUTDOWN, lacking="its config drive tells of other interfaces")
         return self._power(want, RUNNING)
 
     def reboot(self, want: Any) -> Power:
@@ -264,7 +267,7 @@ class Effects(LifeEffects):
         self.world.marks[want.volume_id] = want.went
 
     def look_at_ports(self, want: Any) -> PortAddresses:
-        return PortAddresses()
+        return self.world.looks.get(want.instance_id, PortAddresses())
 
     def inspect_instance(self, want: Any) -> RepairPlan:
         return self.world.plans.get(want.instance_id, RepairPlan())
@@ -314,7 +317,7 @@ class Effects(LifeEffects):
         self.world.parted -= {(plan.instance_id, volume.volume_id) for volume in plan.volumes}
 
 
-READS = frozenset(("console_output", "console_target", "diagnostics", "host_facts", "audit_cloud"))
+READS = frozenset(("console_output", "console_target", "diagnostics", "host_facts", "audit_cloud", "follow_ports"))
 """Steps that no workflow of a server's runs."""
 TIMERS = frozenset(("set_timer", "begin_due"))
 """Steps that ask Temporal alone, and do so here as well."""

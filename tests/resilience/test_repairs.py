@@ -20,7 +20,7 @@ from tests.ids import stable_id
 from tests.resilience.planted import fresh_audit
 from tests.workflows.cloud import Cloud
 from tests.workflows.servers import instance_of
-from workers.control import schedule_audit
+from workers.schedules import schedule_audit
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

@@ -42,6 +42,7 @@ from tests.workflows.servers import instance_of
 from tests.workflows.ways import SOFT_DELETE, WAYS
 from workers.replay import in_clear
 from workflows.actions import ACTIONS
+from workflows.follow_services import FollowServices
 from workflows.reconcile_cloud import ReconcileCloud
 
 AT_ONCE = 8
@@ -212,6 +213,7 @@ class Recorder:
             session.execute(update(Service).where(col(Service.host) == host).values(last_seen=seen))
 
 
+FOLLOW = "follow_services"
 BOOT, DELETE, RECONCILE, REPAIR = "boot_instance", "delete_instance", "reconcile_cloud", "repair_instance"
 
 
@@ -458,6 +460,24 @@ async def reconciled(r: Recorder) -> None:
             await run.cancel()
             held.release.set()
         await r.keep(run, RECONCILE, end)
+
+
+@case
+async def followed(r: Recorder) -> None:
+    for end, faults in {
+        "good": {},
+        "failed": {"fail_before": "follow_ports"},
+        "cancelled": {"hold": "follow_ports"},
+    }.items():
+        id = f"follow-{end}"
+        r.faults.of[id] = Faults(**faults)
+        await r.cloud.client.start_workflow(FollowServices.run, id=id, task_queue=CONTROL_QUEUE)
+        run = await r.started(id)
+        if "hold" in faults:
+            held = await r.held(run)
+            await run.cancel()
+            held.release.set()
+        await r.keep(run, FOLLOW, end)
 
 
 @case

@@ -50,6 +50,11 @@ ENDS = {
         "abandoned": ("COMPLETED", ""),
         "host-gone": ("COMPLETED", ""),
     },
+    "follow_services": {
+        "good": ("COMPLETED", ""),
+        "failed": ("FAILED", ""),
+        "cancelled": ("CANCELED", ""),
+    },
     "reconcile_cloud": {
         "good": ("COMPLETED", ""),
         "leak-repaired": ("COMPLETED", ""),

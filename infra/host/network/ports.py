@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Any
 from keystoneauth1.session import Session
 
 from infra.contracts.errors import hopeless, host_cannot
-from infra.contracts.network import OF_SUBNET, FixedIp, Plugged, PortRequest, PortsOnHost, Vif
+from infra.contracts.network import FixedIp, Plugged, PortAddresses, PortRequest, PortsHeld, PortsOnHost, Vif
 from infra.host.heartbeats import Heartbeat, at_once, beating
 from infra.host.network import bindings
 from infra.host.services.control import ControlClient
 from infra.host.services.fence import Fence
 from infra.host.services.neutron import Body, Ports
+from infra.host.services.ports_now import PortsNow, fixed_ip
 from infra.settings import Settings
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ class PortPlugger:
         self._settings, self._hostnet = settings, hostnet
         self._fence, self._fenced = Fence(settings.host, control), fenced
         self._ports = Ports(settings, session, self._fence, fenced)
+        self._now = PortsNow(session, settings.region)
 
     def plug(self, want: PortsOnHost, heartbeat: Heartbeat) -> Plugged:
         """See `activities.network.Network.plug_ports`; the ports of one instance are handled in parallel."""
@@ -49,9 +51,9 @@ class PortPlugger:
         """Bind the tenant's own ports to the instance, before it has a host."""
         at_once(lambda request: self._ports.reserve(want, request), want.ports)
 
-    def addresses(self, instance_id: str) -> dict[str, list[str]]:
-        """Port id → addresses, of all ports of an instance."""
-        return self._ports.addresses(instance_id)
+    def look(self, want: PortsHeld) -> PortAddresses:
+        """See `activities.services.Services.look_at_ports`."""
+        return self._now.of_server(want)
 
     def unplug(self, want: PortsOnHost, heartbeat: Heartbeat) -> None:
         """The host's part first: a port that is deleted must not have a tap that still answers for its address."""
@@ -150,8 +152,4 @@ def _fixed_ip(fixed: Body, subnets: dict[str, Body]) -> FixedIp:
     subnet = subnets.get(fixed["subnet_id"])
     if subnet is None:
         raise hopeless(f"Subnet {fixed['subnet_id']} could not be found.", code=404)
-    return FixedIp(
-        ip_address=fixed["ip_address"],
-        **{key: subnet[key] for key in OF_SUBNET if key in subnet},
-        subnet_id=fixed["subnet_id"],
-    )
+    return fixed_ip(fixed, subnet)

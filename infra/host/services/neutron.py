@@ -133,11 +133,6 @@ class Ports:
         answer = self._api.ask("GET", f"/ports/{port_id}", 200, 404)
         return answer.json()["port"] if answer.status_code == 200 else None
 
-    def addresses(self, instance_id: str) -> dict[str, list[str]]:
-        query = {"device_id": instance_id, "fields": ["id", "fixed_ips"]}
-        ports = self._api.ask("GET", "/ports", params=query).json()["ports"]
-        return {port["id"]: [fixed["ip_address"] for fixed in port["fixed_ips"]] for port in ports}
-
     def find(self, want: PortsOnHost, request: PortRequest) -> Body | None:
         """The port under its chosen id, else under that id as its name."""
         if port := self.get(request.port_id):

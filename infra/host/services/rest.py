@@ -73,13 +73,15 @@ class Service:
 
     def pages(self, path: str, kind: str, query: dict[str, Any], **kwargs: Any) -> Iterator[dict[str, Any]]:
         """Everything that the list `kind` at `path` has. A service that knows no pages gives all at once, again and
-        again."""
+        again; one whose pages are shorter than was asked for says that there is a next one."""
         last = ""
         while True:
             params = {**query, "limit": PAGE} | ({"marker": last} if last else {})
-            found = self.ask("GET", path, params=params, **kwargs).json()[kind]
+            answer = self.ask("GET", path, params=params, **kwargs).json()
+            found = answer[kind]
             yield from found
-            if len(found) < PAGE or found[-1]["id"] == last:
+            more = any(link.get("rel") == "next" for link in answer.get(f"{kind}_links") or ())
+            if not found or found[-1]["id"] == last or (len(found) < PAGE and not more):
                 return
             last = found[-1]["id"]
 

@@ -1,0 +1,50 @@
+"""Records as a look at other services reads them: in pages, of servers at rest, only what is compared."""
+
+from collections.abc import Iterable, Iterator
+from datetime import timedelta
+
+from sqlalchemy import select
+
+from infra.contracts.following import ServerAtRest
+from infra.contracts.states import at_rest
+from infra.database import Database
+from infra.stores.actions import actions
+from infra.tables.compute import Instance, now
+
+instances = Instance.__table__  # type: ignore[attr-defined]
+COLUMNS = [instances.c[name] for name in ("id", "project_id", "user_id", "vm_state", "task_state", "host", "networks")]
+PAGE = 500
+BY_ID = 500
+
+
+class FollowedRecords:
+    def __init__(self, database: Database) -> None:
+        self._db = database
+
+    def at_rest(self, only: Iterable[str] | None = None) -> Iterator[ServerAtRest]:
+        """Every server with ports that is at rest, or those of `only`."""
+        last, living = "", select(*COLUMNS).where(instances.c.deleted_at.is_(None))
+        if only is not None:
+            living = living.where(instances.c.id.in_(sorted(only)))
+        while True:
+            with self._db.look() as store:
+                page = living.where(instances.c.id > last).order_by(instances.c.id).limit(PAGE)
+                rows = store.execute(page).all()
+            for row in rows:
+                if row.networks and at_rest(row.vm_state, row.task_state):
+                    yield ServerAtRest(
+                        row.id, row.project_id, row.user_id, row.vm_state, row.host or "", list(row.networks)
+                    )
+            if len(rows) < PAGE:
+                return
+            last = rows[-1].id
+
+    def failed_lately(self, action: str, ids: Iterable[str], within: timedelta) -> set[str]:
+        """Those of `ids` whose last `action` failed, and began within that time."""
+        mine = (actions.c.instance_id.in_(sorted(ids)), actions.c.action == action)
+        query = select(actions.c.instance_id, actions.c.message).where(*mine, actions.c.start_time > now() - within)
+        last: dict[str, str | None] = {}
+        with self._db.look() as store:
+            for row in store.execute(query.order_by(actions.c.start_time)):
+                last[row.instance_id] = row.message
+        return {id for id, message in last.items() if message}

@@ -1,0 +1,173 @@
+"""Ports and subnets changed behind our back, and nobody told: a look finds it, with the real network service."""
+
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from infra.contracts.following import FollowReport
+from infra.contracts.network import drive_is_old
+from infra.temporal import CONTROL_QUEUE
+from tests.workflows.acting import starting
+from tests.workflows.cloud import Cloud
+from tests.workflows.test_interfaces_for_real import Handle, act, macs, port
+from workflows.follow_services import FollowServices
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+async def look(cloud: Cloud) -> FollowReport:
+    """As the schedule has it begin every minute."""
+    return await cloud.client.execute_workflow(FollowServices.run, id=f"look-{uuid.uuid4()}", task_queue=CONTROL_QUEUE)
+
+
+async def booted(cloud: Cloud) -> Handle:
+    handle = await cloud.boot()
+    assert await cloud.end(handle) is None
+    return handle
+
+
+async def ended(cloud: Cloud, handle: Handle) -> None:
+    await cloud.delete(handle)
+    await cloud.end(handle)
+
+
+def held(cloud: Cloud, handle: Handle) -> list[dict[str, Any]]:
+    record = cloud.record(handle)
+    assert record is not None and record.task_state is None
+    return record.networks
+
+
+def change(cloud: Cloud, path: str, body: dict[str, Any] | None) -> None:
+    """A PUT; None is a DELETE."""
+    url, headers = cloud.settings.url("network", f"/v2.0{path}"), {"X-Auth-Token": cloud.token}
+    answer = httpx.put(url, json=body, headers=headers) if body else httpx.delete(url, headers=headers)
+    answer.raise_for_status()
+
+
+def subnet_of(cloud: Cloud) -> str:
+    url = cloud.settings.url("network", f"/v2.0/subnets?network_id={cloud.network}")
+    return str(httpx.get(url, headers={"X-Auth-Token": cloud.token}).json()["subnets"][0]["id"])
+
+
+async def test_addresses_and_names_are_followed(cloud: Cloud) -> None:
+    boot, other = await booted(cloud), await booted(cloud)
+    (known,), (others,) = held(cloud, boot), held(cloud, other)
+    assert (await look(cloud)).refreshed == 0, "what was just plugged is what the service has"
+    change(cloud, f"/ports/{known['port_id']}", {"port": {"fixed_ips": [{"ip_address": "10.7.2.7"}]}})
+    found = await look(cloud)
+    assert (found.servers, found.refreshed, found.left, found.away) == (2, 1, 0, "")
+    (now,) = held(cloud, boot)
+    assert now["fixed_ips"] == ["10.7.2.7"] and drive_is_old([now]) and held(cloud, other) == [others]
+    change(cloud, f"/networks/{cloud.network}", {"network": {"name": "renamed"}})
+    assert (await look(cloud)).refreshed == 2
+    assert {held(cloud, each)[0]["label"] for each in (boot, other)} == {"renamed"}
+    assert not drive_is_old(held(cloud, other)), "a drive does not tell of names"
+    change(cloud, f"/networks/{cloud.network}", {"network": {"name": "net"}})
+    assert (await look(cloud)).refreshed == 2
+    assert (await look(cloud)).refreshed == 0
+    await ended(cloud, boot)
+    await ended(cloud, other)
+
+
+@pytest.fixture
+def subnet(cloud: Cloud) -> Iterator[str]:
+    found = subnet_of(cloud)
+    yield found
+    plain = {"dns_nameservers": [], "host_routes": [], "gateway_ip": "10.7.0.1"}
+    change(cloud, f"/subnets/{found}", {"subnet": plain})
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"dns_nameservers": ["10.7.0.53"]},
+        {"gateway_ip": None},
+        {"host_routes": [{"destination": "10.8.0.0/24", "nexthop": "10.7.0.2"}]},
+    ],
+    ids=lambda changed: next(iter(changed)),
+)
+async def test_what_a_subnet_says_is_told_at_the_next_start(cloud: Cloud, subnet: str, changed: dict[str, Any]) -> None:
+    boot = await booted(cloud)
+    change(cloud, f"/subnets/{subnet}", {"subnet": changed})
+    assert (await look(cloud)).refreshed == 1
+    assert drive_is_old(held(cloud, boot))
+    assert (await look(cloud)).refreshed == 0, "it is noted once"
+    await act(cloud, boot, "os-stop")
+    cloud.faults.arm()
+    await act(cloud, boot, "os-start")
+    assert "plug_ports" in cloud.faults.ran, "made anew from what the services say"
+    assert not drive_is_old(held(cloud, boot))
+    cloud.faults.arm()
+    await act(cloud, boot, "os-stop")
+    await act(cloud, boot, "os-start")
+    assert "plug_ports" not in cloud.faults.ran
+    await ended(cloud, boot)
+
+
+async def test_a_port_that_was_deleted_leaves_its_guest(cloud: Cloud) -> None:
+    boot = await booted(cloud)
+    (known,) = held(cloud, boot)
+    made = await act(cloud, boot, "attach_interface", network_id=cloud.network)
+    change(cloud, f"/ports/{known['port_id']}", None)
+    found = await look(cloud)
+    assert (found.gone, found.refreshed, found.left) == (1, 0, 0)
+    assert [each["port_id"] for each in held(cloud, boot)] == [made]
+    kept = port(cloud, made)
+    assert kept is not None and macs(cloud, boot) == [kept["mac_address"]]
+    assert await cloud.leaks() == []
+    await ended(cloud, boot)
+
+
+async def test_a_port_that_is_anothers_by_now_leaves_it_and_stays_theirs(cloud: Cloud) -> None:
+    boot = await booted(cloud)
+    own = cloud.post("network", "/v2.0/ports", {"port": {"network_id": cloud.network}})["port"]
+    await act(cloud, boot, "attach_interface", port_id=own["id"])
+    theirs = str(uuid.uuid4())
+    change(cloud, f"/ports/{own['id']}", {"port": {"device_id": ""}})
+    assert (await look(cloud)).gone == 0, "nobody has it: a hard reboot takes it again"
+    change(cloud, f"/ports/{own['id']}", {"port": {"device_id": theirs}})
+    assert (await look(cloud)).gone == 1
+    kept = port(cloud, own["id"])
+    assert kept is not None and kept["device_id"] == theirs
+    assert own["id"] not in [each["port_id"] for each in held(cloud, boot)]
+    await ended(cloud, boot)
+    change(cloud, f"/ports/{own['id']}", None)
+
+
+@pytest.mark.parametrize(("there", "back"), [("suspend", "resume"), ("pause", "unpause")])
+async def test_a_guest_that_can_give_nothing_back_keeps_the_port_and_shows_no_address(
+    cloud: Cloud, there: str, back: str
+) -> None:
+    boot = await booted(cloud)
+    (known,) = held(cloud, boot)
+    await act(cloud, boot, there)
+    change(cloud, f"/ports/{known['port_id']}", None)
+    found = await look(cloud)
+    assert (found.gone, found.refreshed) == (0, 1)
+    assert held(cloud, boot) == [known | {"fixed_ips": []}]
+    found = await look(cloud)
+    assert (found.gone, found.refreshed) == (0, 0), "there is nothing more to do"
+    await act(cloud, boot, back)
+    assert (await look(cloud)).gone == 1
+    assert held(cloud, boot) == [] and macs(cloud, boot) == []
+    await ended(cloud, boot)
+
+
+async def test_a_busy_server_is_left_to_the_next_look(cloud: Cloud) -> None:
+    boot = await booted(cloud)
+    (known,) = held(cloud, boot)
+    change(cloud, f"/ports/{known['port_id']}", {"port": {"fixed_ips": [{"ip_address": "10.7.2.8"}]}})
+    cloud.faults.arm(hold="power_off")
+    begun = starting(cloud, boot, "os-stop")
+    await cloud.faults.held.wait()
+    found = await look(cloud)
+    assert (found.servers, found.refreshed) == (0, 0), "its operation answers for it"
+    cloud.faults.release.set()
+    await begun
+    await cloud.end(boot)
+    assert (await look(cloud)).refreshed == 1
+    assert held(cloud, boot)[0]["fixed_ips"] == ["10.7.2.8"]
+    await ended(cloud, boot)
