@@ -6,6 +6,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, TypeVar
 
 from activities.auditing.marks import bound_port, made_port
+from activities.auditing.set_aside import fate
 from infra.contracts.audit import PortSeen, RepairRequest, World
 from infra.contracts.errors import NeighbourAway
 from infra.contracts.hypervisor import HostFacts
@@ -36,6 +37,7 @@ class Looker:
             self._add_host(world, host, facts)
         await asyncio.to_thread(self._read_services, world, want)
         await asyncio.to_thread(self._resolve, world, _on_hosts(world))
+        await asyncio.to_thread(self._read_left, world)
         return world
 
     def _read_records(self, world: World) -> None:
@@ -45,6 +47,11 @@ class Looker:
         if not world.only:
             world.claims = self._records.claims_without_record()
             self._resolve(world, self._records.deleted_with_claims())
+
+    def _read_left(self, world: World) -> None:
+        for host, facts in world.hosts.items():
+            if facts.left:
+                world.left[host] = self._records.standings(host, facts.left, fate)
 
     def _add_host(self, world: World, host: str, facts: HostFacts | None) -> None:
         if facts is None:

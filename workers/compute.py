@@ -40,6 +40,7 @@ from infra.host.services.fence import Fence
 from infra.host.services.volumes import VolumeConnector
 from infra.host.shapes import Shapes
 from infra.host.snapshots import Snapshots
+from infra.host.tidying import Tidier
 from infra.openstack import service_session
 from infra.settings import Settings
 from infra.temporal import compute_queue, connect, meter
@@ -175,7 +176,8 @@ async def _serve(settings: Settings, life: _Life) -> None:
     with ThreadPoolExecutor(settings.max_concurrent_builds * HEAVY + 2, "step") as pool:
         async with compute_worker(client, settings, host.activities(), pool):
             life.working = True
-            tasks = loops(settings, heartbeat, host.driver, host.images.cache, topology, host.hostnet)
+            tidier = Tidier(settings, host.driver, host.control)
+            tasks = loops(settings, heartbeat, host.driver, host.images.cache, topology, host.hostnet, tidier)
             if host.hostnet:
                 tasks.append(asyncio.create_task(MetadataServer(settings, host.session).run()))
             back = (settings, host.driver, host.control, life.stopping)

@@ -14,13 +14,14 @@ from infra.host.files.cache import ImageCache
 from infra.host.network.topology import TopologyPoll
 from infra.host.reconcile import reconcile
 from infra.host.services.control import ControlClient
+from infra.host.tidying import Tidier
 from infra.settings import Settings
 from workers import guests
 
 if TYPE_CHECKING:
     from infra.hostnet.plane import DataPlane
 
-TOPOLOGY_S, SYNC_S, VOLUMES_S, LOGS_S = 0.2, 5.0, 3.0, 30.0
+TOPOLOGY_S, SYNC_S, VOLUMES_S, LOGS_S, TIDY_S = 0.2, 5.0, 3.0, 30.0, 30.0
 TOPOLOGY_WAIT_S = 2.0
 """So long the network service may take to say that nothing has changed; a change it tells at once."""
 SCRUB_S = 6 * 3600.0
@@ -99,10 +100,12 @@ def loops(
     images: ImageCache,
     topology: TopologyPoll | None,
     hostnet: "DataPlane | None",
+    tidier: Tidier,
 ) -> list[asyncio.Task[None]]:
     """Tasks that run until they are cancelled; a failure is logged and tried again at the next turn."""
     turns: list[tuple[str, float, Callable[[], object]]] = [
         ("heartbeat", settings.heartbeat_s, heartbeat),
+        ("tidying", TIDY_S, tidier),
     ]
     if driver.virt.virt_type != "test":
         turns.append(("image scrub", SCRUB_S, images.scrub))

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
-from activities.auditing import leftovers, network_host, nics, states
+from activities.auditing import leftovers, network_host, nics, set_aside, states
 from infra.contracts.audit import Finding, World
 
 RULES: dict[str, Callable[[World], Iterator[Finding]]] = {
@@ -24,6 +24,7 @@ RULES: dict[str, Callable[[World], Iterator[Finding]]] = {
     "volume": leftovers.volume,
     "image": leftovers.image,
     "console_token": leftovers.console_token,
+    "set_aside": set_aside.set_aside,
     "unplugged": nics.unplugged,
     "tap": nics.tap,
     "filter": nics.filters,
@@ -33,7 +34,7 @@ RULES: dict[str, Callable[[World], Iterator[Finding]]] = {
 }
 """Kind of finding → its rule."""
 REPAIRED = frozenset(RULES) - {
-    "lost", "doubled", "address_twice", "port_gone", "attachment_gone", "unknown",
+    "lost", "doubled", "address_twice", "port_gone", "attachment_gone", "set_aside", "unknown",
 }  # fmt: skip
 """Kinds that may be repaired, where the finding has a proof."""
 

@@ -4,6 +4,8 @@ from typing import Literal
 
 from infra.contracts.guarded import Guarded
 
+LABELS = ("rebuild", "resize", "rescue")
+
 
 class Aside(Guarded):
     """Kept under `label` for one request. `disk`: moved away, copied, or left where it is. `runs`: whether the guest

@@ -6,6 +6,7 @@ from pydantic import BaseModel
 
 from infra.contracts.hypervisor import HostFacts
 from infra.contracts.instance import DeletePlan
+from infra.contracts.left import Standing
 from infra.contracts.network import PortsOnHost
 from infra.contracts.requests import DeleteRequest
 from infra.contracts.states import at_rest
@@ -174,6 +175,7 @@ class World:
     volumes: dict[str, VolumeSeen] = field(default_factory=dict)
     images: dict[str, str] = field(default_factory=dict)  # made to shelve a server → that server
     consoles: set[str] = field(default_factory=set)  # ids of servers with a console token
+    left: dict[str, dict[str, Standing]] = field(default_factory=dict)  # host → server → what operations left there
     told: dict[str, Topology] = field(default_factory=dict)  # host → what the network service told it
     has_ports: bool = False  # the network service answered: only then an absence means anything
     has_volumes: bool = False  # so did the volume service

@@ -109,6 +109,7 @@ class HostFacts(BaseModel):
     domains: dict[str, int] = {}
     attempts: dict[str, int] = {}
     instance_dirs: list[str] = []
+    left: dict[str, dict[str, str]] = {}  # see `contracts.left`
     ports: dict[str, str] = {}  # port id -> server id
     plugs: bool = False
     taps: list[str] = []

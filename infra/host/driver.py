@@ -194,7 +194,7 @@ class Driver:
             host=self._host,
             domains=self.domains(),
             attempts=self._domains.attempts(),
-            instance_dirs=sorted(self._paths.known_instances()),
+            **self.files.facts(),
             **self.nics.facts(),
         )
 

@@ -14,6 +14,7 @@ from infra.host.files.paths import HostPaths, is_test_driver
 from infra.host.heartbeats import Heartbeat, beating
 from infra.host.libvirt import rescue_xml
 from infra.host.libvirt.domain_xml import volume_xml
+from infra.host.tidying import Tidier
 from infra.settings import Settings
 
 
@@ -22,6 +23,7 @@ class Rescues:
 
     def __init__(self, settings: Settings, driver: Driver, images: ImageStore) -> None:
         self._paths, self._driver, self._images = HostPaths(settings), driver, images
+        self._tidy = Tidier(settings, driver)
         self._pretend, self._vendor_data = is_test_driver(settings), settings.vendor_data_file
 
     def fetch(self, want: RescueDisk, heartbeat: Heartbeat) -> DiskOnHost:
@@ -29,6 +31,7 @@ class Rescues:
         with self._driver.at_work(want):
             request = self._paths.make_instance(want.instance_id) / "rescue-disk.request"
             if not request.exists() or request.read_text() != want.request_id:
+                self._tidy.end_rescue(want.instance_id)
                 self._images.remove_beside(want.instance_id)
                 write_private(request, want.request_id)
         return self._images.fetch_beside(

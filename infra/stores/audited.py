@@ -7,11 +7,12 @@ from sqlalchemy import Connection, Row, delete, select, update
 from sqlmodel import col
 
 from infra.contracts.audit import RESIZE, Finding, PortHeld, Server
+from infra.contracts.left import Left, Standing
 from infra.contracts.snapshot import image_id_of
 from infra.contracts.states import Lost, lost
 from infra.contracts.verdict import Known
 from infra.database import Database
-from infra.stores import actions, resizes
+from infra.stores import actions, resizes, standings
 from infra.tables.compute import Allocation, ConsoleToken, Instance, now
 
 instances, allocations = Instance.__table__, Allocation.__table__  # type: ignore[attr-defined]
@@ -78,6 +79,15 @@ class AuditedRecords:
             }
         return {image: server for image, server in images.items() if ours.get(image) == server}
 
+    def standings(self, host: str, left: Left, fate: standings.Judge) -> dict[str, Standing]:
+        """Of the servers of which something is left on this host."""
+        with self._db.engine.connect() as store:
+            return {
+                id: standing
+                for some in _pages(left)
+                for id, standing in standings.standings(store, host, {id: left[id] for id in some}, fate).items()
+            }
+
     def with_console(self, only: str = "") -> set[str]:
         """Ids of the servers that have a console token."""
         tokens = select(col(ConsoleToken.instance_id)).where(col(ConsoleToken.expires_at) > now()).distinct()
@@ -117,9 +127,12 @@ class AuditedRecords:
 
 
 def _put_back(store: Connection, server: Server) -> bool:
-    """A guest that ran stays as it is: only what was being done is over, and its action says so."""
+    """A guest that ran stays as it is: only what was being done is over, and its action says so. A resize that was
+    not done yet is none."""
     if lost(server.vm_state, server.task_state) is not Lost.PUT_BACK:
         return False
+    if server.vm_state != "resized":
+        resizes.give_up(store, server.id)
     changed = {"task_state": None, "updated_at": now()}
     store.execute(update(instances).where(instances.c.id == server.id).values(**changed))
     open_ones = (actions.actions.c.instance_id == server.id, actions.actions.c.finish_time.is_(None))

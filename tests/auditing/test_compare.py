@@ -5,6 +5,8 @@ import dataclasses
 from activities.auditing.compare import REPAIRED, RULES, Tally, agreed, by_host, compare, keys, repairable
 from activities.auditing.plan import ENDED, plan
 from infra.contracts.audit import AttachmentSeen, Finding, PortSeen, RepairPlan, RepairRequest
+from infra.contracts.hypervisor import FlavorFacts
+from infra.contracts.left import Fate, Standing
 from infra.hostnet.models import Damage, HostNetInventory, SpaceFacts
 from infra.hostnet.topology import Network, Router, RouterAddress, RouterPort, Subnet, Topology
 from tests.auditing.worlds import (
@@ -33,6 +35,9 @@ INNER = RouterPort(
 )
 TOLD = Topology(networks=[SERVED, TWICE, SIX], routers=[Router(id=OTHER, interfaces=[INNER])])
 
+FLAVOR = FlavorFacts(id="1", name="f", vcpus=1, ram=64)
+RESCUED = Standing(instance_id=ID, attempt=1, vm_state="active", flavor=FLAVOR, fates={"rescue": Fate.OVER})
+
 
 def test_a_world_as_it_should_be_has_no_findings() -> None:
     assert list(compare(world())) == []
@@ -54,6 +59,7 @@ def test_each_finding_bears_its_rules_name_and_only_proven_ones_may_be_repaired(
         bare(server(), server(OTHER), hosts={"here": facts(domains={})}),
         bare(server(task_state="deleting")),
         bare(servers={}, hosts={"here": facts(network=damaged())}, told={"here": TOLD}),
+        bare(server(), left={"here": {ID: RESCUED}}),
     ]
     found = [finding for each in worlds for finding in compare(each)]
     assert {finding.kind for finding in found} == RULES.keys()

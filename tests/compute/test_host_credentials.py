@@ -40,6 +40,7 @@ def deeds(host: str) -> list[tuple[str, str, str, Any]]:
         ("compute", "PUT", compute, {"host": REPORT}),
         ("compute", "GET", f"{compute}/claims", None),
         ("compute", "GET", f"{compute}/claims/b5d5dbb1-7bf5-4f9e-8b9a-5a5ad0b5bb6b", None),
+        ("compute", "POST", f"{compute}/left", {"left": {"b5d5dbb1-7bf5-4f9e-8b9a-5a5ad0b5bb6b": {"resize": "req-1"}}}),
         ("compute", "POST", f"{compute}/events", events),
         ("network", "PUT", f"/v2.0/kilonova/hosts/{host}", {"tunnel_ip": "10.0.0.9"}),
         ("network", "GET", f"/v2.0/kilonova/topology?host={host}", None),

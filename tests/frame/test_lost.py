@@ -4,13 +4,14 @@ and a guest that ran is not touched."""
 import asyncio
 
 import pytest
+from sqlmodel import select
 
 from activities.auditing.compare import repairable
 from activities.auditing.plan import plan
 from activities.auditing.states import stuck
 from infra.contracts.audit import World
 from infra.stores.audited import AuditedRecords
-from infra.tables.compute import InstanceAction
+from infra.tables.compute import Allocation, Instance, InstanceAction
 from tests.frame.cloud import FrameCloud
 from tests.workflows.acting import do, request, server
 from tests.workflows.servers import instance_of
@@ -43,6 +44,31 @@ async def test_a_server_whose_action_is_lost_keeps_its_guest(cloud: FrameCloud) 
     assert cloud.things.things() == things
     assert records.forget(findings[0]) is False, "it is at rest by now"
     assert await do(cloud, handle, "os-stop") is None
+
+
+async def test_a_resize_that_is_lost_holds_one_flavor(cloud: FrameCloud) -> None:
+    """Mechanism: `_put_back`. The migration's claim stayed until an audit after the one that put the server back."""
+    handle = await server(cloud, "resize")
+    cloud.faults.arm(hold="reshape")
+    action, wanted = request(cloud, handle, "resize")
+    await cloud.ops.start(action, wanted)
+    await asyncio.wait_for(cloud.faults.held.wait(), 20)
+    await cloud.client.get_workflow_handle(handle.id).terminate("lost")
+    cloud.faults.release.set()
+    records, id = AuditedRecords(cloud.database), instance_of(handle)
+
+    def held() -> list[str]:
+        with cloud.database.read() as session:
+            return list(session.exec(select(Allocation.kind).where(Allocation.instance_id == id)))
+
+    assert sorted(held()) == ["instance", "migration"]
+    (finding,) = stuck(World(servers={id: {each.id: each for each in records.live()}[id]}))
+    assert records.forget(finding) is True and held() == ["instance"]
+    with cloud.database.read() as session:
+        row = session.get_one(Instance, id)
+        kept = session.get_one(Allocation, id)
+        assert (kept.vcpus, kept.memory_mb) == (row.flavor["vcpus"], row.flavor["ram"])
+        assert (row.vcpus, row.memory_mb, row.task_state) == (kept.vcpus, kept.memory_mb, None)
 
 
 async def test_a_build_that_is_lost_is_not_put_back(cloud: FrameCloud) -> None:

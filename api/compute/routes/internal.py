@@ -4,11 +4,13 @@ from fastapi import APIRouter, Depends, Response
 from fastapi.responses import JSONResponse
 from sqlalchemy.exc import IntegrityError
 
+from activities.auditing.set_aside import fate
 from api.compute.call import Body, Call
 from api.compute.errors import bad_request, conflict, not_found
 from api.compute.records import consoles, reports, verdicts
-from api.compute.schemas.services import ConsoleUse, GuestEvents, HostInstances, HostReport
+from api.compute.schemas.services import ConsoleUse, GuestEvents, HostInstances, HostLeft, HostReport
 from api.compute.validation import check, parse
+from infra.stores.standings import standings
 
 
 async def _that_host(call: Call, host: str) -> None:
@@ -50,6 +52,16 @@ def judge_instances(call: Call, host: str, body: Body) -> Response:
     with call.db.read() as session:
         found = verdicts.verdicts(session, host, wish.instances)
         return JSONResponse({"cloud_id": verdicts.cloud_id(session), "instances": found})
+
+
+@router.post("/hosts/{host}/left", dependencies=THAT_HOST)
+def judge_left(call: Call, host: str, body: Body) -> Response:
+    """What the records say of servers at rest of which operations left something on the host."""
+    wish = check(HostLeft, body, "")
+    with call.db.read() as session:
+        found = standings(session, host, wish.left, fate)
+        told = {id: standing.model_dump(mode="json") for id, standing in found.items()}
+        return JSONResponse({"cloud_id": verdicts.cloud_id(session), "servers": told})
 
 
 @router.get("/hosts/{host}/claims", dependencies=THAT_HOST)

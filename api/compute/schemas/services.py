@@ -91,6 +91,12 @@ class HostInstances(Strict):
     instances: Annotated[dict[Uuid, Natural], Field(max_length=1000)]
 
 
+class HostLeft(Strict):
+    """What operations left of instances; see `infra.contracts.left`."""
+
+    left: Annotated[dict[Uuid, dict[str, str]], Field(max_length=1000)]
+
+
 class GuestEvent(Strict):
     instance_id: Uuid
     power_state: Literal[0, 1, 3, 4, 6, 7]

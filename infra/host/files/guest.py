@@ -3,8 +3,10 @@
 import contextlib
 import json
 from pathlib import Path
+from typing import Any
 
 from infra.credentials import write_private
+from infra.host.files.left import LeftFiles
 from infra.host.files.local_disks import LocalDisks
 from infra.host.files.paths import HostPaths, remove_tree
 from infra.host.libvirt import console
@@ -128,6 +130,10 @@ class GuestFiles:
     def remove_all(self, instance_id: str) -> None:
         self.remove_guest(instance_id)
         remove_tree(self._paths.instance(instance_id))
+
+    def facts(self) -> dict[str, Any]:
+        """Fields of HostFacts about files."""
+        return {"instance_dirs": sorted(self._paths.known_instances()), "left": LeftFiles(self._paths).all()}
 
     def trim_logs(self) -> None:
         """Cut console logs that have grown too long."""

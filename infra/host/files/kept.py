@@ -89,6 +89,12 @@ class KeptFiles:
             with contextlib.suppress(FileNotFoundError):
                 kept.replace(own)
 
+    def bring_local_back(self, want: Aside) -> None:
+        """Ephemeral disks and swap that the guest has no more take their places again; others stay what they are."""
+        for own, kept in self._kept_local(want):
+            if not own.exists():
+                kept.replace(own)
+
     def forget(self, want: Aside) -> None:
         """Absent is success."""
         for _, kept in (*self._small(want), self._disk(want), *self._kept_local(want)):

@@ -26,6 +26,15 @@ class Definitions:
 
         return self._libvirt.call(work)
 
+    def live(self, instance_id: str) -> str | None:
+        """XML of the guest that runs; None when it does not."""
+
+        def work(connection: Any) -> str | None:
+            domain = find(connection, instance_id)
+            return str(domain.XMLDesc(0)) if domain is not None and domain.isActive() else None
+
+        return self._libvirt.call(work)
+
     def write(self, xml: str) -> None:
         self._libvirt.call(lambda connection: connection.defineXML(xml))
 

@@ -5,6 +5,7 @@ from typing import Any
 from keystoneauth1.session import Session
 from pydantic import BaseModel
 
+from infra.contracts.left import Left, Standing
 from infra.contracts.verdict import Verdict
 from infra.host.services.cloud_id import CloudId, ForeignCloud
 from infra.host.services.rest import Service, words
@@ -62,6 +63,20 @@ class ControlClient:
             answer = self._api.ask("POST", path, json={"instances": some}, connect_retries=0).json()
             self._cloud.require(answer["cloud_id"])
             found |= {id: Verdict(word) for id, word in answer["instances"].items()}
+        return found
+
+    def standings(self, left: Left) -> list[Standing]:
+        """What the records say of the servers at rest among those of which something is `left` here; of the others,
+        and by a control plane of an older release, nothing is said. Raises ForeignCloud as `heartbeat` does."""
+        found: list[Standing] = []
+        ids = sorted(left)
+        for start in range(0, len(ids), AT_ONCE):
+            body = {"left": {id: left[id] for id in ids[start : start + AT_ONCE]}}
+            answer = self._api.ask("POST", f"{self._host}/left", 200, 404, json=body, connect_retries=0)
+            if answer.status_code == 404:
+                return []
+            self._cloud.require(answer.json()["cloud_id"])
+            found += [Standing.model_validate(standing) for standing in answer.json()["servers"].values()]
         return found
 
     def claims(self) -> list[Claim]:
