@@ -99,6 +99,7 @@ class Settings(BaseSettings):
     shelved_offload_time: int = 0  # seconds after which a shelved server leaves its host; 0: at once, -1: never
     resize_confirm_window: int = 0  # seconds after which a resize that nobody reverted confirms itself; 0: never
     heal_instance_info_cache_interval: int = 60  # seconds between two looks at all servers' ports; 0 or less: none
+    network_events: bool = True  # the embedded network service tells at once what changes of servers' ports
     audit_every_s: float = 300.0
     audit_repairs: bool = False  # the audit that runs by itself mends what it can prove; else it only tells
     host_down_after_s: float = 60.0  # no heartbeat for so long: the host is down

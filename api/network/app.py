@@ -8,6 +8,7 @@ from fastapi import FastAPI
 
 from api.common.application import create_app
 from api.common.policy import Policy
+from api.common.telling import Compute
 from api.network.errors import render
 from api.network.policy import DEFAULTS
 from api.network.routes import (
@@ -28,6 +29,7 @@ from api.network.routes import (
     versions,
 )
 from api.network.store import Store
+from api.network.telling import Telling
 from infra.database import Database, DatabaseSettings
 from infra.settings import Settings
 
@@ -63,7 +65,7 @@ def create(settings: Settings) -> FastAPI:
         database = Database("network", _url(settings))
         await anyio.to_thread.run_sync(database.wait_ready)
         await anyio.to_thread.run_sync(database.migrate)
-        app.state.store = Store(database)
+        app.state.store = Store(database, Telling(Compute(settings)).tell if settings.network_events else None)
         yield
         database.engine.dispose()
 

@@ -6,11 +6,11 @@ from typing import Any
 
 from sqlmodel import Session
 
+from api.common.telling import Compute
 from api.volume.building import Building, Stop
 from api.volume.exports import Exports
 from api.volume.files import Cancelled, Files, Unusable
 from api.volume.records import attachments_of, settle_status
-from api.volume.telling import Compute
 from api.volume.upload_work import Uploads
 from infra.database import Database
 from infra.nbd import QmpUnreachable

@@ -9,6 +9,7 @@ from fastapi import Depends, FastAPI, Request
 from api.common.context import Caller, Context
 from api.common.errors import ServiceError
 from api.common.policy import Policy
+from api.common.telling import Compute
 from api.volume import microversion
 from api.volume.building import Building
 from api.volume.changing import Changing
@@ -19,7 +20,6 @@ from api.volume.jobs import Jobs
 from api.volume.policy import RULES
 from api.volume.records import Records
 from api.volume.reserve import Reserve
-from api.volume.telling import Compute
 from api.volume.types import Types
 from api.volume.upload_work import Uploads
 from api.volume.work import Work

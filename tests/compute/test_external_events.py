@@ -29,8 +29,9 @@ def test_each_event_gets_its_own_code(cloud: Cloud, demo: Api, cinder: Api) -> N
     plugged = {"name": "network-vif-plugged", "server_uuid": server, "tag": "p", "status": "completed"}
     power = {"name": "power-update", "server_uuid": server, "tag": "POWER_OFF"}
     gone = {"name": "network-vif-deleted", "server_uuid": server, "tag": "another"}
+    foreign = {"name": "network-changed", "server_uuid": server, "tag": "another"}
     reimaged = {"name": "volume-reimaged", "server_uuid": server, "tag": "v"}
-    assert tell(cinder, plugged, power, gone, reimaged) == [("completed", 200)] * 4
+    assert tell(cinder, plugged, power, gone, foreign, reimaged) == [("completed", 200)] * 5
     assert len(cloud.ledger.started) == began, "nothing of that is news"
     codes = tell(
         cinder,
@@ -39,11 +40,12 @@ def test_each_event_gets_its_own_code(cloud: Cloud, demo: Api, cinder: Api) -> N
         {"name": "volume-extended", "server_uuid": server},
         {"name": "accelerator-request-bound", "server_uuid": server, "tag": "a"},
         {"name": "network-changed", "server_uuid": server},
+        {"name": "network-changed", "server_uuid": server, "tag": "p"},
         status=207,
     )
-    assert [code for _, code in codes] == [404, 422, 400, 501, 200]
-    assert [word for word, _ in codes] == ["failed"] * 4 + ["completed"]
-    assert cloud.ledger.started[began:] == [(server, "refresh_network")]
+    assert [code for _, code in codes] == [404, 422, 400, 501, 200, 200]
+    assert [word for word, _ in codes] == ["failed"] * 4 + ["completed"] * 2
+    assert cloud.ledger.started[began:] == [(server, "refresh_network")] * 2
 
 
 def test_a_port_that_was_deleted_leaves_the_server(cloud: Cloud, demo: Api, cinder: Api) -> None:

@@ -18,6 +18,7 @@ from infra import credentials
 from infra.settings import Settings
 from tests.network.interceptor import Contract
 from tests.openstack import OpenStack, state_dir_in_environment
+from workers.sign_in import as_service
 
 Json = dict[str, Any]
 HTTP: Json = {"timeout": 60, "verify": False}  # loading certificates for plain HTTP would cost 30 ms a client
@@ -121,7 +122,7 @@ def cloud(keystone: OpenStack, tmp_path_factory: pytest.TempPathFactory) -> Iter
     passwords = credentials.load(settings.state_dir)
     with (
         state_dir_in_environment(settings.state_dir),
-        served(Contract(api.network.app.create(settings)), settings.port("network")),
+        served(Contract(api.network.app.create(as_service(settings, "neutron"))), settings.port("network")),
     ):
         cloud = Cloud(settings, None, None)  # type: ignore[arg-type]
         cloud.admin = cloud.login("admin", passwords["admin"], "admin")

@@ -4,10 +4,11 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import httpx
@@ -58,14 +59,15 @@ class Services:
         self.processes.append(start_temporal(s))
         self._spawn("nbd", storage_daemon_argv(s))
         self._spawn("nbd-gate", gate_argv(s))
-        self._spawn("services", [str(BIN / "kilonova"), "api", "--service", "network", "--service", "volume"])
+        silent = {"KILONOVA_NETWORK_EVENTS": "false"}  # every event of it is lost
+        self._spawn("services", [str(BIN / "kilonova"), "api", "--service", "network", "--service", "volume"], silent)
         self._spawn("compute", [str(BIN / "kilonova"), "api", "--service", "compute"])
         for service in ("network", "volume", "compute"):
             self._wait(s.url(service, "/"))
 
-    def _spawn(self, name: str, argv: list[str]) -> None:
+    def _spawn(self, name: str, argv: list[str], more: Mapping[str, str] = MappingProxyType({})) -> None:
         s = self.settings
-        env = {**os.environ, "KILONOVA_STATE_DIR": str(s.state_dir), "KILONOVA_PORT_OFFSET": str(s.port_offset)}
+        env = {**os.environ, "KILONOVA_STATE_DIR": str(s.state_dir), "KILONOVA_PORT_OFFSET": str(s.port_offset), **more}
         with (s.state_dir / f"{name}.log").open("wb") as log:
             self.processes.append(subprocess.Popen(argv, env=env, cwd=ROOT, stdout=log, stderr=log))
 

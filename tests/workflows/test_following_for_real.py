@@ -1,7 +1,14 @@
-"""Ports and subnets changed behind our back, and nobody told: a look finds it, with the real network service."""
+"""Ports and subnets changed behind our back, and nobody told: a look finds it, with the real network service.
 
+The service's own telling is switched off in this folder's cloud (`network_events`), so that every event is lost. One
+test starts a second one of the same store, which tells."""
+
+import asyncio
+import os
+import subprocess
+import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import httpx
@@ -10,8 +17,9 @@ import pytest
 from infra.contracts.following import FollowReport
 from infra.contracts.network import drive_is_old
 from infra.temporal import CONTROL_QUEUE
+from tests.ports import free_offset
 from tests.workflows.acting import starting
-from tests.workflows.cloud import Cloud
+from tests.workflows.cloud import BIN, ROOT, Cloud
 from tests.workflows.test_interfaces_for_real import Handle, act, macs, port
 from workflows.follow_services import FollowServices
 
@@ -170,4 +178,54 @@ async def test_a_busy_server_is_left_to_the_next_look(cloud: Cloud) -> None:
     await cloud.end(boot)
     assert (await look(cloud)).refreshed == 1
     assert held(cloud, boot)[0]["fixed_ips"] == ["10.7.2.8"]
+    await ended(cloud, boot)
+
+
+@pytest.fixture
+def telling(cloud: Cloud) -> Iterator[str]:
+    """A network service that tells; its URL."""
+    s = cloud.settings.model_copy(update={"port_offset": (port_offset := free_offset())})
+    env = {**os.environ, "KILONOVA_STATE_DIR": str(s.state_dir), "KILONOVA_PORT_OFFSET": str(port_offset)}
+    env |= {"KILONOVA_AUTH_URL": cloud.settings.identity_url}
+    process = subprocess.Popen([str(BIN / "kilonova"), "api", "--service", "network"], env=env, cwd=ROOT)
+    try:
+        yield s.url("network", "/v2.0")
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+async def until(found: Callable[[], bool]) -> None:
+    end = time.monotonic() + 30
+    while not found():
+        assert time.monotonic() < end
+        await asyncio.sleep(0.05)
+
+
+async def test_what_is_told_needs_no_look(cloud: Cloud, telling: str) -> None:
+    boot = await booted(cloud)
+    (known,) = held(cloud, boot)
+    headers = {"X-Auth-Token": cloud.token}
+
+    def is_up() -> bool:
+        try:
+            return bool(httpx.get(f"{telling}/ports", headers=headers).status_code == 200)
+        except httpx.HTTPError:
+            return False
+
+    await until(is_up)
+    moved = {"port": {"fixed_ips": [{"ip_address": "10.7.2.9"}]}}
+    answer = await asyncio.to_thread(httpx.put, f"{telling}/ports/{known['port_id']}", json=moved, headers=headers)
+    answer.raise_for_status()
+
+    def networks() -> list[dict[str, Any]]:
+        record = cloud.record(boot)
+        return record.networks if record and record.task_state is None else [{"fixed_ips": []}]
+
+    await until(lambda: networks()[0]["fixed_ips"] == ["10.7.2.9"])
+    await cloud.end(boot)
+    await asyncio.to_thread(httpx.delete, f"{telling}/ports/{known['port_id']}", headers=headers)
+    await until(lambda: networks() == [])
+    await cloud.end(boot)
+    assert macs(cloud, boot) == []
     await ended(cloud, boot)

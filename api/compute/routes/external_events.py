@@ -73,7 +73,8 @@ def _rows(call: ComputeCall, ids: set[str]) -> dict[str, RowMapping]:
 
 async def _take(call: ComputeCall, row: RowMapping | None, event: Event) -> int:
     """The event's code. A port that is plugged or unplugged is no news here, hosts report power by themselves, and
-    a rebuild looks at the volume that it waits for."""
+    a rebuild looks at the volume that it waits for. Whoever may make ports may have them name a server: one that its
+    record does not have changes nothing of it."""
     if row is None:
         return GONE
     if event.name in TAGGED and not event.tag:
@@ -83,7 +84,7 @@ async def _take(call: ComputeCall, row: RowMapping | None, event: Event) -> int:
     if event.name in NOT_BUILT:
         return UNBUILT
     try:
-        if event.name == "network-changed":
+        if event.name == "network-changed" and (not event.tag or _has(row, event.tag)):
             await _start(call, row, "refresh_network", {})
         elif event.name == "volume-extended" and _has_volume(row, event.tag):
             await _start(call, row, "extend_volume", {"volume_id": event.tag})

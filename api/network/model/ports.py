@@ -2,6 +2,7 @@
 
 from sqlmodel import Session, col, delete, select
 
+from api.network import server_ports
 from api.network.ask import Asker
 from api.network.errors import conflict, forbidden
 from api.network.model import addresses, association, macs, own_ports, placement, port_groups, qos, quotas, shares, tags
@@ -107,6 +108,7 @@ def remove(session: Session, ask: Asker, row: Port) -> None:
     _check_trunks(session, row)
     association.release(session, row.id)
     tags.forget(session, row.id)
+    server_ports.deleted(session, row, by_service=ask.context.is_service)
     session.exec(delete(Port).where(col(Port.id) == row.id))
 
 

@@ -6,6 +6,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, delete, not_, or_
 from sqlmodel import Session, col, select
 
+from api.network import server_ports
 from api.network.ask import Asker
 from api.network.errors import conflict, forbidden
 from api.network.model import shares, tags
@@ -106,7 +107,9 @@ def remove(session: Session, ask: Asker, row: Subnet) -> None:
             f"Unable to complete operation on subnet {row.id}: One or more ports have an IP allocation from this "
             "subnet.",
         )
-    session.exec(delete(PortAddress).where(col(PortAddress.subnet_id) == row.id))
+    mine = col(PortAddress.subnet_id) == row.id
+    server_ports.readdressed(session, session.exec(select(PortAddress.port_id).where(mine)).all())
+    session.exec(delete(PortAddress).where(mine))
     tags.forget(session, row.id)
     session.get_one(Network, row.network_id).touch()
     session.delete(row)
