@@ -8,7 +8,8 @@ from typing import Any
 
 from sqlalchemy import update
 from sqlmodel import col, select
-from temporalio.client import Client, WorkflowHandle
+from temporalio.client import Client, WorkflowExecutionStatus, WorkflowHandle
+from temporalio.service import RPCError
 from temporalio.worker import Worker, WorkflowInstance, WorkflowInstanceDetails, WorkflowRunner
 
 from activities.identity import Identity
@@ -79,7 +80,9 @@ class FrameCloud(Servers):
         self.network = str(uuid.uuid4())
         self.things = World(self.claim_of)
         self.claims = Claims(self.database, Scheduler(settings))
-        self.copies = Copies(self.database, KeyRing.load(settings.codec_keys))
+        self.ring = KeyRing.load(settings.codec_keys)
+        self.copies = Copies(self.database, self.ring)
+        self.went: set[str] = set()  # the likeness of each server that a delete has left nothing of
 
     def prepare(self) -> None:
         with self.database.write() as session:
@@ -154,6 +157,30 @@ class FrameCloud(Servers):
 
     def keep(self, before: tuple[str, ...], handle: WorkflowHandle[Any, Any]) -> None:
         self.copies.keep(self.things, before, instance_of(handle))
+
+    async def drop(self, handle: WorkflowHandle[Any, Any]) -> None:
+        """Delete a server that rests. Nothing is left of it then."""
+        assert await self._goes(handle)
+
+    async def take_away(self, handle: WorkflowHandle[Any, Any]) -> None:
+        try:
+            runs = (await handle.describe()).status == WorkflowExecutionStatus.RUNNING
+        except RPCError:  # a copy, to which nothing was done
+            runs = False
+        await (super().take_away(handle) if runs else self._goes(handle))
+
+    async def _goes(self, handle: WorkflowHandle[Any, Any]) -> bool:
+        """Whether nothing is left of a server that is deleted. Was that seen of one like it, it is only taken away."""
+        id = instance_of(handle)
+        like = self.copies.likeness(self.things, id)
+        if like in self.went:
+            self.copies.erase(self.things, id)
+            return True
+        await self.delete(handle)
+        if await self.end(handle) is not None or self.of(id):
+            return False
+        self.went.add(like)
+        return True
 
     def silence(self, *hosts: str) -> None:
         """These hosts do not report any more; all others do."""

@@ -2,15 +2,19 @@
 
 A test of an action wants a server in a state; how it came there is what other tests are about."""
 
+import json
 import re
 import uuid
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
+from sqlalchemy import delete
 from sqlmodel import select
 
 from infra.codec import KeyRing
 from infra.database import Database
+from infra.stores.actions import shelved_image
 from infra.tables.compute import ActionEvent, Allocation, Instance, InstanceAction, MigrationRecord
 from tests.frame.world import World
 from tests.ids import stable_id
@@ -19,6 +23,8 @@ TABLES: tuple[Any, ...] = (Instance, Allocation, MigrationRecord, InstanceAction
 UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 SHARED = "-0000-4000-8000-"
 """In ids that every server's requests name: see `tests.workflows.ways`."""
+UNREAD = ("fault", "number", "request_digest", "sealed_request")
+"""What no delete reads: words, what is counted over all servers, and seals, which are new each time."""
 
 
 @dataclass
@@ -69,6 +75,18 @@ def _renamed(value: Any, ids: dict[str, str]) -> Any:
     return value
 
 
+def _number(text: str, ids: dict[str, str]) -> str:
+    """The text with a number for each server's own id, by where it comes first; `ids` knows those numbers."""
+    return UUID.sub(lambda id: id[0] if SHARED in id[0] else ids.setdefault(id[0], f"id {len(ids)}"), text)
+
+
+def _in_order(things: Any) -> Any:
+    """The same for the same things under other ids."""
+    if isinstance(things, dict):
+        return {host: _in_order(each) for host, each in things.items()}
+    return sorted(things, key=lambda thing: UUID.sub("", str(thing)))
+
+
 class Copies:
     """Of servers in one cloud's records; what else there is of them is in its world."""
 
@@ -78,6 +96,44 @@ class Copies:
 
     def keep(self, world: World, before: tuple[str, ...], instance_id: str) -> None:
         """This server, to which these actions were done, is the model of its like."""
+        self._models[before] = self._look(world, instance_id)
+
+    def likeness(self, world: World, instance_id: str) -> str:
+        """The same of servers that a delete cannot tell apart: all that there is of one, but for times, words of faults
+        and which ids they are."""
+        model = self._look(world, instance_id)
+        rows = [
+            (table.__tablename__, {k: v for k, v in row.items() if not isinstance(v, datetime) and k not in UNREAD})
+            for table, row in model.rows
+            if table not in (InstanceAction, ActionEvent)
+        ]
+        with self._database.read() as session:
+            server = session.get_one(Instance, instance_id)
+            image = shelved_image(session, server, ever=True)
+        devices = [(device, volume) for (id, device), volume in world.disks.items() if id == instance_id]
+        held = [(thing[2], thing[2] in world.in_use) for thing in model.anywhere if thing[0] == "attachment"]
+        ids: dict[str, str] = {}
+        _number(json.dumps([instance_id, server.networks, server.volumes, image]), ids)
+        things = [model.here, model.anywhere, model.parted, model.shelving, devices, held]
+        listed = [_in_order(_renamed(each, ids)) for each in things]
+        return _number(
+            json.dumps([_renamed(rows, ids), image and ids[image], model.power, listed], sort_keys=True), ids
+        )
+
+    def erase(self, world: World, instance_id: str) -> None:
+        """What its delete takes away, and its rows."""
+        with self._database.write() as session:
+            for table in TABLES:
+                session.execute(
+                    delete(table).where((table.id if table is Instance else table.instance_id) == instance_id)
+                )
+        with world.guard:
+            for things in (*world.here.values(), world.anywhere):
+                things -= {thing for thing in things if thing[1] == instance_id}
+            world.parted -= {each for each in world.parted if each[0] == instance_id}
+            world.power.pop(instance_id, None)
+
+    def _look(self, world: World, instance_id: str) -> Model:
         model = Model(instance_id)
         with self._database.read() as session:
             for table in TABLES:
@@ -93,7 +149,7 @@ class Copies:
             model.power = world.power.get(instance_id)
             model.parted = [each for each in world.parted if each[0] == instance_id]
         model.shelving = [what for _, _, what in model.anywhere if what in world.shelving]
-        self._models[before] = model
+        return model
 
     def another(self, world: World, before: tuple[str, ...]) -> str | None:
         """Id of a new server like the one to which these actions were done; None before there was one."""

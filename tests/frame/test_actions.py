@@ -48,8 +48,7 @@ async def steps(cloud: Cloud, name: str) -> list[str]:
 
 async def drop(cloud: Cloud, handle: Handle) -> None:
     cloud.faults.arm()
-    await cloud.delete(handle)
-    assert await cloud.end(handle) is None
+    await cloud.drop(handle)
     assert await cloud.leaks() == []
 
 

@@ -9,6 +9,7 @@ from activities.step import STEPS, Where
 from infra.tables.compute import Instance
 from tests.frame.cloud import FrameCloud
 from tests.frame.test_actions import every_action, steps, together
+from tests.frame.test_builds import steps as steps_of_a_build
 from tests.workflows.acting import Handle, request, server, starting
 from tests.workflows.servers import HOSTS
 from workflows.actions import ACTIONS
@@ -25,17 +26,8 @@ def row(cloud: FrameCloud, handle: Any) -> Instance:
     return found
 
 
-async def ran_by_a_good_boot(cloud: FrameCloud) -> list[str]:
-    boot = await cloud.boot()
-    assert await cloud.end(boot) is None
-    ran = list(cloud.faults.ran)
-    await cloud.delete(boot)
-    await cloud.end(boot)
-    return ran
-
-
 async def test_a_host_that_falls_silent_at_any_step_is_left_for_the_next(cloud: FrameCloud) -> None:
-    for step in [name for name in await ran_by_a_good_boot(cloud) if name in ON_HOST]:
+    for step in [name for name in await steps_of_a_build(cloud) if name in ON_HOST]:
         boot = await cloud.boot(hold=step)
         await asyncio.wait_for(cloud.faults.held.wait(), 20)
         lost = cloud.claim(boot)
@@ -50,8 +42,7 @@ async def test_a_host_that_falls_silent_at_any_step_is_left_for_the_next(cloud: 
         cloud.silence()
         cloud.forget(lost.host, boot)
         assert await cloud.leaks() == [], step
-        await cloud.delete(boot)
-        assert await cloud.end(boot) is None
+        await cloud.drop(boot)
 
 
 async def silent_while_undoing(cloud: FrameCloud, undo: str) -> tuple[Handle, str]:
@@ -136,6 +127,7 @@ async def test_a_delete_while_services_are_freed_gets_through(cloud: FrameCloud)
 
 
 @pytest.mark.parametrize("ending", ["end_action", "fail_action"])
+@pytest.mark.usefixtures("quick")
 async def test_a_delete_while_any_action_ends_gets_through(cloud: FrameCloud, ending: str) -> None:
     async def at_the_end_of(cloud: FrameCloud, name: str) -> None:
         handle = await server(cloud, name)
@@ -180,8 +172,7 @@ async def test_a_host_that_falls_silent_during_an_action_puts_the_server_back(cl
 
     async def deleted(cloud: FrameCloud, step: str) -> None:
         cloud, handle, _ = held[step]
-        await cloud.delete(handle)
-        assert await cloud.end(handle) is None
+        await cloud.drop(handle)
         assert await cloud.leaks() == []
 
     await together(cloud, on_host, holding)
@@ -227,8 +218,7 @@ async def test_a_neighbour_that_is_away_is_waited_for_and_blames_no_host(cloud: 
         assert await cloud.end(boot) is None, step
         held = cloud.claim(boot)
         assert held is not None and held.attempt == 1, step
-        await cloud.delete(boot)
-        await cloud.end(boot)
+        await cloud.drop(boot)
 
 
 @pytest.mark.parametrize("step", ["fetch_flavor", "mark_active"])
@@ -245,8 +235,7 @@ async def test_no_exception_type_can_hang_a_step(cloud: FrameCloud, unusual: typ
     boot = await cloud.boot(raises=unusual, fail_before="spawn", times=1)
     assert await cloud.end(boot) is None
     assert cloud.faults.ran.count("spawn") == 2
-    await cloud.delete(boot)
-    await cloud.end(boot)
+    await cloud.drop(boot)
 
 
 async def test_an_operation_that_ends_while_its_host_is_looked_after_does_end(cloud: FrameCloud) -> None:
@@ -262,5 +251,4 @@ async def test_an_operation_that_ends_while_its_host_is_looked_after_does_end(cl
     assert await asyncio.wait_for(cloud.end(handle), 20) is None
     assert row(cloud, handle).vm_state == "paused"
     cloud.faults.arm()
-    await cloud.delete(handle)
-    assert await cloud.end(handle) is None
+    await cloud.drop(handle)

@@ -12,7 +12,7 @@ from infra.tables.grouping import ServerGroup
 from tests.frame.cloud import FrameCloud as Cloud
 from tests.workflows.servers import HOSTS
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.usefixtures("quick")]
 NOWHERE = "No valid host was found"
 
 

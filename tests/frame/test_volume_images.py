@@ -8,11 +8,11 @@ from api.common.errors import ServiceError
 from infra.contracts.operation import ActionRequest
 from tests.frame.cloud import FrameCloud as Cloud
 from tests.frame.test_actions import drop, state
-from tests.workflows.acting import Handle, delete_at, do, request
+from tests.workflows.acting import Handle, delete_at, do, of_a_volume, request
 from tests.workflows.servers import instance_of
 from workflows.action import Action
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.usefixtures("quick")]
 STEPS = (
     "begin_action",
     "require_snapshot_room",
@@ -25,12 +25,6 @@ STEPS = (
 )
 
 
-async def server(cloud: Cloud) -> Handle:
-    handle = await cloud.boot(cloud.request(image_id=""))
-    assert await cloud.end(handle) is None
-    return handle
-
-
 def asking(cloud: Cloud, handle: Handle) -> tuple[Action, ActionRequest]:
     action, wanted = request(cloud, handle, "createImage")
     return action, wanted.model_copy(update={"body": {**wanted.body, "sizes": {}}})
@@ -41,7 +35,7 @@ def made(cloud: Cloud, handle: Handle) -> list[Any]:
 
 
 async def test_it_takes_these_steps_each_of_which_may_run_twice(cloud: Cloud) -> None:
-    handle = await server(cloud)
+    handle = await of_a_volume(cloud)
     cloud.faults.arm(run_twice=True)
     await cloud.ops.start(*asking(cloud, handle))
     assert await cloud.end(handle) is None
@@ -53,7 +47,7 @@ async def test_it_takes_these_steps_each_of_which_may_run_twice(cloud: Cloud) ->
 @pytest.mark.parametrize("when", ["fail_before", "fail_after"])
 async def test_a_failure_at_any_step_takes_both_away(cloud: Cloud, when: str) -> None:
     for step in STEPS[1:-1]:
-        handle = await server(cloud)
+        handle = await of_a_volume(cloud)
         before = made(cloud, handle)
         cloud.faults.arm(**{when: step}, times=1)
         try:
@@ -69,13 +63,13 @@ async def test_a_failure_at_any_step_takes_both_away(cloud: Cloud, when: str) ->
 
 async def test_a_delete_meanwhile_takes_both_along(cloud: Cloud) -> None:
     for step in STEPS[1:]:
-        handle = await server(cloud)
+        handle = await of_a_volume(cloud)
         await delete_at(cloud, handle, step, asking(cloud, handle))
         assert await cloud.leaks() == [], step
 
 
 async def test_a_server_that_is_off_is_still_anyway(cloud: Cloud) -> None:
-    handle = await server(cloud)
+    handle = await of_a_volume(cloud)
     assert await do(cloud, handle, "os-stop") is None
     cloud.faults.arm()
     await cloud.ops.start(*asking(cloud, handle))

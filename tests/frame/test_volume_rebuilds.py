@@ -9,21 +9,15 @@ from infra.contracts.operation import ActionRequest
 from infra.tables.compute import Instance
 from tests.frame.cloud import FrameCloud as Cloud
 from tests.frame.test_actions import drop, state
-from tests.workflows.acting import Handle, delete_at, do, request
+from tests.workflows.acting import Handle, delete_at, do, of_a_volume, request
 from tests.workflows.servers import instance_of
 from tests.workflows.ways import WAYS
 from workflows.action import Action
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.usefixtures("quick")]
 IMAGE = str(WAYS["rebuild"].body["image_id"])
 BEFORE = ("fetch_guest", "power_off")
 WRITING = ("part_volumes", "reimage_volume", "set_aside", "plug_ports", "attach_volumes", "spawn")
-
-
-async def server(cloud: Cloud) -> Handle:
-    handle = await cloud.boot(cloud.request(image_id=""))
-    assert await cloud.end(handle) is None
-    return handle
 
 
 def volume_of(cloud: Cloud, handle: Handle) -> str:
@@ -45,7 +39,7 @@ async def rebuild(cloud: Cloud, handle: Handle, *, volume_id: str | None = None,
 
 
 async def test_its_volume_is_written_while_no_host_has_it_each_step_may_run_twice(cloud: Cloud) -> None:
-    handle = await server(cloud)
+    handle = await of_a_volume(cloud)
     assert await rebuild(cloud, handle, run_twice=True) is None
     ran = [step for step in cloud.faults.ran if step != "check_host"]
     assert ran[:6] == ["begin_action", *BEFORE, *WRITING[:3]] and ran[-3:] == ["spawn", "end_action", "forget_aside"]
@@ -57,7 +51,7 @@ async def test_its_volume_is_written_while_no_host_has_it_each_step_may_run_twic
 
 
 async def test_a_server_that_is_off_stays_off(cloud: Cloud) -> None:
-    handle = await server(cloud)
+    handle = await of_a_volume(cloud)
     assert await do(cloud, handle, "os-stop") is None
     assert await rebuild(cloud, handle) is None
     assert state(cloud, handle) == ("stopped", None) and cloud.things.power[instance_of(handle)] == 4
@@ -68,7 +62,7 @@ async def test_a_server_that_is_off_stays_off(cloud: Cloud) -> None:
 
 
 async def test_before_2_93_the_volume_stays_as_it_is(cloud: Cloud) -> None:
-    handle = await server(cloud)
+    handle = await of_a_volume(cloud)
     assert "injected at spawn" in str(await rebuild(cloud, handle, volume_id="", fail_after="spawn", times=1))
     assert state(cloud, handle) == ("active", None) and cloud.things.power[instance_of(handle)] == 1
     assert await rebuild(cloud, handle, volume_id="", run_twice=True) is None
@@ -79,7 +73,7 @@ async def test_before_2_93_the_volume_stays_as_it_is(cloud: Cloud) -> None:
 
 @pytest.mark.parametrize("when", ["fail_before", "fail_after"])
 async def test_a_failure_says_whether_the_volume_is_lost(cloud: Cloud, when: str) -> None:
-    handle = await server(cloud)
+    handle = await of_a_volume(cloud)
     for step in BEFORE:
         assert f"injected at {step}" in str(await rebuild(cloud, handle, **{when: step}, times=1))
         assert state(cloud, handle) == ("active", None), step
@@ -97,6 +91,6 @@ async def test_a_failure_says_whether_the_volume_is_lost(cloud: Cloud, when: str
 
 async def test_a_delete_meanwhile_gets_through(cloud: Cloud) -> None:
     for step in (*BEFORE, *WRITING, "end_action"):
-        handle = await server(cloud)
+        handle = await of_a_volume(cloud)
         await delete_at(cloud, handle, step, asking(cloud, handle))
         assert await cloud.leaks() == [], step

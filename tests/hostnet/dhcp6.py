@@ -3,6 +3,7 @@
 import ipaddress
 import socket
 import struct
+import time
 from collections.abc import Iterator
 
 from infra.hostnet import netns
@@ -21,6 +22,15 @@ def _options(data: bytes) -> Iterator[tuple[int, bytes]]:
         code, length = struct.unpack("!HH", data[:4])
         yield code, data[4 : 4 + length]
         data = data[4 + length :]
+
+
+def _until_it_may_send(guest: StandIn, patience_s: float = 15) -> None:
+    """Until its link-local address is known to be nobody else's: before, the kernel sends nothing from it."""
+    end = time.monotonic() + patience_s
+    tentative = ["ip", "-6", "address", "show", "dev", "eth0", "scope", "link", "tentative"]
+    while netns.run(guest.ns, tentative).strip():
+        assert time.monotonic() < end, "its own address stays tentative"
+        time.sleep(0.05)
 
 
 def _ask(guest: StandIn, kind: int, more: bytes = b"") -> bytes:
@@ -46,6 +56,7 @@ def _ask(guest: StandIn, kind: int, more: bytes = b"") -> bytes:
 
 def dhcp6(guest: StandIn) -> set[str]:
     """Every address that a DHCPv6 server gave, its name servers included: a lease, and what it tells without one."""
+    _until_it_may_send(guest)
     wanted = _option(ADDRESSES, struct.pack("!III", 7, 0, 0))
     offered = dict(_options(_ask(guest, SOLICIT, wanted)))
     found: set[str] = set()

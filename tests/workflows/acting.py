@@ -17,6 +17,7 @@ from workflows.later import numbered
 from workflows.requests import Accepted
 
 Handle = WorkflowHandle[Any, Any]
+OF_A_VOLUME = ("(boots from its volume)",)
 LONG_S = 3600.0
 """A timer that no test waits for."""
 
@@ -80,6 +81,24 @@ async def server(cloud: Servers, name: str) -> Handle:
         assert await do(cloud, handle, before) is None
     cloud.keep(WAYS[name].before, handle)
     return handle
+
+
+async def of_a_volume(cloud: Servers) -> Handle:
+    """A server that boots from its volume."""
+    if copied := cloud.copied(OF_A_VOLUME):
+        return copied
+    handle = await cloud.boot(cloud.request(image_id=""))
+    assert await cloud.end(handle) is None
+    cloud.keep(OF_A_VOLUME, handle)
+    return handle
+
+
+async def told(cloud: Servers, instance_id: str) -> list[dict[str, Any]]:
+    """The steps of its operation, which a busy machine may not tell within a second."""
+    async with asyncio.timeout(20):
+        while not (steps := await cloud.ops.progress(instance_id)):
+            await asyncio.sleep(0.05)
+    return steps
 
 
 def stop_due(cloud: Servers, handle: Handle, cause: str = "", after_s: float = 0) -> Due:

@@ -157,9 +157,12 @@ class Servers:
         with self.database.read() as session:
             live = session.exec(select(Instance.id).where(Instance.vm_state != "deleted")).all()
         for instance_id in live:
-            handle = self.client.get_workflow_handle(server_workflow_id(instance_id))
-            await self.delete(handle)
-            await self.end(handle)
+            await self.take_away(self.client.get_workflow_handle(server_workflow_id(instance_id)))
+
+    async def take_away(self, handle: WorkflowHandle[Any, Any]) -> None:
+        """Whatever it is in, and whatever becomes of that."""
+        await self.delete(handle)
+        await self.end(handle)
 
 
 def instance_of(handle: WorkflowHandle[Any, Any]) -> str:

@@ -9,6 +9,7 @@ from temporalio.client import WorkflowUpdateFailedError
 from api.common.errors import ServiceError
 from infra.temporal import server_workflow_id
 from tests.resilience.parking import parked
+from tests.workflows.acting import told
 from tests.workflows.beside import beside
 from tests.workflows.cloud import Cloud
 from tests.workflows.servers import instance_of
@@ -64,7 +65,7 @@ async def test_a_delete_shows_its_steps(cloud: Cloud) -> None:
     await cloud.delete(boot)
     await cloud.faults.held.wait()
     instance_id = instance_of(boot)
-    shown = {step["event"]: step["result"] for step in await cloud.ops.progress(instance_id)}
+    shown = {step["event"]: step["result"] for step in await told(cloud, instance_id)}
     assert shown["begin_delete"] == "Success" and shown["destroy"] is None
     cloud.faults.release.set()
     assert await cloud.end(boot) is None
