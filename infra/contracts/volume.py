@@ -40,6 +40,7 @@ class VolumeRequest(BaseModel):
     delete_on_termination: bool = False
     tag: str | None = None
     bus: str = ""  # virtio or scsi; "": virtio
+    volume_type: str = ""  # id of the type that it is made of; "": its source's, or the project's default
 
 
 class VolumesOnHost(BaseModel):

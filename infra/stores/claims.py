@@ -155,8 +155,10 @@ def abilities_in(told: object) -> frozenset[str]:
 def needs_of(instance: Any) -> frozenset[str]:
     local = bool(instance.local_disks)
     needs = abilities.needed(instance.image_properties or {}, instance.flavor, local_disks=local)
-    on_scsi = any(volume.get("bus") == "scsi" for volume in instance.volumes or ())
-    return frozenset(needs | ({abilities.SCSI_VOLUMES} if on_scsi else set()))
+    for volume in instance.volumes or ():
+        needs |= {abilities.SCSI_VOLUMES} if volume.get("bus") == "scsi" else set()
+        needs |= {abilities.VOLUME_TYPES} if volume.get("volume_type") else set()
+    return frozenset(needs)
 
 
 def _candidates(store: Connection, want: ClaimRequest | None = None) -> list[Candidate]:

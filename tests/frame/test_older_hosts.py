@@ -15,6 +15,7 @@ from temporalio.worker import Worker
 from activities.step import Where
 from api.common.errors import ServiceError
 from infra.contracts.abilities import LOCAL_DISKS
+from infra.contracts.volume import VolumeRequest
 from infra.tables.compute import ComputeNode, Service
 from infra.temporal import compute_queue
 from tests.frame.cloud import FrameCloud as Cloud
@@ -63,8 +64,13 @@ async def test_a_server_that_needs_what_it_cannot_goes_elsewhere(cloud: Cloud, o
     assert place in HOSTS
     _, reason = await boot(cloud, forced_host=OLDER)
     assert "No valid host was found" in reason and "ComputeCapabilitiesFilter: 0" in reason
+    ids = {"volume_id": str(uuid.uuid4()), "attachment_id": str(uuid.uuid4())}
+    volume = VolumeRequest(**ids, create=True, size_gb=1, delete_on_termination=True)
+    typed = volume.model_copy(update={"volume_type": str(uuid.uuid4())})
+    _, reason = await boot(cloud, local_disks=[], forced_host=OLDER, volumes=[typed])
+    assert "No valid host was found" in reason and "ComputeCapabilitiesFilter: 0" in reason
     async with working(cloud, without="grow_disk"):
-        handle, place = await boot(cloud, local_disks=[])
+        handle, place = await boot(cloud, local_disks=[], volumes=[volume])
         assert place == OLDER, "a server that needs none of it"
         bigger = {"id": "eph", "name": "eph", "vcpus": 1, "ram": 64, "ephemeral": 2}
         with pytest.raises(ServiceError, match=f"No valid host was found. .* cannot {LOCAL_DISKS}"):

@@ -83,6 +83,23 @@ def test_made_and_attached_twice_then_undone_twice(demo: User, connector: Volume
     until(lambda: all(status(demo, each.volume_id) == "gone" for each in want.volumes))
 
 
+def test_made_of_a_type(demo: User, connector: VolumeConnector, volumes: Cloud) -> None:
+    """Also of one that its project alone may use: the host acts for it."""
+    with volumes.user("admin") as admin:
+        kind = {"name": new_id(), "os-volume-type-access:is_public": False}
+        made = admin.call("volume", "POST", "/v3/types", {"volume_type": kind})["volume_type"]
+        access = {"addProjectAccess": {"project": demo.project_id}}
+        admin.call("volume", "POST", f"/v3/types/{made['id']}/action", access)
+    want = wanted(demo, request(create=True, size_gb=1, volume_type=made["id"]), request(create=True, size_gb=1))
+    for _ in range(2):
+        connector.attach(want, quiet)
+    found = [demo.call("volume", "GET", f"/v3/volumes/{each.volume_id}")["volume"] for each in want.volumes]
+    assert found[0]["volume_type"] == kind["name"] != found[1]["volume_type"]
+    connector.detach(want, quiet)
+    nowhere = wanted(demo, request(create=True, size_gb=1, volume_type=new_id()))
+    assert "Volume type" in hopeless(connector, nowhere)
+
+
 def test_two_servers_take_a_volume_that_they_share_at_once(
     demo: User, connector: VolumeConnector, volumes: Cloud
 ) -> None:

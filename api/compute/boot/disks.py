@@ -9,8 +9,9 @@ from api.compute.boot.buses import INVALID, require_bus
 from api.compute.boot.image_devices import with_image
 from api.compute.boot.images import Needs, image
 from api.compute.boot.properties import properties_of
+from api.compute.boot.volume_types import with_types
 from api.compute.call import ComputeCall
-from api.compute.errors import bad_request, forbidden, not_implemented
+from api.compute.errors import bad_request, forbidden
 from api.compute.neighbours import neighbours, volume
 from api.compute.schemas.servers import Disk, ServerCreate
 from infra.contracts.local_disks import LocalDisk
@@ -35,6 +36,7 @@ class DiskPlan:
     delete_on_termination: bool = False
     tag: str | None = None
     bus: str = ""
+    volume_type: str = ""
     needs: Needs = field(default_factory=Needs)
 
 
@@ -81,6 +83,7 @@ def disks(call: ComputeCall, wish: ServerCreate) -> Disks:
         raise bad_request(INVALID + SEQUENCE)
     if len(plans) + local > DEVICES:
         raise bad_request("No free disk device names for prefix 'vd'")
+    plans = with_types(call, plans)
     volumes = tuple(_resolved(call, plan, told=bool(wish.image_ref)) for plan in plans)
     if not wish.image_ref:
         needs = next(plan.needs for plan in volumes if plan.boot_index == 0)
@@ -118,9 +121,9 @@ def _plan(entry: Disk, wish: ServerCreate) -> DiskPlan | None:
     if given and not is_uuid(given):
         raise bad_request(INVALID + f"'{given[:64]}' is not a UUID.")
     require_bus(entry, local=_is_blank(entry))
+    if entry.volume_type:
+        _require_made(entry)
     if _is_blank(entry):
-        if entry.volume_type:
-            raise bad_request(INVALID + "Specifying a volume_type with destination_type=local is not supported.")
         return None
     if entry.guest_format:
         raise bad_request(f"{INVALID}guest_format is only supported for blank devices of destination_type local.")
@@ -130,6 +133,7 @@ def _plan(entry: Disk, wish: ServerCreate) -> DiskPlan | None:
         return None
     _require_volume(entry)
     plan = DiskPlan(
+        volume_type=entry.volume_type or "",
         boot_index=entry.boot_index,
         size_gb=int(entry.volume_size or 0),
         device=entry.device_name or None,
@@ -147,14 +151,19 @@ def _plan(entry: Disk, wish: ServerCreate) -> DiskPlan | None:
     return plan
 
 
+def _require_made(entry: Disk) -> None:
+    """A type is for a volume that the build makes."""
+    local = entry.destination_type == "local" or _is_blank(entry) or _is_local_image(entry)
+    if local and not (entry.source_type == "image" and entry.boot_index != 0):
+        raise bad_request(INVALID + "Specifying a volume_type with destination_type=local is not supported.")
+    if entry.source_type == "volume":
+        raise bad_request(INVALID + "Specifying volume type to existing volume is not supported.")
+
+
 def _require_volume(entry: Disk) -> None:
     source = entry.source_type
     if entry.destination_type == "local":
         raise bad_request(INVALID + f"Mapping {source} to local is not supported.")
-    if entry.volume_type:
-        if source == "volume":
-            raise bad_request(INVALID + "Specifying volume type to existing volume is not supported.")
-        raise not_implemented("Choosing a volume_type in a block device mapping is not implemented.")
     if source == "image" and not entry.volume_size:
         raise bad_request("Images with destination_type 'volume' need to have a non-zero size specified")
     if source == "blank" and not entry.volume_size:

@@ -8,7 +8,7 @@ from api.compute.boot.images import Needs
 from api.compute.errors import bad_request
 from api.compute.schemas.servers import Disk, ServerCreate
 
-KEPT = ("boot_index", "device_name", "delete_on_termination", "tag")
+KEPT = ("boot_index", "device_name", "delete_on_termination", "tag", "volume_type")
 WRONG = "Block Device Mapping is Invalid: the image's block_device_mapping is malformed."
 
 

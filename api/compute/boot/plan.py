@@ -202,4 +202,5 @@ def _volume(own: uuid.UUID, index: int, disk: DiskPlan) -> VolumeRequest:
         delete_on_termination=disk.delete_on_termination,
         tag=disk.tag,
         bus=disk.bus,
+        volume_type=disk.volume_type,
     )

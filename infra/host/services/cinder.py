@@ -46,11 +46,12 @@ class Volumes:
         """Make the volume under its chosen id; one that exists already stays."""
         body: Body = {"id": request.volume_id, "project_id": want.project_id, "size": request.size_gb or None}
         body["metadata"] = {MADE_FOR: want.instance_id, GOES_WITH_IT: str(request.delete_on_termination)}
-        sources = {
+        wanted = {
             "imageRef": request.image_id,
             "snapshot_id": request.snapshot_id,
+            "volume_type": request.volume_type,
         }
-        body |= {name: value for name, value in sources.items() if value}
+        body |= {name: value for name, value in wanted.items() if value}
         answer = self._api.request("POST", "/volumes", json={"volume": body}, headers=VERSION)
         if answer.status_code not in (200, 201, 202) and self.get(request.volume_id) is None:
             raise self._refusal(answer)
