@@ -10,7 +10,7 @@ from api.compute import versions
 from api.compute.app import ROUTERS
 from api.compute.call import Versions
 from api.compute.routes.not_built import not_built
-from api.compute.routes.server_actions import AT_ONCE
+from api.compute.routes.server_actions import AT_ONCE, get_spice_console
 from api.compute.schemas.actions import NOT_BUILT
 from infra.contracts.machine import PROPERTIES, SPECS
 from workflows.actions import ACTIONS
@@ -41,6 +41,9 @@ unless it asks for nothing (`false`, `none`, `forbidden`, …). Properties of ot
 """
 
 
+NO_SPICE = "400, as of a Nova whose hosts have no SPICE"
+
+
 def span(first: int, last: int | None) -> str:
     if last is None or last > versions.MAXIMUM:
         return "all" if first == versions.MINIMUM else f"from 2.{first}"
@@ -64,8 +67,8 @@ def actions() -> Iterator[tuple[str, str, str]]:
     """(action, microversions, whether it is built) of every server action."""
     for row in (row for row in ACTIONS.values() if not row.route):
         yield row.name, span(row.since, row.until), f"a workflow, `{row.workflow.__name__}`"
-    for name, (_rule, last, _handler) in AT_ONCE.items():
-        yield name, span(versions.MINIMUM, last), "built"
+    for name, (_rule, last, handler) in AT_ONCE.items():
+        yield name, span(versions.MINIMUM, last), NO_SPICE if handler is get_spice_console else "built"
     for name, (first, last) in NOT_BUILT.items():
         yield name, span(first, last), "not built"
 

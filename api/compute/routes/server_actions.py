@@ -13,9 +13,18 @@ from api.compute.acting import ANSWERED, PREPARED
 from api.compute.call import Body, Call, ComputeCall
 from api.compute.errors import bad_request, not_found, not_implemented, not_ready, wrong_state
 from api.compute.records import instances
+from api.compute.routes.address_actions import add_fixed_ip, add_floating_ip, remove_fixed_ip, remove_floating_ip
 from api.compute.routes.consoles import console_url
 from api.compute.routes.gone import WORDS
-from api.compute.schemas.actions import NOT_BUILT, ConsoleOutput, Lock, ResetState, SerialConsole, VncConsole
+from api.compute.schemas.actions import (
+    NOT_BUILT,
+    ConsoleOutput,
+    Lock,
+    ResetState,
+    SerialConsole,
+    SpiceConsole,
+    VncConsole,
+)
 from api.compute.validation import action_body, parse
 from infra.contracts.operation import STEPS_OF, ActionRequest
 from infra.contracts.states import DELETING, SOFT_DELETING
@@ -25,6 +34,8 @@ from workflows.requests import DeleteRequest, GivenUp
 
 router = APIRouter()
 Handler = Callable[[ComputeCall, RowMapping, dict[str, Any]], Awaitable[Response]]
+GONE = {"resetNetwork": 1000, "os-getRDPConsole": 5}
+"""Of the drivers for Xen and Hyper-V only, and gone with them; with their last microversions."""
 UNPRINTABLE = {code: None for code in (*range(32), *range(0x7F, 0xA0)) if code not in (9, 10)}
 """C0 and C1 control characters (ECMA-48) but tab and newline: a terminal would obey them."""
 
@@ -43,8 +54,10 @@ async def run_action(call: Call, server_id: str, body: Body) -> Response:
             raise not_found()
         await run_in_threadpool(instances.read, call, server_id)
         raise not_implemented(f"The action {name} is not implemented.")
-    if name == "resetNetwork":  # of the Xen driver only; gone with it, at every microversion
+    if call.version <= GONE.get(name, 0):
         raise ServiceError(410, WORDS)
+    if name in GONE:
+        raise not_found()
     if name not in AT_ONCE:
         raise bad_request(f"There is no such action: {name[:64]}")
     rule, last, handler = AT_ONCE[name]
@@ -118,6 +131,12 @@ async def get_serial_console(call: ComputeCall, row: RowMapping, body: dict[str,
     return JSONResponse({"console": {"type": wish.type, "url": url}})
 
 
+async def get_spice_console(call: ComputeCall, row: RowMapping, body: dict[str, Any]) -> Response:
+    """As a Nova whose hosts have no SPICE."""
+    url = await console_url(call, row, parse(call, SpiceConsole, body, "os-getSPICEConsole").type)
+    return JSONResponse({"console": {"type": "spice-html5", "url": url}})
+
+
 async def force_delete(call: ComputeCall, row: RowMapping, _body: dict[str, Any]) -> Response:
     instances.require_unlocked(call, row)
     await call.operations.delete(DeleteRequest(requester=call.requester, instance_id=row["id"]))
@@ -174,6 +193,11 @@ AT_ONCE: dict[str, tuple[str, int, Handler]] = {
     "os-getConsoleOutput": ("os-console-output", 1000, get_console_output),
     "os-getVNCConsole": ("os-remote-consoles", 5, get_vnc_console),
     "os-getSerialConsole": ("os-remote-consoles", 5, get_serial_console),
+    "os-getSPICEConsole": ("os-remote-consoles", 5, get_spice_console),
+    "addFixedIp": ("os-multinic:add", 43, add_fixed_ip),
+    "removeFixedIp": ("os-multinic:remove", 43, remove_fixed_ip),
+    "addFloatingIp": ("os-floating-ips:add", 43, add_floating_ip),
+    "removeFloatingIp": ("os-floating-ips:remove", 43, remove_floating_ip),
     "forceDelete": ("os-deferred-delete:force", 1000, force_delete),
     "os-resetState": ("os-admin-actions:reset_state", 1000, reset_state),
     "injectNetworkInfo": ("os-admin-actions:inject_network_info", 1000, inject_network_info),

@@ -26,6 +26,10 @@ class SerialConsole(Strict):
     type: Literal["serial"]
 
 
+class SpiceConsole(Strict):
+    type: Literal["spice-html5"]
+
+
 class RemoteConsole(Strict):
     protocol: Literal["vnc", "spice", "serial", "mks", "rdp"]
     type: Literal["novnc", "xvpvnc", "spice-html5", "spice-direct", "serial", "webmks", "rdp-html5"]
@@ -39,16 +43,5 @@ class Lock(Strict):
     locked_reason: Annotated[Annotated[str, StringConstraints(min_length=1, max_length=255)] | None, Since(73)] = None
 
 
-NOT_BUILT: dict[str, tuple[int, int]] = {
-    **dict.fromkeys(
-        (
-            "migrate",
-            "os-migrateLive",
-            "evacuate",
-        ),
-        (1, 1000),
-    ),
-    **dict.fromkeys(("addFixedIp", "removeFixedIp", "addFloatingIp", "removeFloatingIp"), (1, 43)),
-    **dict.fromkeys(("os-getSPICEConsole", "os-getRDPConsole"), (1, 5)),
-}
+NOT_BUILT: dict[str, tuple[int, int]] = dict.fromkeys(("migrate", "os-migrateLive", "evacuate"), (1, 1000))
 """Nova's actions that answer 501 here, with their first and last microversion."""
