@@ -270,6 +270,36 @@ def test_a_running_guest_sees_that_its_volume_has_grown(
     assert guest.driver.power_state(disk.instance_id) == RUNNING
 
 
+def test_a_running_guest_sees_a_volume_on_scsi_grow_after_a_swap_to_a_larger_one_too(
+    guest: Built, volumes: Cloud, hypervisor: Libvirt
+) -> None:
+    """QEMU has a disk on SCSI at another place than one on virtio: asked at that, it would never look at the export."""
+    spec, connector = guest.spec, VolumeConnector(hypervisor.settings, volumes.session)
+    spec.image_properties = {"hw_disk_bus": "scsi"}
+    held = {"instance_id": spec.instance_id, "attempt": spec.attempt}
+    with volumes.user() as demo:
+        wants = [new_volume(demo, spec), new_volume(demo, spec, gib=3)]
+        for want in wants:
+            want.volumes[0].bus, want.volumes[0].device = "scsi", "sdb"
+        old, new = (connector.attach(want, quiet).volumes[0] for want in wants)
+        spec.volumes = [old]
+        guest.spawn()
+        until(guest.booted)
+        demo.call("volume", "POST", f"/v3/volumes/{old.volume_id}/action", {"os-extend": {"new_size": 2}})
+        until(lambda: demo.call("volume", "GET", f"/v3/volumes/{old.volume_id}")["volume"]["status"] == "in-use")
+        steps = Hypervisor(guest.driver)
+        for _ in range(2):
+            run(steps.grow_disk, DiskSize(**held, volume_id=old.volume_id, size_gb=2, device="sdb"))
+            assert size(guest, "sdb") == 2 << 30
+        run(steps.swap_disk, DiskSwap(**held, old=old, new=new))
+        for _ in range(2):
+            run(steps.grow_disk, DiskSize(**held, volume_id=new.volume_id, size_gb=3, device="sdb"))
+            assert size(guest, "sdb") == 3 << 30
+        guest.driver.destroy(spec.instance_id)
+        for want in wants:
+            connector.detach(want, quiet)
+
+
 @pytest.fixture
 def other(volumes: Cloud, disk: DiskOnGuest, hypervisor: Libvirt) -> Iterator[VolumeConnection]:
     """Another volume of the server's, larger, that is to take the first one's place."""
@@ -348,8 +378,7 @@ def first(volumes: Cloud, volume: VolumeConnection, at: int = 0) -> int:
         return stored.read(1)[0]
 
 
-def size(guest: Built) -> int:
+def size(guest: Built, device: str = "vdb") -> int:
     """Of the disk, as QEMU shows it to the guest."""
-    return int(
-        guest.driver._domains._libvirt.call(lambda c: c.lookupByUUIDString(guest.spec.instance_id).blockInfo("vdb")[0])
-    )
+    id = guest.spec.instance_id
+    return int(guest.driver._domains._libvirt.call(lambda c: c.lookupByUUIDString(id).blockInfo(device)[0]))

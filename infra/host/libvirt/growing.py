@@ -34,16 +34,17 @@ def grow(domain: Any, disk: tuple[str, str], size: int) -> None:
 
 @dataclass(frozen=True)
 class _Disk:
-    """Target device and libvirt's alias. `sliced`: the guest may see the first part of it only (`mirroring`)."""
+    """Target device and bus, libvirt's alias. `sliced`: the guest may see the first part of it only (`mirroring`)."""
 
     device: str
+    bus: str
     alias: str
     sliced: bool
 
     @property
     def qdev(self) -> str:
-        """Where QEMU has the device."""
-        return f"/machine/peripheral/{self.alias}/virtio-backend"
+        """What QEMU calls the device that has the disk: on virtio that is a part of the one with the alias."""
+        return f"/machine/peripheral/{self.alias}/virtio-backend" if self.bus == "virtio" else self.alias
 
 
 def _disk_of(domain: Any, volume_id: str, device: str) -> _Disk | None:
@@ -55,7 +56,8 @@ def _disk_of(domain: Any, volume_id: str, device: str) -> _Disk | None:
         if target is None or alias is None:
             continue
         if target.get("dev") == device or (not device and disk.findtext("serial") == volume_id):
-            return _Disk(target.get("dev", ""), alias.get("name", ""), disk.find("source/slices") is not None)
+            sliced = disk.find("source/slices") is not None
+            return _Disk(target.get("dev", ""), target.get("bus", ""), alias.get("name", ""), sliced)
     return None
 
 
