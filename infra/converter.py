@@ -17,7 +17,7 @@ from temporalio.converter import (
     WithSerializationContext,
 )
 
-_SHARED = tuple(PydanticPayloadConverter().converters.values())
+_SHARED = PydanticPayloadConverter().converters
 """They keep no state but the validators of the types that were seen."""
 
 
@@ -29,7 +29,7 @@ class Models(CompositePayloadConverter):
     """`PydanticPayloadConverter`, whose parts all workflows and steps share."""
 
     def __init__(self) -> None:
-        super().__init__(*_SHARED)
+        self.converters = _SHARED  # made some four times for each activation of a workflow
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,8 @@ WORKFLOW, LONE_STEP = b"workflow\n", b"lone step\n"
 HOST_QUEUE = "compute."
 """What the names of hosts' task queues begin with."""
 NOTHING, JSON = b"binary/null", b"json/plain"
+SCALARS = frozenset(bytes((first,)) for first in b'"-0123456789tfn')
+"""What a string, a number, a truth value or null begins with. Source: RFC 8259, section 3."""
 SCHEDULED = re.compile(r"-\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")
 """What Temporal appends to the workflow id of a schedule, whose input was sealed when the schedule was made."""
 
@@ -77,7 +79,7 @@ class EncryptingCodec(PayloadCodec, WithSerializationContext):
         return type(self)(self._ring, purpose_of(context))
 
     async def encode(self, payloads: Sequence[Payload]) -> list[Payload]:
-        return [payload if _is_scalar(payload) else self._seal(payload) for payload in payloads]
+        return [each if _begins_scalar(each) or _is_scalar(each) else self._seal(each) for each in payloads]
 
     async def decode(self, payloads: Sequence[Payload]) -> list[Payload]:
         """Raises Refused for a step. A workflow is given what no converter takes, instead: its signal is dropped and
@@ -129,6 +131,11 @@ class EncryptingCodec(PayloadCodec, WithSerializationContext):
         except InvalidTag:
             raise Refused("its seal is broken") from None
         return clear
+
+
+def _begins_scalar(payload: Payload) -> bool:
+    """Of what a converter wrote just now, which is good JSON and need not be read again: as `_is_scalar`, or false."""
+    return payload.data[:1] in SCALARS and payload.metadata.get("encoding") == JSON
 
 
 def _is_scalar(payload: Payload) -> bool:

@@ -1,5 +1,6 @@
 """What every service's application has: request ids, errors in the service's format, token validation."""
 
+import asyncio
 import re
 import time
 import uuid
@@ -43,7 +44,11 @@ class RequestIds:
         scope.setdefault("state", {})["request_id"] = request_id
         scope["state"]["client_request_id"] = given
         structlog.contextvars.bind_contextvars(request_id=request_id)
-        begun = time.perf_counter()
+        loop, begun = asyncio.get_running_loop(), time.perf_counter()
+
+        def tell(status: int, ms: float) -> None:
+            """Once the loop has sent what was written: nobody waits for the line."""
+            log.info("request", method=scope["method"], path=quote(scope["path"]), status=status, ms=ms)
 
         async def answer(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -51,13 +56,7 @@ class RequestIds:
                 headers["x-openstack-request-id"] = request_id
                 if self.service in ("compute", "volume"):  # Cinder kept the name from when it was a part of Nova
                     headers["x-compute-request-id"] = request_id
-                log.info(
-                    "request",
-                    method=scope["method"],
-                    path=quote(scope["path"]),
-                    status=message["status"],
-                    ms=round((time.perf_counter() - begun) * 1000, 1),
-                )
+                loop.call_soon(tell, message["status"], round((time.perf_counter() - begun) * 1000, 1))
             await send(message)
 
         await self.app(scope, receive, answer)

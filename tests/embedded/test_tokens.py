@@ -1,11 +1,13 @@
 """Keystone as we run it: threads, a cache in the process, SQLite. What ends tokens, and what many at once do."""
 
+import asyncio
 import os
 import subprocess
 import time
 import uuid
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -93,6 +95,31 @@ async def test_a_revoked_token_is_refused_by_our_services_within_seconds(opensta
         assert time.monotonic() - begun <= openstack.settings.token_cache_s + 1
         with pytest.raises(TokenInvalid):
             ours.validate_now(api.token)
+    finally:
+        await ours.close()
+
+
+@pytest.mark.asyncio
+async def test_a_token_in_use_is_asked_about_before_its_answer_is_old(
+    openstack: OpenStack, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The request that asks is served meanwhile; one that finds a fresh answer, or comes too late, asks as ever.
+
+    Switched off by: `TokenValidator.validate` never asking ahead."""
+    now, patient = time.monotonic, openstack.settings.model_copy(update={"token_cache_s": 1000.0})
+    ours, api = TokenValidator(patient), make().sign_in()
+    try:
+        facts = await ours.validate(api.token)
+        api.ok("DELETE", "/auth/tokens", headers={"X-Subject-Token": api.token})
+        for _ in range(5):
+            assert await ours.validate(api.token) is facts
+            await asyncio.sleep(0.1)
+        monkeypatch.setattr("infra.identity.time", SimpleNamespace(monotonic=lambda: now() + 800))
+        assert await ours.validate(api.token) is facts
+        with pytest.raises(TokenInvalid):
+            async with asyncio.timeout(30):
+                while await ours.validate(api.token):
+                    await asyncio.sleep(0.05)
     finally:
         await ours.close()
 
