@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from contextlib import suppress
+from concurrent.futures import Future
+from threading import Lock
 from typing import Any
 
 import requests
@@ -110,23 +111,27 @@ class TokenValidator:
         self._url = f"{settings.identity_url}/auth/tokens"
         self._known, self._known_without_catalog = _Known(settings.token_cache_s), _Known(settings.token_cache_s)
         self._http, self._threads = Transport(), CapacityLimiter(MOST_AT_ONCE)
-        self._ahead: dict[str, asyncio.Task[None]] = {}  # questions that no request waits for, by token
+        self._asking: dict[str, asyncio.Future[TokenFacts]] = {}
+        self._asked_by_threads: dict[str, Future[TokenFacts]] = {}
+        self._guard = Lock()
 
     async def validate(self, token: str, request_id: str = "") -> TokenFacts:
-        """Facts of `token`; raises TokenInvalid or IdentityUnavailable."""
-        if facts := self._known.get(token):
-            if token not in self._ahead and self._known.ages(token):
-                self._ahead[token] = asyncio.create_task(self._ask_ahead(token, request_id))
+        """Facts of `token`; raises TokenInvalid or IdentityUnavailable. Of requests at once one asks."""
+        facts = self._known.get(token)
+        if facts and not self._known.ages(token):
             return facts
-        return await self._ask_aside(token, request_id)
+        asking = self._asking.get(token)
+        if asking is None:
+            asking = self._asking[token] = asyncio.ensure_future(self._ask_aside(token, request_id))
+            asking.add_done_callback(lambda done: self._answered(token, done))
+        return facts if facts else await asyncio.shield(asking)
 
-    async def _ask_ahead(self, token: str, request_id: str) -> None:
-        """A refusal is what the next request meets; without an answer the last one holds for as long as it would."""
-        try:
-            with suppress(TokenInvalid, IdentityUnavailable):
-                await self._ask_aside(token, request_id)
-        finally:
-            del self._ahead[token]
+    def _answered(self, token: str, done: "asyncio.Future[TokenFacts]") -> None:
+        """A refusal of what was asked ahead is what the next request meets; without an answer the last one holds for as
+        long as it would have."""
+        del self._asking[token]
+        if not done.cancelled():
+            done.exception()
 
     async def _ask_aside(self, token: str, request_id: str) -> TokenFacts:
         return await to_thread.run_sync(self._ask, self._known, self._url, token, request_id, limiter=self._threads)
@@ -135,7 +140,17 @@ class TokenValidator:
         """The same for threads, without the catalog."""
         if facts := self._known_without_catalog.get(token):
             return facts
-        return self._ask(self._known_without_catalog, f"{self._url}?nocatalog", token, request_id)
+        with self._guard:
+            mine = token not in self._asked_by_threads
+            answer = self._asked_by_threads.setdefault(token, Future())
+        if mine:
+            try:
+                answer.set_result(self._ask(self._known_without_catalog, f"{self._url}?nocatalog", token, request_id))
+            except BaseException as error:
+                answer.set_exception(error)
+            with self._guard:
+                del self._asked_by_threads[token]
+        return answer.result()
 
     def _ask(self, known: _Known, url: str, token: str, request_id: str) -> TokenFacts:
         try:
@@ -145,8 +160,8 @@ class TokenValidator:
         return known.judge(token, answer)
 
     async def close(self) -> None:
-        for task in self._ahead.values():
-            task.cancel()
+        for asking in self._asking.values():
+            asking.cancel()
         self._http.close()
 
 

@@ -7,6 +7,7 @@ import time
 import uuid
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,7 +15,7 @@ import httpx
 import pytest
 
 from infra.embedded.guessing import DELAY_S
-from infra.identity import TokenInvalid, TokenValidator
+from infra.identity import TokenFacts, TokenInvalid, TokenValidator
 from tests.embedded.people import Api, Make, Person
 from tests.openstack import OpenStack
 from tests.signed_in import environment
@@ -120,6 +121,32 @@ async def test_a_token_in_use_is_asked_about_before_its_answer_is_old(
             async with asyncio.timeout(30):
                 while await ours.validate(api.token):
                     await asyncio.sleep(0.05)
+    finally:
+        await ours.close()
+
+
+@pytest.mark.asyncio
+async def test_of_requests_at_once_with_one_token_one_asks(openstack: OpenStack, make: Make) -> None:
+    """Each answer makes new facts, a refusal a new exception: that all have the same shows that there was one.
+
+    Switched off by: `TokenValidator.validate`, or `validate_now`, asking for each."""
+    ours, good, gone = TokenValidator(openstack.settings), make().sign_in(), make().sign_in()
+    gone.ok("DELETE", "/auth/tokens", headers={"X-Subject-Token": gone.token})
+    together = Barrier(AT_ONCE)
+
+    def now() -> TokenFacts:
+        together.wait(30)
+        return ours.validate_now(good.token)
+
+    try:
+        facts = await asyncio.gather(*(ours.validate(good.token) for _ in range(AT_ONCE)))
+        refusals = await asyncio.gather(*(ours.validate(gone.token) for _ in range(AT_ONCE)), return_exceptions=True)
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            of_threads = [asked.result(30) for asked in [pool.submit(now) for _ in range(AT_ONCE)]]
+        assert len({id(each) for each in facts}) == len({id(each) for each in of_threads}) == 1
+        assert len({id(each) for each in refusals}) == 1 and isinstance(refusals[0], TokenInvalid)
+        with pytest.raises(TokenInvalid):
+            await ours.validate(gone.token)
     finally:
         await ours.close()
 
