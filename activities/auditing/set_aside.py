@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 
 from infra.contracts.audit import Finding, World
-from infra.contracts.left import Fate
+from infra.contracts.left import REVERTED, Fate
 
 SAID = {
     Fate.OVER: "its record says that the operation is over",
@@ -17,7 +17,7 @@ def fate(name: str, request_id: str, vm_state: str, ended: Mapping[str, bool]) -
     label = name.partition("-")[0]
     if label == "rescue":
         return None if vm_state == "rescued" else Fate.OVER
-    if label == "resize":
+    if label in ("resize", REVERTED):
         return None if vm_state == "resized" else Fate.OVER
     if label == "rebuild" and request_id:
         return {True: Fate.OVER, False: Fate.OWED}.get(ended[request_id]) if request_id in ended else None
@@ -29,4 +29,5 @@ def set_aside(world: World) -> Iterator[Finding]:
     for host, standings in world.left.items():
         for instance_id, standing in standings.items():
             for name, said in standing.fates.items():
-                yield Finding(kind="set_aside", instance_id=instance_id, host=host, what=name, proof=SAID[said])
+                if name != REVERTED:
+                    yield Finding(kind="set_aside", instance_id=instance_id, host=host, what=name, proof=SAID[said])

@@ -8,7 +8,9 @@ from infra.contracts.local_disks import LocalDisk
 
 Left = dict[str, dict[str, str]]
 """Server id → name of what is left → id of the request that it was kept for, "" where it is not complete. Names are
-the labels of `Aside`, and `snapshot-<image id>`."""
+the labels of `Aside`, `snapshot-<image id>`, and REVERTED."""
+REVERTED = "reverted"
+"""A note that a guest was given back what it had been before a resize, until its record says so too."""
 
 
 class Fate(StrEnum):

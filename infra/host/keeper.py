@@ -7,6 +7,7 @@ from infra.contracts.power_states import SHUTDOWN
 from infra.host.driver import Driver
 from infra.host.files.download import Progress
 from infra.host.files.kept import KeptFiles
+from infra.host.files.left import LeftFiles
 from infra.host.files.paths import HostPaths, is_test_driver
 from infra.host.heartbeats import Heartbeat, beating
 from infra.settings import Settings
@@ -17,6 +18,7 @@ class Keeper:
 
     def __init__(self, settings: Settings, driver: Driver) -> None:
         self._driver, self._kept = driver, KeptFiles(HostPaths(settings))
+        self._left = LeftFiles(HostPaths(settings))
         self._pretend = is_test_driver(settings)
 
     def set_aside(self, want: Aside, heartbeat: Heartbeat) -> Power:
@@ -42,6 +44,8 @@ class Keeper:
                 if self._pretend:
                     self._driver.files.keep_domain(want.instance_id, xml)
                     self._driver.files.keep_running(want.instance_id, False)
+                if want.label == "resize":
+                    self._left.note_reverted(want.instance_id, want.request_id)
                 self._kept.forget(want)
         if want.runs:
             self._driver.power.on(PowerOn(instance_id=want.instance_id, attempt=want.attempt), heartbeat)

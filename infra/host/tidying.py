@@ -9,7 +9,7 @@ from xml.etree.ElementTree import fromstring
 
 from infra import logs
 from infra.contracts.guarded import Guarded
-from infra.contracts.left import Fate, Standing
+from infra.contracts.left import REVERTED, Fate, Standing
 from infra.contracts.power import PowerOff, PowerOn
 from infra.contracts.power_states import PAUSED, RUNNING
 from infra.contracts.resize import ShapeOnHost
@@ -69,10 +69,10 @@ class Tidier:
             self._driver.report_quietly()  # an operation has begun, and was not told that the guest is off
             return
         with self._still(told, name, request_id) as there:
-            if there and name != "resize":
+            if there and name in ("rescue", "rebuild"):
                 self._give_back(id, name)
                 self._left.drop(id, name)
-            elif there:
+            elif there and name == "resize":
                 self._kept.bring_local_back(self._left.aside(id, name))
         if there and not self._has_shape(told):
             self._shapes.change(
@@ -102,7 +102,7 @@ class Tidier:
         """Whether the guest can do without what is left."""
         if name == "rescue":
             return not self._boots_rescue(told.instance_id)
-        return name != "resize" or self._has_shape(told)
+        return name not in ("resize", REVERTED) or self._has_shape(told)
 
     def _has_shape(self, told: Standing) -> bool:
         xml = self._driver.definitions.read(told.instance_id)

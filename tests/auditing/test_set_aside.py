@@ -5,7 +5,7 @@ import pytest
 from activities.auditing.compare import compare, repairable
 from activities.auditing.set_aside import fate, set_aside
 from infra.contracts.hypervisor import FlavorFacts
-from infra.contracts.left import Fate, Standing
+from infra.contracts.left import REVERTED, Fate, Standing
 from tests.auditing.worlds import ID, bare, server, shown
 
 FLAVOR = FlavorFacts(id="1", name="f", vcpus=1, ram=64)
@@ -21,6 +21,8 @@ FLAVOR = FlavorFacts(id="1", name="f", vcpus=1, ram=64)
         ("resize", "stopped", Fate.OVER),
         ("rebuild", "active", None),
         ("snapshot-1", "active", Fate.OVER),
+        ("reverted", "resized", None),
+        ("reverted", "active", Fate.OVER),
         ("what a newer release keeps", "active", None),
     ],
 )
@@ -35,7 +37,7 @@ def test_a_rebuild_by_its_end() -> None:
 
 
 def test_it_is_told_and_left_to_its_host() -> None:
-    fates = {"rescue": Fate.OVER, "rebuild": Fate.OWED}
+    fates = {"rescue": Fate.OVER, "rebuild": Fate.OWED, REVERTED: Fate.OVER}  # a note to the host itself
     standing = Standing(instance_id=ID, attempt=1, vm_state="active", flavor=FLAVOR, fates=fates)
     world = bare(server(), left={"here": {ID: standing}})
     assert shown(set_aside(world)) == [(ID, "here", "rescue", True), (ID, "here", "rebuild", True)]

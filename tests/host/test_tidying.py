@@ -124,6 +124,28 @@ def test_a_guest_of_a_resize_that_was_ended_has_its_records_flavor(place: Place)
     assert written(place.guest), "what was written meanwhile is gone"
 
 
+def test_a_way_back_that_was_ended_half_way(place: Place, hypervisor: Hypervisor) -> None:
+    """Mechanism: REVERTED. An os-resetState leaves the record its new flavor, and the guest has its old one by then."""
+    place.resize()
+    for _ in range(2):
+        place.keeper.bring_back(place.aside("resize", "copied"), quiet)
+    place.record("resized", NEW)
+    place.tidy()
+    assert place.left == {"reverted": "req-1"} and place.shape(OLD) == RUNNING
+    place.record("active", NEW)
+    place.tidy()
+    assert place.left == {} and place.shape(NEW) == RUNNING
+
+
+def test_a_way_back_that_was_gone_is_remembered_by_nobody(place: Place, hypervisor: Hypervisor) -> None:
+    place.resize()
+    place.keeper.bring_back(place.aside("resize", "copied"), quiet)
+    process = hypervisor.qemu(place.id)
+    place.record("active")
+    place.tidy()
+    assert place.left == {} and place.shape(OLD) == RUNNING and hypervisor.qemu(place.id) == process
+
+
 def test_a_guest_that_was_off_stays_off(place: Place) -> None:
     place.resize()
     place.off()

@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from infra.contracts.left import REVERTED
 from infra.credentials import write_private
 from infra.host.files.left import LeftFiles
 from infra.host.files.local_disks import LocalDisks
@@ -122,6 +123,7 @@ class GuestFiles:
             "domain-off.xml",
             "rebooted",
             "frozen",
+            REVERTED,
         ):
             (directory / name).unlink(missing_ok=True)
         with contextlib.suppress(OSError):

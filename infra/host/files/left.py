@@ -5,7 +5,8 @@ import re
 from pathlib import Path
 
 from infra.contracts.aside import LABELS, Aside
-from infra.contracts.left import Left
+from infra.contracts.left import REVERTED, Left
+from infra.credentials import write_private
 from infra.host.files.kept import KeptFiles
 from infra.host.files.local_disks import OWN
 from infra.host.files.paths import UUID, HostPaths
@@ -41,11 +42,14 @@ class LeftFiles:
         held = {"request_id": _text(marker), "disk": "left" if label == "rescue" else "moved", "runs": False}
         return Aside.model_validate({"instance_id": instance_id, "attempt": 0, "label": label, **held})
 
+    def note_reverted(self, instance_id: str, request_id: str) -> None:
+        write_private(self._paths.instance(instance_id) / REVERTED, request_id)
+
     def drop(self, instance_id: str, name: str) -> None:
         """Absent is success. A disk of which there is no other goes back to its place."""
         directory = self._paths.instance(instance_id)
         if name not in LABELS:
-            for end in (".qcow2", ".part"):
+            for end in ("", ".qcow2", ".part"):
                 (directory / f"{name}{end}").unlink(missing_ok=True)
             return
         if name == "rebuild" and not (directory / "rebuild.kept").exists():
@@ -65,10 +69,13 @@ class LeftFiles:
 
     def _request(self, directory: Path, name: str) -> str:
         """A rescue is known by its disk's request: what it keeps is under the server's id."""
-        return _text(directory / ("rescue-disk.request" if name == "rescue" else f"{name}.kept"))
+        files = {"rescue": "rescue-disk.request", REVERTED: REVERTED}
+        return _text(directory / files.get(name, f"{name}.kept"))
 
 
 def _name(file: str) -> str:
+    if file == REVERTED:
+        return file
     if RESCUE.fullmatch(file):
         return "rescue"
     if found := ASIDE.fullmatch(file):
