@@ -12,6 +12,7 @@ with workflow.unsafe.imports_passed_through():
 from workflows import metrics
 
 SUCCESS, ERROR = "Success", "Error"
+MARKS = {SUCCESS: "✔", ERROR: "✘", None: "…"}
 
 
 class StepLog:
@@ -21,13 +22,14 @@ class StepLog:
         self.steps: list[Step] = []
         self.latest: Step | None = None  # the newest step that was not an undo
         self.failed: Step | None = None  # the newest of them that failed
+        self._lines: dict[int, str] = {}  # by the step's id: of each step as it was when it changed last
         self._changed = changed
 
     def begin(self, event: str, host: str, *, undo: bool = False) -> Step:
         step = Step(event=event, host=host, start_time=workflow.now())
         self.steps.append(step)
         self.latest = self.latest if undo else step
-        self._changed()
+        self._tell(step)
         return step
 
     def succeed(self, step: Step, result: object) -> None:
@@ -37,24 +39,25 @@ class StepLog:
             step.start_time = result.started_at or step.start_time
             step.finish_time = result.finished_at or step.finish_time
         metrics.stepped(step)
-        self._changed()
+        self._tell(step)
 
     def fail(self, step: Step, error: BaseException) -> None:
         self.failed = step if step is self.latest or self.failed is None else self.failed
         step.result, step.finish_time, step.details = ERROR, workflow.now(), explain(error)
         metrics.stepped(step)
-        self._changed()
+        self._tell(step)
 
     def report(self) -> list[Step]:
         """Copies of the finished steps, to be written to the database with the operation's last word."""
         return [step.model_copy() for step in self.steps if step.result]
 
     def as_markdown(self) -> str:
-        marks = {SUCCESS: "✔", ERROR: "✘", None: "…"}
-        return "\n".join(
-            f"- {marks[step.result]} {step.summary}" + (f": {step.details}" if step.details else "")
-            for step in self.steps
-        )
+        return "\n".join(self._lines.values())
+
+    def _tell(self, step: Step) -> None:
+        details = f": {step.details}" if step.details else ""
+        self._lines[id(step)] = f"- {MARKS[step.result]} {step.summary}{details}"
+        self._changed()
 
 
 def explain(error: BaseException) -> str:

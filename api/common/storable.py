@@ -47,7 +47,13 @@ def check(value: Any) -> None:
 
 def text_is_storable(text: str) -> bool:
     """No NUL (PostgreSQL keeps none), no half of a surrogate pair (UTF-8 has none)."""
-    return "\0" not in text and not any("\ud800" <= char <= "\udfff" for char in text)
+    if "\0" in text:
+        return False
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _scalar(item: Any) -> None:

@@ -16,6 +16,7 @@ actions, events = InstanceAction.__table__, ActionEvent.__table__  # type: ignor
 OF_REQUEST = (actions.c.instance_id == bindparam("server"), actions.c.request_id == bindparam("request"))
 BEGIN = insert(actions)
 CLOSE = update(actions).where(*OF_REQUEST).values(finish_time=bindparam("moment"), message=bindparam("words"))
+CLOSE_FIRST = CLOSE.where(actions.c.finish_time.is_(None))
 FORGET = delete(events).where(events.c.instance_id == bindparam("server"), events.c.request_id == bindparam("request"))
 TELL = insert(events)
 
@@ -44,8 +45,11 @@ def finish(
 ) -> None:
     """Close the action with its steps; writing it again changes nothing."""
     this = {"server": instance_id, "request": request_id}
-    store.execute(CLOSE, {**this, "moment": now(), "words": error and "Error"})
-    store.execute(FORGET, this)
+    end = {**this, "moment": now(), "words": error and "Error"}
+    closed = store.execute(CLOSE_FIRST, end)
+    if not closed.rowcount:  # type: ignore[union-attr]  # it was closed before; one that is open has no events yet
+        store.execute(CLOSE, end)
+        store.execute(FORGET, this)
     rows = [_event(instance_id, request_id, step) for step in steps]
     if rows:
         store.execute(TELL, rows)

@@ -8,9 +8,13 @@ import sys
 import threading
 from pathlib import Path
 
-from sqlalchemy import text
+import pytest
+from sqlalchemy import event, func, select, text
+from sqlalchemy.exc import OperationalError
 
+from infra.contracts.requests import Requester
 from infra.database import Database
+from infra.stores import actions
 
 DIE_AT_THE_FIFTH_TABLE = """
 import os, sys
@@ -67,3 +71,29 @@ def test_stores_of_one_process_migrate_at_once(tmp_path: Path) -> None:
         mine = tables(tmp_path, service)
         assert table in mine
         assert not mine & (set(expected.values()) - {table})
+
+
+def test_a_store_whose_lock_is_not_to_be_had_is_away(tmp_path: Path) -> None:
+    """As any other failure of the store's: what answers 503 for it knows SQLAlchemy's errors only."""
+    store = Database("compute", state_dir=tmp_path)
+    store.migrate()
+    event.listen(store.engine, "connect", lambda dbapi, _: dbapi.execute("PRAGMA busy_timeout=0"))
+    store.engine.dispose()
+    with store.transaction(), pytest.raises(OperationalError, match="locked"), store.transaction():
+        pytest.fail("two writers at once")
+    with store.transaction(), store.look() as reader:
+        assert reader.scalar(text("SELECT count(*) FROM instances")) == 0
+
+
+def test_an_action_that_ends_twice_has_its_last_steps_once(tmp_path: Path) -> None:
+    store = Database("compute", state_dir=tmp_path)
+    store.migrate()
+    asks = Requester(token="", user_id="u", project_id="p", request_id="req-1")
+    for steps, error in ((["spawn"], None), (["spawn"], None), (["claim_host", "spawn"], "it failed")):
+        with store.transaction() as writer:
+            if not writer.scalar(select(func.count()).select_from(actions.actions)):
+                actions.begin(writer, "server", asks, "create")
+            actions.finish(writer, "server", "req-1", [actions.over(name) for name in steps], error)
+        with store.look() as reader:
+            assert list(reader.scalars(select(actions.events.c.event).order_by(actions.events.c.event))) == steps
+            assert reader.scalar(select(actions.actions.c.message)) == (error and "Error")

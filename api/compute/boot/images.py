@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+from sqlalchemy import Row
 from sqlmodel import Session
 
 from api.common.errors import ServiceError
@@ -13,7 +14,6 @@ from api.compute.neighbours import neighbours
 from api.compute.records import flavors
 from infra.contracts.properties import is_true
 from infra.openstack import IMAGE
-from infra.tables.compute import Flavor
 
 GIB = 1 << 30
 
@@ -54,16 +54,16 @@ def properties(call: ComputeCall, image_id: str, missing: str) -> dict[str, Any]
     return found
 
 
-def flavor(session: Session, call: ComputeCall, wanted: str) -> Flavor:
+def flavor(session: Session, call: ComputeCall, wanted: str) -> Row[Any]:
     """400 for a flavor that the caller cannot use; a link to one counts as its id."""
     flavor_id = wanted.rsplit("/", 1)[-1]
     try:
-        return flavors.find(session, call, flavor_id)
+        return flavors.row(session, call, flavor_id)
     except ServiceError as error:
         raise bad_request(error.message) from None
 
 
-def require_fit(call: ComputeCall, chosen: Flavor, needs: Needs, *, local: bool) -> None:
+def require_fit(call: ComputeCall, chosen: flavors.AnyFlavor, needs: Needs, *, local: bool) -> None:
     """400 for a flavor smaller than the image demands; 403 for a local disk of unlimited size."""
     if chosen.ram < needs.min_ram:
         raise bad_request("Flavor's memory is too small for requested image.")

@@ -8,10 +8,9 @@ from api.compute import limits
 from api.compute.boot.buses import INVALID, require_bus
 from api.compute.boot.disks import DiskPlan, Disks
 from api.compute.errors import bad_request
+from api.compute.records.flavors import AnyFlavor
 from api.compute.schemas.servers import Disk
-from infra.contracts.hypervisor import FlavorFacts
 from infra.contracts.local_disks import FORMATS, PREFIX, SWAP, LocalDisk, completed, default_format, letters_of, named
-from infra.tables.compute import Flavor
 
 TOO_LARGE = (
     "Ephemeral disks requested are larger than the instance type allows. If no size is given in one block device "
@@ -19,7 +18,7 @@ TOO_LARGE = (
 )
 
 
-def with_local_disks(disks: Disks, flavor: Flavor | FlavorFacts) -> Disks:
+def with_local_disks(disks: Disks, flavor: AnyFlavor) -> Disks:
     """With what the host is to make, and a name for each disk. 400 for more than the flavor gives, and for a device
     name that is taken."""
     default = default_format(disks.needs.properties)
@@ -41,7 +40,7 @@ def with_local_disks(disks: Disks, flavor: Flavor | FlavorFacts) -> Disks:
     return replace(disks, volumes=volumes, local=tuple(local))
 
 
-def _asked(disks: Disks, flavor: Flavor | FlavorFacts, default: str) -> list[LocalDisk]:
+def _asked(disks: Disks, flavor: AnyFlavor, default: str) -> list[LocalDisk]:
     swap = [entry for entry in disks.blank if entry.guest_format == SWAP]
     ephemeral = [entry for entry in disks.blank if entry.guest_format != SWAP]
     if sum(int(entry.volume_size or flavor.ephemeral) for entry in ephemeral) > flavor.ephemeral:

@@ -4,6 +4,7 @@ import uuid
 from dataclasses import dataclass
 from typing import Any
 
+from sqlalchemy import Row
 from sqlmodel import Session
 
 from api.compute.boot import names
@@ -22,7 +23,7 @@ from api.compute.validation import require_hostname
 from infra.contracts.network import PortRequest
 from infra.contracts.volume import VolumeRequest
 from infra.stores import usage
-from infra.tables.compute import Flavor, Instance, KeyPair
+from infra.tables.compute import Instance, KeyPair
 from workflows.requests import BUILD_OF, BootRequest
 
 COUNTED = ("instances", "cores", "ram")
@@ -32,7 +33,7 @@ COUNTED = ("instances", "cores", "ram")
 class Stored:
     """What the compute store contributes to a boot."""
 
-    flavor: Flavor
+    flavor: Row[Any]
     key: KeyPair | None
     place: Place
     limits: dict[str, int]
@@ -96,7 +97,7 @@ def _stored(session: Session, call: ComputeCall, wish: ServerCreate, hinted: Hin
     return Stored(chosen, key, place(session, call, wish), limits, count, group)
 
 
-def _count(session: Session, call: ComputeCall, wish: ServerCreate, chosen: Flavor, limits: dict[str, int]) -> int:
+def _count(session: Session, call: ComputeCall, wish: ServerCreate, chosen: Row[Any], limits: dict[str, int]) -> int:
     """How many servers: as many as asked for, fewer when the quota leaves room for at least `min_count`."""
     most = wish.max_count or wish.min_count
     if wish.min_count > most:

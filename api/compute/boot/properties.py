@@ -5,10 +5,9 @@ from typing import Any
 from api.common import parsers
 from api.compute.boot.buses import OF_VOLUMES
 from api.compute.errors import bad_request
-from infra.contracts.hypervisor import FlavorFacts
+from api.compute.records.flavors import AnyFlavor
 from infra.contracts.image_properties import STANDARD
 from infra.contracts.machine import Refused, machine_of
-from infra.tables.compute import Flavor
 
 
 def properties_of(facts: dict[str, Any]) -> dict[str, str]:
@@ -29,7 +28,7 @@ def disk_config(asked: str | None, properties: dict[str, str], image_id: str) ->
     return "AUTO" if of_image.strip().lower() in parsers.TRUE else "MANUAL"
 
 
-def require_machine(properties: dict[str, str], flavor: Flavor | FlavorFacts, *, local: bool) -> None:
+def require_machine(properties: dict[str, str], flavor: AnyFlavor, *, local: bool) -> None:
     """400 for a machine that no host here can give; the API table lists what hosts can. `local`: whether the root disk
     is on the host."""
     try:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import cast
 
 from cryptography.exceptions import InvalidTag
-from sqlalchemy import RowMapping, bindparam, select
+from sqlalchemy import Connection, RowMapping, bindparam, select
 from sqlmodel import Session
 
 from api.compute.call import ComputeCall
@@ -33,7 +33,7 @@ class Extras:
     ports: dict[str, list[str]] | None = None  # port id → its addresses, of all that these servers have; None: unknown
 
 
-def of(session: Session, call: ComputeCall, rows: Sequence[RowMapping]) -> Extras:
+def of(session: Session | Connection, call: ComputeCall, rows: Sequence[RowMapping]) -> Extras:
     data = {}
     if call.since(3) and rows and call.allows(EXTENDED):
         data = _user_data(session, call.request.app.state.ring, [row["id"] for row in rows])
@@ -43,7 +43,7 @@ def of(session: Session, call: ComputeCall, rows: Sequence[RowMapping]) -> Extra
     return Extras(hosts.zones_of(on), names, hosts.status_for(call, on), data)
 
 
-def _user_data(session: Session, ring: KeyRing, ids: list[str]) -> dict[str, str | None]:
+def _user_data(session: Session | Connection, ring: KeyRing, ids: list[str]) -> dict[str, str | None]:
     return {row.id: _opened(ring, row.sealed_request) for row in session.execute(SEALED, {"servers": ids})}
 
 

@@ -2,13 +2,16 @@
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, bindparam, delete, exists, or_, select, update
+from sqlalchemy import ColumnElement, Row, bindparam, delete, exists, or_, select, update
 from sqlmodel import Session
 
 from api.compute.call import ComputeCall
 from api.compute.errors import conflict, not_found
+from infra.contracts.hypervisor import FlavorFacts
 from infra.tables.compute import Flavor, FlavorAccess
 
+AnyFlavor = Flavor | FlavorFacts | Row[Any]
+"""One to be read, wherever it comes from."""
 flavors = Flavor.__table__  # type: ignore[attr-defined]
 access = FlavorAccess.__table__  # type: ignore[attr-defined]
 SORTABLE = {
@@ -19,8 +22,10 @@ SORTABLE = {
 }  # fmt: skip
 
 FLAVOR = select(Flavor).where(flavors.c.id == bindparam("flavor"))
+ROW = select(flavors).where(flavors.c.id == bindparam("flavor"))
 GRANTED = exists().where(access.c.flavor_id == flavors.c.id, access.c.project_id == bindparam("project"))
-OF_PROJECT = FLAVOR.where(or_(flavors.c.is_public.is_(True), GRANTED))
+OF_PROJECT = or_(flavors.c.is_public.is_(True), GRANTED)
+FLAVOR_OF_PROJECT, ROW_OF_PROJECT = FLAVOR.where(OF_PROJECT), ROW.where(OF_PROJECT)
 
 
 def unknown(flavor_id: str) -> Exception:
@@ -37,10 +42,17 @@ def visible(call: ComputeCall) -> ColumnElement[bool]:
 
 def find(session: Session, call: ComputeCall, flavor_id: str) -> Flavor:
     """404 in Nova's words for one that is not there, or not for the caller."""
-    if call.context.is_admin:
-        found = session.scalars(FLAVOR, {"flavor": flavor_id}).one_or_none()
-    else:
-        found = session.scalars(OF_PROJECT, {"flavor": flavor_id, "project": call.context.project_id}).one_or_none()
+    which = FLAVOR if call.context.is_admin else FLAVOR_OF_PROJECT
+    found = session.scalars(which, {"flavor": flavor_id, "project": call.context.project_id}).one_or_none()
+    if found is None:
+        raise unknown(flavor_id)
+    return found
+
+
+def row(session: Session, call: ComputeCall, flavor_id: str) -> Row[Any]:
+    """As `find`, to be read only: without the ORM, which takes three times as long."""
+    which = ROW if call.context.is_admin else ROW_OF_PROJECT
+    found = session.execute(which, {"flavor": flavor_id, "project": call.context.project_id}).one_or_none()
     if found is None:
         raise unknown(flavor_id)
     return found

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import Row, RowMapping, bindparam, func, select
+from sqlalchemy import Connection, Row, RowMapping, bindparam, func, select
 from sqlmodel import Session
 
 from activities.scheduling import liveness
@@ -25,13 +25,13 @@ def is_up(call: ComputeCall, service: Reported) -> bool:
     return liveness.is_up(service, now(), timedelta(seconds=call.settings.host_down_after_s))
 
 
-def names(session: Session) -> tuple[str, ...]:
+def names(session: Session | Connection) -> tuple[str, ...]:
     """Of all compute hosts, longer ones first."""
     found = session.scalars(select(services.c.host).where(services.c.binary == COMPUTE))
     return tuple(sorted(found, key=len, reverse=True))
 
 
-def of_servers(session: Session, rows: Sequence[RowMapping]) -> Sequence[Row[Any]]:
+def of_servers(session: Session | Connection, rows: Sequence[RowMapping]) -> Sequence[Row[Any]]:
     """What `zones_of` and `status_for` are told of the hosts that these servers are on."""
     names = {row["host"] for row in rows if row["host"]}
     return session.execute(OF_SERVERS, {"hosts": list(names)}).all() if names else ()

@@ -56,9 +56,9 @@ def _listing(call: ComputeCall, *, detail: bool) -> Response:
 def show_server(call: Call, server_id: str) -> Response:
     """One server by its id; a name is not found here (404)."""
     check_query(call, since=102)
-    with call.db.read() as session:
-        row = instances.find(session, call, server_id)
-        more = extras.of(session, call, [row])
+    with call.db.look() as store:
+        row = instances.find(store, call, server_id)
+        more = extras.of(store, call, [row])
     call.enforce("os_compute_api:servers:show", project_id=row["project_id"])
     more = port_groups.beside(call, [row], more)
     return JSONResponse({"server": with_groups(call, ServerView(call, more).detail(row), row)})
