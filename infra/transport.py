@@ -8,6 +8,8 @@ from urllib.parse import urlsplit
 import requests
 import urllib3
 from keystoneauth1 import session as ks_session
+from requests.cookies import RequestsCookieJar
+from requests.hooks import default_hooks
 from requests.structures import CaseInsensitiveDict
 from requests.utils import get_encoding_from_headers
 
@@ -100,7 +102,8 @@ class _Whole(io.BytesIO):
 def _response(request: requests.PreparedRequest, answer: HTTPResponse, content: bytes) -> requests.Response:
     made = requests.Response()
     made.status_code, made.reason, made.request, made.url = answer.status, answer.reason, request, str(request.url)
-    made.headers = CaseInsensitiveDict(urllib3.HTTPHeaderDict(answer.headers.items()))
+    for name, value in answer.headers.raw_items():
+        made.headers[name] = f"{made.headers[name]}, {value}" if name in made.headers else value
     made.encoding = get_encoding_from_headers(made.headers)
     if "Content-Encoding" in made.headers:  # it was not asked for
         content = urllib3.HTTPResponse(io.BytesIO(content), made.headers).data
@@ -131,6 +134,14 @@ class Transport(requests.Session):
         prepared = requests.PreparedRequest()
         prepared.prepare(request.method, request.url, headers, cookies=self.cookies)
         return prepared
+
+    def fetch(self, url: str, headers: dict[str, str], timeout: float | None) -> requests.Response:
+        """GET `url`, which needs no quoting, as it is: no redirects, and for a session that has cookies not the way."""
+        prepared = requests.PreparedRequest()
+        prepared.method, prepared.url, prepared.headers = "GET", url, CaseInsensitiveDict(headers)
+        prepared.hooks, prepared._cookies = default_hooks(), RequestsCookieJar()
+        around = self.merge_environment_settings(url, {}, None, None, None)
+        return self.send(prepared, timeout=timeout, allow_redirects=False, **around)
 
     def merge_environment_settings(self, url: Any, proxies: Any, stream: Any, verify: Any, cert: Any) -> Any:
         if proxies:

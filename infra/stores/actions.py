@@ -47,7 +47,7 @@ def finish(
     this = {"server": instance_id, "request": request_id}
     end = {**this, "moment": now(), "words": error and "Error"}
     closed = store.execute(CLOSE_FIRST, end)
-    if not closed.rowcount:  # type: ignore[union-attr]  # it was closed before; one that is open has no events yet
+    if not closed.rowcount:  # type: ignore[attr-defined]  # it was closed before; one that is open has no events yet
         store.execute(CLOSE, end)
         store.execute(FORGET, this)
     rows = [_event(instance_id, request_id, step) for step in steps]

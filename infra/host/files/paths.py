@@ -59,7 +59,10 @@ class HostPaths:
 
     def as_guest(self, path: Path) -> Path:
         """`path` as libvirt and QEMU see it."""
-        return self._view / path.relative_to(self.root) if path.is_relative_to(self.root) else path
+        try:
+            return self._view / path.relative_to(self.root)
+        except ValueError:
+            return path
 
     def make_instance(self, instance_id: str) -> Path:
         directory = self.instance(instance_id)

@@ -246,4 +246,4 @@ def _text(parent: Element, tag: str, text: str, **attributes: str) -> Element:
 
 def _printable(text: str) -> str:
     """`text` without the control characters that XML cannot carry."""
-    return "".join(character for character in text if character.isprintable())
+    return text if text.isprintable() else "".join(character for character in text if character.isprintable())
