@@ -11,7 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-LOADED = ("tests.volume.serve", "api.volume.app")
+LOADED = ("tests.volume.serve", "api.volume.app", "tests.network.serve")
 _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload(list(LOADED))
 

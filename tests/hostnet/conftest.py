@@ -77,13 +77,11 @@ class StandIn:
 
     def __init__(self, host: str, plug: PortPlug, bridge: str, interface: str = "") -> None:
         self.plug, self.ns = plug, f"g{uuid.uuid4().hex[:10]}"
-        name = interface or plug.tap
-        ip(host, "link", "add", name, "type", "veth", "peer", "name", f"p{self.ns}")
-        ip(host, "link", "set", name, "master", bridge, "up")
+        name, mac = interface or plug.tap, plug.mac_address
         netns.create(self.ns)
-        ip(host, "link", "set", f"p{self.ns}", "netns", self.ns, "name", "eth0", "address", plug.mac_address)
-        ip(self.ns, "link", "set", "lo", "up")
-        ip(self.ns, "link", "set", "eth0", "up")
+        ours, theirs = f"{name} master {bridge} up", f"name eth0 address {mac} netns {self.ns}"
+        ip(host, *f"link add {ours} type veth peer {theirs}".split())
+        netns.run(self.ns, ["ip", "-batch", "-"], "link set lo up\nlink set eth0 up\n")
         while "state forwarding" not in ip(host, "-d", "link", "show", name):  # a bridge waits for the carrier
             time.sleep(0.01)
         self._sockets: list[socket.socket] = []

@@ -1,8 +1,6 @@
 """Nothing twice and no quota overrun: two server processes on one store, all at once, on both databases."""
 
 import os
-import subprocess
-import sys
 import time
 import uuid
 from collections import Counter
@@ -15,6 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.forked import Forked
 from tests.network.conftest import HTTP, Api, Cloud
 from tests.ports import free_port
 from tests.postgres import postgres
@@ -45,9 +44,10 @@ class Race:
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
 def race(cloud: Cloud, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Race]:
+    state_dir = tmp_path_factory.mktemp("race")
     environment = {
         **os.environ,
-        "KILONOVA_STATE_DIR": str(tmp_path_factory.mktemp("race")),
+        "KILONOVA_STATE_DIR": str(state_dir),
         "KILONOVA_PORT_OFFSET": str(cloud.settings.port_offset),
     }
     with ExitStack() as stack:
@@ -55,8 +55,7 @@ def race(cloud: Cloud, request: pytest.FixtureRequest, tmp_path_factory: pytest.
             environment["KILONOVA_DATABASE_URL"] = stack.enter_context(postgres(free_port())).databases()
         ports = [free_port(), free_port()]
         for port in ports:
-            command = [sys.executable, "-m", "tests.network.serve", str(port)]
-            process = subprocess.Popen(command, env=environment)
+            process = Forked(["tests.network.serve", str(port)], environment, state_dir / f"{port}.log")
             stack.callback(process.wait, 10)
             stack.callback(process.terminate)
         for port in ports:
