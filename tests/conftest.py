@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 from xdist.scheduler.loadscope import LoadScopeScheduling
 
 from tests import first
@@ -18,6 +19,9 @@ HERE = Path(__file__).parent
 settle.begin()
 os.environ.setdefault("SSL_CERT_FILE", str(HERE / "nobody.pem"))
 """One certificate, for tests and what they start: to read all of the world's costs each client 30 ms, even of HTTP."""
+_PLAIN = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+structlog.configure(processors=[*structlog.get_config()["processors"][:-1], _PLAIN])
+"""A traceback in colours and frames costs as much as all else of a request that fails."""
 _LONG = "e2e frame resilience guests actions network embedded workflows edge hostnet volume host compute"
 LONG = (*_LONG.split(), "cli", "security", "guest")
 """What takes longest: begun early, it leaves the short folders to fill the gaps. Guests and waiting take turns."""

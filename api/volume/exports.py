@@ -2,6 +2,7 @@
 
 import threading
 import time
+from contextlib import suppress
 from typing import Any
 
 from sqlalchemy import bindparam
@@ -195,4 +196,14 @@ class Exports:
             except Exception as error:
                 log.error("export watch failed", error=str(error)[:400], exc_info=None if failing else error)
                 failing = True
-            self._stop.wait(0.2 if down else CHECK_S)
+            self._rest(down)
+
+    def _rest(self, down: bool) -> None:
+        """Until the next comparison. A daemon that was down is looked for more often, which asks the store nothing."""
+        looks = 10 if down else 1
+        for _ in range(looks):
+            if self._stop.wait(CHECK_S / looks):
+                return
+            with suppress(Exception):  # the comparison tells of it
+                if down and self.answer():
+                    return

@@ -46,8 +46,8 @@ def ask(operation: APIOperation, mode: GenerationMode, url: str, tokens: dict[st
             with requests.Session() as session:
                 answer = case.call(base_url=url, headers={"X-Auth-Token": token}, session=session, timeout=20)
             bad = answer.status_code >= 500 and answer.status_code != 501
-            about = f"{answer.status_code} {who} {case.as_curl_command()[:900]}: {answer.text[:200]}"
-            found.append((who, answer.status_code, about if bad else ""))
+            about = f"{answer.status_code} {who} {case.as_curl_command()[:900]}: {answer.text[:200]}" if bad else ""
+            found.append((who, answer.status_code, about))
 
     each()
     return found

@@ -7,8 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import event
 
+from api.volume.exports import Exports
+from api.volume.files import Files
+from infra.database import Database
 from infra.nbd import Export, QmpDown, QmpError, QmpUnreachable, StorageDaemon
+from infra.settings import Settings
 from tests.volume.cloud import io, until
 
 VOLUME, FIRST, SECOND = (f"{number}1111111-1111-4111-8111-111111111111" for number in range(3))
@@ -123,3 +128,25 @@ def test_after_a_copy_an_export_is_the_volume_itself(daemon: Process) -> None:
     assert not daemon.has_open()
     client.export(export(daemon, FIRST, "one"))
     assert daemon.reads("one")
+
+
+def test_a_daemon_that_is_away_is_looked_for_without_asking_the_store(tmp_path: Path) -> None:
+    class Counted(StorageDaemon):
+        looks = 0
+
+        def exports(self) -> set[str]:
+            self.looks += 1
+            return super().exports()
+
+    database, daemon = Database("volume", state_dir=tmp_path), Counted(tmp_path / "qmp")
+    database.migrate()
+    begun: list[object] = []
+    event.listen(database.engine, "begin", begun.append)
+    exports = Exports(Settings(state_dir=tmp_path), database, Files(tmp_path / "volumes"), daemon)
+    exports.start()
+    try:
+        until(lambda: daemon.looks >= 6, 60)
+        assert 0 < len(begun) < daemon.looks
+    finally:
+        exports.close()
+        database.engine.dispose()
