@@ -75,7 +75,7 @@ class Following:
         return report
 
     async def _look(self, want: FollowRequest) -> tuple[int, list[Differs]]:
-        held = await asyncio.to_thread(lambda: list(self._records.at_rest()))
+        held = await asyncio.to_thread(lambda: [one for one in self._records.at_rest() if one.networks])
         if not held:
             return 0, []
         seen = await asyncio.to_thread(self._ports.all)

@@ -17,6 +17,7 @@ from temporalio.worker import Worker
 
 from activities.audit import Audit
 from activities.following import Following
+from activities.growing import Growing
 from activities.identity import Identity
 from activities.image_record import ImageRecord
 from activities.instance import Instance
@@ -39,6 +40,7 @@ from infra.host.services.port_groups import PortGroups
 from infra.host.services.ports_now import PortsNow
 from infra.host.services.volume_snapshots import SnapshotClient
 from infra.host.services.volumes import VolumeConnector
+from infra.host.services.volumes_now import VolumesNow
 from infra.identity import TokenValidator
 from infra.openstack import service_session
 from infra.settings import Settings
@@ -90,6 +92,7 @@ def control_activities(settings: Settings, database: Database, client: Client) -
         Instance(Records(database, ring), Transitions(database, ring)),
         Later(Starter(client), Causes(database)),
         Following(FollowedRecords(database), PortsNow(session, settings.region), Starter(client)),
+        Growing(FollowedRecords(database), VolumesNow(session, settings.region), Starter(client)),
         Placement(claims),
         Resize(Resizes(database, claims)),
         Services(PortPlugger(settings, session, None, fenced=False), VolumeConnector(settings, session, fenced=False)),

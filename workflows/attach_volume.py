@@ -26,6 +26,7 @@ class AttachVolumeBody(Body):
     device: str | None = None
     tag: str | None = None
     delete_on_termination: bool = False
+    size_gb: int = 0  # as the volume service has it
 
 
 @workflow.defn

@@ -47,4 +47,5 @@ class ExtendVolume(ServerOperation):
             undo=None,  # the volume is larger whatever becomes of this, and no disk gets smaller under its guest
             at=self.host_of(server),
         )
-        return InstanceChange()
+        grown = held | {"size_gb": seen.size_gb}
+        return InstanceChange(volumes=[grown if volume is held else volume for volume in server.volumes])

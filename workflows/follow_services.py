@@ -1,12 +1,16 @@
-"""Every minute: look whether servers' ports are what their records say, and have those follow that are not."""
+"""Every minute: look whether servers' ports and volumes are what their records say, and have those follow that are
+not."""
 
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from typing import Any
 
 from temporalio import workflow
 from temporalio.common import RetryPolicy
 
 with workflow.unsafe.imports_passed_through():
     from activities.following import Following
+    from activities.growing import Growing
     from infra.contracts.following import Begins, FollowReport, FollowRequest
 
 from workflows.actions import ACTIONS
@@ -19,19 +23,26 @@ AT_MOST_S = 120.0
 class FollowServices:
     @workflow.run
     async def run(self) -> FollowReport:
+        ports = await self._look(Following.follow_ports, "compare records and ports")
+        volumes = await self._look(Growing.follow_volumes, "compare records and volumes")
+        return ports.model_copy(update={"grown": volumes.grown, "left": ports.left + volumes.left})
+
+    async def _look(self, at: Callable[[Any, FollowRequest], Awaitable[FollowReport]], summary: str) -> FollowReport:
         return await workflow.execute_activity_method(
-            Following.follow_ports,
+            at,
             asked(),
             start_to_close_timeout=timedelta(minutes=30),
             heartbeat_timeout=timedelta(seconds=60),
             retry_policy=RetryPolicy(maximum_attempts=3),
-            summary="compare records and ports",
+            summary=summary,
         )
 
 
 def asked() -> FollowRequest:
     """What a look may begin."""
-    return FollowRequest(refresh=_begins("refresh_network"), detach=_begins("detach_interface"))
+    return FollowRequest(
+        refresh=_begins("refresh_network"), detach=_begins("detach_interface"), extend=_begins("extend_volume")
+    )
 
 
 def _begins(name: str) -> Begins:

@@ -80,10 +80,11 @@ class SwapVolume(ServerOperation):
         )
         self._has = volumes
         if workflow.patched("swap-to-larger"):
-            await self._grow(server, has.volumes[0], saga)
+            size = await self._grow(server, has.volumes[0], saga)
+            volumes = [v | {"size_gb": size} if v["volume_id"] == wish.new_volume_id else v for v in volumes]
         return InstanceChange(volumes=volumes)
 
-    async def _grow(self, server: InstanceFacts, disk: VolumeConnection, saga: Saga) -> None:
+    async def _grow(self, server: InstanceFacts, disk: VolumeConnection, saga: Saga) -> int:
         """The guest sees as much of the new volume as the old one had, until it is told of the rest."""
         seen = await saga.step(
             Services.look_at_volume,
@@ -98,6 +99,7 @@ class SwapVolume(ServerOperation):
             undo=None,  # the volume is larger whatever becomes of this
             at=self.host_of(server),
         )
+        return seen.size_gb
 
 
 def _both(server: InstanceFacts, wish: SwapVolumeBody) -> tuple[dict[str, Any], dict[str, Any]]:

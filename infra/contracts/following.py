@@ -20,14 +20,17 @@ class Begins(BaseModel):
 class FollowRequest(BaseModel):
     refresh: Begins  # the record takes over what ports are now
     detach: Begins  # a port that is gone leaves its server
+    extend: Begins  # the guest is told of a volume's size
 
 
 class FollowReport(BaseModel):
-    """`away`: a service said nothing, so that nothing is known. Counts are of servers, `gone` of ports."""
+    """`away`: a service said nothing, so that nothing is known. Counts are of servers, `gone` of ports, `grown` of
+    volumes."""
 
     servers: int = 0  # looked at
     refreshed: int = 0
     gone: int = 0
+    grown: int = 0
     left: int = 0  # busy, or their operation failed: the next look finds them again
     away: str = ""
 
@@ -42,3 +45,4 @@ class ServerAtRest:
     vm_state: str
     host: str
     networks: list[dict[str, Any]]
+    volumes: list[dict[str, Any]]

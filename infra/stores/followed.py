@@ -12,9 +12,11 @@ from infra.stores.actions import actions
 from infra.tables.compute import Instance, now
 
 instances = Instance.__table__  # type: ignore[attr-defined]
-COLUMNS = [instances.c[name] for name in ("id", "project_id", "user_id", "vm_state", "task_state", "host", "networks")]
+COLUMNS = [
+    instances.c[name]
+    for name in ("id", "project_id", "user_id", "vm_state", "task_state", "host", "networks", "volumes")
+]
 PAGE = 500
-BY_ID = 500
 
 
 class FollowedRecords:
@@ -22,7 +24,7 @@ class FollowedRecords:
         self._db = database
 
     def at_rest(self, only: Iterable[str] | None = None) -> Iterator[ServerAtRest]:
-        """Every server with ports that is at rest, or those of `only`."""
+        """Every server with ports or volumes that is at rest, or those of `only`."""
         last, living = "", select(*COLUMNS).where(instances.c.deleted_at.is_(None))
         if only is not None:
             living = living.where(instances.c.id.in_(sorted(only)))
@@ -31,9 +33,15 @@ class FollowedRecords:
                 page = living.where(instances.c.id > last).order_by(instances.c.id).limit(PAGE)
                 rows = store.execute(page).all()
             for row in rows:
-                if row.networks and at_rest(row.vm_state, row.task_state):
+                if (row.networks or row.volumes) and at_rest(row.vm_state, row.task_state):
                     yield ServerAtRest(
-                        row.id, row.project_id, row.user_id, row.vm_state, row.host or "", list(row.networks)
+                        row.id,
+                        row.project_id,
+                        row.user_id,
+                        row.vm_state,
+                        row.host or "",
+                        list(row.networks),
+                        list(row.volumes or ()),
                     )
             if len(rows) < PAGE:
                 return

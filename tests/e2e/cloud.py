@@ -48,6 +48,10 @@ class Cloud:
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("KILONOVA_", "OS_"))}
         self.vendor_data = state_dir / "vendor.json"
         own = {"STATE_DIR": str(state_dir), "PORT_OFFSET": str(port_offset), "FAILPOINTS": "true"}
+        own |= {
+            "NETWORK_EVENTS": "false",
+            "HEAL_INSTANCE_INFO_CACHE_INTERVAL": "5",
+        }  # what is told is lost: looks find it
         own["VENDOR_DATA_FILE"] = str(self.vendor_data)
         self.env = kept | {f"KILONOVA_{name}": value for name, value in own.items()}
         self.key = state_dir / "key"

@@ -317,7 +317,9 @@ class Effects(LifeEffects):
         self.world.parted -= {(plan.instance_id, volume.volume_id) for volume in plan.volumes}
 
 
-READS = frozenset(("console_output", "console_target", "diagnostics", "host_facts", "audit_cloud", "follow_ports"))
+READS = frozenset(
+    ("console_output", "console_target", "diagnostics", "host_facts", "audit_cloud", "follow_ports", "follow_volumes")
+)
 """Steps that no workflow of a server's runs."""
 TIMERS = frozenset(("set_timer", "begin_due"))
 """Steps that ask Temporal alone, and do so here as well."""

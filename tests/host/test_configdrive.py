@@ -207,6 +207,19 @@ def test_it_follows_the_interfaces_and_nothing_else(host: Settings) -> None:
     assert len(json.loads(read(drive, "latest", "network_data.json", "rr_path"))["links"]) == 1
 
 
+def test_it_follows_an_address_that_comes_by_dhcp(host: Settings) -> None:
+    """Which the drive tells in EC2's words alone."""
+    paths, made = HostPaths(host), spec(new_id(), guest=full_guest(), vifs=[vif()])
+    drive = paths.config_drive(made.instance_id)
+    definer = Definer(host, GuestFiles(paths), Definitions(Connection(host)), VirtType("qemu", "a drive is written"))
+    definer._write_files(made, keep_drive=True)
+    moved = vif()
+    moved.fixed_ips[0].ip_address = "203.0.113.105"
+    assert not configdrive.tells_of(drive, made.model_copy(update={"vifs": [moved]}))
+    definer._write_files(made.model_copy(update={"vifs": [moved]}), keep_drive=True)
+    assert configdrive.tells_of(drive, made.model_copy(update={"vifs": [moved]}))
+
+
 def test_addresses_without_dhcp() -> None:
     plugged = vif()
     plugged.fixed_ips[0].enable_dhcp = False

@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 import pytest
 
+from api.common.telling import TRIES
 from infra.contracts.following import FollowReport
 from infra.contracts.network import drive_is_old
 from infra.temporal import CONTROL_QUEUE
@@ -228,4 +229,35 @@ async def test_what_is_told_needs_no_look(cloud: Cloud, telling: str) -> None:
     await until(lambda: networks() == [])
     await cloud.end(boot)
     assert macs(cloud, boot) == []
+    await ended(cloud, boot)
+
+
+async def test_a_volume_that_grew_while_its_server_was_busy_is_told_of_by_a_look(cloud: Cloud) -> None:
+    """The volume service tells for some seconds; a stop that takes longer has all of it refused."""
+    boot = await booted(cloud)
+    record = cloud.record(boot)
+    assert record is not None
+    (volume,) = record.volumes
+    assert volume["size_gb"] == 1 and (await look(cloud)).grown == 0
+    cloud.faults.arm(hold="power_off")
+    begun = starting(cloud, boot, "os-stop")
+    await cloud.faults.held.wait()
+    url = cloud.settings.url("volume", f"/v3/volumes/{volume['volume_id']}/action")
+    headers = {"X-Auth-Token": cloud.token, "OpenStack-API-Version": "volume 3.42"}
+    httpx.post(url, json={"os-extend": {"new_size": 2}}, headers=headers).raise_for_status()
+    log = cloud.settings.state_dir / "services.log"
+
+    def refusals() -> int:
+        return sum("compute told" in line and volume["volume_id"] in line for line in log.read_text().splitlines())
+
+    await until(lambda: refusals() == TRIES)
+    cloud.faults.release.set()
+    await begun
+    await cloud.end(boot)
+    cloud.faults.arm()
+    found = await look(cloud)
+    assert (found.grown, found.left) == (1, 0) and "grow_disk" in cloud.faults.ran
+    record = cloud.record(boot)
+    assert record is not None and record.volumes == [volume | {"size_gb": 2}]
+    assert (await look(cloud)).grown == 0, "told once"
     await ended(cloud, boot)

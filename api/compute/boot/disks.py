@@ -173,7 +173,7 @@ def _require_volume(entry: Disk) -> None:
 def _resolved(call: ComputeCall, plan: DiskPlan, *, told: bool) -> DiskPlan:
     """`told`: imageRef says what the guest is like, so that the volume it boots from may be empty still."""
     if plan.volume_id:
-        return replace(plan, needs=_volume(call, plan.volume_id, root=plan.boot_index == 0 and not told))
+        return _of_volume(call, plan, plan.volume_id, root=plan.boot_index == 0 and not told)
     if plan.image_id:
         needs = image(call, plan.image_id, f"{INVALID}failed to get image {plan.image_id}.")
         if needs.min_disk > plan.size_gb:
@@ -190,7 +190,7 @@ def _resolved(call: ComputeCall, plan: DiskPlan, *, told: bool) -> DiskPlan:
     return plan
 
 
-def _volume(call: ComputeCall, volume_id: str, *, root: bool) -> Needs:
+def _of_volume(call: ComputeCall, plan: DiskPlan, volume_id: str, *, root: bool) -> DiskPlan:
     found = volume(call, volume_id)
     if found is None:
         raise bad_request(f"Volume {volume_id} could not be found.")
@@ -198,7 +198,8 @@ def _volume(call: ComputeCall, volume_id: str, *, root: bool) -> Needs:
     if root and str(found.get("bootable", "true")).lower() != "true":
         raise bad_request(f"Block Device {volume_id} is not bootable.")
     known = found.get("volume_image_metadata") or {}
-    return Needs(int(known.get("min_ram") or 0), properties=properties_of(known))
+    needs = Needs(int(known.get("min_ram") or 0), properties=properties_of(known))
+    return replace(plan, needs=needs, size_gb=int(found["size"]))
 
 
 def require_attachable(call: ComputeCall, volume: dict[str, Any]) -> None:

@@ -45,9 +45,9 @@ async def attach_volume(call: Call, server_id: str, body: Body) -> Response:
     instances.require_unlocked(call, row)
     if bus_of_volume(row["image_properties"] or {}) == "scsi":
         await run_in_threadpool(require_host, call, row, {SCSI_VOLUMES})
-    await run_in_threadpool(_require_usable, call, row, wish.volume_id)
+    size = await run_in_threadpool(_require_usable, call, row, wish.volume_id)
     attachment_id = str(uuid.uuid5(uuid.UUID(row["id"]), f"{call.requester.request_id}/{wish.volume_id}"))
-    wanted = {**wish.model_dump(exclude_unset=True), "attachment_id": attachment_id}
+    wanted = {**wish.model_dump(exclude_unset=True), "attachment_id": attachment_id, "size_gb": size}
     accepted = await call.operations.start(action, action_request(call, row, action, wanted))
     if call.since(101):
         return Response(status_code=202)
@@ -82,14 +82,15 @@ async def detach_volume(call: Call, server_id: str, volume_id: str) -> Response:
     return Response(status_code=202)
 
 
-def _require_usable(call: ComputeCall, row: RowMapping, volume_id: str) -> None:
-    """404 for a volume that the caller has not, 400 for one that cannot be attached now."""
+def _require_usable(call: ComputeCall, row: RowMapping, volume_id: str) -> int:
+    """The volume's size in GiB; 404 for one that the caller has not, 400 for one that cannot be attached now."""
     found = volume(call, volume_id)
     if found is None:
         raise not_found(f"Volume {volume_id} could not be found.")
     if any(held.get("server_id") == row["id"] for held in found.get("attachments") or ()):
         raise bad_request(f"Invalid volume: volume {volume_id} already attached")
     require_attachable(call, found)
+    return int(found["size"])
 
 
 def _path(device: str | None) -> str | None:

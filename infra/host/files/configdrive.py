@@ -23,6 +23,8 @@ from infra.host.metadata_format import OPENSTACK, block_devices, ec2, of_version
 EC2_VERSIONS = ("2009-04-04", "latest")
 """Nova leaves the older ones out as well, unless it is configured otherwise."""
 
+EC2, ADDRESS = "/ec2/latest/meta-data.json", "local-ipv4"
+
 
 def write(spec: DomainSpec, target: Path, vendor_data: Path | None = None) -> None:
     """Replace `target` atomically by the drive of `spec`; only its owner may read it, since it holds secrets.
@@ -34,20 +36,20 @@ def write(spec: DomainSpec, target: Path, vendor_data: Path | None = None) -> No
 
 
 def tells_of(drive: Path, spec: DomainSpec) -> bool:
-    """Whether the drive has the interfaces and tagged devices that the guest has now."""
+    """Whether the drive has the interfaces, their first address and the tagged devices that the guest has now."""
     told: dict[str, dict[str, Any]] = {}
     try:
         iso = pycdlib.PyCdlib()
         iso.open(str(drive))
-        for name in ("meta_data.json", "network_data.json"):
+        for path in ("/openstack/latest/meta_data.json", "/openstack/latest/network_data.json", EC2):
             out = io.BytesIO()
-            iso.get_file_from_iso_fp(out, rr_path=f"/openstack/latest/{name}")
-            told[name] = json.loads(out.getvalue())
+            iso.get_file_from_iso_fp(out, rr_path=path)
+            told[path.rpartition("/")[2]] = json.loads(out.getvalue())
         iso.close()
     except (OSError, ValueError, pycdlib.pycdlibexception.PyCdlibException):
         return False
-    known = told["network_data.json"], told["meta_data.json"].get("devices")
-    return known == (json.loads(_json(network_data(spec.vifs))), _tagged(spec))
+    known = told["network_data.json"], told["meta_data.json"].get("devices"), told["meta-data.json"].get(ADDRESS)
+    return known == (json.loads(_json(network_data(spec.vifs))), _tagged(spec), _ec2_facts(spec).get(ADDRESS))
 
 
 def files(spec: DomainSpec, vendor_data: Path | None = None) -> dict[str, bytes]:
@@ -80,7 +82,7 @@ def _ec2_facts(spec: DomainSpec) -> dict[str, Any]:
     addresses = [fixed.ip_address for vif in spec.vifs for fixed in vif.fixed_ips if "." in fixed.ip_address]
     mapping = block_devices(spec.local_disks, [volume.device for volume in spec.volumes])
     told = {"instance-type": spec.flavor.name, "block-device-mapping": mapping}
-    return told | ({"local-ipv4": addresses[0]} if addresses else {})
+    return told | ({ADDRESS: addresses[0]} if addresses else {})
 
 
 def meta_data(spec: DomainSpec) -> dict[str, Any]:
