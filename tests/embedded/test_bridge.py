@@ -1,13 +1,15 @@
 """The bridge from ASGI to WSGI: bodies of every framing, clients that go away, answers of every length."""
 
 import asyncio
+import threading
 from collections.abc import Callable, Iterable
 from typing import Any
 
 import pytest
 
-from infra.embedded import bridge
-from infra.embedded.bridge import Bridge, Gone
+from infra.embedded import body
+from infra.embedded.body import Gone
+from infra.embedded.bridge import Bridge
 
 Message = dict[str, Any]
 
@@ -83,7 +85,7 @@ async def test_a_small_body_that_breaks_off_reaches_nobody() -> None:
 
 
 async def test_a_body_that_stalls_gets_408(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bridge, "PATIENCE_S", 0.05)
+    monkeypatch.setattr(body, "PATIENCE_S", 0.05)
     sent: list[Message] = []
 
     async def never() -> Message:
@@ -165,3 +167,138 @@ async def test_uploads_leave_the_other_threads_alone() -> None:
     going.set()
     await asyncio.wait_for(upload, 5)
     assert answers["upload"]
+
+
+async def until(true: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not true():
+            await asyncio.sleep(0.01)
+
+
+class Sender:
+    """A client that sends pieces of 256 KiB without an end, each when it is asked for."""
+
+    def __init__(self, pieces: int) -> None:
+        self.asked, self._pieces = 0, pieces
+
+    async def receive(self) -> Message:
+        self.asked += 1
+        return part(bytes([self.asked % 256]) * PIECE, self.asked < self._pieces)
+
+
+PIECE = 1 << 18
+MANY = 5 * body.AHEAD // PIECE
+
+
+async def test_a_body_is_received_ahead_of_its_reader_and_not_without_bound() -> None:
+    client, read, go, out = Sender(MANY), threading.Event(), threading.Event(), list[Message]()
+    got = bytearray()
+
+    def app(environ: Message, start: Callable[..., Any]) -> Iterable[bytes]:
+        read.wait(10)
+        got.extend(environ["wsgi.input"].read(1))
+        go.wait(10)
+        while piece := environ["wsgi.input"].read(PIECE - 7):
+            got.extend(piece)
+        start("204 No Content", [])
+        return []
+
+    async def send(message: Message) -> None:
+        out.append(message)
+
+    served = asyncio.create_task(Bridge(app, 1, 1)(scope({"transfer-encoding": "chunked"}), client.receive, send))
+    await asyncio.sleep(0.1)
+    assert client.asked == 0, (
+        "a client that waits for 100 Continue would have got it before it was known whether it may"
+    )
+    read.set()
+    await until(lambda: client.asked * PIECE > body.AHEAD)
+    await asyncio.sleep(0.1)
+    assert client.asked * PIECE <= body.AHEAD + 2 * PIECE
+    go.set()
+    await asyncio.wait_for(served, 10)
+    assert out[0]["status"] == 204
+    assert got == b"".join(bytes([number % 256]) * PIECE for number in range(1, MANY + 1))
+
+
+async def test_who_reads_on_after_the_client_went_away_is_told_again() -> None:
+    seen: list[str] = []
+
+    def app(environ: Message, start: Callable[..., Any]) -> Iterable[bytes]:
+        for _ in range(2):
+            try:
+                environ["wsgi.input"].read()
+            except Gone as gone:
+                seen.append(str(gone))
+        raise Gone
+
+    await asyncio.wait_for(talk(app, {"transfer-encoding": "chunked"}, part(b"ab", True)), 5)
+    assert seen == ["the client went away"] * 2
+
+
+async def test_a_large_body_that_stalls_ends_its_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(body, "PATIENCE_S", 0.05)
+    sent: list[Message] = []
+
+    async def never() -> Message:
+        await asyncio.sleep(60)
+        raise AssertionError
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    await asyncio.wait_for(Bridge(echo, 1, 1)(scope({"transfer-encoding": "chunked"}), never, send), 5)
+    assert sent == []
+
+
+async def test_a_request_that_is_given_up_frees_its_thread() -> None:
+    ended = threading.Event()
+
+    def app(environ: Message, start: Callable[..., Any]) -> Iterable[bytes]:
+        try:
+            environ["wsgi.input"].read()
+        finally:
+            ended.set()
+        return []
+
+    async def never() -> Message:
+        await asyncio.sleep(60)
+        raise AssertionError
+
+    async def send(message: Message) -> None:
+        raise AssertionError
+
+    headers = {"transfer-encoding": "chunked"}
+    request = asyncio.create_task(Bridge(app, 1, 1)(scope(headers), never, send))
+    await asyncio.sleep(0.1)
+    request.cancel()
+    await until(ended.is_set)
+    assert len(asyncio.all_tasks()) == 1, "something still receives"
+
+
+async def test_a_body_that_nobody_reads_is_left() -> None:
+    client, sent = Sender(1), list[Message]()
+
+    def app(environ: Message, start: Callable[..., Any]) -> Iterable[bytes]:
+        start("401 Unauthorized", [])
+        return []
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    await Bridge(app, 1, 1)(scope({"transfer-encoding": "chunked"}), client.receive, send)
+    assert sent[0]["status"] == 401 and client.asked == 0
+
+
+async def test_lines_over_several_pieces() -> None:
+    found: list[bytes] = []
+
+    def app(environ: Message, start: Callable[..., Any]) -> Iterable[bytes]:
+        found.extend([environ["wsgi.input"].readline(2), environ["wsgi.input"].read(2)])
+        found.extend(environ["wsgi.input"].readlines())
+        start("204 No Content", [])
+        return []
+
+    pieces = part(b"ab", True), part(b"cde", True), part(b"", True), part(b"f\ng\n", True), part(b"h", False)
+    await talk(app, {"transfer-encoding": "chunked"}, *pieces)
+    assert found == [b"ab", b"cd", b"ef\n", b"g\n", b"h"]

@@ -15,7 +15,7 @@ from infra.host.files.download import Progress
 from infra.host.files.owner import Owner
 from infra.host.libvirt.backup import ON_ITS_OWN
 from infra.host.services.glance import _chunks
-from infra.host.snapshots import Snapshots
+from infra.host.snapshots import Snapshots, _unlink
 from tests.host.cloud import Cloud, new_id, until
 from tests.host.hypervisor import Hypervisor
 from tests.host.test_guest import MIB, RUNNING, Built, driver, guest, hypervisor, quiet
@@ -110,6 +110,22 @@ class Counted(Progress):
     @property
     def seen(self) -> list[int]:
         return list(self.__dict__["seen"])
+
+
+def test_a_copy_that_is_removed_is_not_held_open(tmp_path: Path) -> None:
+    file = tmp_path / "copy"
+    file.write_bytes(bytes(MIB))
+    for _ in range(2):
+        _unlink(file)
+        assert not file.exists()
+    until(lambda: not [fd for fd in Path("/proc/self/fd").iterdir() if str(file) in _target(fd)])
+
+
+def _target(fd: Path) -> str:
+    try:
+        return str(fd.readlink())
+    except OSError:
+        return ""
 
 
 def test_an_upload_counts_what_it_sent(tmp_path: Path) -> None:

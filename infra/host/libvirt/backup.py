@@ -16,6 +16,8 @@ from infra.host.libvirt.faults import is_missing
 from infra.interruption import still_wanted
 
 PATIENCE_S = 60.0
+FIRST_S = 0.01
+"""Until the first look at a copy; later ones come after a twentieth of the time since."""
 ON_ITS_OWN = libvirt.VIR_DOMAIN_BACKUP_BEGIN_REUSE_EXTERNAL
 
 
@@ -47,11 +49,13 @@ class Backups:
         self._libvirt.call(lambda c: _begin(c, instance_id, device, target), PATIENCE_S)
 
     def wait(self, instance_id: str, every_s: float, progress: Progress) -> None:
-        """Until the copy is complete. Raises HostCannot when the guest went down meanwhile."""
+        """Until the copy is complete, looking the more often the shorter it has taken, and every `every_s` at least.
+        Raises HostCannot when the guest went down meanwhile."""
+        begun = time.monotonic()
         while job := self._libvirt.call(lambda c: _job(c, instance_id)):
             _count(job, progress)
             still_wanted()
-            time.sleep(every_s)
+            time.sleep(min(every_s, FIRST_S + (time.monotonic() - begun) / 20))
         job = self._libvirt.call(lambda c: _ended(c, instance_id))
         if not job.get("success", job.get("type") == libvirt.VIR_DOMAIN_JOB_COMPLETED):
             raise host_cannot("the copy of the guest's disk was broken off")
