@@ -171,7 +171,8 @@ class Operation:
         code = next((d["code"] for d in (inner.details if inner else ()) if isinstance(d, dict) and "code" in d), 500)
         if self.overdue or isinstance(error, asyncio.CancelledError):
             cut = self.log.latest.summary if self.log.latest else "its start"
-            reason = self.overdue or f"The operation was cancelled {_cause()} during: {cut}."
+            why = _cause(host_is_gone=self.place is not None and self.place.gone)
+            reason = self.overdue or f"The operation was cancelled {why} during: {cut}."
             return Fault(code=500, message=reason)
         if inner is not None and inner.type == "NoValidHost":
             return Fault(
@@ -220,9 +221,11 @@ class Operation:
         workflow.set_current_details(self.log.as_markdown())
 
 
-def _cause() -> str:
+def _cause(*, host_is_gone: bool) -> str:
     """Ours is told. An operator's words are not: tenants read this, and Temporal's tools write names and hosts."""
     said = workflow.cancellation_reason()
+    if said is None and host_is_gone:
+        return "as its host does not report any more"
     return said if said in list(GivenUp) else "by an operator"
 
 

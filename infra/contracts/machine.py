@@ -96,7 +96,8 @@ PROPERTIES: dict[str, Rule] = {
     "hw_mem_page_size": Rule("small|any", "pages of the guest's memory", "large|[0-9]+[a-zA-Z]*"),
     "hw_serial_port_count": Rule("1", "the console", COUNT),
     "hw_qemu_guest_agent": Rule(BOOL, "a channel to the guest's agent"),
-    "hw_rescue_bus": Rule("virtio|scsi|sata|ide|usb", "stable rescue: bus of the rescue disk", "xen|uml|lxc|fdc"),
+    "hw_rescue_bus": Rule("virtio|scsi|sata|ide|usb", "stable rescue: bus of the rescue disk, of a `cdrom` not "
+                          "`virtio`; by an image with `usb` no server is rescued (400)", "xen|uml|lxc|fdc"),
     "hw_rescue_device": Rule("disk|cdrom", "stable rescue: what the rescue disk is", "floppy"),
     "os_type": Rule(".*", "`windows`: the clock in local time, and Hyper-V's interfaces under KVM; "
                     "`linux`: ephemeral disks in ext4, else in vfat"),

@@ -57,7 +57,8 @@ def test_what_cannot_be_rescued(cloud: Cloud, lab: Lab, demo: Api, admin: Api) -
     tape = lab.make_image(admin, hw_rescue_device="floppy")
     bus = lab.make_image(admin, hw_rescue_device="cdrom", hw_rescue_bus="virtio")
     snapshot = lab.make_image(admin, block_device_mapping="[{}]")
-    for image in (str(uuid.uuid4()), tape, bus, snapshot):
+    usb = lab.make_image(admin, hw_rescue_device="disk", hw_rescue_bus="usb")
+    for image in (str(uuid.uuid4()), tape, bus, usb, snapshot):
         assert refused(id, {"rescue_image_ref": image}) == f"Requested rescue image '{image}' is not supported"
     q35 = server(cloud, demo, image_properties={"hw_machine_type": "q35"})
     ide = lab.make_image(admin, hw_rescue_device="cdrom", hw_rescue_bus="ide")

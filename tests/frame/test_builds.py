@@ -49,6 +49,8 @@ async def test_every_step_may_run_twice(cloud: Cloud) -> None:
     assert cloud.things.things() == []
     boot = await cloud.boot()
     assert await cloud.end(boot) is None
+    record = cloud.record(boot)
+    assert record is not None and record.progress == 0, "as of a server that Nova built, and after any action"
     once = len(cloud.things.things())
     await cloud.delete(boot)
     await cloud.end(boot)

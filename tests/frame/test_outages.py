@@ -4,9 +4,10 @@ import asyncio
 from typing import Any
 
 import pytest
+from sqlmodel import col, select
 
 from activities.step import STEPS, Where
-from infra.tables.compute import Instance
+from infra.tables.compute import ActionEvent, Instance
 from tests.frame.cloud import FrameCloud
 from tests.frame.test_actions import every_action, steps, together
 from tests.frame.test_builds import steps as steps_of_a_build
@@ -24,6 +25,14 @@ def row(cloud: FrameCloud, handle: Any) -> Instance:
     found = cloud.record(handle)
     assert found is not None
     return found
+
+
+def why(cloud: FrameCloud, handle: Handle) -> str:
+    """What the event list tells of the action that failed last."""
+    mine = (col(ActionEvent.instance_id) == row(cloud, handle).id, col(ActionEvent.event) == "fail_action")
+    with cloud.database.read() as session:
+        told = session.exec(select(ActionEvent.details).where(*mine).order_by(col(ActionEvent.id).desc())).first()
+    return told or ""
 
 
 async def test_a_host_that_falls_silent_at_any_step_is_left_for_the_next(cloud: FrameCloud) -> None:
@@ -167,6 +176,7 @@ async def test_a_host_that_falls_silent_during_an_action_puts_the_server_back(cl
         assert await cloud.end(handle) is not None
         after = row(cloud, handle)
         assert (after.vm_state, after.task_state, after.host) == (before.vm_state, None, before.host and host)
+        assert "cancelled as its host does not report any more during: " in why(cloud, handle), step
         if not after.host:
             cloud.forget(host, handle)  # it goes when the host is back: the record says that it was given back
 
