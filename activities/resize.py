@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from activities.quota import require_room
 from activities.step import record_step
-from infra.contracts.resize import ResizeClaim
+from infra.contracts.resize import ResizeClaim, ResizeClaimed
 
 if TYPE_CHECKING:
     from infra.stores.resizes import Resizes
@@ -15,11 +15,12 @@ class Resize:
         self._resizes = resizes
 
     @record_step
-    def claim_resize(self, want: ResizeClaim) -> None:
-        """Have the server hold its new flavor on its host, and the migration its old one.
+    def claim_resize(self, want: ResizeClaim) -> ResizeClaimed:
+        """Have the server hold its new flavor on its host, or on another where that has no room, and the migration its
+        old one on the host that it has.
 
-        Idempotent by the migration's id. Raises Hopeless: 403 over quota, 400 when the host has no room for both."""
-        self._resizes.claim(want, require_room)
+        Idempotent by the migration's id. Raises Hopeless: 403 over quota, 400 when no host has room."""
+        return self._resizes.claim(want, require_room)
 
     @record_step
     def release_resize(self, want: ResizeClaim) -> None:
@@ -33,5 +34,5 @@ class Resize:
 
     @record_step
     def revert_claim(self, want: ResizeClaim) -> None:
-        """The server holds its old flavor again. No claim of the migration is success."""
+        """The server holds its old flavor again, where it was. No claim of the migration is success."""
         self._resizes.revert(want.instance_id, want.migration)

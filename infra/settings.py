@@ -97,6 +97,9 @@ class Settings(BaseSettings):
     park_deadline_s: float = 24 * 3600.0
     reclaim_instance_interval: int = 0  # seconds for which a deleted server can be restored; 0: it is gone at once
     shelved_offload_time: int = 0  # seconds after which a shelved server leaves its host; 0: at once, -1: never
+    allow_resize_to_same_host: bool = (
+        True  # False: each resize goes to another host, as Nova's do unless told otherwise
+    )
     resize_confirm_window: int = 0  # seconds after which a resize that nobody reverted confirms itself; 0: never
     heal_instance_info_cache_interval: int = 60  # seconds between two looks at all servers' ports; 0 or less: none
     network_events: bool = True  # the embedded network service tells at once what changes of servers' ports

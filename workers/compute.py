@@ -18,6 +18,7 @@ from activities.agent import Agent
 from activities.aside import Kept
 from activities.hypervisor import Hypervisor
 from activities.image import Image
+from activities.moving import Moving
 from activities.network import Network
 from activities.rescue import Rescue
 from activities.shape import Shape
@@ -29,6 +30,7 @@ from infra.host.driver import Driver
 from infra.host.files.images import ImageStore
 from infra.host.hotplug import VolumePlugger
 from infra.host.keeper import Keeper
+from infra.host.mover import Mover
 from infra.host.network.metadata import MetadataServer
 from infra.host.network.ports import PortPlugger
 from infra.host.network.states import PortStates
@@ -90,15 +92,17 @@ class Host:
     def activities(self) -> list[Any]:
         """Every step that runs on a host, bound to this one."""
         volumes = VolumeConnector(self.settings, self.session, self.control)
+        ports = PortPlugger(self.settings, self.session, self.hostnet, self.control)
         return activities_of(
             Image(self.images, Fence(self.settings.host, self.control)),
-            Network(PortPlugger(self.settings, self.session, self.hostnet, self.control)),
+            Network(ports),
             Volume(volumes, VolumePlugger(volumes, self.driver.disks)),
             Hypervisor(self.driver),
             Agent(GuestAgent(self.driver)),
             Kept(Keeper(self.settings, self.driver)),
             Rescue(Rescues(self.settings, self.driver, self.images)),
             Shape(Shapes(self.settings, self.driver)),
+            Moving(Mover(self.driver, ports, volumes)),
             Snapshot(Snapshots(self.settings, self.session, self.driver)),
         )
 

@@ -19,7 +19,7 @@ with workflow.unsafe.imports_passed_through():
     from activities.services import Services
     from activities.volume import Volume
     from infra.contracts import patience
-    from infra.contracts.hypervisor import DomainRef
+    from infra.contracts.hypervisor import DomainRef, InstanceRef
     from infra.contracts.image import ImageOnHost
     from infra.contracts.instance import Deleted, DeletePlan
     from infra.contracts.later import Due
@@ -68,12 +68,12 @@ class DeleteInstance(Operation):
             await self.soften(req, plan)
             return
         done = bool(plan.host) and await self.on_host(plan, self._undo_on)
+        if plan.source:
+            await self.on_host(plan.model_copy(update={"host": plan.source}), self._clean_on)
         if not done and (plan.port_ids or plan.volumes):
             await self.tried(Services.release_services, plan, at=control())
-        if plan.shelved_image:
-            await self.tried(
-                ImageRecord.drop_image, ImageRef(image_id=plan.shelved_image, instance_id=id), at=control()
-            )
+        for image in filter(None, (plan.shelved_image, plan.moved_image)):
+            await self.tried(ImageRecord.drop_image, ImageRef(image_id=image, instance_id=id), at=control())
         await self.tried(Placement.release_host, ClaimRequest(instance_id=id))
         await self.step(
             Instance.finish_delete,
@@ -127,6 +127,9 @@ class DeleteInstance(Operation):
             held = VolumesOnHost(instance_id=id, project_id=project, volumes=plan.volumes, deleting=True)
             undone.append(self.tried(Volume.detach_volumes, held, at=host))
         await asyncio.gather(*undone)
+
+    async def _clean_on(self, host: Place, plan: DeletePlan) -> None:
+        await self.tried(Hypervisor.clean_up, InstanceRef(instance_id=plan.instance_id), at=host)
 
     async def step(
         self, do: Callable[[Any, In], Out], arg: In, at: Place = HERE, within: timedelta | None = None

@@ -1,4 +1,5 @@
-"""resize: the server gets another flavor on its host, and keeps the way back until it is confirmed or reverted."""
+"""resize: the server gets another flavor, on its host or on one that has room for it, and keeps the way back until it
+is confirmed or reverted."""
 
 from datetime import timedelta
 from uuid import UUID, uuid5
@@ -11,19 +12,20 @@ with workflow.unsafe.imports_passed_through():
     from activities.hypervisor import Hypervisor
     from activities.resize import Resize
     from activities.shape import Shape
+    from infra.contracts.aside import Aside
     from infra.contracts.hypervisor import FlavorFacts
     from infra.contracts.local_disks import LocalDisk
     from infra.contracts.operation import ActionRequest, InstanceChange, InstanceFacts
     from infra.contracts.power import PowerOn
-    from infra.contracts.resize import Migration, ResizeClaim, ShapeOnHost
+    from infra.contracts.resize import Migration, ResizeClaim, ResizeClaimed, ShapeOnHost
 
 from workflows.body import Body
 from workflows.confirm_resize import ConfirmResize
 from workflows.fields import FlavorRef
 from workflows.later import due_after
+from workflows.moving import Moves
 from workflows.resizing import CONFIRM, aside_of, columns_of
 from workflows.saga import Saga
-from workflows.server_operation import ServerOperation
 
 
 class ResizeBody(Body):
@@ -34,17 +36,18 @@ class ResizeBody(Body):
 
 
 class NewFlavor(BaseModel):
-    """A checked resize."""
+    """A checked resize. `same_host`: whether the server may stay where it is."""
 
     flavor: FlavorFacts
     local_disks: list[LocalDisk] = []
     disk_config: str | None = None
     quota: dict[str, int] = {}
     confirm_after_s: float = 0  # it confirms itself after so long; 0: never
+    same_host: bool = True
 
 
 @workflow.defn
-class ResizeInstance(ServerOperation):
+class ResizeInstance(Moves):
     accepts_late = True  # over quota, or no room: the client is told at once
 
     @workflow.run
@@ -62,13 +65,36 @@ class ResizeInstance(ServerOperation):
             old_vm_state=server.vm_state,
             old_local_disks=server.local_disks,
         )
-        await saga.step(
+        claimed: ResizeClaimed | None = await saga.step(
             Resize.claim_resize,
-            ResizeClaim(instance_id=server.instance_id, requester=req.requester, migration=migration, quota=wish.quota),
+            ResizeClaim(
+                instance_id=server.instance_id,
+                requester=req.requester,
+                migration=migration,
+                quota=wish.quota,
+                same_host=wish.same_host,
+            ),
             undo=Resize.release_resize,
         )
         self.accept(self.answer(req, server))
-        host, before = self.host_of(server), aside_of(server, migration)
+        if claimed is None or claimed.host == server.host:  # None: of a release that knew its own host alone
+            change = await self.reshape(server, wish, aside_of(server, migration), saga)
+        else:
+            new = {"host": claimed.host, "attempt": claimed.attempt, "zone": claimed.zone}
+            shape = {"flavor": wish.flavor, "local_disks": wish.local_disks}
+            change = await self.move(req, server, server.model_copy(update=new | shape), saga)
+        if wish.confirm_after_s:
+            confirm = ActionRequest(
+                requester=req.requester, instance_id=server.instance_id, action="confirmResize", transition=CONFIRM
+            )
+            delay = timedelta(seconds=wish.confirm_after_s)
+            self.begin_later(due_after(req, "resized", delay, ConfirmResize, confirm))
+        kept = {"disk_config": wish.disk_config, **columns_of(wish.flavor), "local_disks": wish.local_disks}
+        return change.model_copy(update={"vm_state": "resized", **kept})
+
+    async def reshape(self, server: InstanceFacts, wish: NewFlavor, before: Aside, saga: Saga) -> InstanceChange:
+        """On its own host."""
+        host = self.host_of(server)
         power_state = (
             await saga.step(
                 Kept.set_aside,
@@ -96,11 +122,4 @@ class ResizeInstance(ServerOperation):
                 at=host,
             )
             power_state = started.power_state
-        if wish.confirm_after_s:
-            confirm = ActionRequest(
-                requester=req.requester, instance_id=server.instance_id, action="confirmResize", transition=CONFIRM
-            )
-            delay = timedelta(seconds=wish.confirm_after_s)
-            self.begin_later(due_after(req, "resized", delay, ConfirmResize, confirm))
-        kept = {"disk_config": wish.disk_config, **columns_of(wish.flavor), "local_disks": wish.local_disks}
-        return InstanceChange(vm_state="resized", power_state=power_state, **kept)
+        return InstanceChange(power_state=power_state)

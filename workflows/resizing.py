@@ -28,6 +28,13 @@ def aside_of(server: InstanceFacts, migration: Migration) -> Aside:
     )
 
 
+def as_it_was(server: InstanceFacts, migration: Migration) -> InstanceFacts:
+    """The server on the host that kept it. Volumes and ports come and go while a resize waits: those are as by now."""
+    there = {"host": migration.source, "attempt": migration.source_attempt}
+    shape = {"flavor": migration.old_flavor, "local_disks": migration.old_local_disks}
+    return server.model_copy(update=there | shape)
+
+
 def columns_of(flavor: FlavorFacts) -> dict[str, Any]:
     """The record's columns that a flavor decides."""
     return {

@@ -41,6 +41,7 @@ class ServerOperation(Operation):
         self.told: Accepted | None = None  # the answer, where it is given at the end and the steps alone know it
         self.server: InstanceFacts | None = None
         self._saga: Saga | None = None
+        self._places: dict[str, Place] = {}  # by host: one that is given up is so for all steps there
         self._unless_undone: dict[str, Any] = {}
         self._leftovers: list[tuple[Callable[[Any, Any], object], Any, Place]] = []
 
@@ -110,7 +111,8 @@ class ServerOperation(Operation):
 
     def host_of(self, server: InstanceFacts) -> Place:
         """The server's host, which the operation watches from now on."""
-        self.place = Place(queue=f"compute.{server.host}", host=server.host)
+        there = Place(queue=f"compute.{server.host}", host=server.host)
+        self.place = self._places.setdefault(server.host, there)
         if workflow.info().typed_search_attributes.get(HOST_NAME) != server.host:
             workflow.upsert_search_attributes([HOST_NAME.value_set(server.host)])
         return self.place

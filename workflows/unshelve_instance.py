@@ -8,26 +8,21 @@ from temporalio.exceptions import FailureError
 
 with workflow.unsafe.imports_passed_through():
     from activities.hypervisor import Hypervisor
-    from activities.image import Image
     from activities.image_record import ImageRecord
     from activities.instance import Instance
-    from activities.network import Network
     from activities.placement import Placement
-    from activities.volume import Volume
     from infra.contracts.errors import HOST_CANNOT
-    from infra.contracts.image import ImageOnHost
     from infra.contracts.instance import InstanceRef
-    from infra.contracts.network import Plugged, networks_now
+    from infra.contracts.network import networks_now
     from infra.contracts.operation import ActionRequest, InstanceChange, InstanceFacts
     from infra.contracts.placement import ClaimRequest
     from infra.contracts.power import PowerOff
     from infra.contracts.snapshot import ImageRef
-    from infra.contracts.volume import Attached
 
-from workflows.attempt import nothing
+from workflows.arriving import brought
 from workflows.body import Body, Since
 from workflows.fields import Name
-from workflows.inputs import domain_of, held_ports, volumes_of
+from workflows.inputs import domain_of
 from workflows.saga import Saga, control, kind
 from workflows.server_operation import ServerOperation
 from workflows.steps import explain
@@ -118,41 +113,13 @@ class UnshelveInstance(ServerOperation):
         wanted.attempt = claim.attempt  # the undo releases this claim, and no later one
         there = {"host": claim.host, "attempt": claim.attempt, "zone": claim.zone}
         server = server.model_copy(update=there)
-        assert server.flavor is not None
         host = self.host_of(server)
         guest = await saga.step(
             Instance.fetch_guest,
             InstanceRef(instance_id=id),
             undo=None,  # reads only
         )
-        disk, plugged, attached = await saga.together(
-            saga.step(
-                Image.fetch_to_host,
-                ImageOnHost(
-                    instance_id=id, image_id=server.shelved_image, disk_gb=server.flavor.disk, attempt=claim.attempt
-                ),
-                undo=Image.remove_disk,
-                at=host,
-            )
-            if server.shelved_image
-            else nothing(None),
-            saga.step(
-                Network.plug_ports,
-                held_ports(server),
-                undo=Network.part_ports,
-                at=host,
-            )
-            if server.networks
-            else nothing(Plugged()),
-            saga.step(
-                Volume.attach_volumes,
-                volumes_of(server),
-                undo=Volume.part_volumes,
-                at=host,
-            )
-            if server.volumes
-            else nothing(Attached()),
-        )
+        disk, plugged, attached = await brought(server, server.shelved_image, host, saga)
         spawned = await saga.step(
             Hypervisor.spawn,
             domain_of(server, guest, disk, plugged, attached),

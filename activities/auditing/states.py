@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 from infra.contracts.audit import Finding, World
+from infra.contracts.power_states import RUNNING
 
 
 def stuck(world: World) -> Iterator[Finding]:
@@ -28,11 +29,14 @@ def lost(world: World) -> Iterator[Finding]:
 
 
 def doubled(world: World) -> Iterator[Finding]:
-    """A person decides, unless one of the two is also a `domain` that its record gives to the other host."""
+    """A person decides, unless one of the two is also a `domain` that its record gives to the other host. What a resize
+    keeps on the host that its server left is no other one while it is off."""
     hosts: dict[str, list[str]] = defaultdict(list)
     for host, facts in world.hosts.items():
-        for instance_id in facts.domains:
-            hosts[instance_id].append(host)
+        for instance_id, power in facts.domains.items():
+            server = world.servers.get(instance_id)
+            if not (server and server.awaits and server.resize_on == host and power != RUNNING):
+                hosts[instance_id].append(host)
     for instance_id, found in hosts.items():
         server = world.servers.get(instance_id)
         if len(found) > 1 and not (server and server.busy):

@@ -3,13 +3,17 @@
 from pydantic import BaseModel
 
 from infra.contracts.guarded import Guarded
-from infra.contracts.hypervisor import FlavorFacts
+from infra.contracts.hypervisor import DomainSpec, FlavorFacts
 from infra.contracts.local_disks import LocalDisk
+from infra.contracts.network import PortsOnHost
 from infra.contracts.requests import Requester
+from infra.contracts.volume import VolumesOnHost
 
 
 class Migration(BaseModel):
-    """A resize that waits to be confirmed or reverted. `request_id`: under which the host keeps the guest as it was."""
+    """A resize that waits to be confirmed or reverted. `request_id`: under which the host keeps the guest as it was.
+    `source`: the host that keeps it, where the server went to another; "" where it stayed. `source_attempt`: of the
+    claim there, 0 once it is given back."""
 
     id: str
     request_id: str
@@ -17,15 +21,42 @@ class Migration(BaseModel):
     new_flavor: FlavorFacts
     old_vm_state: str
     old_local_disks: list[LocalDisk] = []
+    source: str = ""
+    source_attempt: int = 0
 
 
 class ResizeClaim(BaseModel):
-    """`quota`: limits in force, cores and ram; -1 is unlimited."""
+    """`quota`: limits in force, cores and ram; -1 is unlimited. `same_host`: the server may stay where it is."""
 
     instance_id: str
     requester: Requester
     migration: Migration
     quota: dict[str, int] = {}
+    same_host: bool = True
+
+
+class ResizeClaimed(BaseModel):
+    """Where the server has its claim by now: on its own host, or on the one to which it goes."""
+
+    host: str
+    attempt: int
+    zone: str = "nova"
+
+
+class Leaving(Guarded):
+    """A guest that goes to another host, as the one that it leaves knows it. `spec`: as its records have it, to be
+    completed by ports and volumes. `runs`: whether it is to run when it is back."""
+
+    spec: DomainSpec
+    ports: PortsOnHost
+    volumes: VolumesOnHost
+    runs: bool
+
+
+class Arriving(DomainSpec):
+    """`runs`: whether it is started, or only defined."""
+
+    runs: bool
 
 
 class ShapeOnHost(Guarded):

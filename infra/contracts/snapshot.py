@@ -9,7 +9,8 @@ from infra.contracts.guarded import Guarded
 from infra.contracts.step import Done
 
 SHELVED = "kilonova_shelved"
-"""Property of the image that a shelved server waits in: it belongs to the server, not to the tenant."""
+"""Property of the image that a shelved server waits in, or in which a disk goes to another host: it belongs to the
+server, not to the tenant."""
 
 
 def image_id_of(instance_id: str, request_id: str) -> str:
@@ -25,7 +26,7 @@ class ImageRef(BaseModel):
 class ImageToBe(ImageRef):
     """An image under the id that was chosen for it. Source: Nova's metadata of snapshots; sizes in GiB."""
 
-    project_id: str
+    project_id: str  # "": the service's own, so that no tenant sees it
     user_id: str
     name: str
     image_type: str = "snapshot"  # or backup

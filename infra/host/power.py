@@ -63,6 +63,13 @@ class PowerSwitch(GuestSteps):
                 return Power(power_state=SHUTDOWN, lacking=why)
         return Power(power_state=RUNNING)
 
+    def defined(self, want: PowerOn, heartbeat: Heartbeat) -> Power:
+        """The guest is what its records say, and is not started."""
+        assert want.spec is not None
+        with self._at_work(want, heartbeat):
+            self._make_anew(want.spec)
+            return Power(power_state=self._domains.power_state(want.instance_id) or SHUTDOWN)
+
     def reboot(self, want: Reboot, heartbeat: Heartbeat) -> Power:
         """See `activities.hypervisor.Hypervisor.reboot`."""
         with self._at_work(want, heartbeat):

@@ -67,11 +67,11 @@ class AuditedRecords:
             return set(store.scalars(query.where(instances.c.deleted_at.is_not(None))))
 
     def shelved_into(self, images: dict[str, str]) -> dict[str, str]:
-        """Those of `images` (image → server) that follow from a request to shelve that server, as a record has it:
-        what an image says of itself, its owner can write."""
+        """Those of `images` (image → server) that follow from a request to shelve or resize that server, as a record
+        has it: what an image says of itself, its owner can write."""
         mine = actions.actions
         with self._db.engine.connect() as store:
-            query = select(mine.c.instance_id, mine.c.request_id).where(mine.c.action == "shelve")
+            query = select(mine.c.instance_id, mine.c.request_id).where(mine.c.action.in_(("shelve", "resize")))
             ours = {
                 image_id_of(row.instance_id, row.request_id): row.instance_id
                 for some in _pages(set(images.values()))

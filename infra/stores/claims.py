@@ -92,10 +92,7 @@ class Claims:
                 store.execute(delete(allocations).where(allocations.c.consumer_id == want.instance_id))
             disk_gb = local_gb(instance.root_gb, instance.flavor, instance.image_ref)
             share = Share(instance.vcpus, instance.memory_mb, disk_gb)
-            hints = {name: instance.scheduler_hints.get(name, []) for name in ("same_host", "different_host")}
-            company = server_groups.company_of(store, self._db, want.instance_id, instance.server_group_id)
-            known = {"company": company, "needs": needs_of(instance), **hints}
-            best = self._best(store, want.model_copy(update=known), share)
+            best = self.place(store, want.model_copy(update={"needs": needs_of(instance)}), instance, share)
             attempt = instance.claims + 1
             shown = SPAWNING if instance.vm_state == states.BUILDING else PLACED
             store.execute(shown, {"server": want.instance_id, "number": attempt, "at": best.host})
@@ -103,6 +100,12 @@ class Claims:
             held = {"consumer_id": want.instance_id, "instance_id": want.instance_id, "host": best.host}
             store.execute(HOLD, {**held, "attempt": attempt, **taken})
             return Claimed(host=best.host, zone=best.zone, attempt=attempt)
+
+    def place(self, store: Connection, want: ClaimRequest, instance: Any, share: Share) -> Candidate:
+        """The best host for the server, by its hints and its group; Hopeless `NoValidHost` when there is none."""
+        hints = {name: instance.scheduler_hints.get(name, []) for name in ("same_host", "different_host")}
+        company = server_groups.company_of(store, self._db, want.instance_id, instance.server_group_id)
+        return self._best(store, want.model_copy(update={"company": company, **hints}), share)
 
     def lacking(self, store: Connection, host: str, share: Share) -> list[str]:
         """The filters that find no room on the host for one guest more that takes so much."""

@@ -15,7 +15,7 @@ from infra.contracts.power_states import SHUTDOWN
 from infra.contracts.requests import BootRequest, DeleteRequest
 from infra.contracts.volume import VolumeRequest
 from infra.database import Database
-from infra.stores import actions, causes, host_failures, server_groups, usage
+from infra.stores import actions, causes, host_failures, resizes, server_groups, usage
 from infra.stores.actions import actions as known_actions
 from infra.stores.transitions import fault_of
 from infra.stores.usage import RequireRoom
@@ -181,6 +181,7 @@ class Records:
             name=found.name,
             host=claim.host if claim else (found.host or ""),
             attempt=claim.attempt if claim else 0,
+            **resizes.left(session, found),
             image_id=found.image_ref,
             shelved_image=actions.shelved_image(session, found, ever=True),
             port_ids=ports,

@@ -1,24 +1,35 @@
-"""Claims of a resize: while it waits, the server holds its new flavor, and the migration its old one."""
+"""Claims of a resize: while it waits, the server holds its new flavor, and the migration its old one, here or on the
+host that the server left."""
 
+from contextlib import suppress
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, func, insert, select, text, update
+from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select, text, update
 from sqlmodel import Session
+from temporalio.exceptions import ApplicationError
 
 from infra.contracts import abilities
 from infra.contracts.errors import hopeless
 from infra.contracts.hypervisor import FlavorFacts, local_gb
-from infra.contracts.placement import Share
-from infra.contracts.resize import Migration, ResizeClaim
+from infra.contracts.placement import ClaimRequest, Share
+from infra.contracts.resize import Migration, ResizeClaim, ResizeClaimed
+from infra.contracts.snapshot import image_id_of
 from infra.database import Database
 from infra.stores import usage
-from infra.stores.claims import Claims, unable
+from infra.stores.claims import PLACED, Claims, needs_of, services, unable
 from infra.stores.usage import RequireRoom
 from infra.tables.compute import Allocation, ComputeNode, Instance, MigrationRecord, now
 
 instances, claims = Instance.__table__, Allocation.__table__  # type: ignore[attr-defined]
 nodes, migrations = ComputeNode.__table__, MigrationRecord.__table__  # type: ignore[attr-defined]
 WAITING, MIGRATION = "finished", "migration"
+DISABLED = select(services.c.disabled).where(services.c.binary == "nova-compute", services.c.host == bindparam("at"))
+LAST = (
+    select(migrations.c.source_compute, migrations.c.dest_compute, migrations.c.request_id)
+    .where(migrations.c.instance_id == bindparam("server"))
+    .order_by(migrations.c.number.desc())
+    .limit(1)
+)
 
 
 class Resizes:
@@ -27,14 +38,14 @@ class Resizes:
     def __init__(self, database: Database, claims: Claims) -> None:
         self._db, self._claims = database, claims
 
-    def claim(self, want: ResizeClaim, require_room: RequireRoom) -> None:
+    def claim(self, want: ResizeClaim, require_room: RequireRoom) -> ResizeClaimed:
         """See `activities.resize.Resize.claim_resize`."""
         with self._db.transaction() as store:
-            if store.execute(select(claims.c.host).where(claims.c.consumer_id == want.migration.id)).first():
-                return
             held = store.execute(select(claims).where(claims.c.consumer_id == want.instance_id)).one_or_none()
             if held is None:
                 raise hopeless(f"Instance {want.instance_id} is not ready", code=409)
+            if store.execute(select(claims.c.host).where(claims.c.consumer_id == want.migration.id)).first():
+                return ResizeClaimed(host=held.host, attempt=held.attempt)
             if not self._db.sqlite:
                 project = {"p": want.requester.project_id}
                 store.execute(text("SELECT pg_advisory_xact_lock(hashtext(:p))"), project)
@@ -43,20 +54,47 @@ class Resizes:
             more = {"cores": new.vcpus - old.vcpus, "ram": new.ram - old.ram}
             require_room(want.quota, usage.used(store, want.requester.project_id), more)
             server = store.execute(select(instances).where(instances.c.id == want.instance_id)).one()
-            needs = abilities.needed(server.image_properties or {}, new.model_dump(), local_disks=False)
-            if cannot := unable(store, held.host, frozenset(needs)):
-                raise hopeless(f"No valid host was found. Of the server's host: {abilities.words(cannot)}.", code=400)
-            share = _share(new, server.image_ref)
-            if self._claims.lacking(store, held.host, Share(**share)):
-                raise hopeless("No valid host was found. No valid host found for resize", code=400)
+            there = self._place(store, want, held, server)
             kept = {"consumer_id": want.migration.id, "kind": MIGRATION, "instance_id": want.instance_id}
             store.execute(
                 insert(claims), {**kept, "host": held.host, "attempt": held.attempt, **_share(old, server.image_ref)}
             )
+            if there.host != held.host:
+                _move(store, want.instance_id, there.host, there.attempt)
+                store.execute(PLACED, {"server": server.id, "number": there.attempt, "at": there.host})
             _hold(store, want.instance_id, new)
             most = {"vcpus": max(old.vcpus, new.vcpus), "memory_mb": max(old.ram, new.ram)}
             store.execute(update(instances).where(instances.c.id == want.instance_id).values(**most))
-            store.execute(insert(migrations), _row(store, want, held))
+            store.execute(insert(migrations), _row(store, want, held, there))
+            return there
+
+    def _place(self, store: Connection, want: ResizeClaim, held: Row[Any], server: Row[Any]) -> ResizeClaimed:
+        """The server's own host where that has room for both flavors, else the best of the others; these first where
+        its own is disabled. What would be lost on the way keeps it where it is."""
+        flavor = want.migration.new_flavor
+        share, refusal = Share(**_share(flavor, server.image_ref)), ""
+        needs = frozenset(abilities.needed(server.image_properties or {}, flavor.model_dump(), local_disks=False))
+        if cannot := unable(store, held.host, needs):
+            refusal = f"Of the server's host: {abilities.words(cannot)}."
+        elif not want.same_host or self._claims.lacking(store, held.host, share):
+            refusal = "No valid host found for resize"
+        stays = None if refusal else ResizeClaimed(host=held.host, attempt=held.attempt)
+        if stays and not store.scalar(DISABLED, {"at": held.host}):
+            return stays
+        ephemeral = any(disk["kind"] == "ephemeral" for disk in server.local_disks or ())
+        if not ephemeral and not unable(store, held.host, frozenset((abilities.MOVES,))):
+            asked = ClaimRequest(
+                instance_id=server.id,
+                zone=server.pinned_zone,
+                tried={held.host: refusal},
+                needs=needs | needs_of(server) | {abilities.MOVES},
+            )
+            with suppress(ApplicationError):  # no host: what was said of its own is the answer
+                best = self._claims.place(store, asked, server, share)
+                return ResizeClaimed(host=best.host, attempt=server.claims + 1, zone=best.zone)
+        if stays:
+            return stays
+        raise hopeless(f"No valid host was found. {refusal}", code=400)
 
     def release(self, want: ResizeClaim) -> None:
         """See `activities.resize.Resize.release_resize`."""
@@ -72,9 +110,12 @@ class Resizes:
 
     def _end(self, instance_id: str, migration: Migration, stays: FlavorFacts, status: str) -> None:
         with self._db.transaction() as store:
-            gone = store.execute(delete(claims).where(claims.c.consumer_id == migration.id)).rowcount
-            if not gone:
+            kept = store.execute(select(claims).where(claims.c.consumer_id == migration.id)).one_or_none()
+            if kept is None:
                 return
+            store.execute(delete(claims).where(claims.c.consumer_id == migration.id))
+            if status != "confirmed":
+                _go_back(store, kept)
             _hold(store, instance_id, stays)
             counted = {"vcpus": stays.vcpus, "memory_mb": stays.ram}
             store.execute(update(instances).where(instances.c.id == instance_id).values(**counted))
@@ -83,18 +124,33 @@ class Resizes:
 
 
 def give_up(store: Connection | Session, instance_id: str) -> bool:
-    """No resize of the server waits any more: it holds the flavor that its record has. Whether one did."""
+    """No resize of the server waits any more: it holds the flavor that its record has, on the host that has the guest
+    of that flavor. Whether one did."""
     mine = (claims.c.instance_id == instance_id, claims.c.kind == MIGRATION)
-    if store.scalar(select(claims.c.consumer_id).where(*mine).limit(1)) is None:
+    kept = store.execute(select(claims).where(*mine).limit(1)).one_or_none()
+    if kept is None:
         return False
     store.execute(delete(claims).where(*mine))
     flavor = FlavorFacts.model_validate(store.scalar(select(instances.c.flavor).where(instances.c.id == instance_id)))
+    meant = store.scalar(select(migrations.c.new_flavor).where(migrations.c.id == kept.consumer_id))
+    if meant is not None and meant != flavor.model_dump():  # it was ended before its record had the new one
+        _go_back(store, kept)
     _hold(store, instance_id, flavor)
     counted = {"vcpus": flavor.vcpus, "memory_mb": flavor.ram}
     store.execute(update(instances).where(instances.c.id == instance_id).values(**counted))
     waits = (migrations.c.instance_id == instance_id, migrations.c.status == WAITING)
     store.execute(update(migrations).where(*waits).values(status="error", updated_at=now()))
     return True
+
+
+def left(session: Session, server: Instance) -> dict[str, str]:
+    """Of the server's last resize, where that took it to another host: `source`, the one that keeps what it was, or may
+    not have forgotten it yet, and `moved_image`, in which its disk went. Fields of DeletePlan."""
+    found = session.execute(LAST, {"server": server.id}).first()
+    if found is None or found.source_compute == found.dest_compute:
+        return {}
+    image = image_id_of(server.id, found.request_id) if server.image_ref else ""
+    return {"source": found.source_compute if found.source_compute != server.host else "", "moved_image": image}
 
 
 ENDED_BY = {"confirmResize": "confirmed", "revertResize": "reverted"}
@@ -105,7 +161,26 @@ def waiting(store: Connection, instance_id: str, event: str) -> Migration | None
     before it failed, so that it may be asked for once more."""
     mine = (migrations.c.instance_id == instance_id, migrations.c.status.in_((WAITING, ENDED_BY.get(event, WAITING))))
     found = store.execute(select(migrations).where(*mine).order_by(migrations.c.number.desc())).first()
-    return Migration.model_validate(found, from_attributes=True) if found else None
+    if found is None:
+        return None
+    waits = Migration.model_validate(found, from_attributes=True)
+    if found.source_compute != found.dest_compute:
+        waits.source = found.source_compute
+        there = (claims.c.instance_id == instance_id, claims.c.host == waits.source)
+        waits.source_attempt = store.scalar(select(claims.c.attempt).where(*there).limit(1)) or 0
+    return waits
+
+
+def _move(store: Connection | Session, instance_id: str, host: str, attempt: int) -> None:
+    """The server's own claim, to another host."""
+    moved = {"host": host, "attempt": attempt}
+    store.execute(update(claims).where(claims.c.consumer_id == instance_id).values(**moved))
+
+
+def _go_back(store: Connection | Session, kept: Row[Any]) -> None:
+    """The server is where the claim of its resize kept it."""
+    _move(store, kept.instance_id, kept.host, kept.attempt)
+    store.execute(update(instances).where(instances.c.id == kept.instance_id).values(host=kept.host))
 
 
 def _hold(store: Connection | Session, instance_id: str, flavor: FlavorFacts) -> None:
@@ -118,9 +193,9 @@ def _share(flavor: FlavorFacts, image_ref: str | None) -> dict[str, int]:
     return {"vcpus": flavor.vcpus, "memory_mb": flavor.ram, "disk_gb": disk_gb}
 
 
-def _row(store: Connection, want: ResizeClaim, held: Row[Any]) -> dict[str, Any]:
+def _row(store: Connection, want: ResizeClaim, held: Row[Any], there: ResizeClaimed) -> dict[str, Any]:
     number = (store.scalar(select(func.max(migrations.c.number))) or 0) + 1
-    kept = want.migration.model_dump()
-    about = {"instance_id": want.instance_id, "source_compute": held.host, "dest_compute": held.host}
+    kept = want.migration.model_dump(exclude={"source", "source_attempt"})
+    about = {"instance_id": want.instance_id, "source_compute": held.host, "dest_compute": there.host}
     asks = {"user_id": want.requester.user_id, "project_id": want.requester.project_id}
     return {**kept, **about, **asks, "number": number, "status": WAITING, "migration_type": "resize"}

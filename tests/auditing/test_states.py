@@ -39,6 +39,11 @@ def test_doubled() -> None:
     assert shown(states.doubled(world(hosts=both))) == [(ID, "here,there", "", False)]
     assert shown(states.doubled(world(servers={}, hosts=both))) == [(ID, "here,there", "", False)]
     assert shown(states.doubled(world(server(task_state="migrating"), hosts=both))) == []
+    kept = {"here": facts(), "there": facts("there", domains={ID: 4})}
+    for waits, shows in (("resized", []), ("active", [(ID, "here,there", "", False)])):
+        assert shown(states.doubled(world(server(vm_state=waits, resize_on="there"), hosts=kept))) == shows
+    twice = {"here": facts(), "there": facts("there", domains={ID: 1})}
+    assert shown(states.doubled(world(server(vm_state="resized", resize_on="there"), hosts=twice))), "both run"
     assert shown(states.doubled(world())) == []
 
 

@@ -91,7 +91,7 @@ class _Hold(ActivityInboundInterceptor):
 def cloud_of(settings: Settings, client: Client) -> FrameCloud:
     cloud = FrameCloud(settings, client)
     cloud.project = "matrix"
-    cloud.things = SharedWorld(cloud.claim_of, settings.state_dir / "world")
+    cloud.things = SharedWorld(cloud.claims_of, settings.state_dir / "world")
     return cloud
 
 

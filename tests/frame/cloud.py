@@ -78,7 +78,7 @@ class FrameCloud(Servers):
         super().__init__(settings, client, self.database)
         self.token, self.user, self.project = "good", "user", uuid.uuid4().hex
         self.network = str(uuid.uuid4())
-        self.things = World(self.claim_of)
+        self.things = World(self.claims_of)
         self.claims = Claims(self.database, Scheduler(settings))
         self.ring = KeyRing.load(settings.codec_keys)
         self.copies = Copies(self.database, self.ring)
@@ -189,10 +189,10 @@ class FrameCloud(Servers):
                 seen = now().replace(year=2020) if host in hosts else now().replace(year=2099)
                 session.execute(update(Service).where(col(Service.host) == host).values(last_seen=seen))
 
-    def claim_of(self, instance_id: str) -> tuple[str, int] | None:
+    def claims_of(self, instance_id: str) -> dict[str, int]:
         with self.database.read() as session:
-            held = session.get(Allocation, instance_id)
-            return (held.host, held.attempt) if held else None
+            held = session.exec(select(Allocation).where(col(Allocation.instance_id) == instance_id)).all()
+            return {claim.host: claim.attempt for claim in held}
 
     async def leaks(self) -> list[tuple[str, ...]]:
         """What no server answers for: things of the world, claims, and states that no workflow will end."""

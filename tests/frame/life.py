@@ -15,6 +15,9 @@ class LifeEffects:
 
     world: Any
     mine: set[tuple[str, str, str]]
+    plug_ports: Any
+    attach_volumes: Any
+    _define: Any
 
     def create_image(self, want: Any) -> None:
         if SHELVED in want.properties:
@@ -109,4 +112,22 @@ class LifeEffects:
         self.mine.update(("local disk", want.instance_id, disk.file) for disk in want.local_disks)
 
     def check_shape(self, want: Any) -> Power:
-        return Power(power_state=self.world.power[want.instance_id])
+        assert ("domain", want.instance_id, "") in self.mine
+        return Power(power_state=self.world.power.get(want.instance_id, SHUTDOWN))
+
+    def leave_host(self, want: Any) -> Power:
+        self.world.power[want.instance_id] = SHUTDOWN
+        return Power(power_state=SHUTDOWN)
+
+    def come_back(self, want: Any) -> Power:
+        self.plug_ports(want.ports)
+        self.attach_volumes(want.volumes)
+        return self._made(want.spec, want.runs)
+
+    def arrive(self, want: Any) -> Power:
+        return self._made(want, want.runs)
+
+    def _made(self, spec: Any, runs: bool) -> Power:
+        self._define(spec)
+        self.world.power[spec.instance_id] = RUNNING if runs else SHUTDOWN
+        return Power(power_state=self.world.power[spec.instance_id])

@@ -18,11 +18,11 @@ from tests.frame.cloud import FrameCloud as Cloud
 from tests.workflows.acting import Handle as Handle
 from tests.workflows.acting import delete_at, do, request, server, starting
 from tests.workflows.servers import instance_of
-from tests.workflows.ways import WAYS
+from tests.workflows.ways import WAYS, action_of
 from workflows.actions import ACTIONS
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
-every_action = pytest.mark.parametrize("name", sorted(ACTIONS))
+every_action = pytest.mark.parametrize("name", sorted(WAYS))
 AT_ONCE = 6
 
 
@@ -167,7 +167,7 @@ async def test_another_request_during_any_action_is_refused(cloud: Cloud, monkey
         cloud.faults.arm(hold="end_action")
         asked = starting(cloud, handle, name)
         await asyncio.wait_for(cloud.faults.held.wait(), 20)
-        doing = ACTIONS[name].transition_for(WAYS[name].body).doing
+        doing = ACTIONS[action_of(name)].transition_for(WAYS[name].body).doing
         with pytest.raises(ServiceError, match=f"while it is in task_state {doing}"):
             await cloud.ops.start(*request(cloud, handle, "os-stop"))
         cloud.faults.release.set()
@@ -175,7 +175,7 @@ async def test_another_request_during_any_action_is_refused(cloud: Cloud, monkey
         assert await cloud.end(handle) is None
         await drop(cloud, handle)
 
-    await together(cloud, sorted(ACTIONS), during)
+    await together(cloud, sorted(WAYS), during)
 
 
 async def test_another_request_that_comes_with_the_start_is_told_what_is_done(cloud: Cloud) -> None:
@@ -203,7 +203,7 @@ async def test_another_request_that_comes_with_the_start_is_told_what_is_done(cl
 @pytest.mark.usefixtures("quick")
 async def test_from_another_state_it_is_refused(cloud: Cloud, name: str) -> None:
     handle = await server(cloud, name)
-    forbidden = next(s for s in ("building", "shelved") if s not in ACTIONS[name].transition.allowed)
+    forbidden = next(s for s in ("building", "shelved") if s not in ACTIONS[action_of(name)].transition.allowed)
     with cloud.database.write() as session:
         row = session.get_one(Instance, instance_of(handle))
         was, row.vm_state = row.vm_state, forbidden

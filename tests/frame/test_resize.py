@@ -3,18 +3,20 @@
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 from sqlmodel import col, select
 
 from activities.auditing import leftovers
 from api.common.errors import ServiceError
 from infra.contracts.audit import RESIZE, Finding, World
 from infra.contracts.operation import ActionRequest
+from infra.stores import resizes
 from infra.stores.audited import AuditedRecords
-from infra.tables.compute import Allocation, Instance, MigrationRecord
+from infra.tables.compute import Allocation, Instance, MigrationRecord, Service
 from tests.frame.cloud import FrameCloud
 from tests.frame.test_actions import drop
 from tests.workflows.acting import Handle, do, request, server
-from tests.workflows.servers import instance_of
+from tests.workflows.servers import HOSTS, instance_of
 from workflows.action import Action
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -121,6 +123,52 @@ async def test_over_quota_and_without_room_it_is_refused(cloud: FrameCloud) -> N
         assert await cloud.end(handle) is not None
         assert held(cloud, handle) == {"instance": (1, 64)}
         assert (row(cloud, handle).vm_state, row(cloud, handle).task_state) == ("active", None)
+    await drop(cloud, handle)
+
+
+async def test_it_goes_to_another_host_when_its_own_has_no_room(cloud: FrameCloud) -> None:
+    """Its own comes first, unless it is disabled; where what it has cannot be taken along it stays."""
+    handle = await server(cloud, "resize")
+    home = row(cloud, handle).host
+    await resized(cloud, handle)
+    assert row(cloud, handle).host == home
+    assert await do(cloud, handle, "revertResize") is None
+    with cloud.database.write() as session:
+        session.execute(update(Service).where(col(Service.host) == home).values(disabled=True))
+    try:
+        await resized(cloud, handle)
+        assert row(cloud, handle).host != home and set(cloud.claims_of(instance_of(handle))) == set(HOSTS)
+        assert await do(cloud, handle, "revertResize") is None
+        assert row(cloud, handle).host == home and set(cloud.claims_of(instance_of(handle))) == {home}
+        with cloud.database.write() as session:
+            kept = {"kind": "ephemeral", "size_mb": 1024, "device": "vdx"}
+            session.get_one(Instance, instance_of(handle)).local_disks = [kept]
+        await resized(cloud, handle)
+        assert row(cloud, handle).host == home, "an ephemeral disk cannot be taken along"
+        assert await do(cloud, handle, "revertResize") is None
+        cloud.faults.arm()
+        with pytest.raises(ServiceError, match="No valid host found for resize"):
+            await cloud.ops.start(*asking(cloud, handle, same_host=False))
+        await cloud.end(handle)
+    finally:
+        with cloud.database.write() as session:
+            session.execute(update(Service).where(col(Service.host) == home).values(disabled=False))
+    await drop(cloud, handle)
+
+
+async def test_a_move_that_was_ended_from_outside_is_none(cloud: FrameCloud) -> None:
+    """Mechanism: `resizes.give_up`. The record has its old flavor, so the guest is where its resize found it."""
+    handle = await server(cloud, "resize")
+    home = row(cloud, handle).host
+    await resized(cloud, handle, same_host=False)
+    there = row(cloud, handle).host
+    for flavor, at in ((row(cloud, handle).flavor, there), ({**row(cloud, handle).flavor, "id": "tiny"}, home)):
+        with cloud.database.write() as session:
+            session.get_one(Instance, instance_of(handle)).flavor = flavor
+            session.flush()
+            assert resizes.give_up(session, instance_of(handle))
+            assert session.get_one(Allocation, instance_of(handle)).host == at
+            session.rollback()
     await drop(cloud, handle)
 
 

@@ -11,6 +11,7 @@ from infra.tables.compute import Instance
 from tests.frame.cloud import FrameCloud
 from tests.frame.test_actions import request
 from tests.workflows.servers import instance_of
+from tests.workflows.ways import WAYS, action_of
 from workflows.actions import ACTIONS
 from workflows.states import PASSING, Passing, known, shown
 
@@ -46,7 +47,7 @@ async def test_no_walk_leaves_the_table(cloud: FrameCloud, seed: int) -> None:
     assert await cloud.end(handle) is None
     taken: list[str] = []
     for _ in range(STEPS):
-        name = dice.choice(sorted(ACTIONS))
+        name = dice.choice(sorted(WAYS))
         before = row(cloud, handle)
         action, wanted = request(cloud, handle, name)
         fails = dice.random() < 0.2
@@ -63,7 +64,7 @@ async def test_no_walk_leaves_the_table(cloud: FrameCloud, seed: int) -> None:
         failed = await cloud.end(handle)
         after = row(cloud, handle)
         assert at_rest(after.vm_state, after.task_state), (name, taken)
-        ends = passing(name, wanted.transition.doing).ends if allowed and not failed else frozenset()
+        ends = passing(action_of(name), wanted.transition.doing).ends if allowed and not failed else frozenset()
         assert after.vm_state in (ends or {before.vm_state}), (name, taken)
         assert await cloud.leaks() == [], (name, taken)
     assert taken, f"seed {seed} did nothing"

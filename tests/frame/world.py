@@ -17,6 +17,7 @@ import activities.audit
 import activities.hypervisor
 import activities.image
 import activities.image_record
+import activities.moving
 import activities.network
 import activities.rescue
 import activities.security_groups
@@ -46,7 +47,7 @@ Thing = tuple[str, str, str]
 class World:
     """`here`: what is on each host; `anywhere`: what other services hold; `power`: of each domain."""
 
-    claims: Callable[[str], tuple[str, int] | None]  # instance id → (host, attempt) that the control plane says
+    claims: Callable[[str], dict[str, int]]  # instance id → host → attempt of each claim that the control plane says
     here: dict[str, set[Thing]] = field(default_factory=dict)
     anywhere: set[Thing] = field(default_factory=set)
     power: dict[str, int] = field(default_factory=dict)
@@ -70,14 +71,13 @@ class World:
         """What belongs to no server of `live`, or lies on another host than its server's claim."""
         found = []
         for host, kind, instance_id, what in self.things():
-            claim = self.claims(instance_id)
-            if instance_id not in live or (host and (claim is None or claim[0] != host)):
+            if instance_id not in live or (host and host not in self.claims(instance_id)):
                 found.append((host, kind, instance_id, what))
         return found
 
     def require(self, host: str, want: Any) -> None:
         """The fence: a step under a claim that is not (any more) this host's is refused."""
-        if getattr(want, "attempt", 0) and self.claims(want.instance_id) != (host, want.attempt):
+        if getattr(want, "attempt", 0) and self.claims(want.instance_id).get(host) != want.attempt:
             raise host_cannot(f"{host} no longer holds the claim on this server")
 
 
@@ -330,6 +330,7 @@ CLASSES = (
     activities.hypervisor.Hypervisor,
     activities.image.Image,
     activities.image_record.ImageRecord,
+    activities.moving.Moving,
     activities.network.Network,
     activities.rescue.Rescue,
     activities.security_groups.SecurityGroups,

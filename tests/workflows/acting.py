@@ -10,7 +10,7 @@ from infra.contracts.later import Due
 from infra.contracts.operation import STEPS_OF, ActionRequest
 from infra.contracts.requests import Cause, DeleteRequest, Requester
 from tests.workflows.servers import Servers, instance_of
-from tests.workflows.ways import SOFT_DELETE, WAYS
+from tests.workflows.ways import SOFT_DELETE, WAYS, action_of
 from workflows.action import Action
 from workflows.actions import ACTIONS
 from workflows.later import numbered
@@ -23,11 +23,11 @@ LONG_S = 3600.0
 
 
 def request(cloud: Servers, handle: Handle, name: str, asks: Requester | None = None) -> tuple[Action, ActionRequest]:
-    action, body, record = ACTIONS[name], body_of(cloud, handle, name), cloud.record(handle)
+    action, body, record = ACTIONS[action_of(name)], body_of(cloud, handle, name), cloud.record(handle)
     return action, ActionRequest(
         requester=asks or cloud.requester(),
         instance_id=instance_of(handle),
-        action=name,
+        action=action_of(name),
         transition=action.transition_for(body),
         body=body,
         host=(record and record.host) or "",

@@ -83,6 +83,9 @@ ENDS |= {
 }
 for _name in ("attach_volume", "detach_volume"):
     ENDS[_name]["one-step"] = ("COMPLETED", "")
+for _name in ("resize_instance", "confirm_resize"):
+    ENDS[_name]["elsewhere"] = ("COMPLETED", "")
+ENDS["resize_instance"]["elsewhere-failed"] = ("FAILED", "injected at end_action")
 ENDS["create_image"]["volume-backed"] = ("COMPLETED", "")
 ENDS["rebuild_instance"] |= dict.fromkeys(("volume-written", "volume-kept"), ("COMPLETED", ""))
 BOTH_HOSTS = "(?s)(?=.*spawn on node1)(?=.*spawn on node2)"
@@ -99,6 +102,9 @@ TELLING = {  # a word that only this kind of end has in it
     "delete_instance-twice": "WORKFLOW_EXECUTION_SIGNALED",
     "attach_volume-one-step": "give_volume",
     "detach_volume-one-step": "take_volume",
+    "resize_instance-elsewhere": "(?s)(?=.*leave host on node)(?=.*arrive on node)",
+    "resize_instance-elsewhere-failed": "(?s)(?=.*come back on node)(?=.*injected)",
+    "confirm_resize-elsewhere": "clean up on node",
     "create_image-volume-backed": "snapshot_volumes",
     "rebuild_instance-volume-written": "reimage_volume",
     "rebuild_instance-volume-kept": "bring_back|set_aside",

@@ -9,17 +9,22 @@ from infra.tables.compute import Instance
 
 @dataclass(frozen=True)
 class Way:
+    """`action`: the row of workflows/actions.py, where it is not the way's own name."""
+
     ends: str
     before: tuple[str, ...] = ()  # actions that bring an active server to where this one may begin
     body: dict[str, Any] = field(default_factory=dict)
     refusing: tuple[str, ...] = ()  # steps before the answer, besides the first
     of: Callable[[Instance], dict[str, Any]] | None = None  # what of the body follows from the server's record
+    action: str = ""
 
 
 SOFT_DELETE = "delete"
 """Not an action: a delete that can be taken back."""
 VOLUME = {"volume_id": "b0000000-0000-4000-8000-000000000001", "attachment_id": "a0000000-0000-4000-8000-000000000001"}
 GROUP = {"name": "web", "group_id": "90000000-0000-4000-8000-000000000001"}
+BIGGER = {"flavor": {"id": "bigger", "name": "bigger", "vcpus": 2, "ram": 128}}
+ELSEWHERE = "resize elsewhere"
 
 
 def _newest_port(server: Instance) -> dict[str, Any]:
@@ -94,10 +99,17 @@ WAYS = {
     "restore": Way(ends="active", before=(SOFT_DELETE,), refusing=("require_room",)),
     "resize": Way(
         ends="resized",
-        body={"flavor": {"id": "bigger", "name": "bigger", "vcpus": 2, "ram": 128}},
+        body=BIGGER,
         refusing=("claim_resize",),
     ),
     "confirmResize": Way(ends="active", before=("resize",)),
     "revertResize": Way(ends="active", before=("resize",)),
+    ELSEWHERE: Way(ends="resized", body=BIGGER | {"same_host": False}, refusing=("claim_resize",), action="resize"),
+    "confirmResize elsewhere": Way(ends="active", before=(ELSEWHERE,), action="confirmResize"),
+    "revertResize elsewhere": Way(ends="active", before=(ELSEWHERE,), action="revertResize"),
 }
 """A row of workflows/actions.py without a way here fails every test of tests/workflows/test_actions.py."""
+
+
+def action_of(way: str) -> str:
+    return WAYS[way].action or way

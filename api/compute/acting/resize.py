@@ -33,6 +33,7 @@ def prepare(call: ComputeCall, row: RowMapping, wish: dict[str, Any]) -> dict[st
         disk_config=disk_config(wish.get("OS-DCF:diskConfig", "MANUAL"), row["image_properties"], row["image_ref"]),
         quota={resource: limits[resource] for resource in ("cores", "ram")},
         confirm_after_s=call.settings.resize_confirm_window,
+        same_host=call.settings.allow_resize_to_same_host,
     ).model_dump()
 
 

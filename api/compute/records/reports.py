@@ -73,12 +73,13 @@ def claims(session: Session, host: str) -> list[dict[str, Any]]:
 
 
 CLAIM = select(held.c.instance_id, held.c.attempt).where(
-    held.c.host == bindparam("host"), held.c.consumer_id == bindparam("instance_id")
+    held.c.host == bindparam("host"), held.c.instance_id == bindparam("instance_id")
 )
+"""The server's own, or that of a resize which keeps here what the server was; of both on one host the number is one."""
 
 
 def claim(store: Connection, host: str, instance_id: str) -> dict[str, Any] | None:
-    row = store.execute(CLAIM, {"host": host, "instance_id": instance_id}).mappings().one_or_none()
+    row = store.execute(CLAIM, {"host": host, "instance_id": instance_id}).mappings().first()
     return dict(row) if row else None
 
 

@@ -47,7 +47,6 @@ class Images:
         body |= {**want.properties, **_about(want)}
         body |= {
             "id": want.image_id,
-            "owner": want.project_id,
             "name": want.name,
             "visibility": "private",
             "disk_format": want.disk_format,
@@ -55,6 +54,8 @@ class Images:
             "min_ram": int(base.get("min_ram") or 0),
             "min_disk": max(int(base.get("min_disk") or 0), want.min_disk),
         }
+        if want.project_id:
+            body["owner"] = want.project_id
         answer = self._api.request("POST", "/images", json=body)
         if answer.status_code == 201:
             return
@@ -98,7 +99,7 @@ class Images:
         return (self.get(image_id) or {}).get("status") == "active"
 
     def drop(self, image_id: str) -> None:
-        """Delete an image that has not become active, or that a shelved server waited in; any other that has is
+        """Delete an image that has not become active, or that belongs to its server; any other that has is
         somebody's by now, and so is one that its owner protects. Absent is success."""
         found = self.get(image_id)
         if found is not None and (found.get("status") != "active" or SHELVED in found):

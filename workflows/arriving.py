@@ -1,0 +1,53 @@
+"""What a server needs on a host that has nothing of it: its disk from an image, its ports, its volumes."""
+
+from temporalio import workflow
+
+with workflow.unsafe.imports_passed_through():
+    from activities.image import Image
+    from activities.network import Network
+    from activities.volume import Volume
+    from infra.contracts.image import DiskOnHost, ImageOnHost
+    from infra.contracts.network import Plugged
+    from infra.contracts.operation import InstanceFacts
+    from infra.contracts.volume import Attached
+
+from workflows.attempt import nothing
+from workflows.inputs import held_ports, volumes_of
+from workflows.saga import Place, Saga
+
+
+async def brought(
+    server: InstanceFacts, image_id: str, host: Place, saga: Saga
+) -> tuple[DiskOnHost | None, Plugged, Attached]:
+    """All at once, on the host of the server's claim. `image_id`: of the disk, "" when it boots from a volume. Undone,
+    ports and volumes stay the server's, on no host."""
+    assert server.flavor is not None
+    disk, plugged, attached = await saga.together(
+        saga.step(
+            Image.fetch_to_host,
+            ImageOnHost(
+                instance_id=server.instance_id, image_id=image_id, disk_gb=server.flavor.disk, attempt=server.attempt
+            ),
+            undo=Image.remove_disk,
+            at=host,
+        )
+        if image_id
+        else nothing(None),
+        saga.step(
+            Network.plug_ports,
+            held_ports(server),
+            undo=Network.part_ports,
+            at=host,
+        )
+        if server.networks
+        else nothing(Plugged()),
+        saga.step(
+            Volume.attach_volumes,
+            volumes_of(server),
+            undo=Volume.part_volumes,
+            at=host,
+        )
+        if server.volumes
+        else nothing(Attached()),
+    )
+    return disk, plugged, attached
