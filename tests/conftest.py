@@ -43,7 +43,7 @@ def group(nodeid: str) -> str:
 
 
 class ByFolder(LoadScopeScheduling):  # type: ignore[misc]
-    """Where tests run beside each other (`-n 4`), those of a folder, or of a part of it, share its clouds."""
+    """Where tests run beside each other (`-n 6`), those of a folder, or of a part of it, share its clouds."""
 
     def _split_scope(self, nodeid: str) -> str:
         return group(nodeid)

@@ -26,6 +26,9 @@ class Operations(Protocol):
     async def progress(self, instance_id: str) -> list[dict[str, Any]]:
         """Steps of the running operation in the shape of ActionEvent rows; [] when nothing runs."""
 
+    async def percent(self, instance_id: str) -> int:
+        """Of the bytes that the running operation moves, how many are moved; 0 when nothing says it."""
+
     async def retry(self, requester: Requester, instance_id: str) -> object:
         """Run a failed build again; 409 when it did not fail."""
 

@@ -224,6 +224,10 @@ class Operations:
         """Steps of the operation that runs now, rows like ActionEvent's; [] when nothing answers within a second."""
         return await progress.steps(self._client, server_workflow_id(instance_id))
 
+    async def percent(self, instance_id: str) -> int:
+        """See `progress.percent`."""
+        return await progress.percent(self._client, server_workflow_id(instance_id))
+
     async def console_output(self, instance_id: str, length: int | None) -> str:
         """The last `length` lines of the guest's serial console, read by its host. 409 while it has no host."""
         want = ConsoleOutputRequest(instance_id=instance_id, length=length)

@@ -9,10 +9,16 @@ MIB = 1 << 20
 
 def moved(heartbeat: object) -> str:
     """In words, what a step's last heartbeat says of bytes that it moves; "" when it says nothing of them."""
+    found = in_bytes(heartbeat)
+    return f"{100 * found[0] // found[1]} % of {-(-found[1] // MIB)} MiB" if found else ""
+
+
+def in_bytes(heartbeat: object) -> tuple[int, int] | None:
+    """The same in numbers: how many are moved, of how many."""
     if not isinstance(heartbeat, dict) or not heartbeat.get("of"):
-        return ""
-    done, of = int(heartbeat.get("bytes", 0)), int(heartbeat["of"])
-    return f"{min(100, 100 * done // of)} % of {-(-of // MIB)} MiB"
+        return None
+    of = int(heartbeat["of"])
+    return min(of, int(heartbeat.get("bytes", 0))), of
 
 
 class Done(BaseModel):

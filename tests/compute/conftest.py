@@ -93,6 +93,7 @@ class Ledger:
     bodies: list[Json] = field(default_factory=list)  # of what was started
     told: dict[str, Json] = field(default_factory=dict)  # action → answer that only its steps know
     steps: list[Json] = field(default_factory=list)
+    moved: dict[str, int] = field(default_factory=dict)  # server → per cent
     refuse: set[str] = field(default_factory=set)  # names of servers that are to be refused
 
     async def boot(self, request: BootRequest) -> Accepted:
@@ -132,6 +133,9 @@ class Ledger:
 
     async def progress(self, instance_id: str) -> list[Json]:
         return self.steps
+
+    async def percent(self, instance_id: str) -> int:
+        return self.moved.get(instance_id, 0)
 
     async def retry(self, requester: Requester, instance_id: str) -> None:
         self.decisions.append((instance_id, "again"))

@@ -1,12 +1,12 @@
 """Servers as shown: attributes by microversion and by right, not found, change, delete."""
 
 import uuid
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 
-from infra.tables.compute import Flavor
+from infra.tables.compute import Flavor, now
 from tests.compute.cards import card
 from tests.compute.conftest import Api, Cloud
 
@@ -38,6 +38,19 @@ def test_attribute_begins_at_its_version(cloud: Cloud, demo: Api, name: str) -> 
     before, since = f"2.{FIRST[name] - 1}", f"2.{FIRST[name]}"
     assert name not in demo.get(f"/servers/{server}", version=before)["server"]
     assert name in demo.get(f"/servers/{server}", version=since)["server"]
+
+
+def test_what_moves_bytes_for_longer_tells_how_many(cloud: Cloud, demo: Api) -> None:
+    """Mechanism: `_moving`. The record's own number is 0 from each operation's begin to its end."""
+    at_work, long_ago = {"vm_state": "active", "task_state": "resize_prep"}, now() - timedelta(seconds=30)
+    moving, begun = cloud.server(demo, updated_at=long_ago, **at_work), cloud.server(demo, updated_at=now(), **at_work)
+    rests, stopped = (
+        cloud.server(demo, updated_at=long_ago),
+        cloud.server(demo, vm_state="stopped", updated_at=long_ago),
+    )
+    cloud.ledger.moved = dict.fromkeys((moving, begun, rests, stopped), 42)
+    shown = {id: demo.get(f"/servers/{id}")["server"].get("progress") for id in cloud.ledger.moved}
+    assert shown == {moving: 42, begun: 0, rests: 0, stopped: None}
 
 
 def test_tenants_view(cloud: Cloud, demo: Api, tiny: Flavor) -> None:

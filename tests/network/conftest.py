@@ -133,9 +133,9 @@ def cloud(keystone: OpenStack, tmp_path_factory: pytest.TempPathFactory) -> Iter
     passwords = credentials.load(settings.state_dir)
     with (
         state_dir_in_environment(settings.state_dir),
-        served(Contract(api.network.app.create(as_service(settings, "neutron"))), settings.port("network")),
+        served(Contract(api.network.app.create(mine := as_service(settings, "neutron"))), settings.port("network")),
     ):
-        cloud = Cloud(settings, None, None)  # type: ignore[arg-type]
+        cloud = Cloud(mine, None, None)  # type: ignore[arg-type]
         cloud.admin = cloud.login("admin", passwords["admin"], "admin")
         cloud.service = cloud.login("nova", passwords["nova"], "service")
         yield cloud

@@ -126,7 +126,10 @@ async def test_what_changed_behind_our_back_is_followed(cloud: Cloud) -> None:
     httpx.put(url, json=moved, headers={"X-Auth-Token": cloud.token}).raise_for_status()
     await act(cloud, boot, "refresh_network")
     record = cloud.record(boot)
-    assert record and record.networks == [known | {"fixed_ips": ["10.7.2.2"]}]
+    assert record
+    (moved_to,) = record.networks
+    assert moved_to == known | {"fixed_ips": ["10.7.2.2"], "now": moved_to["now"]}
+    assert moved_to["now"] != moved_to["told"], "its config drive tells of the other address"
     httpx.delete(url, headers={"X-Auth-Token": cloud.token}).raise_for_status()
     await act(cloud, boot, "detach_interface", port_id=known["port_id"])
     record = cloud.record(boot)

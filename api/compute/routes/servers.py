@@ -1,7 +1,9 @@
 """Servers: list, show, change, delete (Compute API reference, "Servers")."""
 
+from datetime import timedelta
 from typing import Any
 
+from anyio import from_thread
 from fastapi import APIRouter, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
@@ -16,9 +18,13 @@ from api.compute.records.filters import search_of
 from api.compute.schemas.servers import ServerUpdate
 from api.compute.validation import check_query, parse, require_hostname
 from api.compute.views.servers import ServerView, rendered, with_groups
+from api.compute.views.states import WITH_PROGRESS, status
+from infra.tables.compute import now
 from workflows.requests import DeleteRequest
 
 router = APIRouter()
+A_MOMENT = timedelta(seconds=2)
+"""So long a poll of what is done by then costs nothing more."""
 
 
 @router.get("/servers")
@@ -61,7 +67,15 @@ def show_server(call: Call, server_id: str) -> Response:
         more = extras.of(store, call, [row])
     call.enforce("os_compute_api:servers:show", project_id=row["project_id"])
     more = port_groups.beside(call, [row], more)
-    return JSONResponse({"server": with_groups(call, ServerView(call, more).detail(row), row)})
+    return JSONResponse({"server": with_groups(call, ServerView(call, more).detail(_moving(call, row)), row)})
+
+
+def _moving(call: ComputeCall, row: Any) -> Any:
+    """With the progress of what has run for more than a moment, as its host says."""
+    shown = status(row["vm_state"], row["task_state"])
+    if row["task_state"] is None or shown not in WITH_PROGRESS or now() - row["updated_at"] < A_MOMENT:
+        return row
+    return {**row, "progress": from_thread.run(call.operations.percent, row["id"])}
 
 
 @router.put("/servers/{server_id}")
