@@ -33,11 +33,15 @@ async def test_a_refused_request_may_be_sent_again_with_its_key(cloud: FrameClou
 async def test_an_action_waits_for_a_change_of_a_device(cloud: FrameCloud) -> None:
     """Nova shows no task state while ports or volumes of a server change, and takes a stop meanwhile."""
     handle = await server(cloud, "addSecurityGroup")
-    cloud.faults.arm()
+    cloud.faults.arm(hold="find_ports")
     change, stop = request(cloud, handle, "addSecurityGroup"), request(cloud, handle, "os-stop")
     first = asyncio.create_task(cloud.ops.start(*change))
-    await asyncio.sleep(0.02)
-    await asyncio.gather(first, cloud.ops.start(*stop))
+    await asyncio.wait_for(cloud.faults.held.wait(), 20)
+    second = asyncio.create_task(cloud.ops.start(*stop))
+    await asyncio.sleep(0.2)
+    assert not second.done(), "it has its turn afterwards"
+    cloud.faults.release.set()
+    await asyncio.gather(first, second)
     assert await cloud.end(handle) is None
     record = cloud.record(handle)
     assert record and record.vm_state == "stopped"
