@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from infra import logs
+from infra.contracts.power_states import RUNNING
 from infra.host.driver import Driver
 from infra.host.files.cache import ImageCache
 from infra.host.network.topology import TopologyPoll
@@ -143,8 +144,9 @@ def bring_back(settings: Settings, driver: Driver, control: ControlClient, stopp
     """Start the guests that went down with this host, then tell the control plane every guest's state.
 
     They are those that `kilonova down` took down and, where the machine was booted since the last time, those that the
-    control plane knows as active here (Nova's resume_guests_state_on_host_boot). Until they run, or are given up, the
-    control plane is not told that they are off; one that a tenant stops meanwhile is left so."""
+    control plane knows as active here, or resized and running (Nova's resume_guests_state_on_host_boot). Until they
+    run, or are given up, the control plane is not told that they are off; one that a tenant stops meanwhile is left
+    so."""
     waiting = set(guests.taken_down(settings.host_dir))
     before: dict[str, str | None] = {}
     booted = settings.resume_guests_state_on_host_boot and guests.machine_was_booted(settings.host_dir)
@@ -154,7 +156,12 @@ def bring_back(settings: Settings, driver: Driver, control: ControlClient, stopp
             if waiting or booted:
                 claims = {claim.instance_id: claim for claim in control.claims()}
                 ran = ("active", "rescued")
-                active = {id for id, claim in claims.items() if claim.vm_state in ran and not claim.task_state}
+                active = {
+                    id
+                    for id, claim in claims.items()
+                    if not claim.task_state
+                    and (claim.vm_state in ran or (claim.vm_state == "resized" and claim.power_state == RUNNING))
+                }
                 waiting = (waiting & claims.keys()) | (active if booted else set())
                 waiting = {id for id in waiting if claims[id].vm_state == before.setdefault(id, claims[id].vm_state)}
                 driver.events.awaits(waiting)

@@ -175,9 +175,18 @@ def test_claims(cloud: Cloud, service: Api, demo: Api, node: str) -> None:
     server, orphan = cloud.server(demo, host=node), str(uuid.uuid4())
     claim(cloud, node, server)
     claim(cloud, node, orphan)
+    left = Allocation(
+        consumer_id=str(uuid.uuid4()), instance_id=str(uuid.uuid4()), kind="migration", host=node, attempt=2,
+        vcpus=2, memory_mb=256, disk_gb=5,
+    )  # fmt: skip
+    with cloud.database.write() as session:
+        session.add(left.model_copy())
     found = {c["instance_id"]: c for c in service.get(f"/kilonova/hosts/{node}/claims")["claims"]}
-    assert found[server] == {"instance_id": server, "attempt": 2, "vm_state": "active", "task_state": None}
+    states = {"vm_state": "active", "task_state": None, "power_state": found[server]["power_state"]}
+    assert found[server] == {"instance_id": server, "attempt": 2, **states}
     assert found[orphan]["vm_state"] is None
+    assert left.instance_id not in found, "its guest stays off"
+    assert service.get(f"/kilonova/hosts/{node}/claims/{left.instance_id}")["claim"]["attempt"] == 2
     path = f"/kilonova/hosts/{node}/claims/{server}"
     assert service.get(path) == {"claim": {"instance_id": server, "attempt": 2}}
     service.refused("GET", path.replace(node, "other"), 404)

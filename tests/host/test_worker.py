@@ -267,11 +267,13 @@ def test_active_guests_come_back_after_the_machine_was_booted(
     whose guest is lost keeps no other waiting (`_started`), whichever comes first."""
     monkeypatch.setattr(host_loops, "RESTART_TRIES", 1)
     driver, stop = Driver(host, cloud.control), threading.Event()
-    active, stopped, *lost = (spec(cloud.claim(new_id())) for _ in range(6))
+    active, resized, stopped, resized_off, *lost = (spec(cloud.claim(new_id())) for _ in range(8))
+    known = [(active, "active", 1), (resized, "resized", 1), (stopped, "stopped", 4), (resized_off, "resized", 4)]
     with cloud.compute.write() as session:
-        for each, state in ((active, "active"), (stopped, "stopped"), *((gone, "active") for gone in lost)):
-            session.add(Instance(id=each.instance_id, project_id="p", user_id="u", name="vm", vm_state=state))
-    for each in (active, stopped):
+        for each, state, power in [*known, *((gone, "active", 1) for gone in lost)]:
+            here = {"vm_state": state, "power_state": power}
+            session.add(Instance(id=each.instance_id, project_id="p", user_id="u", name="vm", **here))
+    for each, *_ in known:
         driver.spawn(each, lambda *_: None)
         driver._domains.stop(each.instance_id)
     (host.host_dir / "boot-id").unlink(missing_ok=True)
@@ -279,6 +281,6 @@ def test_active_guests_come_back_after_the_machine_was_booted(
     assert set(driver.domains().values()) == {4}
     (host.host_dir / "boot-id").write_text("another boot")
     bring_back(host, driver, cloud.control, stop)
-    assert driver.domains() == {active.instance_id: 1, stopped.instance_id: 4}
-    for each in (active, stopped):
+    assert driver.domains() == {each.instance_id: power for each, _, power in known}
+    for each, *_ in known:
         driver.destroy(each.instance_id)

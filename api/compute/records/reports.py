@@ -62,11 +62,12 @@ def _moment(text: str | None) -> datetime | None:
 
 
 def claims(session: Session, host: str) -> list[dict[str, Any]]:
-    """Every allocation on the host, with its server's states (null when there is no such server)."""
+    """Every allocation on the host, with its server's states (null when there is no such server). What a resize keeps
+    here of a server is none of the server's."""
     query = (
-        select(held.c.instance_id, held.c.attempt, servers.c.vm_state, servers.c.task_state)
+        select(held.c.instance_id, held.c.attempt, servers.c.vm_state, servers.c.task_state, servers.c.power_state)
         .select_from(held.outerjoin(servers, servers.c.id == held.c.instance_id))
-        .where(held.c.host == host)
+        .where(held.c.host == host, held.c.kind != "migration")
         .order_by(held.c.instance_id)
     )
     return [dict(row) for row in session.execute(query).mappings()]

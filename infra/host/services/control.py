@@ -21,6 +21,7 @@ class Claim(BaseModel):
     attempt: int
     vm_state: str | None = None
     task_state: str | None = None
+    power_state: int | None = None
 
 
 class LifecycleEvent(BaseModel):
