@@ -137,7 +137,7 @@ def _changed(port: dict[str, Any], seen: PortNow | None, server_id: str) -> bool
     if seen is None or seen.device_id != server_id:
         return False
     known: Callable[[str], Any] = port.get
-    if sorted(port["fixed_ips"]) != sorted(seen.fixed_ips) or known("label") != seen.label:
+    if sorted(port["fixed_ips"]) != sorted(seen.fixed_ips):
         return True
     return known("now") not in (None, seen.told)
 

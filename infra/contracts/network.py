@@ -156,7 +156,8 @@ class PortAddresses(Done):
 
 def as_looked_at(port: dict[str, Any], seen: PortAddresses) -> dict[str, Any]:
     """A server's port in its record, as a look found it. One that is gone has no address: the guest gives it back as
-    soon as it can. One that was not seen is as it was."""
+    soon as it can. One that was not seen is as it was. The name of its network stays that under which it was plugged:
+    OpenTofu makes a server anew whose networks have other names than when it made it."""
     id = port["port_id"]
     if id in seen.gone:
         return port | {"fixed_ips": []}
@@ -165,4 +166,4 @@ def as_looked_at(port: dict[str, Any], seen: PortAddresses) -> dict[str, Any]:
         return port | {"fixed_ips": seen.addresses.get(id, port["fixed_ips"])}
     known = port["fixed_ips"]
     ips = known if sorted(known) == sorted(found.fixed_ips) else found.fixed_ips
-    return port | {"fixed_ips": ips, "label": found.label, "now": found.told}
+    return port | {"fixed_ips": ips, "now": found.told}

@@ -63,7 +63,6 @@ CHANGES: dict[str, Callable[[Card], None]] = {
     "name servers": lambda card: put(card, "subnet", dns_nameservers=["10.1.0.53"]),
     "the gateway": lambda card: put(card, "subnet", gateway_ip=None),
     "routes": lambda card: put(card, "subnet", host_routes=[{"destination": "10.9.0.0/24", "nexthop": "10.1.0.3"}]),
-    "the network's name": lambda card: put(card, "network", name="after"),
 }
 
 
