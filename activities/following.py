@@ -4,7 +4,7 @@ What a look finds is done as if it had been told: by an operation under the serv
 taken away needs two looks; a service that is away, or answers with less, has said nothing."""
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -136,10 +136,7 @@ def _changed(port: dict[str, Any], seen: PortNow | None, server_id: str) -> bool
     """Not being seen is no change. A record of before there was a digest says nothing of what its drive tells."""
     if seen is None or seen.device_id != server_id:
         return False
-    known: Callable[[str], Any] = port.get
-    if sorted(port["fixed_ips"]) != sorted(seen.fixed_ips):
-        return True
-    return known("now") not in (None, seen.told)
+    return sorted(port["fixed_ips"]) != sorted(seen.fixed_ips) or port.get("now") not in (None, seen.told)
 
 
 def _missing(server: ServerAtRest, seen: dict[str, PortNow]) -> dict[str, str]:

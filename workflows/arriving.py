@@ -1,4 +1,5 @@
-"""What a server needs on a host that has nothing of it: its disk from an image, its ports, its volumes."""
+"""What a server needs on a host that has nothing of it: its disk from an image, its ports, its volumes; and how the
+latter leave a host."""
 
 from temporalio import workflow
 
@@ -12,7 +13,7 @@ with workflow.unsafe.imports_passed_through():
     from infra.contracts.volume import Attached
 
 from workflows.attempt import nothing
-from workflows.inputs import held_ports, volumes_of
+from workflows.inputs import held_ports, ports_of, volumes_of
 from workflows.saga import Place, Saga
 
 
@@ -51,3 +52,21 @@ async def brought(
         else nothing(Attached()),
     )
     return disk, plugged, attached
+
+
+async def parted(server: InstanceFacts, host: Place, saga: Saga) -> None:
+    """Ports and volumes stay the server's, on no host. Not undone: the caller knows how they come back, or need not."""
+    if server.networks:
+        await saga.step(
+            Network.part_ports,
+            ports_of(server),
+            undo=None,
+            at=host,
+        )
+    if server.volumes:
+        await saga.step(
+            Volume.part_volumes,
+            volumes_of(server),
+            undo=None,
+            at=host,
+        )

@@ -8,9 +8,7 @@ with workflow.unsafe.imports_passed_through():
     from activities.image_record import ImageRecord
     from activities.instance import Instance
     from activities.moving import Moving
-    from activities.network import Network
     from activities.shape import Shape
-    from activities.volume import Volume
     from infra.contracts.hypervisor import DomainRef, GuestConfig
     from infra.contracts.image import DiskOnHost, ImageOnHost
     from infra.contracts.instance import InstanceRef
@@ -20,9 +18,9 @@ with workflow.unsafe.imports_passed_through():
     from infra.contracts.snapshot import SHELVED, ImageRef, ImageToBe, image_id_of
     from infra.contracts.volume import Attached
 
-from workflows.arriving import brought
+from workflows.arriving import brought, parted
 from workflows.create_image import MakesImage
-from workflows.inputs import domain_of, held_ports, ports_of, volumes_of
+from workflows.inputs import domain_of, held_ports, volumes_of
 from workflows.requests import Accepted
 from workflows.saga import Saga, control
 from workflows.server_operation import ServerOperation
@@ -54,20 +52,7 @@ class Moves(MakesImage):
             done = ImageRef(image_id=image.image_id, instance_id=server.instance_id)
             self.afterwards(ImageRecord.drop_image, done, control())
             await self.fill_image(image, server, saga)
-        if server.networks:
-            await saga.step(
-                Network.part_ports,
-                ports_of(server),
-                undo=None,  # `come_back` plugs them here again
-                at=source,
-            )
-        if server.volumes:
-            await saga.step(
-                Volume.part_volumes,
-                volumes_of(server),
-                undo=None,  # `come_back` attaches them here again
-                at=source,
-            )
+        await parted(server, source, saga)  # `come_back` brings them here again
         host = self.host_of(there)
         disk, plugged, attached = await brought(there, image.image_id if server.image_id else "", host, saga)
         arrived = await saga.step(
@@ -99,20 +84,7 @@ async def move_back(
         undo=None,  # a revert only goes forward, here and in the following
         at=host,
     )
-    if server.networks:
-        await saga.step(
-            Network.part_ports,
-            ports_of(server),
-            undo=None,
-            at=host,
-        )
-    if server.volumes:
-        await saga.step(
-            Volume.part_volumes,
-            volumes_of(server),
-            undo=None,
-            at=host,
-        )
+    await parted(server, host, saga)
     came = await saga.step(
         Moving.come_back,
         leaving(back, guest, runs=runs),

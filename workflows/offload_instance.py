@@ -6,15 +6,13 @@ with workflow.unsafe.imports_passed_through():
     from activities.hypervisor import Hypervisor
     from activities.image import Image
     from activities.image_record import ImageRecord
-    from activities.network import Network
-    from activities.volume import Volume
     from infra.contracts.hypervisor import DomainRef
     from infra.contracts.image import ImageOnHost
     from infra.contracts.operation import ActionRequest, InstanceChange, InstanceFacts, Transition
     from infra.contracts.power_states import SHUTDOWN
     from infra.contracts.snapshot import ImageRef
 
-from workflows.inputs import ports_of, volumes_of
+from workflows.arriving import parted
 from workflows.saga import Saga, control
 from workflows.server_operation import ServerOperation
 
@@ -47,20 +45,7 @@ class OffloadInstance(ServerOperation):
             undo=None,  # see above, as for the following
             at=host,
         )
-        if server.networks:
-            await saga.step(
-                Network.part_ports,
-                ports_of(server),
-                undo=None,
-                at=host,
-            )
-        if server.volumes:
-            await saga.step(
-                Volume.part_volumes,
-                volumes_of(server),
-                undo=None,
-                at=host,
-            )
+        await parted(server, host, saga)
         await saga.step(
             Image.remove_disk,
             ImageOnHost(instance_id=server.instance_id, image_id=server.image_id, disk_gb=0),
