@@ -8,7 +8,9 @@ from typing import Any
 
 import structlog
 
-SECRET_KEYS = re.compile(r"(?i)pass(word)?$|adminpass|token(_id)?$|secret|user_data|private_key|authorization|x-auth")
+SECRET_KEYS = re.compile(
+    r"(?i)pass(word)?$|adminpass|token(_id)?$|secret|user_data|personality|private_key|authorization|x-auth"
+)
 SECRET_TEXT = re.compile(r"gAAAA[\w-]{20,}={0,2}|(?i:(?:password|adminpass|secret)[\"']?\s*[:=]\s*[\"']?)[^\s\"',}]+")
 
 

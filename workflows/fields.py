@@ -9,6 +9,8 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, StringConstraints
 
+from workflows.body import Body
+
 KEY = re.compile(r"[a-zA-Z0-9\-_:. ]{1,255}")
 
 
@@ -66,3 +68,10 @@ FlavorRef = Annotated[
     StringConstraints(min_length=1, max_length=255),
 ]
 ImageRef = Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F]{8}(-?[0-9a-fA-F]{4}){3}-?[0-9a-fA-F]{12}$")]
+
+
+class InjectedFileBody(Body):
+    """One of `personality`; its lengths are a matter of quotas."""
+
+    path: str
+    contents: Annotated[str, AfterValidator(_base64)]

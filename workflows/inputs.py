@@ -72,6 +72,7 @@ def domain_spec(
         hostname=req.hostname,
         admin_pass=req.admin_pass,
         user_data=req.user_data,
+        injected_files=req.injected_files,
         key_name=req.key_name,
         public_key=req.public_key,
         metadata=req.metadata,

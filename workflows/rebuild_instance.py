@@ -23,7 +23,7 @@ with workflow.unsafe.imports_passed_through():
     from infra.contracts.volume import Attached, VolumeReimage
 
 from workflows.body import Body, Since
-from workflows.fields import AddressV4, AddressV6, Base64, Description, ImageRef, Metadata, Name
+from workflows.fields import AddressV4, AddressV6, Base64, Description, ImageRef, InjectedFileBody, Metadata, Name
 from workflows.from_records import connected
 from workflows.inputs import domain_of, volumes_of
 from workflows.requests import Accepted
@@ -42,7 +42,7 @@ class RebuildBody(Body):
     metadata: Metadata = {}
     preserve_ephemeral: bool = False
     disk_config: Literal["AUTO", "MANUAL"] = Field("MANUAL", alias="OS-DCF:diskConfig")
-    personality: Annotated[list[Any], Since(1, 56)] = []
+    personality: Annotated[list[InjectedFileBody], Since(1, 56)] = []
     accessIPv4: AddressV4 = ""
     accessIPv6: AddressV6 = ""
     description: Annotated[Description | None, Since(19)] = None
@@ -209,7 +209,7 @@ def _spec(
 
 
 def _told(known: GuestConfig, wish: Rebuild) -> GuestConfig:
-    return known.model_copy(update={**wish.told, "admin_pass": wish.admin_pass})
+    return GuestConfig.model_validate({**known.model_dump(), **wish.told, "admin_pass": wish.admin_pass})
 
 
 def _change(

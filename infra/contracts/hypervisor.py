@@ -7,6 +7,7 @@ from pydantic import BaseModel
 
 from infra.contracts.guarded import Guarded
 from infra.contracts.image import DiskOnHost
+from infra.contracts.injected_files import InjectedFile
 from infra.contracts.local_disks import LocalDisk
 from infra.contracts.network import Vif
 from infra.contracts.step import Done
@@ -39,6 +40,7 @@ class GuestConfig(BaseModel):
     hostname: str
     admin_pass: str | None = None
     user_data: str | None = None  # base64, as the API got it
+    injected_files: list[InjectedFile] = []
     key_name: str | None = None
     public_key: str | None = None
     metadata: dict[str, str] = {}

@@ -5,6 +5,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from infra.contracts.injected_files import InjectedFile
 from infra.contracts.local_disks import LocalDisk
 from infra.contracts.network import PortRequest
 from infra.contracts.step import Step
@@ -57,6 +58,7 @@ class BootRequest(BaseModel):
     public_key: str | None = None
     admin_pass: str
     user_data: str | None = None  # base64
+    injected_files: list[InjectedFile] = []
     disk_config: str = "MANUAL"  # or AUTO: recorded and shown; the guest grows its partition itself
     config_drive: bool = False  # what the tenant asked; the guest gets one in any case
     access_ip_v4: str | None = None

@@ -90,6 +90,7 @@ class Records:
             hostname=found.hostname,
             admin_pass=request.admin_pass,
             user_data=request.user_data,
+            injected_files=request.injected_files,
             key_name=request.key_name,
             public_key=request.public_key,
             metadata=found.server_metadata,

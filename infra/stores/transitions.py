@@ -77,6 +77,7 @@ class Transitions:
         request = BootRequest.model_validate_json(self._ring.unseal(sealed))
         assert change.guest is not None
         told = change.guest.model_dump(include={"hostname", "admin_pass", "user_data", "key_name", "public_key"})
+        told |= {"injected_files": change.guest.injected_files}
         told |= {"metadata": change.guest.metadata, "image_id": change.image_ref or request.image_id}
         return self._ring.seal(request.model_copy(update=told).model_dump_json())
 

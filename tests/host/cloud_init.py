@@ -38,6 +38,7 @@ def read(place: str) -> dict[str, object]:
         "userdata": found["userdata"].decode(),
         "network": openstack.convert_net_json(found["networkdata"], known_macs=macs),
         "vendordata": found.get("vendordata"),
+        "files": {path: text.decode() for path, text in found.get("files", {}).items()},
     }
 
 

@@ -13,6 +13,7 @@ from temporalio.exceptions import ApplicationError
 
 from infra.contracts.hypervisor import GuestConfig
 from infra.contracts.image import DiskOnHost
+from infra.contracts.injected_files import InjectedFile
 from infra.contracts.local_disks import LocalDisk
 from infra.contracts.network import FixedIp
 from infra.contracts.volume import VolumeConnection
@@ -139,7 +140,9 @@ def test_cloud_init_understands_it(tmp_path: Path) -> None:
     file.write_text('{"ntp": "192.0.2.123"}')
     plugged = vif()
     plugged.fixed_ips[0].enable_dhcp = False
-    made = spec(new_id(), guest=full_guest(), vifs=[plugged])
+    files = [InjectedFile(path="/etc/motd", contents="aGkK"), InjectedFile(path="/etc/issue", contents="eW91Cg==")]
+    guest = full_guest().model_copy(update={"injected_files": files})
+    made = spec(new_id(), guest=guest, vifs=[plugged])
     configdrive.write(made, target, file)
     unpack(target, folder)
     done = subprocess.run([*cloud_init.reader(), str(folder)], capture_output=True, text=True, check=False)
@@ -149,6 +152,7 @@ def test_cloud_init_understands_it(tmp_path: Path) -> None:
     assert (meta["instance-id"], meta["local-hostname"], meta["meta"]) == (made.instance_id, "web-1", {"role": "web"})
     assert meta["public_keys"] == {"mykey": "ssh-ed25519 AAAA me"} and found["userdata"] == "#!/bin/sh\necho hi\n"
     assert found["vendordata"] == {"ntp": "192.0.2.123"} and found["ec2"]["local-ipv4"] == "203.0.113.104"
+    assert found["files"] == {"/etc/motd": "hi\n", "/etc/issue": "you\n"}
     nic, resolver = found["network"]["config"]
     (subnet,) = nic["subnets"]
     assert (subnet["type"], subnet["address"], subnet["netmask"]) == ("static", "203.0.113.104", "255.255.255.0")

@@ -25,6 +25,8 @@ KEY, SCRIPT = "ssh-ed25519 AAAA guest", b"#!/bin/sh\necho hello\n"
 def recorded(place: Place, guest: StandIn, name: str) -> None:
     """The record of the guest's server, as the workflow's first step writes it."""
     asked = {"public_key": KEY, "user_data": base64.b64encode(SCRIPT).decode()}
+    asked_files = [{"path": "/etc/motd", "contents": base64.b64encode(name.encode()).decode()}]
+    sealed = json.dumps({**asked, "injected_files": asked_files})
     with place.cloud.compute.write() as session:
         session.add(
             Instance(
@@ -38,7 +40,7 @@ def recorded(place: Place, guest: StandIn, name: str) -> None:
                 local_disks=[{"kind": "swap", "size_mb": 1, "device": "vdb"}],
                 volumes=[{"volume_id": "v", "attachment_id": "a", "device": "vdc", "tag": "data"}],
                 vm_state="active",
-                sealed_request=KeyRing.load(place.cloud.settings.codec_keys).seal(json.dumps(asked)),
+                sealed_request=KeyRing.load(place.cloud.settings.codec_keys).seal(sealed),
             )
         )
 
@@ -100,6 +102,9 @@ def test_each_guest_reads_its_own_and_two_tenants_with_one_address_do_too(place:
             assert read(guest, "/latest/meta-data/block-device-mapping/ebs0") == "/dev/vdc"
             assert [device["tags"] for device in told["devices"]] == [["data"]]
             assert read(guest, "/latest/user-data") == SCRIPT.decode()
+            assert told["files"] == [{"path": "/etc/motd", "content_path": "/content/0000"}]
+            assert read(guest, "/openstack/content/0000") == name
+            assert read(guest, "/openstack/content/0001") == read(guest, "/openstack/content") == ""
             assert read(guest, "/latest/meta-data/nothing") == read(guest, "/openstack/1999-01-01/meta_data.json") == ""
 
 
@@ -117,6 +122,7 @@ def test_cloud_init_understands_it(place: Place) -> None:
     assert (found["metadata"]["instance-id"], found["metadata"]["local-hostname"]) == (guest.plug.instance_id, "red")
     assert found["metadata"]["public_keys"] == {"mykey": KEY} and found["userdata"] == SCRIPT.decode()
     assert (found["ec2"]["local-ipv4"], found["ec2"]["public-keys"]) == (guest.address, {"mykey": KEY})
+    assert found["files"] == {"/etc/motd": "red"}
     nic = found["network"]["config"][0]
     assert (nic["mac_address"], nic["subnets"]) == (guest.plug.mac_address, [{"type": "dhcp4"}])
 

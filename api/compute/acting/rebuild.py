@@ -11,14 +11,16 @@ from api.compute.acting.able import require_host
 from api.compute.acting.images import require_room_for
 from api.compute.boot import names
 from api.compute.boot.images import image, require_fit
+from api.compute.boot.personality import injected_files
 from api.compute.boot.properties import disk_config, require_machine
 from api.compute.call import ComputeCall
 from api.compute.errors import bad_request, not_implemented
-from api.compute.records import extras, instances, port_groups
+from api.compute.records import extras, instances, port_groups, quotas
 from api.compute.validation import require_hostname
 from api.compute.views.servers import ServerView, with_groups
 from infra.contracts import abilities
 from infra.tables.compute import Flavor, KeyPair
+from workflows.fields import InjectedFileBody
 from workflows.rebuild_instance import Rebuild
 from workflows.requests import Accepted
 
@@ -52,6 +54,7 @@ def prepare(call: ComputeCall, row: RowMapping, wish: dict[str, Any]) -> dict[st
     columns = {column: wish[name] for name, column in COLUMNS.items() if name in wish}
     columns["disk_config"] = disk_config(wish.get("OS-DCF:diskConfig"), needs.properties, wish["imageRef"])
     told: dict[str, Any] = {name: wish[name] for name in ("user_data", "hostname", "metadata") if name in wish}
+    told["injected_files"] = _files(call, wish.get("personality", []))
     if "key_name" in wish:
         told |= _key(call, row, wish["key_name"])
     return Rebuild(
@@ -85,10 +88,16 @@ def answer(call: ComputeCall, accepted: Accepted, wish: dict[str, Any]) -> Respo
 def _require_built(call: ComputeCall, row: RowMapping, wish: dict[str, Any]) -> None:
     if wish.get("preserve_ephemeral"):
         raise bad_request("The current driver does not support preserving ephemeral partitions.")
-    if wish.get("personality"):
-        raise not_implemented("Injected files (personality) are not implemented; use user_data.")
     if wish.get("trusted_image_certificates"):
         raise not_implemented("Trusted image certificates are not implemented.")
+
+
+def _files(call: ComputeCall, personality: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Those of this rebuild alone: what was injected before is not, as in Nova."""
+    with call.db.read() as session:
+        limits = quotas.limits(session, call.context.project_id)
+    files = injected_files(limits, [InjectedFileBody.model_validate(file) for file in personality])
+    return [file.model_dump() for file in files]
 
 
 def _key(call: ComputeCall, row: RowMapping, name: str | None) -> dict[str, Any]:

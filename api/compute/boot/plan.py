@@ -12,6 +12,7 @@ from api.compute.boot.disks import DiskPlan, Disks, disks
 from api.compute.boot.images import flavor, require_fit
 from api.compute.boot.local_disks import with_local_disks
 from api.compute.boot.nics import Nic, groups, nics
+from api.compute.boot.personality import injected_files
 from api.compute.boot.place import Hinted, Place, hints, place
 from api.compute.boot.port_quota import servers_with_ports
 from api.compute.boot.properties import disk_config, require_machine
@@ -20,6 +21,7 @@ from api.compute.errors import bad_request, forbidden, not_implemented
 from api.compute.records import quotas, server_groups
 from api.compute.schemas.servers import ServerCreate
 from api.compute.validation import require_hostname
+from infra.contracts.injected_files import InjectedFile
 from infra.contracts.network import PortRequest
 from infra.contracts.volume import VolumeRequest
 from infra.stores import usage
@@ -39,6 +41,7 @@ class Stored:
     limits: dict[str, int]
     count: int
     group: str | None
+    files: list[InjectedFile]
 
 
 def plan(call: ComputeCall, wish: ServerCreate, body: dict[str, Any]) -> list[BootRequest]:
@@ -76,8 +79,6 @@ def _require_known(call: ComputeCall, wish: ServerCreate) -> None:
         raise bad_request("Invalid input for field/attribute server. 'networks' is a required property")
     if isinstance(wish.networks, str) and not call.since(37):
         raise bad_request("Invalid input for field/attribute networks. It is not of type 'array'")
-    if wish.personality:
-        raise not_implemented("Injected files (personality) are not implemented; use user_data.")
     if wish.trusted_image_certificates:
         raise not_implemented("Trusted image certificates are not implemented.")
 
@@ -92,9 +93,10 @@ def _stored(session: Session, call: ComputeCall, wish: ServerCreate, hinted: Hin
     limits = quotas.limits(session, call.context.project_id)
     if 0 <= limits["metadata_items"] < len(wish.metadata):
         raise forbidden(f"Maximum number of metadata items exceeds {limits['metadata_items']}")
+    files = injected_files(limits, wish.personality)
     count = _count(session, call, wish, chosen, limits)
     group = server_groups.for_boot(session, call, hinted.group)
-    return Stored(chosen, key, place(session, call, wish), limits, count, group)
+    return Stored(chosen, key, place(session, call, wish), limits, count, group, files)
 
 
 def _count(session: Session, call: ComputeCall, wish: ServerCreate, chosen: Row[Any], limits: dict[str, int]) -> int:
@@ -140,6 +142,7 @@ def _shared(call: ComputeCall, wish: ServerCreate, stored: Stored, chosen: Disks
         "public_key": stored.key.public_key if stored.key else None,
         "admin_pass": wish.admin_pass or names.password(),
         "user_data": "".join(wish.user_data.split()) if wish.user_data else None,
+        "injected_files": stored.files,
         "disk_config": disk_config(wish.disk_config, chosen.needs.properties, chosen.image_id),
         "config_drive": True,  # every guest has one, asked for or not
         "access_ip_v4": wish.access_ip_v4 or None,

@@ -17,6 +17,7 @@ from api.compute.records import passwords
 from api.compute.schemas.services import GuestPassword
 from api.compute.validation import parse
 from infra.contracts.hypervisor import DomainSpec, FlavorFacts, GuestConfig
+from infra.contracts.injected_files import key_of
 from infra.contracts.local_disks import LocalDisk
 from infra.contracts.network import OF_SUBNET, FixedIp, Vif
 from infra.contracts.volume import VolumeConnection
@@ -33,7 +34,7 @@ ROUTED = "network:router_interface"
 @router.get("")
 def show_metadata(call: Call, host: str, address: Id, network_id: Id = "", router_id: Id = "") -> JSONResponse:
     """Metadata of the server whose port has `address` on the network, or on a network of the router: `meta_data`,
-    `network_data`, `user_data` (base64 or null), `ec2`. 404 when there is none."""
+    `network_data`, `user_data` (base64 or null), `content` (name → base64), `ec2`. 404 when there is none."""
     return JSONResponse(_document(call, _server(call, host, address, network_id, router_id), address))
 
 
@@ -99,6 +100,7 @@ def _document(call: ComputeCall, row: Instance, address: str) -> Body:
             hostname=row.hostname,
             key_name=row.key_name,
             public_key=request.get("public_key"),
+            injected_files=request.get("injected_files", []),
             metadata=row.server_metadata,
             availability_zone=row.availability_zone or "nova",
             launch_index=row.launch_index,
@@ -108,6 +110,7 @@ def _document(call: ComputeCall, row: Instance, address: str) -> Body:
         "meta_data": configdrive.meta_data(spec),
         "network_data": configdrive.network_data(spec.vifs),
         "user_data": request.get("user_data"),
+        "content": {key_of(at): file.contents for at, file in enumerate(spec.guest.injected_files)},
         "password": passwords.opened(call.request.app.state.ring, row.sealed_password),
         "ec2": {
             "block-device-mapping": block_devices(spec.local_disks, [volume.device for volume in spec.volumes]),

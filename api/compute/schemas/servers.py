@@ -22,6 +22,7 @@ from api.compute.validation import (
     Uuid,
 )
 from workflows.body import Since
+from workflows.fields import InjectedFileBody
 
 FlavorRef = Annotated[str, BeforeValidator(lambda value: str(value) if type(value) is int else value)]
 Hostname = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=r"^[a-zA-Z0-9\-._]*$")]
@@ -97,7 +98,7 @@ class ServerCreate(Strict):
     disk_config: Literal["AUTO", "MANUAL"] | None = Field(None, alias="OS-DCF:diskConfig")
     access_ip_v4: AddressV4 | Literal[""] | None = Field(None, alias="accessIPv4")
     access_ip_v6: AddressV6 | Literal[""] | None = Field(None, alias="accessIPv6")
-    personality: Annotated[list[Any], Since(1, 56)] = []
+    personality: Annotated[list[InjectedFileBody], Since(1, 56)] = []
     availability_zone: Name | None = None
     block_device_mapping: list[Any] = []
     block_device_mapping_v2: list[Disk] = []

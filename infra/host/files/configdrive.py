@@ -16,6 +16,7 @@ import pycdlib
 
 from infra.contracts.errors import hopeless
 from infra.contracts.hypervisor import DomainSpec
+from infra.contracts.injected_files import key_of
 from infra.contracts.network import FixedIp, Vif
 from infra.host.files.vendor_data import documents
 from infra.host.metadata_format import OPENSTACK, block_devices, ec2, of_version
@@ -65,6 +66,8 @@ def files(spec: DomainSpec, vendor_data: Path | None = None) -> dict[str, bytes]
     for version in OPENSTACK:
         found |= {f"openstack/{version}/{name}": _json(told) for name, told in of_version(version, known).items()}
         found |= {f"openstack/{version}/user_data": data} if data is not None else {}
+    for at, file in enumerate(spec.guest.injected_files):
+        found[f"openstack/content/{key_of(at)}"] = base64.b64decode(file.contents)
     for version in EC2_VERSIONS:
         found[f"ec2/{version}/meta-data.json"] = _json(ec2(meta, _ec2_facts(spec)))
         found |= {f"ec2/{version}/user-data": data} if data is not None else {}
@@ -100,6 +103,11 @@ def meta_data(spec: DomainSpec) -> dict[str, Any]:
     }
     if guest.metadata:
         body["meta"] = guest.metadata
+    if guest.injected_files:
+        body["files"] = [
+            {"path": file.path, "content_path": f"/content/{key_of(at)}"}
+            for at, file in enumerate(guest.injected_files)
+        ]
     if guest.admin_pass:
         body["admin_pass"] = guest.admin_pass
     if guest.public_key:

@@ -11,6 +11,7 @@ from typing import Any
 from infra.host.metadata_format import EC2, FILES_SINCE, OPENSTACK, ec2, of_version
 
 JSON, TEXT, BINARY = "application/json", "text/plain; charset=utf-8", "application/octet-stream"
+CONTENT = "content"
 Tree = dict[str, Any]
 
 
@@ -64,10 +65,18 @@ def answer(document: Tree, path: str, vendor: Tree) -> Answer:
     if parts[0] == "openstack":
         if len(parts) == 1:
             return _listing(list(OPENSTACK))
+        if parts[1] == CONTENT:
+            return _content(document, parts[2:])
         if parts[1] not in OPENSTACK:
             return Answer(404)
         return _walk(_openstack(document, vendor, parts[1]), parts[2:])
     return _walk(_ec2(document), parts[1:]) if parts[0] in EC2 else Answer(404)
+
+
+def _content(document: Tree, parts: list[str]) -> Answer:
+    """A file that was injected; there is no list of them but `meta_data.json`."""
+    found = document.get(CONTENT, {}).get(parts[0]) if len(parts) == 1 else None
+    return Answer(404) if found is None else Answer(200, base64.b64decode(found), BINARY)
 
 
 def _walk(node: Any, parts: list[str]) -> Answer:
