@@ -49,6 +49,7 @@ def build_plan(settings: Settings, layout: Layout) -> Plan:
     env |= {"KILONOVA_STATE_DIR": str(settings.state_dir), "KILONOVA_PORT_OFFSET": str(settings.port_offset)}
     env |= {"KILONOVA_NETNS": layout.netns, "PYTHONUNBUFFERED": "1"}
     env |= {"MALLOC_ARENA_MAX": "2"}  # glibc gives threads eight arenas a processor, which keep what was freed
+    env |= {"TOKIO_WORKER_THREADS": "1"}  # Temporal's SDK has one a processor, which wake each other for little work
     env.setdefault("PATH", os.defpath)
     if settings.trusted:  # for httpx, and for what uses requests: keystoneauth, Glance's own middleware
         trusted = str(settings.trusted)

@@ -1,11 +1,13 @@
 """What an `up` decides, and what its hosts see of it."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 from infra.http_bounds import CONNECTIONS
 from infra.settings import Settings
-from workers.layout import decide, host_settings
-from workers.processes import TEMPORAL_TUNING
+from workers.layout import Layout, decide, host_settings
+from workers.processes import TEMPORAL_TUNING, build_plan
 
 
 def test_a_host_without_guests_carries_networks_when_it_is_asked_to(tmp_path: Path) -> None:
@@ -39,3 +41,23 @@ def test_temporal_has_room_for_every_request_that_may_wait() -> None:
         value.partition("=")[2] for value in TEMPORAL_TUNING if value.startswith("history.hostLevelCacheMaxSize=")
     )
     assert int(room) > CONNECTIONS
+
+
+THREADS_OF_THE_SDK = """
+import glob
+from temporalio.runtime import Runtime, TelemetryConfig
+runtime = Runtime(telemetry=TelemetryConfig())
+print(sum(open(name).read().startswith("tokio") for name in glob.glob("/proc/self/task/*/comm")))
+"""
+
+
+def test_temporals_sdk_has_one_thread_in_each_of_a_clouds_processes(tmp_path: Path) -> None:
+    plan = build_plan(Settings(state_dir=tmp_path), Layout(hosts=["node1"], driver="test"))
+    asked = {name: plan.env[name] for name in plan.env if name.startswith("TOKIO")}
+
+    def threads(env: dict[str, str]) -> int:
+        run = [sys.executable, "-c", THREADS_OF_THE_SDK]
+        return int(subprocess.run(run, env=env, check=True, stdout=subprocess.PIPE, text=True).stdout)
+
+    assert threads(dict.fromkeys(asked, "3")) == 3, "the SDK goes by another variable"
+    assert threads(asked) == 1
