@@ -60,7 +60,8 @@ class Settings(BaseSettings):
     tls: bool = False  # HTTPS on every service; always where `listen` is not this machine's own loopback
     tls_dir: Path | None = None  # server-cert.pem, server-key.pem, ca-cert.pem; default: STATE/tls, made by `up`
     tls_terminated: bool = False  # a proxy in front does TLS, and alone reaches what listens here
-    port_offset: int = 0  # moves every port, so that two clouds fit on one machine
+    # moves every port, so that two clouds fit on one machine
+    port_offset: int = Field(0, ge=0, le=65535 - max(PORTS.values()))
     region: str = "RegionOne"
     trusted_proxies: list[str] = []  # addresses or networks whose X-Forwarded-* headers are believed
     embedded: list[EmbeddedService] = ["identity", "image", "network", "volume"]

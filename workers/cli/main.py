@@ -235,6 +235,16 @@ app.add_typer(
 app.add_typer(_group("host", "hosts"), name="host", help="Give compute hosts their credentials, and take them back.")
 
 
+def _unusable(error: Exception) -> int:
+    """The exit status, after a line; raises what is neither the state directory's fault nor that of settings."""
+    from workers.cli.unusable import words
+
+    if (line := words(error)) is None:
+        raise error
+    print(line, file=sys.stderr)
+    return 2
+
+
 def run() -> NoReturn:
     """The console script. Leaves without the interpreter's own finalization where Temporal's core was in use: its
     threads may still call into Python then, which aborts the process after all is done (exit status 134)."""
@@ -244,6 +254,8 @@ def run() -> NoReturn:
         app()
     except SystemExit as end:
         code = end.code
+    except (OSError, ValueError) as error:
+        code = _unusable(error)
     core = "temporalio.bridge.temporal_sdk_bridge" in sys.modules
     if not core or not (code is None or isinstance(code, int)):
         sys.exit(code)
