@@ -130,10 +130,11 @@ async def _every(name: str, seconds: float, work: Callable[[], object]) -> None:
         await asyncio.sleep(max(0.1, seconds - (time.monotonic() - begun)))
 
 
-def _started(driver: Driver, instance_id: str) -> bool:
-    """Whether the guest runs again. One that cannot start keeps no other waiting."""
+def _started(driver: Driver, control: ControlClient, instance_id: str, *, asks: bool) -> bool:
+    """Whether the guest runs again. One that cannot start keeps no other waiting. `asks`: its config drive is to tell
+    what the records say now."""
     try:
-        driver.start(instance_id)
+        driver.start(instance_id, control.guest(instance_id) if asks else None)
     except Exception as error:
         log.warning("guest not started again yet", instance_id=instance_id, error=str(error))
         return False
@@ -146,11 +147,11 @@ def bring_back(settings: Settings, driver: Driver, control: ControlClient, stopp
     They are those that `kilonova down` took down and, where the machine was booted since the last time, those that the
     control plane knows as active here, or resized and running (Nova's resume_guests_state_on_host_boot). Until they
     run, or are given up, the control plane is not told that they are off; one that a tenant stops meanwhile is left
-    so."""
+    so. Their config drives tell what the records say now, unless that cannot be had for half the time."""
     waiting = set(guests.taken_down(settings.host_dir))
     before: dict[str, str | None] = {}
     booted = settings.resume_guests_state_on_host_boot and guests.machine_was_booted(settings.host_dir)
-    for _ in range(RESTART_TRIES):
+    for turn in range(RESTART_TRIES):
         driver.events.awaits(waiting)
         try:
             if waiting or booted:
@@ -166,7 +167,9 @@ def bring_back(settings: Settings, driver: Driver, control: ControlClient, stopp
                 waiting = {id for id in waiting if claims[id].vm_state == before.setdefault(id, claims[id].vm_state)}
                 driver.events.awaits(waiting)
             booted = False
-            waiting = {instance_id for instance_id in sorted(waiting) if not _started(driver, instance_id)}
+            waiting = {
+                id for id in sorted(waiting) if not _started(driver, control, id, asks=turn <= RESTART_TRIES // 2)
+            }
             driver.report_all()
             if not waiting:
                 break

@@ -55,6 +55,15 @@ class Definer:
             self._files.keep_domain(spec.instance_id, xml)
             self._files.keep_running(spec.instance_id, False)
 
+    def write_drive(self, spec: DomainSpec) -> None:
+        """Of a guest that is off, as `spec` has it, which comes without the password: that is on the drive alone."""
+        drive = self._paths.config_drive(spec.instance_id)
+        guest = spec.guest.model_copy(update={"admin_pass": configdrive.password_on(drive)})
+        with room_on_disk(drive.with_name("config.iso.part")):
+            configdrive.write(spec.model_copy(update={"guest": guest}), drive, self._vendor_data)
+            self._paths.owner_of(spec.instance_id).writes(drive)
+        self._files.note_drive(spec.instance_id, outdated=False)
+
     def _write_files(self, spec: DomainSpec, *, keep_drive: bool) -> None:
         id = spec.instance_id
         self._paths.make_instance(id)

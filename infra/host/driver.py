@@ -15,7 +15,7 @@ from infra.contracts.diagnostics import Diagnostics
 from infra.contracts.errors import hopeless, host_cannot
 from infra.contracts.guarded import Guarded
 from infra.contracts.hypervisor import DomainSpec, HostFacts, Spawned
-from infra.contracts.power_states import PAUSED, RUNNING
+from infra.contracts.power_states import PAUSED, RUNNING, SHUTDOWN
 from infra.host.cgroups import GuestGroups
 from infra.host.definer import Clock, Definer
 from infra.host.disks import DiskPlugger
@@ -113,10 +113,13 @@ class Driver:
                 if is_cancelled():
                     self._require_claim(spec)  # of a build that is over already there is nobody left to undo it
 
-    def start(self, instance_id: str) -> None:
-        """Start a guest of this host again as it was, its volumes included; one that runs is left alone."""
+    def start(self, instance_id: str, told: DomainSpec | None = None) -> None:
+        """Start a guest of this host again as it was, its volumes included; one that runs is left alone. `told`: what
+        its config drive says from now on."""
         with self._turns.take(instance_id), self.events.held(instance_id):
-            if self._domains.power_state(instance_id) != RUNNING:
+            if (state := self._domains.power_state(instance_id)) != RUNNING:
+                if told and state == SHUTDOWN and not self._pretend:
+                    self._definer.write_drive(told)
                 self.files.let_in(instance_id, volumes := self.files.volumes(instance_id))
                 self._domains.start(instance_id, paused=not self._pretend)
                 self._domains.attach(instance_id, volumes)

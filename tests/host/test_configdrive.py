@@ -224,6 +224,26 @@ def test_it_follows_an_address_that_comes_by_dhcp(host: Settings) -> None:
     assert configdrive.tells_of(drive, made.model_copy(update={"vifs": [moved]}))
 
 
+def test_a_guest_that_its_host_starts_is_told_what_holds_now_and_keeps_its_password(host: Settings) -> None:
+    """Mechanism: Definer.write_drive. What the control plane tells comes without the password."""
+    paths, made = HostPaths(host), spec(new_id(), guest=full_guest(), vifs=[vif()])
+    files, drive = GuestFiles(paths), paths.config_drive(made.instance_id)
+    definer = Definer(host, files, Definitions(Connection(host)), VirtType("qemu", "a drive is written"))
+    definer._write_files(made, keep_drive=True)
+    files.note_drive(made.instance_id, outdated=True)
+    now = made.guest.model_copy(update={"admin_pass": None, "metadata": {"role": "db"}})
+    told = made.model_copy(update={"guest": now, "vifs": [vif(tag="front")]})
+    for _ in range(2):
+        definer.write_drive(told)
+        meta = json.loads(read(drive, "latest", "meta_data.json", "rr_path"))
+        assert (meta["meta"], meta["admin_pass"], meta["devices"][0]["tags"]) == ({"role": "db"}, "s3cret", ["front"])
+        assert configdrive.tells_of(drive, told) and drive.stat().st_mode & 0o777 == 0o600
+    assert not files.drive_is_outdated(made.instance_id)
+    drive.unlink()
+    definer.write_drive(told)
+    assert "admin_pass" not in json.loads(read(drive, "latest", "meta_data.json", "rr_path"))
+
+
 def test_addresses_without_dhcp() -> None:
     plugged = vif()
     plugged.fixed_ips[0].enable_dhcp = False

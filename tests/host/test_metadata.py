@@ -5,6 +5,7 @@ import base64
 import json
 import subprocess
 import threading
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -106,6 +107,26 @@ def test_each_guest_reads_its_own_and_two_tenants_with_one_address_do_too(place:
             assert read(guest, "/openstack/content/0000") == name
             assert read(guest, "/openstack/content/0001") == read(guest, "/openstack/content") == ""
             assert read(guest, "/latest/meta-data/nothing") == read(guest, "/openstack/1999-01-01/meta_data.json") == ""
+
+
+def test_a_host_that_starts_a_guest_by_itself_asks_what_holds_now(place: Place) -> None:
+    """Mechanism: ControlClient.guest. None, and the drive stays, without a claim or with a port that nobody finds."""
+    place.poll()
+    guest = place.guest(network(place, "red"))
+    recorded(place, guest, "red")
+    id, port = guest.plug.instance_id, {"port_id": guest.plug.port_id, "tag": "front"}
+    place.cloud.unclaim(id)
+    assert place.cloud.control.guest(id) is None
+    place.cloud.claim(id)
+    with place.cloud.compute.write() as session:
+        session.get_one(Instance, id).networks = [port]
+    told = place.cloud.control.guest(id)
+    assert told is not None and [(vif.mac_address, vif.tag) for vif in told.vifs] == [(guest.plug.mac_address, "front")]
+    assert (told.guest.metadata, told.guest.public_key, told.guest.admin_pass) == ({"role": "red"}, KEY, None)
+    assert base64.b64decode(told.guest.user_data or "") == SCRIPT and told.guest.injected_files[0].path == "/etc/motd"
+    with place.cloud.compute.write() as session:
+        session.get_one(Instance, id).networks = [port, {"port_id": str(uuid.uuid4())}]
+    assert place.cloud.control.guest(id) is None
 
 
 def test_cloud_init_understands_it(place: Place) -> None:

@@ -22,7 +22,7 @@ from temporalio.client import ActivityFailureError, Client
 from temporalio.testing import WorkflowEnvironment
 
 from activities.image import Image
-from infra.contracts.hypervisor import HostFacts, HostRef, Spawned
+from infra.contracts.hypervisor import DomainSpec, HostFacts, HostRef, Spawned
 from infra.contracts.image import DiskOnHost, ImageOnHost
 from infra.host.driver import Driver
 from infra.host.files.images import ImageStore
@@ -246,10 +246,10 @@ def test_a_guest_that_is_started_again_is_not_told_to_be_off_meanwhile(
 
     start, pause = driver.start, Between()
 
-    def not_yet(instance_id: str) -> None:
+    def not_yet(instance_id: str, told: DomainSpec | None = None) -> None:
         if not pause.seen or instance_id == never:
             raise LookupError("its volume's server does not answer yet")
-        start(instance_id)
+        start(instance_id, told)
 
     monkeypatch.setattr(driver, "start", not_yet)
     (host.host_dir / LIST).write_text(json.dumps([comes, stopped, never]))

@@ -1,6 +1,7 @@
 """What has to exist before a cloud's processes start: keys, users, namespace, libvirt's directories, the plan."""
 
 import os
+import shutil
 import socket
 
 from rich.markup import escape
@@ -24,6 +25,10 @@ def everything(settings: Settings, layout: Layout) -> Plan:
     _check_ports(settings, plan)
     if not settings.temporal_address and not os.access(temporal_binary(), os.X_OK):
         raise Refused("There is no `temporal`: install it, or name a server by KILONOVA_TEMPORAL_ADDRESS.")
+    if shutil.which("libvirtd") is None:
+        raise Refused(
+            "There is no `libvirtd`: install Debian's libvirt-daemon, or what infra/packages/system.txt names."
+        )
     _certificates(settings)
     layout.save(settings.state_dir)
     _keys_and_users(settings, layout.hosts)

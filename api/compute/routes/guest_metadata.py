@@ -13,7 +13,7 @@ from api.compute.call import Body as CallBody
 from api.compute.call import Call, ComputeCall
 from api.compute.errors import conflict, not_found
 from api.compute.own import OwnNetwork
-from api.compute.records import passwords
+from api.compute.records import passwords, reports
 from api.compute.schemas.services import GuestPassword
 from api.compute.validation import parse
 from infra.contracts.hypervisor import DomainSpec, FlavorFacts, GuestConfig
@@ -36,6 +36,22 @@ def show_metadata(call: Call, host: str, address: Id, network_id: Id = "", route
     """Metadata of the server whose port has `address` on the network, or on a network of the router: `meta_data`,
     `network_data`, `user_data` (base64 or null), `content` (name → base64), `ec2`. 404 when there is none."""
     return JSONResponse(_document(call, _server(call, host, address, network_id, router_id), address))
+
+
+@router.get("/{instance_id}")
+def show_guest(call: Call, host: str, instance_id: str) -> JSONResponse:
+    """What the config drive of one of the host's guests has to tell now, without its password: the host starts guests
+    by itself after its boot. 404 for a server that it has no claim on; 409 where not all of it can be known."""
+    call.enforce("kilonova:host", host=host)
+    with call.db.read() as session:
+        row = session.get(Instance, instance_id)
+        if row is None or row.deleted_at is not None or not reports.claim(session.connection(), host, instance_id):
+            raise not_found(f"Host {host[:255]} has no claim on instance {instance_id[:64]}.")
+        session.expunge(row)
+    request, vifs = _request(call, row), _vifs(call, row)
+    if not request or {port["port_id"] for port in row.networks} - {vif.port_id for vif in vifs}:
+        raise conflict(f"Not all of instance {instance_id} is known.")
+    return JSONResponse({"guest": _spec(row, request, vifs).model_dump(mode="json")})
 
 
 @router.post("/password", status_code=204)
@@ -86,26 +102,7 @@ def _port(call: ComputeCall, networks: list[str], address: str) -> Body | None:
 
 def _document(call: ComputeCall, row: Instance, address: str) -> Body:
     request = _request(call, row)
-    spec = DomainSpec(
-        instance_id=row.id,
-        attempt=0,
-        name=row.name,
-        project_id=row.project_id,
-        user_id=row.user_id,
-        flavor=FlavorFacts(id=row.flavor_id, name="", vcpus=row.vcpus, ram=row.memory_mb),
-        local_disks=[LocalDisk.model_validate(disk) for disk in row.local_disks],
-        vifs=_vifs(call, row.id),
-        volumes=[VolumeConnection.model_validate({**volume, "device": _device(volume)}) for volume in row.volumes],
-        guest=GuestConfig(
-            hostname=row.hostname,
-            key_name=row.key_name,
-            public_key=request.get("public_key"),
-            injected_files=request.get("injected_files", []),
-            metadata=row.server_metadata,
-            availability_zone=row.availability_zone or "nova",
-            launch_index=row.launch_index,
-        ),
-    )
+    spec = _spec(row, request, _vifs(call, row))
     return {
         "meta_data": configdrive.meta_data(spec),
         "network_data": configdrive.network_data(spec.vifs),
@@ -114,12 +111,38 @@ def _document(call: ComputeCall, row: Instance, address: str) -> Body:
         "password": passwords.opened(call.request.app.state.ring, row.sealed_password),
         "ec2": {
             "block-device-mapping": block_devices(spec.local_disks, [volume.device for volume in spec.volumes]),
-            "instance-type": str(row.flavor.get("name") or row.flavor_id),
+            "instance-type": spec.flavor.name,
             "local-ipv4": address,
             "reservation-id": row.reservation_id,
             "security-groups": "\n".join(row.security_groups),
         },
     }
+
+
+def _spec(row: Instance, request: Body, vifs: list[Vif]) -> DomainSpec:
+    """Of the guest, what it may be told of itself; no password."""
+    name = str(row.flavor.get("name") or row.flavor_id)
+    return DomainSpec(
+        instance_id=row.id,
+        attempt=0,
+        name=row.name,
+        project_id=row.project_id,
+        user_id=row.user_id,
+        flavor=FlavorFacts(id=row.flavor_id, name=name, vcpus=row.vcpus, ram=row.memory_mb),
+        local_disks=[LocalDisk.model_validate(disk) for disk in row.local_disks],
+        vifs=vifs,
+        volumes=[VolumeConnection.model_validate({**volume, "device": _device(volume)}) for volume in row.volumes],
+        guest=GuestConfig(
+            hostname=row.hostname,
+            key_name=row.key_name,
+            user_data=request.get("user_data"),
+            public_key=request.get("public_key"),
+            injected_files=request.get("injected_files", []),
+            metadata=row.server_metadata,
+            availability_zone=row.availability_zone or "nova",
+            launch_index=row.launch_index,
+        ),
+    )
 
 
 def _device(volume: dict[str, Any]) -> str:
@@ -135,11 +158,15 @@ def _request(call: ComputeCall, row: Instance) -> Body:
         return {}
 
 
-def _vifs(call: ComputeCall, instance_id: str) -> list[Vif]:
-    return [_vif(call, port) for port in _list(call, "ports", device_id=instance_id)]
+def _vifs(call: ComputeCall, row: Instance) -> list[Vif]:
+    """In the record's order, by which the guest knows them."""
+    order = {port["port_id"]: at for at, port in enumerate(row.networks)}
+    tags = {port["port_id"]: port.get("tag") for port in row.networks}
+    ports = sorted(_list(call, "ports", device_id=row.id), key=lambda port: order.get(port["id"], len(order)))
+    return [_vif(call, port, tags.get(port["id"])) for port in ports]
 
 
-def _vif(call: ComputeCall, port: Body) -> Vif:
+def _vif(call: ComputeCall, port: Body, tag: str | None) -> Vif:
     network = next(iter(_list(call, "networks", id=port["network_id"])), {})
     subnets = {s["id"]: s for s in _list(call, "subnets", network_id=port["network_id"])}
     return Vif(
@@ -150,6 +177,7 @@ def _vif(call: ComputeCall, port: Body) -> Vif:
         tap=f"tap{port['id'][:11]}",
         bridge="",
         mtu=network.get("mtu") or 1500,
+        tag=tag,
         fixed_ips=[
             FixedIp(**fixed, **{name: subnets[fixed["subnet_id"]][name] for name in OF_SUBNET})
             for fixed in port["fixed_ips"]

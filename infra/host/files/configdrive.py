@@ -24,6 +24,7 @@ from infra.host.metadata_format import OPENSTACK, block_devices, ec2, of_version
 EC2_VERSIONS = ("2009-04-04", "latest")
 """Nova leaves the older ones out as well, unless it is configured otherwise."""
 
+META_DATA = "/openstack/latest/meta_data.json"
 EC2, ADDRESS = "/ec2/latest/meta-data.json", "local-ipv4"
 
 
@@ -38,19 +39,33 @@ def write(spec: DomainSpec, target: Path, vendor_data: Path | None = None) -> No
 
 def tells_of(drive: Path, spec: DomainSpec) -> bool:
     """Whether the drive has the interfaces, their first address and the tagged devices that the guest has now."""
+    told = _told(drive, META_DATA, "/openstack/latest/network_data.json", EC2)
+    if not told:
+        return False
+    known = told["network_data.json"], told["meta_data.json"].get("devices"), told["meta-data.json"].get(ADDRESS)
+    return known == (json.loads(_json(network_data(spec.vifs))), _tagged(spec), _ec2_facts(spec).get(ADDRESS))
+
+
+def password_on(drive: Path) -> str | None:
+    """None where there is none, or no drive."""
+    found = _told(drive, META_DATA).get("meta_data.json", {}).get("admin_pass")
+    return str(found) if found else None
+
+
+def _told(drive: Path, *paths: str) -> dict[str, dict[str, Any]]:
+    """Name → document; nothing when one of them cannot be read."""
     told: dict[str, dict[str, Any]] = {}
     try:
         iso = pycdlib.PyCdlib()
         iso.open(str(drive))
-        for path in ("/openstack/latest/meta_data.json", "/openstack/latest/network_data.json", EC2):
+        for path in paths:
             out = io.BytesIO()
             iso.get_file_from_iso_fp(out, rr_path=path)
             told[path.rpartition("/")[2]] = json.loads(out.getvalue())
         iso.close()
     except (OSError, ValueError, pycdlib.pycdlibexception.PyCdlibException):
-        return False
-    known = told["network_data.json"], told["meta_data.json"].get("devices"), told["meta-data.json"].get(ADDRESS)
-    return known == (json.loads(_json(network_data(spec.vifs))), _tagged(spec), _ec2_facts(spec).get(ADDRESS))
+        return {}
+    return told
 
 
 def files(spec: DomainSpec, vendor_data: Path | None = None) -> dict[str, bytes]:

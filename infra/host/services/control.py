@@ -5,6 +5,7 @@ from typing import Any
 from keystoneauth1.session import Session
 from pydantic import BaseModel
 
+from infra.contracts.hypervisor import DomainSpec
 from infra.contracts.left import Left, Standing
 from infra.contracts.verdict import Verdict
 from infra.host.services.cloud_id import CloudId, ForeignCloud
@@ -83,6 +84,11 @@ class ControlClient:
     def claims(self) -> list[Claim]:
         answer = self._api.ask("GET", f"{self._host}/claims", connect_retries=0).json()
         return [Claim.model_validate(claim) for claim in answer["claims"]]
+
+    def guest(self, instance_id: str) -> DomainSpec | None:
+        """What the config drive of a guest of this host has to tell now; None when that cannot be known."""
+        answer = self._api.ask("GET", f"{self._host}/metadata/{instance_id}", 200, 404, 409, connect_retries=0)
+        return DomainSpec.model_validate(answer.json()["guest"]) if answer.status_code == 200 else None
 
     def attempt(self, instance_id: str) -> int:
         """The attempt of this host's claim on the instance; 0 when it has none."""
