@@ -25,7 +25,6 @@ from infra.host.heartbeats import Heartbeat, Turns, beating
 from infra.host.interfaces import InterfacePlugger
 from infra.host.libvirt import console, faults
 from infra.host.libvirt.agents import Agents
-from infra.host.libvirt.backup import Backups
 from infra.host.libvirt.connection import Connection, run_event_loop
 from infra.host.libvirt.definitions import Definitions
 from infra.host.libvirt.domain_xml import servers, volume_xml
@@ -74,7 +73,7 @@ class Driver:
         groups = GuestGroups(settings)
         self._domains = Domains(connection, settings.host, groups, lambda id, limits: self.nics.limit(id, limits))
         self.events.look = Owned(connection, settings.host).state
-        self.backups, self.definitions = Backups(connection), Definitions(connection)
+        self.mirrors, self.definitions = Mirrors(connection), Definitions(connection)
         self.agents, self._statistics = Agents(connection), Statistics(connection)
         can = {CPU_LIMITS: groups.can_limit_cpus(), VIF_LIMITS: network is not None}
         can[SUBPORTS] = network is not None and not network[0].unable()
@@ -86,7 +85,7 @@ class Driver:
         self.power = PowerSwitch(parts, self._definer, self.nics, pretend=self._pretend)
         self.power.patience_s = settings.shutdown_timeout_s
         self.disks = DiskPlugger(*parts, pretend=self._pretend)
-        self.swaps = DiskSwapper(parts, Mirrors(connection), pretend=self._pretend)
+        self.swaps = DiskSwapper(parts, self.mirrors, pretend=self._pretend)
         devices = (Interfaces(connection), self.definitions, self.nics)
         self.interfaces = InterfacePlugger(parts, devices, self.virt.virt_type)
 

@@ -19,6 +19,7 @@ from infra.host.files.left import LeftFiles
 from infra.host.files.paths import HostPaths, is_test_driver
 from infra.host.services.control import ControlClient
 from infra.host.shapes import Shapes, shape_of
+from infra.host.snapshots import ROOT
 from infra.settings import Settings
 
 MENDED = ("active", "stopped")
@@ -54,6 +55,8 @@ class Tidier:
     def _settle(self, told: Standing, name: str, request_id: str, fate: Fate) -> None:
         with self._still(told, name, request_id) as there:
             if there and fate is Fate.OVER and self._agrees(told, name):
+                if name.startswith("snapshot-") and not self._pretend:
+                    self._driver.mirrors.give_up(told.instance_id, ROOT)
                 self._left.drop(told.instance_id, name)
                 log.info("tidied up", instance_id=told.instance_id, what=name)
                 return

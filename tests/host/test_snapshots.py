@@ -13,9 +13,8 @@ from infra.contracts.snapshot import SnapshotOnHost
 from infra.host.files.disk_tool import DiskTool
 from infra.host.files.download import Progress
 from infra.host.files.owner import Owner
-from infra.host.libvirt.backup import ON_ITS_OWN
 from infra.host.services.glance import _chunks
-from infra.host.snapshots import Snapshots, _unlink
+from infra.host.snapshots import ROOT, Snapshots, _unlink
 from tests.host.cloud import Cloud, new_id, until
 from tests.host.hypervisor import Hypervisor
 from tests.host.test_guest import MIB, RUNNING, Built, driver, guest, hypervisor, quiet
@@ -60,20 +59,47 @@ def test_of_a_guest_that_runs(guest: Built, snapshots: Snapshots, hypervisor: Hy
     assert not file.exists()
 
 
-def test_a_job_that_an_earlier_try_left_is_ended_first(guest: Built, snapshots: Snapshots, tmp_path: Path) -> None:
+def begun(guest: Built, snapshots: Snapshots, want: SnapshotOnHost) -> Path:
+    """A copy that a worker which died began; where it is, as the guest's QEMU sees it."""
+    partial, paths = snapshots._file(want).with_suffix(".part"), snapshots._paths
+    DiskTool(paths.owner_of(want.instance_id)).create(partial, MIB)
+    guest.driver.mirrors.begin_file(want.instance_id, ROOT, paths.as_guest(partial))
+    return paths.as_guest(partial)
+
+
+def target(guest: Built) -> str:
+    seen = guest.driver.mirrors.look(guest.spec.instance_id, ROOT)
+    assert seen is not None
+    return seen.target
+
+
+def test_a_copy_that_an_earlier_try_left_is_given_up(guest: Built, snapshots: Snapshots, tmp_path: Path) -> None:
     guest.spawn()
     until(guest.booted)
-    id, want, paths = guest.spec.instance_id, wanted(guest), snapshots._paths
-    scratch = paths.instance(id) / "scratch.qcow2"
-    DiskTool(paths.owner_of(id)).create(scratch, MIB)
-    socket = paths.as_guest(paths.vnc_socket(id)).with_name("nbd")
-    text = (
-        f"<domainbackup mode='pull'><server transport='unix' socket='{socket}'/><disks>"
-        f"<disk name='vda' type='file'><scratch file='{paths.as_guest(scratch)}'/></disk></disks></domainbackup>"
-    )
-    guest.driver.backups._libvirt.call(lambda c: c.lookupByUUIDString(id).backupBegin(text, None, ON_ITS_OWN))
-    snapshots.take(want, quiet)
-    assert b"the guest runs" in raw_of(snapshots._file(want), tmp_path)
+    left, other = wanted(guest), wanted(guest)
+    there = begun(guest, snapshots, left)
+    assert target(guest) == str(there)
+    snapshots.remove(other)
+    assert target(guest), "another image's is not its own"
+    snapshots.remove(left)
+    assert not target(guest) and not snapshots._file(left).with_suffix(".part").exists()
+    begun(guest, snapshots, left)
+    snapshots.take(left, quiet)
+    assert not target(guest)
+    assert b"the guest runs" in raw_of(snapshots._file(left), tmp_path)
+
+
+def test_a_copy_that_is_not_there_cannot_be_completed(guest: Built, snapshots: Snapshots) -> None:
+    """As when the guest went down, or its host's disk was full, before it was."""
+    guest.spawn()
+    want = wanted(guest)
+    with pytest.raises(ApplicationError, match="broken off"):
+        guest.driver.mirrors.part(want.instance_id, ROOT)
+    begun(guest, snapshots, want)
+    until(lambda: len(set(guest.driver.mirrors.moved(want.instance_id, ROOT))) == 1)
+    guest.driver.mirrors.part(want.instance_id, ROOT)
+    assert guest.driver.mirrors.moved(want.instance_id, ROOT) == (0, 0)
+    assert guest.driver.domains() == {want.instance_id: RUNNING}
 
 
 def test_of_a_guest_that_is_off(guest: Built, snapshots: Snapshots, tmp_path: Path) -> None:

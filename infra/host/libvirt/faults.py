@@ -39,6 +39,11 @@ def is_wrong_state(error: libvirt.libvirtError) -> bool:
     return bool(error.get_error_code() == libvirt.VIR_ERR_OPERATION_INVALID)
 
 
+def is_no_job(error: libvirt.libvirtError) -> bool:
+    """Nothing copies the disk: it ended before, or the guest is off."""
+    return error.get_error_code() in (libvirt.VIR_ERR_INVALID_ARG, libvirt.VIR_ERR_OPERATION_INVALID)
+
+
 def is_no_device(error: libvirt.libvirtError) -> bool:
     """The device is gone, or on its way: libvirt was asked before."""
     return error.get_error_code() in (libvirt.VIR_ERR_DEVICE_MISSING, libvirt.VIR_ERR_OPERATION_FAILED)

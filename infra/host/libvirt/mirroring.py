@@ -1,18 +1,26 @@
-"""A running guest's disk is copied to another place, and goes on there. Source: libvirt's virDomainBlockCopy.
+"""A running guest's disk is copied to another place, and goes on there, or where it is. Source: libvirt's
+virDomainBlockCopy.
 
 With synchronous writes a copy that is ready stays complete: what the guest writes is on both before it is told so."""
 
+import queue
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from xml.etree.ElementTree import Element, SubElement, fromstring, tostring
 
 import libvirt
 
+from infra.contracts.errors import host_cannot
 from infra.host.libvirt.connection import Connection
-from infra.host.libvirt.faults import is_missing, is_wrong_state
+from infra.host.libvirt.faults import is_missing, is_no_job, is_wrong_state
 from infra.host.libvirt.looks import find, tolerating
 
 BEGIN_S = 60.0
+SAYS_S = 10.0
+"""Within this libvirt tells how a copy that has ended did so."""
+WHOLE = (libvirt.VIR_DOMAIN_BLOCK_JOB_COMPLETED, libvirt.VIR_DOMAIN_BLOCK_JOB_CANCELED)
+BROKEN_OFF = "the copy of the guest's disk was broken off"
 HOW = (
     libvirt.VIR_DOMAIN_BLOCK_COPY_REUSE_EXT
     | libvirt.VIR_DOMAIN_BLOCK_COPY_TRANSIENT_JOB  # a definition that is kept forbids any other
@@ -22,7 +30,8 @@ HOW = (
 
 @dataclass(frozen=True)
 class Mirrored:
-    """Exports by which a disk is reached, and to which it is copied ("": none). `ready`: both have the same bytes."""
+    """The export by which a disk is reached ("": a file), and that, or the file, to which it is copied ("": none).
+    `ready`: both have the same bytes."""
 
     source: str
     target: str = ""
@@ -49,7 +58,7 @@ class Mirrors:
         return self._libvirt.call(work)
 
     def moved(self, instance_id: str, device: str) -> tuple[int, int]:
-        """Bytes that were copied, of how many; (0, 0) when no copy runs."""
+        """Bytes that were copied, of how many: all of them as soon as the copy is ready. (0, 0) when none runs."""
 
         def work(connection: Any) -> tuple[int, int]:
             domain = find(connection, instance_id)
@@ -70,6 +79,23 @@ class Mirrors:
 
         self._libvirt.call(work, BEGIN_S)
 
+    def begin_file(self, instance_id: str, device: str, target: Path) -> None:
+        """Begin to copy the disk to `target`, an empty qcow2 of its size."""
+        disk = Element("disk", type="file")
+        SubElement(disk, "source", file=str(target))
+        SubElement(disk, "driver", type="qcow2")
+        xml = tostring(disk, encoding="unicode")
+        self._libvirt.call(lambda c: find(c, instance_id).blockCopy(device, xml, {}, HOW), BEGIN_S)
+
+    def size(self, instance_id: str, device: str) -> int:
+        """Bytes of the disk as the guest sees it."""
+        return self._libvirt.call(lambda c: int(find(c, instance_id).blockInfo(device)[0]))
+
+    def part(self, instance_id: str, device: str) -> None:
+        """The guest goes on where it is, and a copy that is ready stays as the disk is at this moment. Raises
+        HostCannot when there is none, or what was on its way to it could not be written."""
+        self._libvirt.call(lambda c: _part(c, instance_id, device), BEGIN_S)
+
     def pivot(self, instance_id: str, device: str) -> None:
         """The guest goes on with the copy, which is ready."""
         flag = libvirt.VIR_DOMAIN_BLOCK_JOB_ABORT_PIVOT
@@ -79,10 +105,35 @@ class Mirrors:
         """The guest goes on where it is. No copy is fine."""
 
         def work(connection: Any) -> None:
-            with tolerating(is_missing, is_wrong_state):
+            with tolerating(is_missing, is_no_job):
                 find(connection, instance_id).blockJobAbort(device, 0)
 
         self._libvirt.call(work, BEGIN_S)
+
+
+def _part(connection: Any, instance_id: str, device: str) -> None:
+    domain, said = find(connection, instance_id), queue.SimpleQueue[int]()
+    if domain is None:
+        raise host_cannot(BROKEN_OFF)
+
+    def ended(_connection: Any, _domain: Any, disk: str, _kind: int, status: int, _opaque: Any) -> None:
+        if disk == device:
+            said.put(status)
+
+    hears = connection.domainEventRegisterAny(domain, libvirt.VIR_DOMAIN_EVENT_ID_BLOCK_JOB_2, ended, None)
+    try:
+        with tolerating(is_missing, is_no_job):
+            domain.blockJobAbort(device, 0)
+            if said.get(timeout=SAYS_S) in (
+                libvirt.VIR_DOMAIN_BLOCK_JOB_COMPLETED,
+                libvirt.VIR_DOMAIN_BLOCK_JOB_CANCELED,
+            ):
+                return
+    except queue.Empty:
+        pass
+    finally:
+        connection.domainEventDeregisterAny(hears)
+    raise host_cannot(BROKEN_OFF)
 
 
 def _sliced(xml: str, size: int) -> str:
@@ -102,7 +153,6 @@ def _seen(domain: Element, device: str) -> Mirrored | None:
         if copy is None:
             return Mirrored(source.get("name", ""))
         onto = copy.find("source")
-        return Mirrored(
-            source.get("name", ""), "" if onto is None else onto.get("name", ""), copy.get("ready") == "yes"
-        )
+        place = "" if onto is None else onto.get("name", onto.get("file", ""))
+        return Mirrored(source.get("name", ""), place, copy.get("ready") == "yes")
     return None
