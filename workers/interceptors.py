@@ -20,7 +20,7 @@ from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, 
 
 from activities.step import STEPS, Declared, Where
 from infra import logs
-from infra.contracts.errors import NEIGHBOUR_AWAY, NeighbourAway, host_cannot
+from infra.contracts.errors import NEIGHBOUR_AWAY, NeighbourAway, disk_full, host_cannot, is_full
 from infra.contracts.step import Done
 from infra.interruption import END_OF_TRY, still_wanted
 
@@ -100,11 +100,13 @@ class _Step(ActivityInboundInterceptor):
 
 def sorted_failure(error: Exception, facts: Declared | None, attempt: int, host: str) -> Exception:
     """What the workflow is to make of `error`: as the step sorted it; a neighbour's outage, which it waits for; or that
-    this host cannot, of a step that was tried there often enough."""
+    this host cannot, since its disk is full, or of a step that was tried there often enough."""
     if isinstance(error, FailureError):
         return error
     if isinstance(error, (NeighbourAway, ClientException)):
         return ApplicationError(str(error), type=NEIGHBOUR_AWAY)
+    if facts and facts.where is Where.HOST and is_full(error):
+        return disk_full()
     if facts and facts.where is Where.HOST and facts.tries and attempt >= facts.tries:
         return host_cannot(f"{host}: {error} (tried {attempt} times)")
     return error

@@ -43,7 +43,7 @@ class ShelveInstance(MakesImage):
             await self.begin_image(image, req, server, saga)
         else:
             self.accept(self.answer(req, server))
-        off = PowerOff(instance_id=server.instance_id, attempt=server.attempt)
+        off = PowerOff(instance_id=server.instance_id, attempt=server.attempt, comes_back=True)
         if server.vm_state == "active":
             await saga.step(
                 Hypervisor.power_off,
@@ -55,7 +55,7 @@ class ShelveInstance(MakesImage):
             await self.fill_image(image, server, saga)
         if server.vm_state == "paused":
             # It cannot shut itself down, and what it has in memory is lost with it: not before all else is done.
-            self.afterwards(Hypervisor.power_off, off.model_copy(update={"timeout_s": 0}), host)
+            self.afterwards(Hypervisor.power_off, off.model_copy(update={"timeout_s": 0, "comes_back": False}), host)
         if wish.offload_after_s >= 0:
             offload = ActionRequest(
                 requester=req.requester, instance_id=server.instance_id, action="shelveOffload", transition=OFFLOAD

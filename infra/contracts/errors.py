@@ -1,5 +1,6 @@
 """Failures, sorted once at the activity's edge: hopeless, this host cannot, or (anything else) transient."""
 
+import errno
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -10,6 +11,7 @@ HOST_CANNOT = "HostCannot"
 NEIGHBOUR_AWAY = "NeighbourAway"
 UNKNOWN_STEP = "NotFoundError"
 """Temporal's own, where a worker does not know a step: it is of an older release."""
+FULL = (errno.ENOSPC, errno.EDQUOT)
 BUSY = "Busy"
 """Another operation runs under the server's id."""
 
@@ -31,6 +33,15 @@ def host_cannot(message: str) -> "ApplicationError":
     from temporalio.exceptions import ApplicationError
 
     return ApplicationError(message, type=HOST_CANNOT, non_retryable=True)
+
+
+def is_full(error: BaseException) -> bool:
+    """Whether a file could not be written because its disk, or its owner's share of it, is full."""
+    return isinstance(error, OSError) and error.errno in FULL
+
+
+def disk_full() -> "ApplicationError":
+    return host_cannot("no space left on the host's disk")
 
 
 def refused(service: str, message: str, *, code: int) -> "ApplicationError":

@@ -7,9 +7,11 @@ from infra.contracts.step import Done
 
 
 class PowerOff(Guarded):
-    """`timeout_s`: how long the guest may take to shut itself down; None: the host's setting; 0: ended at once."""
+    """`timeout_s`: how long the guest may take to shut itself down; None: the host's setting; 0: ended at once.
+    `comes_back`: it is started again, now or when what follows fails, so that it is not ended where it could not be."""
 
     timeout_s: int | None = None
+    comes_back: bool = False
 
 
 class PowerOn(Guarded):

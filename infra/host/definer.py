@@ -4,10 +4,10 @@ import time
 
 from infra.contracts.hypervisor import DomainSpec
 from infra.host.files import configdrive, firmware
-from infra.host.files.cache import room_on_disk
 from infra.host.files.guest import GuestFiles
 from infra.host.files.local_disks import LocalDisks
 from infra.host.files.paths import HostPaths
+from infra.host.files.room import room_on_disk
 from infra.host.libvirt.definitions import Definitions
 from infra.host.libvirt.domain_xml import Place, domain_xml, volume_xml
 from infra.host.libvirt.machine_xml import machine_for

@@ -206,12 +206,13 @@ class Driver:
             self.events.note(LifecycleEvent(instance_id=instance_id, power_state=state, reason="seen on the host"))
 
     def resume_waiting(self) -> None:
-        """Let guests go on that were paused because a volume's server was away, once it is back."""
+        """Let guests go on that were paused because a volume's server was away, or the disk was full, once it is back,
+        or there is room."""
         for instance_id in self._domains.waiting_for_disks():
             volumes = self.files.volumes(instance_id)
-            if volumes and not _unreachable(servers(volumes.values())):
+            if (volumes or self.files.have_room()) and not _unreachable(servers(volumes.values())):
                 self._domains.resume(instance_id)
-                log.info("guest goes on, its volumes are back", instance_id=instance_id)
+                log.info("guest goes on, its disks are back", instance_id=instance_id)
 
     def _spawn(self, spec: DomainSpec) -> Spawned:
         clock = Clock()

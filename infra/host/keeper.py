@@ -24,7 +24,9 @@ class Keeper:
     def set_aside(self, want: Aside, heartbeat: Heartbeat) -> Power:
         """See `activities.aside.Kept.set_aside`."""
         if not self._kept.holds(want):
-            self._driver.power.off(PowerOff(instance_id=want.instance_id, attempt=want.attempt), heartbeat)
+            self._driver.power.off(
+                PowerOff(instance_id=want.instance_id, attempt=want.attempt, comes_back=want.runs), heartbeat
+            )
             progress = Progress("")
             with beating(heartbeat, progress.details), self._driver.at_work(want):
                 xml = self._driver.definitions.read(want.instance_id)

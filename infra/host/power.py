@@ -35,6 +35,8 @@ class PowerSwitch(GuestSteps):
         """See `activities.hypervisor.Hypervisor.power_off`."""
         patience = self._patience(want.instance_id) if want.timeout_s is None else want.timeout_s
         with self._at_work(want, heartbeat, ends=True):
+            if want.comes_back and self._runs(want.instance_id):
+                self._files.require_room()
             politely = self._shut_down(want.instance_id, patience)
         return Power(power_state=SHUTDOWN, parts={"ended by the host": 0.0} if not politely else {})
 
@@ -74,6 +76,7 @@ class PowerSwitch(GuestSteps):
         """See `activities.hypervisor.Hypervisor.reboot`."""
         with self._at_work(want, heartbeat):
             if self._files.last_reboot(want.instance_id) != want.request_id:
+                self._files.require_room()
                 self._shut_down(want.instance_id, self._patience(want.instance_id) if want.soft else 0)
                 self._files.note_reboot(want.instance_id, want.request_id)
             if want.spec is not None:

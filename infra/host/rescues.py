@@ -8,9 +8,9 @@ from infra.contracts.rescue import RescueDisk, RescueGuest
 from infra.credentials import write_private
 from infra.host.driver import Driver
 from infra.host.files import configdrive
-from infra.host.files.cache import room_on_disk
 from infra.host.files.images import ImageStore
 from infra.host.files.paths import HostPaths, is_test_driver
+from infra.host.files.room import room_on_disk
 from infra.host.heartbeats import Heartbeat, beating
 from infra.host.libvirt import rescue_xml
 from infra.host.libvirt.domain_xml import volume_xml
@@ -33,7 +33,8 @@ class Rescues:
             if not request.exists() or request.read_text() != want.request_id:
                 self._tidy.end_rescue(want.instance_id)
                 self._images.remove_beside(want.instance_id)
-                write_private(request, want.request_id)
+                with room_on_disk():
+                    write_private(request, want.request_id)
         return self._images.fetch_beside(
             ImageOnHost(instance_id=want.instance_id, image_id=want.image_id, disk_gb=0), heartbeat
         )

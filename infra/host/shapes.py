@@ -8,10 +8,10 @@ from infra.contracts.power import Power
 from infra.contracts.power_states import SHUTDOWN
 from infra.contracts.resize import ShapeOnHost
 from infra.host.driver import Driver
-from infra.host.files.cache import room_on_disk
 from infra.host.files.disk_tool import DiskTool
 from infra.host.files.local_disks import LocalDisks
 from infra.host.files.paths import HostPaths, is_test_driver
+from infra.host.files.room import room_on_disk
 from infra.host.heartbeats import Heartbeat, beating
 from infra.host.libvirt.local_disk_xml import change_local_disks
 from infra.host.libvirt.machine_xml import METADATA, machine_for, properties_in, shape

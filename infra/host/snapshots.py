@@ -17,10 +17,10 @@ from infra.contracts.errors import hopeless, host_cannot
 from infra.contracts.snapshot import SnapshotOnHost, Uploaded
 from infra.host.agent import GuestAgent
 from infra.host.driver import Driver
-from infra.host.files.cache import room_on_disk
 from infra.host.files.disk_tool import DiskTool
 from infra.host.files.download import Progress
 from infra.host.files.paths import HostPaths, checked, is_test_driver
+from infra.host.files.room import require_room, room_on_disk
 from infra.host.heartbeats import Heartbeat, beating
 from infra.host.libvirt.mirroring import BROKEN_OFF
 from infra.host.services.glance import Images
@@ -105,6 +105,7 @@ class Snapshots:
                 time.sleep(min(LOOK_S, FIRST_S + (time.monotonic() - begun) / 20))
                 progress.bytes, progress.of = mirrors.moved(instance_id, ROOT)
                 if not progress.of:
+                    require_room(partial.parent)
                     raise host_cannot(BROKEN_OFF)
             with self._agent.still(instance_id, required=want.quiesce):
                 mirrors.part(instance_id, ROOT)

@@ -15,18 +15,17 @@ from typing import IO, Any
 from temporalio.exceptions import ApplicationError
 
 from infra import logs
-from infra.contracts.errors import host_cannot
 from infra.credentials import write_private
 from infra.host.files import image_format, integrity
 from infra.host.files.download import Progress, describe, download, unacceptable
 from infra.host.files.integrity import Stamp
 from infra.host.files.paths import HostPaths, checked
+from infra.host.files.room import room_on_disk
 from infra.host.services.rest import Service
 from infra.interruption import still_wanted
 
 SEEN_FOR_S = 60.0  # an image that was just looked at is not looked at again, unless it changed
 RESERVE = 256 << 20  # bytes that a download leaves free
-FULL = (errno.ENOSPC, errno.EDQUOT)
 log = logs.get(__name__)
 
 
@@ -37,19 +36,6 @@ class Base:
     path: Path
     format: str
     virtual_size: int
-
-
-@contextlib.contextmanager
-def room_on_disk(*partial: Path) -> Iterator[None]:
-    """A full disk becomes HostCannot, and no partial file is left of it."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in FULL:
-            raise
-        for file in partial:
-            file.unlink(missing_ok=True)
-        raise host_cannot("no space left on the host's disk") from error
 
 
 class ImageCache:

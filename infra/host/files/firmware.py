@@ -4,8 +4,8 @@ import shutil
 from pathlib import Path
 
 from infra.contracts.errors import host_cannot
-from infra.host.files.cache import room_on_disk
 from infra.host.files.paths import HostPaths
+from infra.host.files.room import room_on_disk
 
 CODE, VARIABLES = Path("/usr/share/OVMF/OVMF_CODE_4M.fd"), Path("/usr/share/OVMF/OVMF_VARS_4M.fd")
 

@@ -10,6 +10,7 @@ from infra.credentials import write_private
 from infra.host.files.left import LeftFiles
 from infra.host.files.local_disks import LocalDisks
 from infra.host.files.paths import HostPaths, remove_tree
+from infra.host.files.room import has_room, require_room
 from infra.host.libvirt import console
 from infra.host.libvirt.domain_xml import sockets
 from infra.volume_doors import let_in
@@ -20,6 +21,13 @@ class GuestFiles:
 
     def __init__(self, paths: HostPaths) -> None:
         self._paths = paths
+
+    def require_room(self) -> None:
+        """HostCannot where a guest that is ended now could not be started again."""
+        require_room(self._paths.instances)
+
+    def have_room(self) -> bool:
+        return has_room(self._paths.instances)
 
     def make_log(self, instance_id: str) -> None:
         """The console log exists before QEMU appends to it, in a directory where QEMU may make nothing."""

@@ -11,10 +11,11 @@ from keystoneauth1.session import Session
 
 from infra.contracts.errors import hopeless, host_cannot
 from infra.contracts.image import DiskOnHost, ImageOnHost
-from infra.host.files.cache import Base, ImageCache, room_on_disk
+from infra.host.files.cache import Base, ImageCache
 from infra.host.files.download import Progress
 from infra.host.files.owner import Owner, opened
 from infra.host.files.paths import HostPaths, checked, is_test_driver, remove_tree
+from infra.host.files.room import room_on_disk
 from infra.host.heartbeats import Heartbeat, Turns, beating
 from infra.host.services.rest import Service
 from infra.openstack import IMAGE

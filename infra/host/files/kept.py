@@ -9,10 +9,10 @@ from pathlib import Path
 from infra.contracts.aside import Aside
 from infra.contracts.errors import host_cannot
 from infra.credentials import write_private
-from infra.host.files.cache import room_on_disk
 from infra.host.files.download import Progress
 from infra.host.files.local_disks import OWN, LocalDisks
 from infra.host.files.paths import HostPaths
+from infra.host.files.room import room_on_disk
 from infra.interruption import still_wanted
 
 LOOK_S = 0.1

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from infra.contracts.errors import host_cannot
 from infra.contracts.local_disks import SWAP, VFAT, LocalDisk
-from infra.host.files.cache import room_on_disk
 from infra.host.files.owner import Owner, opened
 from infra.host.files.paths import HostPaths
+from infra.host.files.room import room_on_disk
 
 OWN = re.compile(r"disk\.(eph[0-9]+|swap)")
 """Their files' names. With anything behind it, it is a file that is not finished, or kept for an operation."""

@@ -11,7 +11,7 @@ from infra.contracts.limits import Limits
 from infra.contracts.power_states import NOSTATE, RUNNING
 from infra.host.cgroups import GuestGroups
 from infra.host.libvirt.connection import Connection
-from infra.host.libvirt.faults import is_missing, is_no_device, is_wrong_state
+from infra.host.libvirt.faults import full_disk, is_missing, is_no_device, is_wrong_state
 from infra.host.libvirt.growing import grow
 from infra.host.libvirt.looks import (
     POWER,
@@ -123,13 +123,17 @@ class Domains:
         self._libvirt.call(work)
 
     def save(self, instance_id: str) -> None:
-        """Write the guest's memory to disk and end it. One that is off is left alone."""
+        """Write the guest's memory to disk and end it. One that is off is left alone. OSError when the disk is full:
+        the guest goes on."""
 
         def work(connection: Any) -> None:
             domain = find(connection, instance_id)
             if domain is not None and domain.isActive():
-                with tolerating(is_missing):
-                    domain.managedSave(0)
+                try:
+                    with tolerating(is_missing):
+                        domain.managedSave(0)
+                except libvirt.libvirtError as error:
+                    raise full_disk(error) or error from error
 
         self._libvirt.call(work, SAVE_S)
 

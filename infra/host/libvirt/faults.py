@@ -1,5 +1,8 @@
 """What a libvirt error means for a build: no host would accept it, this host cannot, or try again."""
 
+import errno
+import os
+
 import libvirt
 
 from infra.contracts.errors import hopeless, host_cannot
@@ -47,6 +50,12 @@ def is_no_job(error: libvirt.libvirtError) -> bool:
 def is_no_device(error: libvirt.libvirtError) -> bool:
     """The device is gone, or on its way: libvirt was asked before."""
     return error.get_error_code() in (libvirt.VIR_ERR_DEVICE_MISSING, libvirt.VIR_ERR_OPERATION_FAILED)
+
+
+def full_disk(error: libvirt.libvirtError) -> OSError | None:
+    """What libvirt says, in its own words or QEMU's, of a disk without room; None: it speaks of something else."""
+    no_space = os.strerror(errno.ENOSPC)
+    return OSError(errno.ENOSPC, no_space) if no_space in str(error) else None
 
 
 def sort(error: libvirt.libvirtError, host: str, secrets: list[str]) -> Exception:
