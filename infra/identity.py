@@ -2,7 +2,9 @@
 
 import asyncio
 import time
+from collections import OrderedDict
 from concurrent.futures import Future
+from hashlib import sha256
 from threading import Lock
 from typing import Any
 
@@ -14,6 +16,7 @@ from infra.settings import Settings
 from infra.transport import Transport
 
 MOST_KNOWN = 2000
+MOST_REFUSED = 2000
 MOST_AT_ONCE = 40
 """Questions that wait for identity, in threads that nothing else needs."""
 AGES = 0.75
@@ -102,14 +105,40 @@ class _Known:
         return facts
 
 
+class _Refused:
+    """Digests of tokens that were refused at most `seconds` ago: whoever sends rubbish chooses how long it is, and how
+    much. Safe for threads."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds, self._guard = seconds, Lock()
+        self._until: OrderedDict[bytes, float] = OrderedDict()
+
+    def add(self, token: str) -> None:
+        digest = _digest(token)
+        with self._guard:
+            self._until[digest] = time.monotonic() + self._seconds
+            self._until.move_to_end(digest)
+            if len(self._until) > MOST_REFUSED:
+                self._until.popitem(last=False)
+
+    def __contains__(self, token: str) -> bool:
+        return self._until.get(_digest(token), 0.0) > time.monotonic()
+
+
+def _digest(token: str) -> bytes:
+    return sha256(token.encode("utf-8", "surrogateescape")).digest()
+
+
 class TokenValidator:
     """Asks identity who a token is. The token authenticates its own validation (Keystone's `token_subject` rule),
-    so that a validating service holds no credentials. An answer is believed for `token_cache_s`, never longer; whoever
-    sends request after request seldom waits for the next one, which is asked for while the last still holds."""
+    so that a validating service holds no credentials. An answer, a refusal too, is believed for `token_cache_s`, never
+    longer; whoever sends request after request seldom waits for the next one, which is asked for while the last still
+    holds."""
 
     def __init__(self, settings: Settings) -> None:
         self._url = f"{settings.identity_url}/auth/tokens"
         self._known, self._known_without_catalog = _Known(settings.token_cache_s), _Known(settings.token_cache_s)
+        self._refused = _Refused(settings.token_cache_s)
         self._http, self._threads = Transport(), CapacityLimiter(MOST_AT_ONCE)
         self._asking: dict[str, asyncio.Future[TokenFacts]] = {}
         self._asked_by_threads: dict[str, Future[TokenFacts]] = {}
@@ -120,6 +149,8 @@ class TokenValidator:
         facts = self._known.get(token)
         if facts and not self._known.ages(token):
             return facts
+        if token in self._refused:
+            raise TokenInvalid
         asking = self._asking.get(token)
         if asking is None:
             asking = self._asking[token] = asyncio.ensure_future(self._ask_aside(token, request_id))
@@ -140,6 +171,8 @@ class TokenValidator:
         """The same for threads, without the catalog."""
         if facts := self._known_without_catalog.get(token):
             return facts
+        if token in self._refused:
+            raise TokenInvalid
         with self._guard:
             mine = token not in self._asked_by_threads
             answer = self._asked_by_threads.setdefault(token, Future())
@@ -157,7 +190,11 @@ class TokenValidator:
             answer = self._http.get(url, headers=_headers(token, request_id), timeout=10.0, allow_redirects=False)
         except requests.RequestException as error:
             raise IdentityUnavailable(type(error).__name__) from error
-        return known.judge(token, answer)
+        try:
+            return known.judge(token, answer)
+        except TokenInvalid:
+            self._refused.add(token)
+            raise
 
     async def close(self) -> None:
         for asking in self._asking.values():

@@ -15,9 +15,10 @@ import httpx
 import pytest
 
 from infra.embedded.guessing import DELAY_S
-from infra.identity import TokenFacts, TokenInvalid, TokenValidator
+from infra.identity import IdentityUnavailable, TokenFacts, TokenInvalid, TokenValidator, _Refused
 from tests.embedded.people import Api, Make, Person
 from tests.openstack import OpenStack
+from tests.ports import free_port
 from tests.signed_in import environment
 
 AT_ONCE = 12
@@ -149,6 +150,40 @@ async def test_of_requests_at_once_with_one_token_one_asks(openstack: OpenStack,
             await ours.validate(gone.token)
     finally:
         await ours.close()
+
+
+@pytest.mark.asyncio
+async def test_a_refusal_is_believed_as_long_as_another_answer(
+    openstack: OpenStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without it each request with a token that is none costs Keystone more than one with a good one.
+
+    Switched off by: `_Refused` never holding what was added."""
+    now, ours, forged = time.monotonic, TokenValidator(openstack.settings), "gAAAAABm" + "A" * 180
+    try:
+        with pytest.raises(TokenInvalid):
+            await ours.validate(forged)
+        monkeypatch.setattr(ours, "_url", f"http://127.0.0.1:{free_port()}/auth/tokens")
+        with pytest.raises(TokenInvalid):
+            await ours.validate(forged)
+        with pytest.raises(TokenInvalid):
+            ours.validate_now(forged)
+        with pytest.raises(IdentityUnavailable):
+            await ours.validate(forged + "A")
+        later = openstack.settings.token_cache_s
+        monkeypatch.setattr("infra.identity.time", SimpleNamespace(monotonic=lambda: now() + later))
+        with pytest.raises(IdentityUnavailable):
+            await ours.validate(forged)
+    finally:
+        await ours.close()
+
+
+def test_refusals_that_are_remembered_are_so_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("infra.identity.MOST_REFUSED", 3)
+    refused = _Refused(60)
+    for token in ("a", "b", "c", "a", "d"):
+        refused.add(token)
+    assert [token in refused for token in "abcd"] == [True, False, True, True]
 
 
 def test_glance_refuses_a_revoked_token_within_seconds(openstack: OpenStack, make: Make) -> None:
