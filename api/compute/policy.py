@@ -89,6 +89,7 @@ RULES: dict[str, str] = {
         "os-simple-tenant-usage:list",
         "os-migrations:index",
         "os-server-diagnostics",
+        "os-console-auth-tokens",
         "servers:migrations:index",
         "servers:migrations:show",
         "os-server-groups:index:all_projects",

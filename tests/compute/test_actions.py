@@ -8,6 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from sqlmodel import col, select
 
+from api.compute.records import consoles
 from api.compute.schemas.actions import NOT_BUILT
 from infra.tables.compute import ActionEvent, Allocation, ConsoleToken, InstanceAction, MigrationRecord, now
 from tests.compute.conftest import Api, Cloud
@@ -147,7 +148,7 @@ def test_console_output(cloud: Cloud, demo: Api) -> None:
     demo.refused("POST", f"/servers/{early}/action", 409, json={"os-getConsoleOutput": {}})
 
 
-def test_console_url(cloud: Cloud, demo: Api, service: Api) -> None:
+def test_console_url(cloud: Cloud, demo: Api, admin: Api, service: Api) -> None:
     server = cloud.server(demo, host="node1")
     wish = {"remote_console": {"protocol": "vnc", "type": "novnc"}}
     shown = demo.post(f"/servers/{server}/remote-consoles", wish)["remote_console"]
@@ -159,9 +160,28 @@ def test_console_url(cloud: Cloud, demo: Api, service: Api) -> None:
         stored = session.get_one(ConsoleToken, hashlib.sha256(token.encode()).hexdigest())
     assert timedelta(minutes=9) < stored.expires_at - now() < timedelta(minutes=11)
     demo.refused("POST", "/kilonova/consoles", 403, json={"token": token})
+    path = f"/os-console-auth-tokens/{token}"
+    demo.refused("GET", path, 403)
+    admin.refused("GET", path, 400, "2.30")
+    where = {"host": "node1", "port": None, "internal_access_path": "/run/guest.vnc"}
+    for version in ("2.31", "2.99"):
+        assert admin.get(path, version=version) == {"console": {"instance_uuid": server, **where}}
+    admin.refused("GET", f"{path}?more=1", 400, "2.99")
     used = service.post("/kilonova/consoles", {"token": token})
     assert used == {"console": {"target": "unix_socket:/run/guest.vnc", "instance_id": server}}
     service.refused("POST", "/kilonova/consoles", 404, json={"token": token})
+    assert admin.refused("GET", path, 404) == "Token not found"
+
+
+def test_a_console_of_a_port_is_shown_with_it(cloud: Cloud, demo: Api, admin: Api) -> None:
+    server = cloud.server(demo, host="node1")
+    token = consoles.grant(cloud.database, server, "192.0.2.7:5901")
+    where = {"host": "192.0.2.7", "port": 5901, "internal_access_path": None}
+    shown = admin.get(f"/os-console-auth-tokens/{token}", version="2.31")
+    assert shown == {"console": {"instance_uuid": server, **where}}
+    with cloud.database.write() as session:
+        session.get_one(ConsoleToken, consoles.digest(token)).expires_at = now()
+    admin.refused("GET", f"/os-console-auth-tokens/{token}", 404, "2.31")
 
 
 def test_serial_console(cloud: Cloud, demo: Api, service: Api) -> None:

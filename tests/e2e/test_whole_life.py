@@ -2,6 +2,7 @@
 
 The tests run in this order, on one server; after test_walkthrough.py, whose cloud begins without rules."""
 
+import base64
 from collections.abc import Iterator
 from contextlib import suppress
 
@@ -9,6 +10,7 @@ import pytest
 from openstack.exceptions import ConflictException
 
 from tests.e2e.cloud import Cloud, Server, wait_for
+from tests.e2e.networks import METADATA
 from tests.e2e.watch import Watch
 
 KEPT = "/home/cirros/kept"
@@ -262,9 +264,17 @@ def test_shelve_and_unshelve(cloud: Cloud, server: Server) -> None:
 
 
 def test_rebuild_loses_its_files_and_keeps_its_address(cloud: Cloud, server: Server) -> None:
-    ask(cloud, server, "ACTIVE", "rebuild", "--image", "cirros", "life")
+    image = cloud.demo.sdk.image.find_image("cirros", ignore_missing=False)
+    files = [{"path": "/etc/motd", "contents": base64.b64encode(b"injected\n").decode()}]
+    body = {"rebuild": {"imageRef": image.id, "personality": files}}
+    asked = cloud.demo.sdk.compute.post(f"/servers/{server.id}/action", json=body, microversion="2.56")
+    assert asked.status_code == 202, asked.text
+    becomes(cloud, server, "ACTIVE")
     assert cloud.built(server.id).address == server.address
     assert not kept(cloud, server)
+    drive = "sudo mount -o ro -t iso9660 /dev/sr0 /mnt && cat /mnt/openstack/content/0000; sudo umount /mnt"
+    told = cloud.ssh(server, f"{drive}; wget -qO- {METADATA}/openstack/content/0000")
+    assert told.split() == ["injected", "injected"]
 
 
 def test_it_was_never_active_without_addresses_and_active_ports(watch: Watch) -> None:

@@ -27,6 +27,13 @@ def grant(db: Database, instance_id: str, target: str, kind: str = "novnc") -> s
     return token
 
 
+def find(db: Database, token: str) -> tuple[str, str] | None:
+    """(target, instance id) of a token that is still good, and stays so."""
+    with db.read() as session:
+        row = session.get(ConsoleToken, digest(token))
+        return (row.target, row.instance_id) if row is not None and row.expires_at > now() else None
+
+
 def use(db: Database, token: str) -> tuple[str, str] | None:
     """(target, instance id) of a token that is still good; it is used up, whoever else asks at the same time."""
     with db.write() as session:

@@ -1,5 +1,6 @@
 """Consoles behind one-time tokens (Compute API reference, "Server consoles")."""
 
+from typing import Any
 from urllib.parse import quote
 
 from fastapi import APIRouter, Response
@@ -8,14 +9,16 @@ from fastapi.responses import JSONResponse
 from sqlalchemy import RowMapping
 
 from api.compute.call import Body, Call, ComputeCall, versions
-from api.compute.errors import bad_request, not_ready, wrong_state
+from api.compute.errors import bad_request, not_found, not_ready, wrong_state
 from api.compute.records import consoles, instances
 from api.compute.schemas.actions import RemoteConsole
-from api.compute.validation import parse
+from api.compute.validation import check_query, parse
 from infra.contracts.power_states import PAUSED, RUNNING
 from infra.contracts.states import DELETING
+from infra.tables.compute import Instance
 
 router = APIRouter()
+UNIX = "unix_socket:"
 KINDS = {
     "vnc": ("novnc", "xvpvnc"),
     "spice": ("spice-html5", "spice-direct"),
@@ -35,6 +38,32 @@ async def create_console(call: Call, server_id: str, body: Body) -> Response:
         raise bad_request(f"Invalid console type {wish.type}")
     url = await console_url(call, row, wish.type)
     return JSONResponse({"remote_console": {"protocol": wish.protocol, "type": wish.type, "url": url}})
+
+
+@router.get("/os-console-auth-tokens/{token}")
+def show_token(call: Call, token: str) -> Response:
+    """Where a console's token leads, which it goes on doing. A guest's screen or serial port that is no TCP port has
+    none: `port` is null then, and `internal_access_path` the socket on its host. 400 before 2.31, as in Nova, whose
+    consoles of then are gone."""
+    call.enforce("os_compute_api:os-console-auth-tokens")
+    if call.since(99):
+        check_query(call)
+    if not call.since(31):
+        raise bad_request("The server could not comply with the request since it is malformed or incorrect.")
+    found = consoles.find(call.db, token)
+    if found is None:
+        raise not_found("Token not found")
+    target, instance_id = found
+    place: dict[str, Any]
+    if target.startswith(UNIX):
+        with call.db.read() as session:
+            row = session.get(Instance, instance_id)
+            at = row.host if row else None
+        place = {"host": at, "port": None, "internal_access_path": target.removeprefix(UNIX)}
+    else:
+        host, _, port = target.rpartition(":")
+        place = {"host": host, "port": int(port), "internal_access_path": None}
+    return JSONResponse({"console": {"instance_uuid": instance_id, **place}})
 
 
 async def console_url(call: ComputeCall, row: RowMapping, kind: str) -> str:

@@ -17,7 +17,6 @@ async def not_built(call: Call) -> Response:
 
 
 NOT_BUILT: list[tuple[str, str, int, int | None]] = [
-    ("GET", "/os-console-auth-tokens/{token}", 1, None),
     ("GET", "/os-instance_usage_audit_log", 1, None),
     ("GET", "/os-instance_usage_audit_log/{before}", 1, None),
     ("POST", "/os-assisted-volume-snapshots", 1, None),
