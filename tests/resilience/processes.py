@@ -13,6 +13,7 @@ from typing import Any
 
 import httpx
 
+from tests import commands
 from tests.chaos.cloud import Cloud as Tenants
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -39,6 +40,9 @@ class Processes:
 
     async def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         return await asyncio.to_thread(self.run, *arguments)
+
+    async def told_of_leaks(self, *flags: str) -> subprocess.CompletedProcess[str]:
+        return await asyncio.to_thread(lambda: commands.leaks(*flags, env=self.env))
 
     def up(self) -> None:
         done = self.run("up", "--hosts", "2", "--driver", "test", "--no-image")
@@ -108,7 +112,7 @@ class Processes:
         """What `kilonova leaks --json` says, once every host answers."""
 
         async def report() -> dict[str, Any] | None:
-            done = await self.command("leaks", "--json")
+            done = await self.told_of_leaks("--json")
             found: dict[str, Any] = json.loads(done.stdout) if done.stdout.strip() else {"unreachable": ["?"]}
             return None if found["unreachable"] else found
 
@@ -128,5 +132,5 @@ async def until(ask: Callable[[], Awaitable[Any]], seconds: float = 60) -> Any:
     end = time.monotonic() + seconds
     while not (answer := await ask()):
         assert time.monotonic() < end, "it did not come true in time"
-        await asyncio.sleep(0.2)
+        await asyncio.sleep(0.4)
     return answer

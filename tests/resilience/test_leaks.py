@@ -4,9 +4,7 @@ import asyncio
 import json
 import os
 import subprocess
-import sys
 import uuid
-from pathlib import Path
 
 import httpx
 import pytest
@@ -14,25 +12,21 @@ import pytest
 from infra.contracts.network import PortRequest
 from infra.contracts.requests import BootRequest
 from infra.host.services.neutron import MARK
+from tests import commands
 from tests.ids import stable_id
 from tests.resilience.host import Extra
 from tests.resilience.planted import attach, fresh_audit, guest, port, ports, record, things, volume
-from tests.resilience.processes import ROOT
 from tests.workflows.cloud import Cloud
 from tests.workflows.servers import instance_of
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
-KILONOVA = Path(sys.executable).with_name("kilonova")
 
 
 async def command(cloud: Cloud, *flags: str) -> subprocess.CompletedProcess[str]:
-    """`kilonova leaks` as a process; the audit itself runs on this process's control worker."""
+    """`kilonova leaks` in a process of its own; the audit itself runs on this process's control worker."""
     s = cloud.settings
-    ours = {"KILONOVA_STATE_DIR": str(s.state_dir), "KILONOVA_PORT_OFFSET": str(s.port_offset), "COLUMNS": "200"}
-    argv = [str(KILONOVA), "leaks", *flags]
-    return await asyncio.to_thread(
-        lambda: subprocess.run(argv, env={**os.environ, **ours}, cwd=ROOT, capture_output=True, text=True, timeout=150)
-    )
+    ours = {"KILONOVA_STATE_DIR": str(s.state_dir), "KILONOVA_PORT_OFFSET": str(s.port_offset)}
+    return await asyncio.to_thread(lambda: commands.leaks(*flags, env={**os.environ, **ours}, timeout=150))
 
 
 async def test_nothing_is_left_of_good_failed_and_deleted_builds(cloud: Cloud) -> None:
