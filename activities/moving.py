@@ -7,15 +7,17 @@ from temporalio import activity
 
 from activities.step import step
 from infra.contracts.power import Power
-from infra.contracts.resize import Arriving, Leaving
+from infra.contracts.resize import Arriving, CarriedFiles, Leaving
+from infra.contracts.snapshot import SnapshotOnHost, Uploaded
 
 if TYPE_CHECKING:
+    from infra.host.carrier import Carrier
     from infra.host.mover import Mover
 
 
 class Moving:
-    def __init__(self, mover: "Mover") -> None:
-        self._mover = mover
+    def __init__(self, mover: "Mover", carrier: "Carrier") -> None:
+        self._mover, self._carrier = mover, carrier
 
     @step(resource="domain", budget=timedelta(hours=1))
     def leave_host(self, want: Leaving) -> Power:
@@ -29,6 +31,29 @@ class Moving:
         """Undo of `leave_host`: the server's ports and volumes are on this host again, its guest is what its records
         say, and runs if it ran. One that runs is left alone."""
         return self._mover.come_back(want, activity.heartbeat)
+
+    @step(resource="domain", heavy=True, budget=timedelta(hours=2))
+    def pack_files(self, want: SnapshotOnHost) -> Uploaded:
+        """Put ephemeral disks and firmware variables of a guest that is off into one file, to be uploaded. Undone by
+        `Snapshot.remove_snapshot`.
+
+        Idempotent by the image's id: a file that is complete stays. Raises HostCannot when this host has lost the
+        server or its disk is full."""
+        return self._carrier.pack(want, activity.heartbeat)
+
+    @step(resource="disk", budget=timedelta(minutes=30))
+    def unpack_files(self, want: CarriedFiles) -> Uploaded:
+        """The same files take their places on this host, before there is a guest; ephemeral disks have the size that
+        they are to have.
+
+        Safe to repeat: each file appears complete, by a rename. Raises Hopeless for an image that is gone, or not what
+        it is to be; HostCannot when the disk is full."""
+        return self._carrier.unpack(want, activity.heartbeat)
+
+    @step(resource="disk", budget=timedelta(minutes=5))
+    def drop_files(self, want: CarriedFiles) -> None:
+        """Undo of `unpack_files`. Absent is success; a later attempt's stay."""
+        self._carrier.drop(want)
 
     @step(resource="domain", heavy=True, budget=timedelta(minutes=30))
     def arrive(self, want: Arriving) -> Power:

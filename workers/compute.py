@@ -26,6 +26,7 @@ from activities.snapshot import Snapshot
 from activities.volume import Volume
 from infra import logs, tracing
 from infra.host.agent import GuestAgent
+from infra.host.carrier import Carrier
 from infra.host.driver import Driver
 from infra.host.files.images import ImageStore
 from infra.host.hotplug import VolumePlugger
@@ -93,8 +94,9 @@ class Host:
         """Every step that runs on a host, bound to this one."""
         volumes = VolumeConnector(self.settings, self.session, self.control)
         ports = PortPlugger(self.settings, self.session, self.hostnet, self.control)
+        fence = Fence(self.settings.host, self.control)
         return activities_of(
-            Image(self.images, Fence(self.settings.host, self.control)),
+            Image(self.images, fence),
             Network(ports),
             Volume(volumes, VolumePlugger(volumes, self.driver.disks)),
             Hypervisor(self.driver),
@@ -102,7 +104,7 @@ class Host:
             Kept(Keeper(self.settings, self.driver)),
             Rescue(Rescues(self.settings, self.driver, self.images)),
             Shape(Shapes(self.settings, self.driver)),
-            Moving(Mover(self.driver, ports, volumes)),
+            Moving(Mover(self.driver, ports, volumes), Carrier(self.settings, self.session, self.driver, fence)),
             Snapshot(Snapshots(self.settings, self.session, self.driver)),
         )
 

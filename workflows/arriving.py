@@ -16,6 +16,9 @@ from workflows.attempt import nothing
 from workflows.inputs import held_ports, ports_of, volumes_of
 from workflows.saga import Place, Saga
 
+MOST_HOSTS = 3
+"""So many are tried, as of a build."""
+
 
 async def brought(
     server: InstanceFacts, image_id: str, host: Place, saga: Saga

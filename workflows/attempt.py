@@ -19,11 +19,19 @@ from workflows.saga import Out, Place, Saga, kind
 from workflows.steps import explain
 
 NO_VALID_HOST = "NoValidHost"
+GONE = "the host stopped answering"
 
 
 async def nothing(value: Out) -> Out:
     """Stands for a step that this build does not need."""
     return value
+
+
+def go_on_without(place: Place) -> None:
+    """A host that is gone had the operation cancelled, which goes on elsewhere."""
+    task = asyncio.current_task()
+    if place.gone and task is not None:
+        task.uncancel()
 
 
 class Attempt:
@@ -68,11 +76,8 @@ class Attempt:
             return False  # a bug or a cache eviction, as in Saga
         if not self._place or not self._another_host_may_help(error):
             return False
-        lost = self._place.gone
-        self.tried[self._place.host] = "the host stopped answering" if lost else explain(error)
-        task = asyncio.current_task()
-        if lost and task is not None:
-            task.uncancel()
+        self.tried[self._place.host] = reason_of(error, self._place)
+        go_on_without(self._place)
         return True
 
     def _is_gone(self) -> bool:
@@ -103,10 +108,20 @@ class Attempts:
             yield attempt
             if attempt.succeeded:
                 return
-        reasons = "; ".join(f"{host}: {reason}" for host, reason in tried.items())
-        raise ApplicationError(
-            f"No valid host was found. {len(tried)} tried: {reasons}",
-            {"code": 500, "why": reasons},
-            type=NO_VALID_HOST,
-            non_retryable=True,
-        )
+        raise none_left(tried)
+
+
+def none_left(tried: dict[str, str]) -> ApplicationError:
+    """All hosts that were to be tried could not."""
+    reasons = "; ".join(f"{host}: {reason}" for host, reason in tried.items())
+    return ApplicationError(
+        f"No valid host was found. {len(tried)} tried: {reasons}",
+        {"code": 500, "why": reasons},
+        type=NO_VALID_HOST,
+        non_retryable=True,
+    )
+
+
+def reason_of(error: BaseException, place: Place) -> str:
+    """Why this host was left for the next."""
+    return GONE if place.gone else explain(error)

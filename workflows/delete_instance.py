@@ -72,7 +72,7 @@ class DeleteInstance(Operation):
             await self.on_host(plan.model_copy(update={"host": plan.source}), self._clean_on)
         if not done and (plan.port_ids or plan.volumes):
             await self.tried(Services.release_services, plan, at=control())
-        for image in filter(None, (plan.shelved_image, plan.moved_image)):
+        for image in filter(None, (plan.shelved_image, plan.moved_image, plan.carried_image)):
             await self.tried(ImageRecord.drop_image, ImageRef(image_id=image, instance_id=id), at=control())
         await self.tried(Placement.release_host, ClaimRequest(instance_id=id))
         await self.step(

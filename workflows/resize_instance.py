@@ -23,7 +23,7 @@ from workflows.body import Body
 from workflows.confirm_resize import ConfirmResize
 from workflows.fields import FlavorRef
 from workflows.later import due_after
-from workflows.moving import Moves
+from workflows.moving import ALTERNATES, Moves, claimed_on
 from workflows.resizing import CONFIRM, aside_of, columns_of
 from workflows.saga import Saga
 
@@ -65,24 +65,26 @@ class ResizeInstance(Moves):
             old_vm_state=server.vm_state,
             old_local_disks=server.local_disks,
         )
+        wanted = ResizeClaim(
+            instance_id=server.instance_id,
+            requester=req.requester,
+            migration=migration,
+            quota=wish.quota,
+            same_host=wish.same_host,
+            carries=req.steps_of >= ALTERNATES,
+        )
         claimed: ResizeClaimed | None = await saga.step(
             Resize.claim_resize,
-            ResizeClaim(
-                instance_id=server.instance_id,
-                requester=req.requester,
-                migration=migration,
-                quota=wish.quota,
-                same_host=wish.same_host,
-            ),
+            wanted,
             undo=Resize.release_resize,
         )
         self.accept(self.answer(req, server))
         if claimed is None or claimed.host == server.host:  # None: of a release that knew its own host alone
             change = await self.reshape(server, wish, aside_of(server, migration), saga)
         else:
-            new = {"host": claimed.host, "attempt": claimed.attempt, "zone": claimed.zone}
             shape = {"flavor": wish.flavor, "local_disks": wish.local_disks}
-            change = await self.move(req, server, server.model_copy(update=new | shape), saga)
+            there = claimed_on(server.model_copy(update=shape), claimed)
+            change = await self.move(req, server, there, wanted, saga)
         if wish.confirm_after_s:
             confirm = ActionRequest(
                 requester=req.requester, instance_id=server.instance_id, action="confirmResize", transition=CONFIRM

@@ -19,7 +19,7 @@ with workflow.unsafe.imports_passed_through():
     from infra.contracts.power import PowerOff
     from infra.contracts.snapshot import ImageRef
 
-from workflows.arriving import brought
+from workflows.arriving import MOST_HOSTS, brought
 from workflows.body import Body, Since
 from workflows.fields import Name
 from workflows.inputs import domain_of
@@ -27,9 +27,6 @@ from workflows.saga import Saga, control, kind
 from workflows.server_operation import ServerOperation
 from workflows.steps import explain
 from workflows.volume_device import with_devices
-
-MOST_HOSTS = 3
-"""So many are tried, as of a build."""
 
 
 class UnshelveBody(Body):

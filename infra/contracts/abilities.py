@@ -16,7 +16,9 @@ VOLUME_TYPES = "volume-types"
 """A build's volumes are made of the type that was asked for. An older worker would make them of the default."""
 MOVES = "moves"
 """A resize takes a server from one host to another. An older worker knows neither end of it."""
-OF_THIS_RELEASE = frozenset((LOCAL_DISKS, LARGER_SWAPS, Q35, SCSI_VOLUMES, VOLUME_TYPES, MOVES))
+CARRIES = "carries"
+"""Ephemeral disks and firmware variables go along. An older worker knows neither end of it."""
+OF_THIS_RELEASE = frozenset((LOCAL_DISKS, LARGER_SWAPS, Q35, SCSI_VOLUMES, VOLUME_TYPES, MOVES, CARRIES))
 """What every host of this release can."""
 UEFI = "uefi"
 """The firmware is there: Debian's `ovmf`."""

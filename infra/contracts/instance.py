@@ -44,7 +44,8 @@ class ParkedAt(BaseModel):
 
 class DeletePlan(BaseModel):
     """What a server holds, as its record knows it. `host` is "" when it never had one, or lost it. `source`: the host
-    that may keep what it was before a resize took it to another; `moved_image`: in which its disk went."""
+    that may keep what it was before a resize took it to another; `moved_image` and `carried_image`: in which its disk
+    went, and what lay beside it."""
 
     instance_id: str
     project_id: str = ""
@@ -53,6 +54,7 @@ class DeletePlan(BaseModel):
     attempt: int = 0
     source: str = ""
     moved_image: str = ""
+    carried_image: str = ""
     image_id: str = ""
     port_ids: dict[str, bool] = {}  # port id -> ours to delete
     volumes: list[VolumeRequest] = []

@@ -43,8 +43,9 @@ class Stands(Protocol):
     def host(self) -> str | None: ...
 
 
-STEPS_OF = 1
-"""The steps that new requests ask for: 1 has one step on the host for an attachment, where 0 had two."""
+STEPS_OF = 2
+"""The steps that new requests ask for: 1 has one step on the host for an attachment, where 0 had two; with 2 a resize
+takes along what lies beside the root disk, and tries more than one other host."""
 
 
 class ActionRequest(BaseModel):

@@ -1,5 +1,7 @@
 """Inputs of the steps that change a server's flavor. Source: Nova's resize; sizes as in FlavorFacts."""
 
+from collections.abc import Iterable, Mapping
+
 from pydantic import BaseModel
 
 from infra.contracts.guarded import Guarded
@@ -26,13 +28,16 @@ class Migration(BaseModel):
 
 
 class ResizeClaim(BaseModel):
-    """`quota`: limits in force, cores and ram; -1 is unlimited. `same_host`: the server may stay where it is."""
+    """`quota`: limits in force, cores and ram; -1 is unlimited. `same_host`: the server may stay where it is.
+    `carries`: what lies beside its root disk goes along. `tried`: other hosts that could not, and why."""
 
     instance_id: str
     requester: Requester
     migration: Migration
     quota: dict[str, int] = {}
     same_host: bool = True
+    carries: bool = False
+    tried: dict[str, str] = {}
 
 
 class ResizeClaimed(BaseModel):
@@ -59,8 +64,21 @@ class Arriving(DomainSpec):
     runs: bool
 
 
+class CarriedFiles(Guarded):
+    """What lies beside a guest's root disk and goes along, in image `image_id`. `local_disks`: as they are to be on the
+    host that it comes to, of which only ephemeral ones are carried."""
+
+    image_id: str
+    local_disks: list[LocalDisk] = []
+
+
 class ShapeOnHost(Guarded):
     """vCPUs, memory and disks of the guest."""
 
     flavor: FlavorFacts
     local_disks: list[LocalDisk] = []
+
+
+def carried(properties: Mapping[str, str], local_disks: Iterable[LocalDisk]) -> bool:
+    """Whether a server with this image and these disks has anything beside its root disk to take along."""
+    return properties.get("hw_firmware_type") == "uefi" or any(disk.kind == "ephemeral" for disk in local_disks)

@@ -18,6 +18,11 @@ def image_id_of(instance_id: str, request_id: str) -> str:
     return str(uuid5(UUID(instance_id), f"image/{request_id}"))
 
 
+def carried_id_of(instance_id: str, request_id: str) -> str:
+    """Of the image in which a resize takes along what lies beside the root disk."""
+    return str(uuid5(UUID(instance_id), f"image/{request_id}/carried"))
+
+
 class ImageRef(BaseModel):
     image_id: str
     instance_id: str
@@ -37,9 +42,11 @@ class ImageToBe(ImageRef):
 
 
 class SnapshotOnHost(Guarded):
-    """The flat copy of the root disk that becomes image `image_id`."""
+    """The file beside a guest's own that becomes image `image_id`: a flat copy of the root disk, or (tar) what else
+    goes to another host."""
 
     image_id: str
+    form: Literal["qcow2", "tar"] = "qcow2"
     quiesce: bool = False  # whether it may only be made of file systems that are held still
 
 

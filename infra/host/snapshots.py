@@ -75,7 +75,7 @@ class Snapshots:
         _unlink(partial)
 
     def _file(self, want: SnapshotOnHost) -> Path:
-        return self._paths.instance(want.instance_id) / f"snapshot-{checked(want.image_id)}.qcow2"
+        return self._paths.instance(want.instance_id) / f"snapshot-{checked(want.image_id)}.{want.form}"
 
     def _copy(self, want: SnapshotOnHost, partial: Path, progress: Progress) -> None:
         instance_id, tool = want.instance_id, DiskTool(self._paths.owner_of(want.instance_id))

@@ -8,7 +8,7 @@ from sqlmodel import col
 
 from infra.contracts.audit import RESIZE, Finding, PortHeld, Server
 from infra.contracts.left import Left, Standing
-from infra.contracts.snapshot import image_id_of
+from infra.contracts.snapshot import carried_id_of, image_id_of
 from infra.contracts.states import Lost, lost
 from infra.contracts.verdict import Known
 from infra.database import Database
@@ -73,9 +73,10 @@ class AuditedRecords:
         with self._db.engine.connect() as store:
             query = select(mine.c.instance_id, mine.c.request_id).where(mine.c.action.in_(("shelve", "resize")))
             ours = {
-                image_id_of(row.instance_id, row.request_id): row.instance_id
+                id_of(row.instance_id, row.request_id): row.instance_id
                 for some in _pages(set(images.values()))
                 for row in store.execute(query.where(mine.c.instance_id.in_(some)))
+                for id_of in (image_id_of, carried_id_of)
             }
         return {image: server for image, server in images.items() if ours.get(image) == server}
 

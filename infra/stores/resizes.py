@@ -11,9 +11,10 @@ from temporalio.exceptions import ApplicationError
 from infra.contracts import abilities
 from infra.contracts.errors import hopeless
 from infra.contracts.hypervisor import FlavorFacts, local_gb
+from infra.contracts.local_disks import LocalDisk
 from infra.contracts.placement import ClaimRequest, Share
-from infra.contracts.resize import Migration, ResizeClaim, ResizeClaimed
-from infra.contracts.snapshot import image_id_of
+from infra.contracts.resize import Migration, ResizeClaim, ResizeClaimed, carried
+from infra.contracts.snapshot import carried_id_of, image_id_of
 from infra.database import Database
 from infra.stores import usage
 from infra.stores.claims import PLACED, Claims, needs_of, services, unable
@@ -44,8 +45,9 @@ class Resizes:
             held = store.execute(select(claims).where(claims.c.consumer_id == want.instance_id)).one_or_none()
             if held is None:
                 raise hopeless(f"Instance {want.instance_id} is not ready", code=409)
-            if store.execute(select(claims.c.host).where(claims.c.consumer_id == want.migration.id)).first():
-                return ResizeClaimed(host=held.host, attempt=held.attempt)
+            kept = store.execute(select(claims).where(claims.c.consumer_id == want.migration.id)).one_or_none()
+            if kept is not None:
+                return self._next(store, want, held, kept)
             if not self._db.sqlite:
                 project = {"p": want.requester.project_id}
                 store.execute(text("SELECT pg_advisory_xact_lock(hashtext(:p))"), project)
@@ -55,13 +57,12 @@ class Resizes:
             require_room(want.quota, usage.used(store, want.requester.project_id), more)
             server = store.execute(select(instances).where(instances.c.id == want.instance_id)).one()
             there = self._place(store, want, held, server)
-            kept = {"consumer_id": want.migration.id, "kind": MIGRATION, "instance_id": want.instance_id}
+            mine = {"consumer_id": want.migration.id, "kind": MIGRATION, "instance_id": want.instance_id}
             store.execute(
-                insert(claims), {**kept, "host": held.host, "attempt": held.attempt, **_share(old, server.image_ref)}
+                insert(claims), {**mine, "host": held.host, "attempt": held.attempt, **_share(old, server.image_ref)}
             )
             if there.host != held.host:
-                _move(store, want.instance_id, there.host, there.attempt)
-                store.execute(PLACED, {"server": server.id, "number": there.attempt, "at": there.host})
+                _take(store, there, server.id)
             _hold(store, want.instance_id, new)
             most = {"vcpus": max(old.vcpus, new.vcpus), "memory_mb": max(old.ram, new.ram)}
             store.execute(update(instances).where(instances.c.id == want.instance_id).values(**most))
@@ -73,7 +74,7 @@ class Resizes:
         its own is disabled. What would be lost on the way keeps it where it is."""
         flavor = want.migration.new_flavor
         share, refusal = Share(**_share(flavor, server.image_ref)), ""
-        needs = frozenset(abilities.needed(server.image_properties or {}, flavor.model_dump(), local_disks=False))
+        needs = _needs(server, flavor)
         if cannot := unable(store, held.host, needs):
             refusal = f"Of the server's host: {abilities.words(cannot)}."
         elif not want.same_host or self._claims.lacking(store, held.host, share):
@@ -81,20 +82,38 @@ class Resizes:
         stays = None if refusal else ResizeClaimed(host=held.host, attempt=held.attempt)
         if stays and not store.scalar(DISABLED, {"at": held.host}):
             return stays
-        ephemeral = any(disk["kind"] == "ephemeral" for disk in server.local_disks or ())
-        if not ephemeral and not unable(store, held.host, frozenset((abilities.MOVES,))):
-            asked = ClaimRequest(
-                instance_id=server.id,
-                zone=server.pinned_zone,
-                tried={held.host: refusal},
-                needs=needs | needs_of(server) | {abilities.MOVES},
-            )
+        old = any(disk["kind"] == "ephemeral" for disk in server.local_disks or ()) and not want.carries
+        if not old and not unable(store, held.host, _moving(want, server)):
             with suppress(ApplicationError):  # no host: what was said of its own is the answer
-                best = self._claims.place(store, asked, server, share)
-                return ResizeClaimed(host=best.host, attempt=server.claims + 1, zone=best.zone)
+                return self._elsewhere(store, want, server, {held.host: refusal})
         if stays:
             return stays
         raise hopeless(f"No valid host was found. {refusal}", code=400)
+
+    def _elsewhere(
+        self, store: Connection, want: ResizeClaim, server: Row[Any], tried: dict[str, str]
+    ) -> ResizeClaimed:
+        """The best of the other hosts. Raises `NoValidHost`."""
+        flavor = want.migration.new_flavor
+        asked = ClaimRequest(
+            instance_id=server.id,
+            zone=server.pinned_zone,
+            tried=tried,
+            needs=_needs(server, flavor) | needs_of(server) | _moving(want, server),
+        )
+        best = self._claims.place(store, asked, server, Share(**_share(flavor, server.image_ref)))
+        return ResizeClaimed(host=best.host, attempt=server.claims + 1, zone=best.zone)
+
+    def _next(self, store: Connection, want: ResizeClaim, held: Row[Any], kept: Row[Any]) -> ResizeClaimed:
+        """Where the server is claimed by now: another host in place of one that was tried and could not."""
+        if held.host not in want.tried:
+            return ResizeClaimed(host=held.host, attempt=held.attempt)
+        server = store.execute(select(instances).where(instances.c.id == want.instance_id)).one()
+        there = self._elsewhere(store, want, server, {kept.host: "its own host"} | want.tried)
+        _take(store, there, server.id)
+        goes = update(migrations).where(migrations.c.id == want.migration.id)
+        store.execute(goes.values(dest_compute=there.host, updated_at=now()))
+        return there
 
     def release(self, want: ResizeClaim) -> None:
         """See `activities.resize.Resize.release_resize`."""
@@ -145,12 +164,17 @@ def give_up(store: Connection | Session, instance_id: str) -> bool:
 
 def left(session: Session, server: Instance) -> dict[str, str]:
     """Of the server's last resize, where that took it to another host: `source`, the one that keeps what it was, or may
-    not have forgotten it yet, and `moved_image`, in which its disk went. Fields of DeletePlan."""
+    not have forgotten it yet, and the images in which it went. Fields of DeletePlan."""
     found = session.execute(LAST, {"server": server.id}).first()
     if found is None or found.source_compute == found.dest_compute:
         return {}
-    image = image_id_of(server.id, found.request_id) if server.image_ref else ""
-    return {"source": found.source_compute if found.source_compute != server.host else "", "moved_image": image}
+    local = [LocalDisk.model_validate(disk) for disk in server.local_disks or ()]
+    beside = carried(server.image_properties or {}, local)
+    return {
+        "source": found.source_compute if found.source_compute != server.host else "",
+        "moved_image": image_id_of(server.id, found.request_id) if server.image_ref else "",
+        "carried_image": carried_id_of(server.id, found.request_id) if beside else "",
+    }
 
 
 ENDED_BY = {"confirmResize": "confirmed", "revertResize": "reverted"}
@@ -175,6 +199,24 @@ def _move(store: Connection | Session, instance_id: str, host: str, attempt: int
     """The server's own claim, to another host."""
     moved = {"host": host, "attempt": attempt}
     store.execute(update(claims).where(claims.c.consumer_id == instance_id).values(**moved))
+
+
+def _take(store: Connection, there: ResizeClaimed, instance_id: str) -> None:
+    """The server is claimed on another host, under a number of its own."""
+    _move(store, instance_id, there.host, there.attempt)
+    store.execute(PLACED, {"server": instance_id, "number": there.attempt, "at": there.host})
+
+
+def _needs(server: Row[Any], flavor: FlavorFacts) -> frozenset[str]:
+    """What a host must be able to for the new flavor."""
+    return frozenset(abilities.needed(server.image_properties or {}, flavor.model_dump(), local_disks=False))
+
+
+def _moving(want: ResizeClaim, server: Row[Any]) -> frozenset[str]:
+    """What a host must be able to that the server leaves or comes to."""
+    local = [LocalDisk.model_validate(disk) for disk in server.local_disks or ()]
+    beside = want.carries and carried(server.image_properties or {}, local)
+    return frozenset((abilities.MOVES, abilities.CARRIES) if beside else (abilities.MOVES,))
 
 
 def _go_back(store: Connection | Session, kept: Row[Any]) -> None:

@@ -124,6 +124,20 @@ class LifeEffects:
         self.attach_volumes(want.volumes)
         return self._made(want.spec, want.runs)
 
+    def pack_files(self, want: Any) -> Uploaded:
+        assert self.world.power.get(want.instance_id, SHUTDOWN) == SHUTDOWN, "the guest writes to its disks"
+        return self.take_snapshot(want)
+
+    def unpack_files(self, want: Any) -> Uploaded:
+        """What lay in ephemeral disks is here now, or it is not."""
+        assert ("shelved image", want.instance_id, want.image_id) in self.world.anywhere
+        assert ("domain", want.instance_id, "") not in self.mine
+        self.mine.add(("carried", want.instance_id, ""))
+        return Uploaded()
+
+    def drop_files(self, want: Any) -> None:
+        self.mine.discard(("carried", want.instance_id, ""))
+
     def arrive(self, want: Any) -> Power:
         return self._made(want, want.runs)
 

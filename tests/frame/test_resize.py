@@ -8,11 +8,12 @@ from sqlmodel import col, select
 
 from activities.auditing import leftovers
 from api.common.errors import ServiceError
+from infra.contracts.abilities import CARRIES, OF_THIS_RELEASE
 from infra.contracts.audit import RESIZE, Finding, World
 from infra.contracts.operation import ActionRequest
 from infra.stores import resizes
 from infra.stores.audited import AuditedRecords
-from infra.tables.compute import Allocation, Instance, MigrationRecord, Service
+from infra.tables.compute import Allocation, ComputeNode, Instance, MigrationRecord, Service
 from tests.frame.cloud import FrameCloud
 from tests.frame.test_actions import drop
 from tests.workflows.acting import Handle, do, request, server
@@ -140,9 +141,8 @@ async def test_it_goes_to_another_host_when_its_own_has_no_room(cloud: FrameClou
         assert row(cloud, handle).host != home and set(cloud.claims_of(instance_of(handle))) == set(HOSTS)
         assert await do(cloud, handle, "revertResize") is None
         assert row(cloud, handle).host == home and set(cloud.claims_of(instance_of(handle))) == {home}
-        with cloud.database.write() as session:
-            kept = {"kind": "ephemeral", "size_mb": 1024, "device": "vdx"}
-            session.get_one(Instance, instance_of(handle)).local_disks = [kept]
+        able = {host: sorted(OF_THIS_RELEASE - ({CARRIES} if host != home else set())) for host in HOSTS}
+        abilities_are(cloud, able)
         await resized(cloud, handle)
         assert row(cloud, handle).host == home, "an ephemeral disk cannot be taken along"
         assert await do(cloud, handle, "revertResize") is None
@@ -153,7 +153,15 @@ async def test_it_goes_to_another_host_when_its_own_has_no_room(cloud: FrameClou
     finally:
         with cloud.database.write() as session:
             session.execute(update(Service).where(col(Service.host) == home).values(disabled=False))
+        abilities_are(cloud, dict.fromkeys(HOSTS, sorted(OF_THIS_RELEASE)))
     await drop(cloud, handle)
+
+
+def abilities_are(cloud: FrameCloud, of: dict[str, list[str]]) -> None:
+    with cloud.database.write() as session:
+        for host, able in of.items():
+            told = update(ComputeNode).where(col(ComputeNode.host) == host)
+            session.execute(told.values(facts={"abilities": able}))
 
 
 async def test_a_move_that_was_ended_from_outside_is_none(cloud: FrameCloud) -> None:

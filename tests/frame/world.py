@@ -37,7 +37,7 @@ from infra.contracts.volume import Attached, VolumeConnection, VolumeSeen
 from tests.frame.life import LifeEffects
 
 RUNNING, PAUSED, SHUTDOWN = 1, 3, 4
-OF_GUEST = ("domain", "plugged", "nic", "local disk")
+OF_GUEST = ("domain", "plugged", "nic", "local disk", "carried")
 """What goes with the guest."""
 Thing = tuple[str, str, str]
 """(kind, instance id, what): `("port", server, port id)`."""

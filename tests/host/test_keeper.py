@@ -12,7 +12,7 @@ from activities.aside import Kept
 from infra.contracts.aside import Aside
 from infra.contracts.image import ImageOnHost
 from infra.contracts.power import PowerOff
-from infra.host.files import kept
+from infra.host.files import copying
 from infra.host.files.download import Progress
 from infra.host.files.kept import KeptFiles
 from infra.host.files.paths import HostPaths
@@ -155,7 +155,7 @@ def test_a_copy_tells_how_far_it_is_and_ends_when_nobody_wants_it(
     disk.write_bytes(os.urandom(48 * MIB))
     swap.write_bytes(os.urandom(16 * MIB))
     with monkeypatch.context() as unwanted:
-        unwanted.setattr(kept, "still_wanted", lambda: 1 / 0)
+        unwanted.setattr(copying, "still_wanted", lambda: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             KeptFiles(paths).keep(want, "<domain/>", Seen(""))
         assert not KeptFiles(paths).holds(want)
@@ -166,4 +166,4 @@ def test_a_copy_tells_how_far_it_is_and_ends_when_nobody_wants_it(
     assert disk.with_name("disk.resize").read_bytes() == disk.read_bytes()
     assert swap.with_name("disk.swap.resize").read_bytes() == swap.read_bytes()
     with pytest.raises(ApplicationError, match="the disk could not be copied"):
-        list(kept._copying(["cp", str(tmp_path / "absent"), str(tmp_path / "x")], tmp_path / "x"))
+        list(copying.copying(["cp", str(tmp_path / "absent"), str(tmp_path / "x")], tmp_path / "x"))

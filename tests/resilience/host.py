@@ -20,23 +20,22 @@ from infra.contracts.requests import BootRequest
 from infra.contracts.volume import Attached
 from infra.tables.compute import Allocation, ComputeNode, Service, now
 from infra.temporal import compute_queue
-from tests.workflows.cloud import Cloud
+from tests.workflows.cloud import NODE, Cloud
 from workers.compute import Host
 from workers.interceptors import StepInterceptor
 from workers.sign_in import as_host
 from workflows.inputs import domain_spec
 
 NAME = "extra"
-NODE = "<node/>"
-"""The test driver keeps the domains of such a file's connection to that connection."""
 
 
 class Extra:
     def __init__(self, cloud: Cloud, place: Path, **settings: Any) -> None:
         (place / "node.xml").write_text(NODE)
-        changed = {"host": NAME, "libvirt_uri": f"test://{place}/node.xml", **settings}
-        self.cloud = cloud
-        self.settings = as_host(cloud.settings.model_copy(update=changed))
+        changed = {"libvirt_uri": f"test://{place}/node.xml", **settings}
+        self.cloud, self.name = cloud, str(settings.get("host", NAME))
+        mine = as_host(cloud.settings.model_copy(update={"host": self.name}))
+        self.settings = mine.model_copy(update=changed)
         self.host = Host.connect(self.settings)
 
     def report(self, memory_mb: int = 1 << 30) -> None:
@@ -49,7 +48,7 @@ class Extra:
         """As if the last heartbeat were long ago."""
         with self.cloud.database.write() as session:
             session.execute(
-                update(Service).where(col(Service.host) == NAME).values(last_seen=now() - timedelta(days=1))
+                update(Service).where(col(Service.host) == self.name).values(last_seen=now() - timedelta(days=1))
             )
 
     def forget(self) -> None:
@@ -57,17 +56,17 @@ class Extra:
             self.host.driver.destroy(instance_id)
         with self.cloud.database.write() as session:
             for table in (Service, ComputeNode, Allocation):
-                session.execute(delete(table).where(col(table.host) == NAME))
+                session.execute(delete(table).where(col(table.host) == self.name))
 
     @asynccontextmanager
     async def working(self) -> AsyncIterator[None]:
         with ThreadPoolExecutor(8) as pool:
             async with Worker(
                 self.cloud.client,
-                task_queue=compute_queue(NAME),
+                task_queue=compute_queue(self.name),
                 activities=self.host.activities(),
                 activity_executor=pool,
-                interceptors=[self.cloud.faults, StepInterceptor(NAME)],
+                interceptors=[self.cloud.faults, StepInterceptor(self.name)],
             ):
                 yield
 
@@ -76,14 +75,14 @@ class Extra:
         for _ in range(200):
             claim = self.cloud.claim(boot)
             if claim is not None:
-                assert claim.host == NAME
+                assert claim.host == self.name
                 return
             await asyncio.sleep(0.05)
         raise AssertionError("no claim")
 
     def spec(self, request: BootRequest, attempt: int = 1) -> DomainSpec:
         flavor = FlavorFacts(id="tiny", name="tiny", ram=64, vcpus=1, disk=0)
-        return domain_spec(request, Claimed(host=NAME, attempt=attempt), flavor, None, Plugged(), Attached())
+        return domain_spec(request, Claimed(host=self.name, attempt=attempt), flavor, None, Plugged(), Attached())
 
     def guests(self) -> set[str]:
         return set(self.host.driver.domains())

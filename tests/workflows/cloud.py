@@ -94,8 +94,13 @@ class Services:
         forget(self.settings)
 
 
+NODE = "<node/>"
+"""The test driver keeps the domains of such a file's connection to that connection."""
+
+
 class Cloud(Servers):
-    """What a test sees: boots with faults armed, and what is left afterwards."""
+    """What a test sees: boots with faults armed, and what is left afterwards. Each host has a libvirt of its own: a
+    guest that goes from one to the other is on both for a while."""
 
     def __init__(self, settings: Settings, client: Client) -> None:
         super().__init__(settings, client, Database("compute", state_dir=settings.state_dir))
@@ -105,8 +110,9 @@ class Cloud(Servers):
         self.hosts = {}
         for name in HOSTS:
             KeyRing.give(settings.codec_keys, name, credentials.host_keys(settings.state_dir, name))
-            mine = as_host(settings.model_copy(update={"host": name}))
-            self.hosts[name] = Host.connect(mine)
+            (node := settings.state_dir / f"{name}.xml").write_text(NODE)
+            mine = {"host": name, "libvirt_uri": f"test://{node}"}
+            self.hosts[name] = Host.connect(as_host(settings.model_copy(update=mine)))
         self.token, self.user, self.project = "", "", ""
 
     def prepare(self) -> None:

@@ -418,12 +418,16 @@ async def volume_rebuilt(r: Recorder) -> None:
 
 @case
 async def moved(r: Recorder) -> None:
-    """A resize to another host, undone, good, and confirmed. Not its way back: the two hosts here have one libvirt,
-    in which the guest of the one that was left is by now that of the other."""
-    server = await r.active(image_id="0b3e3a2e-0000-4000-8000-000000000008", volumes=[])
+    """A resize to another host: undone, with no other host that can, good, reverted, confirmed. What `elsewhere` and
+    `elsewhere-failed` of resize_instance hold are steps of before (`steps_of` 1), which are kept."""
+    server = await r.active(image_id="0b3e3a2e-0000-4000-8000-000000000008")
     failed = await r.act(server, ELSEWHERE, fail_before="end_action")
-    await r.keep(failed, "resize_instance", "elsewhere-failed")
-    await r.keep(await r.act(server, ELSEWHERE), "resize_instance", "elsewhere")
+    await r.keep(failed, "resize_instance", "carried-failed")
+    nowhere = await r.act(server, ELSEWHERE, fail_after="arrive", kind="HostCannot")
+    await r.keep(nowhere, "resize_instance", "carried-nowhere")
+    await r.keep(await r.act(server, ELSEWHERE), "resize_instance", "carried")
+    await r.keep(await r.act(server, "revertResize"), "revert_resize", "elsewhere")
+    await r.cloud.end(await r.act(server, ELSEWHERE))
     await r.keep(await r.act(server, "confirmResize"), "confirm_resize", "elsewhere")
     await r.cloud.delete(server)
 

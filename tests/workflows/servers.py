@@ -23,6 +23,8 @@ from tests.faults import Faults
 from tests.ids import stable_id
 
 HOSTS = ("node1", "node2")
+SWAP = LocalDisk(kind="swap", size_mb=1, device="vdb")
+EPHEMERAL = LocalDisk(kind="ephemeral", size_mb=1, guest_format="vfat", device="vdc", of_flavor=False)
 
 
 class Servers:
@@ -47,7 +49,8 @@ class Servers:
         return self.injected.around(instance_id) is self.faults
 
     def request(self, **more: Any) -> BootRequest:
-        """A server with a NIC, a disk from an image, swap, and a volume made for it: every step has something to do."""
+        """A server with a NIC, a disk from an image, swap, an ephemeral disk, and a volume made for it: every step has
+        something to do."""
         id = str(uuid.uuid4())
         volume = VolumeRequest(
             volume_id=stable_id(id, "volume/0"),
@@ -70,7 +73,7 @@ class Servers:
                 "user_data": "aHVudGVyMi11c2VyLWRhdGE=",
                 "ports": [PortRequest(port_id=stable_id(id, "port/0"), network_id=self.network)],
                 "volumes": [volume],
-                "local_disks": [LocalDisk(kind="swap", size_mb=1, device="vdb")],
+                "local_disks": [SWAP, EPHEMERAL],
                 **more,
             }
         )

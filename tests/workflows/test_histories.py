@@ -83,9 +83,14 @@ ENDS |= {
 }
 for _name in ("attach_volume", "detach_volume"):
     ENDS[_name]["one-step"] = ("COMPLETED", "")
-for _name in ("resize_instance", "confirm_resize"):
+for _name in ("resize_instance", "confirm_resize", "revert_resize"):
     ENDS[_name]["elsewhere"] = ("COMPLETED", "")
-ENDS["resize_instance"]["elsewhere-failed"] = ("FAILED", "injected at end_action")
+ENDS["resize_instance"] |= {
+    "carried": ("COMPLETED", ""),
+    "carried-failed": ("FAILED", "injected at end_action"),
+    "carried-nowhere": ("FAILED", "No valid host was found"),
+    "elsewhere-failed": ("FAILED", "injected at end_action"),  # of before, as "elsewhere"
+}
 ENDS["create_image"]["volume-backed"] = ("COMPLETED", "")
 ENDS["rebuild_instance"] |= dict.fromkeys(("volume-written", "volume-kept"), ("COMPLETED", ""))
 BOTH_HOSTS = "(?s)(?=.*spawn on node1)(?=.*spawn on node2)"
@@ -104,7 +109,11 @@ TELLING = {  # a word that only this kind of end has in it
     "detach_volume-one-step": "take_volume",
     "resize_instance-elsewhere": "(?s)(?=.*leave host on node)(?=.*arrive on node)",
     "resize_instance-elsewhere-failed": "(?s)(?=.*come back on node)(?=.*injected)",
+    "resize_instance-carried": "(?s)(?=.*pack files on node)(?=.*unpack files on node)(?=.*arrive on node)",
+    "resize_instance-carried-failed": "(?s)(?=.*drop files on node)(?=.*come back on node)",
+    "resize_instance-carried-nowhere": "(?s)(?=.*claim_resize.*claim_resize)(?=.*come back on node)",
     "confirm_resize-elsewhere": "clean up on node",
+    "revert_resize-elsewhere": "(?s)(?=.*come back on node)(?=.*remove disk on node)",
     "create_image-volume-backed": "snapshot_volumes",
     "rebuild_instance-volume-written": "reimage_volume",
     "rebuild_instance-volume-kept": "bring_back|set_aside",

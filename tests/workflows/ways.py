@@ -24,6 +24,7 @@ SOFT_DELETE = "delete"
 VOLUME = {"volume_id": "b0000000-0000-4000-8000-000000000001", "attachment_id": "a0000000-0000-4000-8000-000000000001"}
 GROUP = {"name": "web", "group_id": "90000000-0000-4000-8000-000000000001"}
 BIGGER = {"flavor": {"id": "bigger", "name": "bigger", "vcpus": 2, "ram": 128}}
+EPHEMERAL = {"kind": "ephemeral", "size_mb": 1, "guest_format": "vfat", "device": "vdc", "of_flavor": False}
 ELSEWHERE = "resize elsewhere"
 
 
@@ -104,7 +105,12 @@ WAYS = {
     ),
     "confirmResize": Way(ends="active", before=("resize",)),
     "revertResize": Way(ends="active", before=("resize",)),
-    ELSEWHERE: Way(ends="resized", body=BIGGER | {"same_host": False}, refusing=("claim_resize",), action="resize"),
+    ELSEWHERE: Way(
+        ends="resized",
+        body=BIGGER | {"same_host": False, "local_disks": [EPHEMERAL]},
+        refusing=("claim_resize",),
+        action="resize",
+    ),
     "confirmResize elsewhere": Way(ends="active", before=(ELSEWHERE,), action="confirmResize"),
     "revertResize elsewhere": Way(ends="active", before=(ELSEWHERE,), action="revertResize"),
 }

@@ -2,22 +2,17 @@
 
 import contextlib
 import shutil
-import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 from infra.contracts.aside import Aside
-from infra.contracts.errors import host_cannot
 from infra.credentials import write_private
+from infra.host.files.copying import copying, held
 from infra.host.files.download import Progress
 from infra.host.files.local_disks import OWN, LocalDisks
 from infra.host.files.paths import HostPaths
 from infra.host.files.room import room_on_disk
-from infra.interruption import still_wanted
 
-LOOK_S = 0.1
 VOLUMES = "volumes.json"
-BLOCK = 512  # bytes, in which st_blocks counts
 
 
 class KeptFiles:
@@ -61,15 +56,15 @@ class KeptFiles:
     def _copy(self, disks: list[tuple[Path, Path]], progress: Progress) -> None:
         """An overlay holds what its guest wrote; its holes stay holes. The copy names the image below as the
         original."""
-        progress.of, done = sum(_held(own) for own, _ in disks), 0
+        progress.of, done = sum(held(own) for own, _ in disks), 0
         for own, kept in disks:
             partial = kept.with_name(f"{kept.name}.part")
             with room_on_disk(partial):
                 argv = ["cp", "--sparse=always", "--reflink=auto", "--preserve=mode,ownership", str(own), str(partial)]
-                for held in _copying(argv, partial):
-                    progress.bytes = min(done + held, progress.of)
+                for so_far in copying(argv, partial):
+                    progress.bytes = min(done + so_far, progress.of)
                 partial.replace(kept)
-            done += _held(kept)
+            done += held(kept)
         progress.bytes = progress.of
 
     def xml(self, want: Aside) -> str:
@@ -121,28 +116,3 @@ class KeptFiles:
         directory = self._paths.instance(want.instance_id)
         names = ("image", "config.iso", VOLUMES, "nvram.fd")
         return [(directory / name, directory / f"{name}.{want.label}") for name in names]
-
-
-def _held(file: Path) -> int:
-    """Bytes that it takes on the disk; 0 when it is absent."""
-    with contextlib.suppress(FileNotFoundError):
-        return file.stat().st_blocks * BLOCK
-    return 0
-
-
-def _copying(argv: list[str], partial: Path) -> Iterator[int]:
-    """How much of the copy there is, again and again until it is complete."""
-    with subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as tool:
-        try:
-            while tool.poll() is None:
-                still_wanted()
-                yield _held(partial)
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    tool.wait(LOOK_S)
-        except BaseException:
-            tool.kill()
-            raise
-        words = tool.communicate()[1]
-    if tool.returncode:
-        partial.unlink(missing_ok=True)
-        raise host_cannot(f"the disk could not be copied: {words.strip()[-200:]}")

@@ -12,7 +12,7 @@ from infra.host.files.local_disks import OWN
 from infra.host.files.paths import UUID, HostPaths
 
 ASIDE = re.compile(rf"(?:(?P<kept>{'|'.join(LABELS)})\.(?:kept|xml)|.+\.(?P<of>{'|'.join(LABELS)})(?:\.part)?)")
-SNAPSHOT = re.compile(r"(?P<name>snapshot-[0-9a-zA-Z-]+)\.(?:qcow2|part)")
+SNAPSHOT = re.compile(r"(?P<name>snapshot-[0-9a-zA-Z-]+)\.(?:qcow2|tar|part)")
 RESCUE = re.compile(r"rescue-disk(?:\.part|\.request)?|image\.rescue-disk")
 
 
@@ -49,7 +49,7 @@ class LeftFiles:
         """Absent is success. A disk of which there is no other goes back to its place."""
         directory = self._paths.instance(instance_id)
         if name not in LABELS:
-            for end in ("", ".qcow2", ".part"):
+            for end in ("", ".qcow2", ".tar", ".part"):
                 (directory / f"{name}{end}").unlink(missing_ok=True)
             return
         if name == "rebuild" and not (directory / "rebuild.kept").exists():
