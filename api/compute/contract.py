@@ -1,5 +1,6 @@
 """What the compute API asks of the workflows' side: the shape of `app.state.operations`."""
 
+from collections.abc import Sequence
 from typing import Any, Literal, Protocol
 
 from infra.contracts.diagnostics import Diagnostics
@@ -26,8 +27,8 @@ class Operations(Protocol):
     async def progress(self, instance_id: str) -> list[dict[str, Any]]:
         """Steps of the running operation in the shape of ActionEvent rows; [] when nothing runs."""
 
-    async def percent(self, instance_id: str) -> int:
-        """Of the bytes that the running operation moves, how many are moved; 0 when nothing says it."""
+    async def percents(self, instance_ids: Sequence[str]) -> dict[str, int]:
+        """Of the bytes that each server's running operation moves, how many are moved; 0 when nothing says it."""
 
     async def retry(self, requester: Requester, instance_id: str) -> object:
         """Run a failed build again; 409 when it did not fail."""

@@ -3,6 +3,7 @@
 import asyncio
 import time
 import uuid
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any, Literal, NoReturn
 
@@ -224,9 +225,10 @@ class Operations:
         """Steps of the operation that runs now, rows like ActionEvent's; [] when nothing answers within a second."""
         return await progress.steps(self._client, server_workflow_id(instance_id))
 
-    async def percent(self, instance_id: str) -> int:
-        """See `progress.percent`."""
-        return await progress.percent(self._client, server_workflow_id(instance_id))
+    async def percents(self, instance_ids: Sequence[str]) -> dict[str, int]:
+        """See `progress.percent`, of all of them at once."""
+        asked = (progress.percent(self._client, server_workflow_id(id)) for id in instance_ids)
+        return dict(zip(instance_ids, await asyncio.gather(*asked), strict=True))
 
     async def console_output(self, instance_id: str, length: int | None) -> str:
         """The last `length` lines of the guest's serial console, read by its host. 409 while it has no host."""

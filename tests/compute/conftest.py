@@ -7,7 +7,7 @@ import socket
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -94,6 +94,7 @@ class Ledger:
     told: dict[str, Json] = field(default_factory=dict)  # action → answer that only its steps know
     steps: list[Json] = field(default_factory=list)
     moved: dict[str, int] = field(default_factory=dict)  # server → per cent
+    asked: list[list[str]] = field(default_factory=list)  # of which servers at once
     refuse: set[str] = field(default_factory=set)  # names of servers that are to be refused
 
     async def boot(self, request: BootRequest) -> Accepted:
@@ -134,8 +135,9 @@ class Ledger:
     async def progress(self, instance_id: str) -> list[Json]:
         return self.steps
 
-    async def percent(self, instance_id: str) -> int:
-        return self.moved.get(instance_id, 0)
+    async def percents(self, instance_ids: Sequence[str]) -> dict[str, int]:
+        self.asked.append(list(instance_ids))
+        return {id: self.moved.get(id, 0) for id in instance_ids}
 
     async def retry(self, requester: Requester, instance_id: str) -> None:
         self.decisions.append((instance_id, "again"))

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from api.compute.routes.servers import MOST_ASKED
 from infra.tables.compute import Flavor, now
 from tests.compute.cards import card
 from tests.compute.conftest import Api, Cloud
@@ -49,8 +50,16 @@ def test_what_moves_bytes_for_longer_tells_how_many(cloud: Cloud, demo: Api) -> 
         cloud.server(demo, vm_state="stopped", updated_at=long_ago),
     )
     cloud.ledger.moved = dict.fromkeys((moving, begun, rests, stopped), 42)
-    shown = {id: demo.get(f"/servers/{id}")["server"].get("progress") for id in cloud.ledger.moved}
-    assert shown == {moving: 42, begun: 0, rests: 0, stopped: None}
+    wanted = {moving: 42, begun: 0, rests: 0, stopped: None}
+    assert {id: demo.get(f"/servers/{id}")["server"].get("progress") for id in wanted} == wanted
+    cloud.ledger.asked.clear()
+    listed = {server["id"]: server.get("progress") for server in demo.get("/servers/detail")["servers"]}
+    assert wanted.items() <= listed.items() and cloud.ledger.asked == [[moving]], "nobody asks of servers at rest"
+    more = [cloud.server(demo, updated_at=long_ago, **at_work) for _ in range(MOST_ASKED)]
+    demo.get("/servers/detail")
+    assert len(cloud.ledger.asked[-1]) == MOST_ASKED < len([moving, *more])
+    demo.get("/servers")
+    assert len(cloud.ledger.asked) == 2
 
 
 def test_tenants_view(cloud: Cloud, demo: Api, tiny: Flavor) -> None:

@@ -146,10 +146,10 @@ async def test_what_a_step_has_moved_is_told_while_it_runs(cloud: Cloud) -> None
         while not (shown := await details()).get("fetch_to_host"):
             await asyncio.sleep(0.1)
     assert shown.pop("fetch_to_host") == "30 % of 10 MiB" and not any(shown.values())
-    assert await cloud.ops.percent(instance_of(boot)) == 30
+    assert await cloud.ops.percents([instance_of(boot)]) == {instance_of(boot): 30}
     cloud.faults.release.set()
     assert await cloud.end(boot) is None
-    assert await cloud.ops.percent(instance_of(boot)) == 0
+    assert await cloud.ops.percents([instance_of(boot)]) == {instance_of(boot): 0}
 
 
 async def test_when_no_host_can_the_fault_names_each(cloud: Cloud) -> None:
