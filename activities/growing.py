@@ -1,4 +1,4 @@
-"""Looks whether servers' volumes have grown behind their back, since what a service tells of it may be lost."""
+"""Looks whether servers' volumes have grown or gone behind their back, since what a service tells of it may be lost."""
 
 import asyncio
 from collections.abc import Iterator
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from temporalio.exceptions import ApplicationError
 
 from activities.audit import beating
+from activities.cut_off import CutOff
 from activities.following import AGAIN, AT_ONCE, MOST
 from activities.step import Where, step
 from infra import logs
@@ -25,21 +26,25 @@ log = logs.get(__name__)
 class Growing:
     def __init__(self, records: "FollowedRecords", volumes: "VolumesNow", starter: "Starter") -> None:
         self._records, self._volumes, self._starter = records, volumes, starter
+        self._cut_off = CutOff(records, volumes, starter)
 
     @step(on=Where.CONTROL, budget=timedelta(minutes=30), tries=0)
     async def follow_volumes(self, want: FollowRequest) -> FollowReport:
-        """Have every guest be told of the sizes that its volumes have by now. Safe to repeat: no disk gets smaller, and
-        one that was told of is not told of again."""
+        """Have every guest be told of the sizes that its volumes have by now, and give back those whose attachment was
+        ended. Safe to repeat: no disk gets smaller, and what was told of or given back is not found again."""
         async with beating():
             return await self.follow(want)
 
     async def follow(self, want: FollowRequest) -> FollowReport:
-        held = await asyncio.to_thread(lambda: [s for s in self._records.at_rest() if _sized(s)])
+        having = await asyncio.to_thread(lambda: [s for s in self._records.at_rest() if s.volumes])
+        held = [server for server in having if _sized(server)]
         report = FollowReport(servers=len(held))
-        if not held:
+        if not having:
             return report
         try:
-            sizes = await asyncio.to_thread(self._volumes.sizes)
+            if want.release is not None:
+                await self._cut_off.take(want.release, having, report)
+            sizes = await asyncio.to_thread(self._volumes.sizes) if held else {}
         except (NeighbourAway, ApplicationError) as error:
             log.warning("volumes not looked at", error=str(error))
             return report.model_copy(update={"away": str(error)})

@@ -25,7 +25,8 @@ class FollowServices:
     async def run(self) -> FollowReport:
         ports = await self._look(Following.follow_ports, "compare records and ports")
         volumes = await self._look(Growing.follow_volumes, "compare records and volumes")
-        return ports.model_copy(update={"grown": volumes.grown, "left": ports.left + volumes.left})
+        told = {"grown": volumes.grown, "released": volumes.released, "left": ports.left + volumes.left}
+        return ports.model_copy(update=told)
 
     async def _look(self, at: Callable[[Any, FollowRequest], Awaitable[FollowReport]], summary: str) -> FollowReport:
         return await workflow.execute_activity_method(
@@ -41,7 +42,10 @@ class FollowServices:
 def asked() -> FollowRequest:
     """What a look may begin."""
     return FollowRequest(
-        refresh=_begins("refresh_network"), detach=_begins("detach_interface"), extend=_begins("extend_volume")
+        refresh=_begins("refresh_network"),
+        detach=_begins("detach_interface"),
+        extend=_begins("extend_volume"),
+        release=_begins("detach_volume"),
     )
 
 

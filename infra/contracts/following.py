@@ -21,16 +21,18 @@ class FollowRequest(BaseModel):
     refresh: Begins  # the record takes over what ports are now
     detach: Begins  # a port that is gone leaves its server
     extend: Begins  # the guest is told of a volume's size
+    release: Begins | None = None  # a volume whose attachment was ended leaves its server
 
 
 class FollowReport(BaseModel):
-    """`away`: a service said nothing, so that nothing is known. Counts are of servers, `gone` of ports, `grown` of
-    volumes."""
+    """`away`: a service said nothing, so that nothing is known. Counts are of servers, `gone` of ports, `grown`
+    and `released` of volumes."""
 
     servers: int = 0  # looked at
     refreshed: int = 0
     gone: int = 0
     grown: int = 0
+    released: int = 0
     left: int = 0  # busy, or their operation failed: the next look finds them again
     away: str = ""
 

@@ -17,11 +17,13 @@ import pytest
 from api.common.telling import TRIES
 from infra.contracts.following import FollowReport
 from infra.contracts.network import drive_is_old
+from infra.openstack import service_session
 from infra.temporal import CONTROL_QUEUE
 from tests.ports import free_offset
 from tests.workflows.acting import starting
 from tests.workflows.cloud import BIN, ROOT, Cloud
 from tests.workflows.test_interfaces_for_real import Handle, act, macs, port
+from workers.sign_in import as_service
 from workflows.follow_services import FollowServices
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -257,4 +259,70 @@ async def test_a_volume_that_grew_while_its_server_was_busy_is_told_of_by_a_look
     record = cloud.record(boot)
     assert record is not None and record.volumes == [volume | {"size_gb": 2}]
     assert (await look(cloud)).grown == 0, "told once"
+    await ended(cloud, boot)
+
+
+def at_volumes(cloud: Cloud, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
+    """As the compute service may, and an operator."""
+    session = service_session(as_service(cloud.settings, "nova"))
+    url, headers = cloud.settings.url("volume", f"/v3{path}"), {"OpenStack-API-Version": "volume 3.44"}
+    return session.request(url, method, json=body, headers=headers, raise_exc=False)
+
+
+def volumes(cloud: Cloud, handle: Handle) -> list[dict[str, Any]]:
+    record = cloud.record(handle)
+    assert record is not None and record.task_state is None
+    return list(record.volumes)
+
+
+async def test_a_volume_whose_attachment_was_ended_leaves_its_guest(cloud: Cloud) -> None:
+    """Another server has it by then, and keeps it. A guest that is paused gives nothing back, and is asked later."""
+    boot, theirs = await booted(cloud), str(uuid.uuid4())
+    (held,) = volumes(cloud, boot)
+    assert (await look(cloud)).released == 0
+    await act(cloud, boot, "pause")
+    assert at_volumes(cloud, "DELETE", f"/attachments/{held['attachment_id']}").status_code == 200
+    taken = {"attachment": {"volume_uuid": held["volume_id"], "instance_uuid": theirs}}
+    other = at_volumes(cloud, "POST", "/attachments", taken).json()["attachment"]["id"]
+    assert (await look(cloud)).released == 0 and volumes(cloud, boot) == [held]
+    await act(cloud, boot, "unpause")
+    found = await look(cloud)
+    assert (found.released, found.left, found.away) == (1, 0, "")
+    assert volumes(cloud, boot) == [] and (await look(cloud)).released == 0
+    kept = at_volumes(cloud, "GET", f"/attachments/{other}")
+    assert kept.status_code == 200 and kept.json()["attachment"]["instance"] == theirs
+    await act(cloud, boot, "reboot", type="HARD")
+    assert volumes(cloud, boot) == [], "it does not come back"
+    await ended(cloud, boot)
+    assert at_volumes(cloud, "GET", f"/volumes/{held['volume_id']}").status_code == 200, "and is not deleted with it"
+    assert at_volumes(cloud, "DELETE", f"/attachments/{other}").status_code == 200
+    assert at_volumes(cloud, "DELETE", f"/volumes/{held['volume_id']}").status_code == 202
+
+
+async def test_a_stopped_server_loses_it_as_well(cloud: Cloud) -> None:
+    """As one whose guest met the dead disk, and was stopped by its owner. Of another volume nothing changes."""
+    boot = await booted(cloud)
+    await act(cloud, boot, "os-stop")
+    (held,) = volumes(cloud, boot)
+    made = await asyncio.to_thread(cloud.post, "volume", "/v3/volumes", {"volume": {"size": 1}})
+    second = str(made["volume"]["id"])
+    await until(lambda: at_volumes(cloud, "GET", f"/volumes/{second}").json()["volume"]["status"] == "available")
+    await act(cloud, boot, "attach_volume", volume_id=second, attachment_id=str(uuid.uuid4()))
+    assert at_volumes(cloud, "DELETE", f"/attachments/{held['attachment_id']}").status_code == 200
+    found = await look(cloud)
+    assert (found.released, found.left, found.away) == (1, 0, "")
+    assert [volume["volume_id"] for volume in volumes(cloud, boot)] == [second]
+    await ended(cloud, boot)
+    for volume_id in (second, held["volume_id"]):
+        assert at_volumes(cloud, "DELETE", f"/volumes/{volume_id}").status_code == 202
+
+
+async def test_a_service_that_knows_neither_volume_nor_attachment_takes_nothing(cloud: Cloud) -> None:
+    """It lost its store, or is another one: unknown is not absent."""
+    boot = await booted(cloud)
+    (held,) = volumes(cloud, boot)
+    assert at_volumes(cloud, "DELETE", f"/attachments/{held['attachment_id']}").status_code == 200
+    assert at_volumes(cloud, "DELETE", f"/volumes/{held['volume_id']}").status_code == 202
+    await until(lambda: at_volumes(cloud, "GET", f"/volumes/{held['volume_id']}").status_code == 404)
+    assert (await look(cloud)).released == 0 and volumes(cloud, boot) == [held]
     await ended(cloud, boot)
