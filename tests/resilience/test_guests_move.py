@@ -30,18 +30,16 @@ pytestmark = [
 ]
 HERE, THERE = "kh1", "node3"
 COUNTS = bytes.fromhex(
-    "fa31c08ed88ec08ed0bc007cfb"  # cli; ds = es = ss = 0; sp = 0x7c00; sti
-    "be6b7cb442b282cd137307b0fee664f4ebfd"  # no third disk: the machine is reset, and its firmware told of the volume
-    "b280"  # dl = 0x80
-    "c7066d7c0100be6b7cb44252cd135a722d"  # next: int 0x13, ah = 0x42: the disk's second sector to 0x7e00; done if none
+    "fa31c08ed88ec08ed0bc007cfbb280"  # cli; ds = es = ss = 0; sp = 0x7c00; sti; dl = 0x80
+    "c7065b7c0100be597cb44252cd135a722d"  # next: int 0x13, ah = 0x42: the disk's second sector to 0x7e00; done if none
     "a0007e3c417204fec0eb02b041a2007e"  # its first byte: the letter behind the one that it is, A where it is none
     "52baf803ee5a"  # out 0x3f8, al
-    "c7066d7c0100be6b7cb8004352cd135a"  # int 0x13, ah = 0x43: it is written
+    "c7065b7c0100be597cb8004352cd135a"  # int 0x13, ah = 0x43: it is written
     "fec280fa8472c2"  # dl++; next, of four disks at most
     "baf803b00deeb00aeef4ebfd"  # done: a line's end; hlt
     "1000010000" + "7e00000100000000000000"  # where from and where to
 )
-"""A guest that counts, on each of its three disks, how often it was booted, and tells the numbers as letters."""
+"""A guest that counts, on each of its disks, how often it was booted, and tells the numbers as letters."""
 
 
 def counting() -> bytes:
@@ -99,7 +97,10 @@ async def test_its_root_disk_ephemeral_disk_and_volume_are_what_they_were(cloud:
             )
             facts = {"image_properties": {"os_shutdown_timeout": "0"}, "local_disks": [disk], "ports": []}
             request = cloud.request(image_id=await asyncio.to_thread(image, cloud), forced_host=HERE, **facts)
-            request.volumes[0].boot_index = 2  # SeaBIOS skips disks that one cannot boot from
+            request.volumes[0].device, request.volumes[0].boot_index = (
+                "vdc",
+                2,
+            )  # firmware skips what is not booted from
             boot = await cloud.boot(request)
             assert await cloud.end(boot) is None
             id = instance_of(boot)
@@ -113,6 +114,7 @@ async def test_its_root_disk_ephemeral_disk_and_volume_are_what_they_were(cloud:
             record = cloud.record(boot)
             assert record is not None and (record.host, record.vm_state) == (THERE, "resized")
             assert await told(there, id, 1) == ["BBB"], "all three went along"
+            assert here.guests() == {id} == there.guests()
             assert (there.host.driver._paths.instance(id) / "disk.eph0").stat().st_size == 32 << 20
             assert await do(cloud, boot, "revertResize") is None
             record = cloud.record(boot)
