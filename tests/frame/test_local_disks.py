@@ -8,7 +8,7 @@ from infra.tables.compute import Allocation, Flavor
 from tests.frame.cloud import FrameCloud
 from tests.frame.test_actions import drop
 from tests.frame.test_resize import resized, row
-from tests.workflows.acting import Handle, do, server
+from tests.workflows.acting import Handle, do
 from tests.workflows.servers import instance_of
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -55,8 +55,8 @@ async def test_a_root_disk_that_lies_in_a_volume_is_on_no_host(cloud: FrameCloud
 
 @pytest.mark.parametrize("choice", ["confirmResize", "revertResize"])
 async def test_a_resize_changes_them_and_its_way_back_undoes_that(cloud: FrameCloud, choice: str) -> None:
-    handle = await server(cloud, "resize")
-    assert files(cloud, handle) == ["disk.swap"]
+    handle = await cloud.boot(cloud.request(local_disks=[SWAP]))
+    assert await cloud.end(handle) is None and files(cloud, handle) == ["disk.swap"]
     bigger = {"id": "eph", "name": "eph", "vcpus": 1, "ram": 64, "ephemeral": 2, "swap": 1}
     await resized(cloud, handle, flavor=bigger, local_disks=[EPHEMERAL.model_dump(), SWAP.model_dump()])
     assert gib(cloud, handle) == [0, 3] and files(cloud, handle) == ["disk.eph0", "disk.swap"]
