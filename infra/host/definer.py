@@ -8,7 +8,7 @@ from infra.host.files.guest import GuestFiles
 from infra.host.files.local_disks import LocalDisks
 from infra.host.files.paths import HostPaths
 from infra.host.files.room import room_on_disk
-from infra.host.libvirt.definitions import Definitions
+from infra.host.libvirt.definitions import Definitions, Written
 from infra.host.libvirt.domain_xml import Place, domain_xml, volume_xml
 from infra.host.libvirt.machine_xml import machine_for
 from infra.host.libvirt.virt_type import VirtType
@@ -37,8 +37,8 @@ class Definer:
         self._local = LocalDisks(self._paths)
         self._pretend, self._vendor_data = virt.virt_type == "test", settings.vendor_data_file
 
-    def define(self, spec: DomainSpec, clock: Clock) -> str:
-        """All of it anew; the definition's XML."""
+    def define(self, spec: DomainSpec, clock: Clock) -> Written:
+        """All of it anew."""
         if not self._pretend:
             self._write_files(spec, keep_drive=False)
             clock.lap("config_drive")
@@ -50,9 +50,9 @@ class Definer:
         if not self._pretend:
             self._write_files(spec, keep_drive=True)
         self._definitions.forget_memory(spec.instance_id)
-        xml = self._write(spec, Clock())
+        made = self._write(spec, Clock())
         if self._pretend:
-            self._files.keep_domain(spec.instance_id, xml)
+            self._files.keep_domain(spec.instance_id, made.xml)
             self._files.keep_running(spec.instance_id, False)
 
     def write_drive(self, spec: DomainSpec) -> None:
@@ -80,11 +80,10 @@ class Definer:
             self._files.make_log(id)
             self._files.keep_volumes(id, {volume.device: volume_xml(volume) for volume in spec.volumes})
 
-    def _write(self, spec: DomainSpec, clock: Clock) -> str:
-        xml = domain_xml(spec, self._place(spec.instance_id))
-        self._definitions.write(xml)
+    def _write(self, spec: DomainSpec, clock: Clock) -> Written:
+        made = self._definitions.write(domain_xml(spec, self._place(spec.instance_id)))
         clock.lap("define")
-        return xml
+        return made
 
     def _place(self, instance_id: str) -> Place:
         seen, owner = self._paths.as_guest, self._paths.owner_of(instance_id)

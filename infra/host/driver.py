@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import libvirt
@@ -162,9 +163,8 @@ class Driver:
         if target is None:
             raise hopeless(f"Instance {instance_id} is not ready", code=409)
         if target.startswith(console.SOCKET):
-            paths = self._paths
-            path = paths.serial_socket(instance_id) if kind == "serial" else paths.vnc_socket(instance_id)
-            return f"{console.SOCKET}{path}"
+            socket = self._paths.serial_socket if kind == "serial" else self._paths.vnc_socket
+            return f"{console.SOCKET}{socket(instance_id)}"
         return target
 
     def diagnostics(self, instance_id: str) -> Diagnostics:
@@ -216,7 +216,6 @@ class Driver:
 
     def _spawn(self, spec: DomainSpec) -> Spawned:
         clock = Clock()
-        disks = {volume.device: volume_xml(volume) for volume in spec.volumes}
         state = self._domains.power_state(spec.instance_id)
         if state is not None and self._domains.attempt(spec.instance_id) != spec.attempt:
             self._domains.destroy(spec.instance_id)  # of a build that was given up
@@ -224,13 +223,14 @@ class Driver:
         if state == RUNNING:
             self._require_claim(spec)
             return Spawned(power_state=RUNNING, virt_type=self.virt.virt_type)
-        xml = self._definer.define(spec, clock) if state != PAUSED else ""
+        made = self._definer.define(spec, clock) if state != PAUSED else None
+        start = partial(self._domains.start, spec.instance_id, paused=not self._pretend, made=made)
         if self._pretend:
-            runs = self._let_run(spec, lambda: self._domains.start(spec.instance_id, paused=False)) == RUNNING
-            self.files.keep_domain(spec.instance_id, xml)
+            runs = self._let_run(spec, start) == RUNNING
+            self.files.keep_domain(spec.instance_id, made.xml if made else "")
         else:
-            self._domains.start(spec.instance_id, paused=True)
-            self._domains.attach(spec.instance_id, disks)
+            start()
+            self._domains.attach(spec.instance_id, {volume.device: volume_xml(volume) for volume in spec.volumes})
             clock.lap("start")
             runs = self._let_run(spec, lambda: self._domains.resume(spec.instance_id)) == RUNNING
         if not runs:

@@ -112,8 +112,8 @@ def test_a_slow_start_asks_for_the_claim_again(cloud: Cloud, driver: Driver, mon
     monkeypatch.setattr("infra.host.driver.CLAIM_AGE_S", 0.0)
     start = driver._domains.start
 
-    def slow(instance_id: str, *, paused: bool) -> None:
-        start(instance_id, paused=paused)
+    def slow(instance_id: str, **how: Any) -> None:
+        start(instance_id, **how)
         cloud.claim(instance_id, attempt=2, host="other")  # the host was given up meanwhile
 
     monkeypatch.setattr(driver._domains, "start", slow)

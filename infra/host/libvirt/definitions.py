@@ -1,5 +1,6 @@
 """What libvirt keeps of a domain, as text: read, and written back."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import libvirt
@@ -9,6 +10,14 @@ from infra.host.libvirt.faults import is_missing, is_wrong_state
 from infra.host.libvirt.looks import find
 
 STOP_S = 60.0
+
+
+@dataclass(frozen=True)
+class Written:
+    """A domain as it was defined just now: who starts it need not look for it, nor ask what is in its definition."""
+
+    domain: Any
+    xml: str
 
 
 class Definitions:
@@ -35,8 +44,8 @@ class Definitions:
 
         return self._libvirt.call(work)
 
-    def write(self, xml: str) -> None:
-        self._libvirt.call(lambda connection: connection.defineXML(xml))
+    def write(self, xml: str) -> Written:
+        return self._libvirt.call(lambda connection: Written(connection.defineXML(xml), xml))
 
     def forget_memory(self, instance_id: str) -> None:
         """Memory that was saved of the guest goes, so that it begins from its disk. Absent is fine."""

@@ -11,6 +11,7 @@ from infra.contracts.limits import Limits
 from infra.contracts.power_states import NOSTATE, RUNNING
 from infra.host.cgroups import GuestGroups
 from infra.host.libvirt.connection import Connection
+from infra.host.libvirt.definitions import Written
 from infra.host.libvirt.faults import full_disk, is_missing, is_no_device, is_wrong_state
 from infra.host.libvirt.growing import grow
 from infra.host.libvirt.looks import (
@@ -25,6 +26,7 @@ from infra.host.libvirt.looks import (
     power_of,
     tolerating,
 )
+from infra.host.libvirt.machine_xml import kept_limits
 
 START_S = 120.0
 NIC_S = 20.0
@@ -58,19 +60,18 @@ class Domains:
         known = self._libvirt.call(lambda c: marks_of(find(c, instance_id)))
         return known[1] if known else None
 
-    def start(self, instance_id: str, *, paused: bool) -> int:
+    def start(self, instance_id: str, *, paused: bool, made: Written | None = None) -> int:
         """Running already is success. Its power state then."""
 
         def work(connection: Any) -> tuple[Limits, list[int]]:
-            domain = find(connection, instance_id)
-            if domain is None:
-                raise LookupError(f"domain {instance_id} is gone")
+            known = made if made and made.domain.connect() is connection else None
+            domain = known.domain if known else living(connection, instance_id)
             try:
                 domain.createWithFlags(libvirt.VIR_DOMAIN_START_PAUSED if paused else 0)
             except libvirt.libvirtError as error:
                 if not is_wrong_state(error):
                     raise
-            return limits_of(domain), domain.info()
+            return kept_limits(known.xml) if known else limits_of(domain), domain.info()
 
         limits, (state, memory_kib, *_) = self._libvirt.call(work, START_S)
         self._groups.bound(instance_id, memory_kib, limits)
@@ -160,9 +161,7 @@ class Domains:
         The firmware learns at a reset what to boot from, and the one of the domain's start came too early."""
 
         def work(connection: Any) -> None:
-            domain = find(connection, instance_id)
-            if domain is None:
-                raise LookupError(f"domain {instance_id} is gone")
+            domain = living(connection, instance_id)
             present = devices(domain.XMLDesc(0))
             for device, xml in disks.items():
                 if device not in present:
