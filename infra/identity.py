@@ -10,7 +10,7 @@ from typing import Any
 
 import requests
 from anyio import CapacityLimiter, to_thread
-from pydantic import BaseModel
+from pydantic import BaseModel, PrivateAttr
 
 from infra.settings import Settings
 from infra.transport import Transport
@@ -38,6 +38,12 @@ class TokenFacts(BaseModel):
     roles: list[str] = []
     expires_at: str = ""
     catalog: list[dict[str, Any]] = []
+    _addresses: dict[tuple[str, str], str] = PrivateAttr(default_factory=dict)
+
+    @property
+    def addresses(self) -> dict[tuple[str, str], str]:
+        """What was found in the catalog: (service type, region) → address."""
+        return self._addresses
 
     @classmethod
     def from_body(cls, token: dict[str, Any]) -> "TokenFacts":

@@ -135,10 +135,16 @@ class Transport(requests.Session):
         prepared.prepare(request.method, request.url, headers, cookies=self.cookies)
         return prepared
 
-    def fetch(self, url: str, headers: dict[str, str], timeout: float | None) -> requests.Response:
-        """GET `url`, which needs no quoting, as it is: no redirects, and for a session that has cookies not the way."""
+    def ask(
+        self, method: str, url: str, headers: dict[str, str], timeout: float | None, body: bytes | None = None
+    ) -> requests.Response:
+        """Ask for `url`, which needs no quoting, as it is: no redirects, and for a session that has cookies not the
+        way."""
         prepared = requests.PreparedRequest()
-        prepared.method, prepared.url, prepared.headers = "GET", url, CaseInsensitiveDict(headers)
+        if body is not None:
+            headers = {**headers, "Content-Type": "application/json", "Content-Length": str(len(body))}
+            prepared.body = body
+        prepared.method, prepared.url, prepared.headers = method, url, CaseInsensitiveDict(headers)
         prepared.hooks, prepared._cookies = default_hooks(), RequestsCookieJar()
         around = self.merge_environment_settings(url, {}, None, None, None)
         return self.send(prepared, timeout=timeout, allow_redirects=False, **around)

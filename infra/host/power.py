@@ -87,21 +87,19 @@ class PowerSwitch(GuestSteps):
     def pause(self, want: Guarded, heartbeat: Heartbeat) -> Power:
         """See `activities.hypervisor.Hypervisor.pause`."""
         with self._at_work(want, heartbeat, pauses=True):
-            self._domains.pause(want.instance_id)
-            return self._now(want, PAUSED)
+            return _now(self._domains.pause(want.instance_id), PAUSED)
 
     def unpause(self, want: Guarded, heartbeat: Heartbeat) -> Power:
         """See `activities.hypervisor.Hypervisor.unpause`."""
         with self._at_work(want, heartbeat):
-            self._domains.resume(want.instance_id)
-            return self._now(want, RUNNING)
+            return _now(self._domains.resume(want.instance_id), RUNNING)
 
     def suspend(self, want: Guarded, heartbeat: Heartbeat) -> Power:
         """See `activities.hypervisor.Hypervisor.suspend`."""
         with self._at_work(want, heartbeat, ends=True):
             self._files.keep_running(want.instance_id, False)
             self._domains.save(want.instance_id)
-            self._now(want, SHUTDOWN)
+            _now(self._domains.power_state(want.instance_id), SHUTDOWN)
         return Power(power_state=SHUTDOWN)
 
     def resume(self, want: Guarded, heartbeat: Heartbeat) -> Power:
@@ -114,7 +112,7 @@ class PowerSwitch(GuestSteps):
                 self._network.carried(want.instance_id)
             else:
                 self._begin(want.instance_id)
-            return self._now(want, RUNNING)
+            return _now(self._domains.power_state(want.instance_id), RUNNING)
 
     def inject_nmi(self, want: Guarded, heartbeat: Heartbeat) -> Power:
         """See `activities.hypervisor.Hypervisor.inject_nmi`."""
@@ -132,13 +130,6 @@ class PowerSwitch(GuestSteps):
         properties = properties_in(fromstring(xml)) if xml else {}  # noqa: S314 - libvirt wrote it
         told = properties.get("os_shutdown_timeout", "")
         return int(told) if told.isdecimal() else self.patience_s
-
-    def _now(self, want: Guarded, expected: int) -> Power:
-        """The guest's state, which must be the expected one by now."""
-        state = self._domains.power_state(want.instance_id)
-        if state != expected:
-            raise host_cannot(f"the guest is in power state {state}, not {expected}")
-        return Power(power_state=expected)
 
     def _make_anew(self, spec: DomainSpec) -> None:
         """The guest is what its records say, unless it runs."""
@@ -187,3 +178,10 @@ class PowerSwitch(GuestSteps):
             still_wanted()
             time.sleep(next(pause))
         return True
+
+
+def _now(state: int | None, expected: int) -> Power:
+    """The guest's state, which must be the expected one by now."""
+    if state != expected:
+        raise host_cannot(f"the guest is in power state {state}, not {expected}")
+    return Power(power_state=expected)

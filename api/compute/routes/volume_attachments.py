@@ -40,12 +40,7 @@ class NewAttachment(Strict):
 async def attach_volume(call: Call, server_id: str, body: Body) -> Response:
     """Attach a volume: answered once it is the server's to have (202 from 2.101); it is in the guest a moment later."""
     action = ACTIONS["attach_volume"]
-    row = await run_in_threadpool(instances.read, call, server_id, action.rule)
-    wish = parse(call, NewAttachment, body, "volumeAttachment")
-    instances.require_unlocked(call, row)
-    if bus_of_volume(row["image_properties"] or {}) == "scsi":
-        await run_in_threadpool(require_host, call, row, {SCSI_VOLUMES})
-    size = await run_in_threadpool(_require_usable, call, row, wish.volume_id)
+    row, wish, size = await run_in_threadpool(_wanted, call, server_id, action.rule, body)
     attachment_id = str(uuid.uuid5(uuid.UUID(row["id"]), f"{call.requester.request_id}/{wish.volume_id}"))
     wanted = {**wish.model_dump(exclude_unset=True), "attachment_id": attachment_id, "size_gb": size}
     accepted = await call.operations.start(action, action_request(call, row, action, wanted))
@@ -80,6 +75,16 @@ async def detach_volume(call: Call, server_id: str, volume_id: str) -> Response:
             raise
         raise bad_request(f"Invalid volume: Unable to detach volume {volume_id} while {busy}") from busy
     return Response(status_code=202)
+
+
+def _wanted(call: ComputeCall, server_id: str, rule: str, body: Body) -> tuple[RowMapping, NewAttachment, int]:
+    """(the server, what is asked for, the volume's size in GiB); everything that may refuse it, in one thread."""
+    row = instances.read(call, server_id, rule)
+    wish = parse(call, NewAttachment, body, "volumeAttachment")
+    instances.require_unlocked(call, row)
+    if bus_of_volume(row["image_properties"] or {}) == "scsi":
+        require_host(call, row, {SCSI_VOLUMES})
+    return row, wish, _require_usable(call, row, wish.volume_id)
 
 
 def _require_usable(call: ComputeCall, row: RowMapping, volume_id: str) -> int:

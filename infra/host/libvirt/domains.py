@@ -112,16 +112,19 @@ class Domains:
 
         self._libvirt.call(work, 60.0)
 
-    def pause(self, instance_id: str) -> None:
-        """Stop the guest's processors. One that is paused, or off, is left alone."""
+    def pause(self, instance_id: str) -> int | None:
+        """Stop the guest's processors. One that is paused, or off, is left alone. Its power state then; None for one
+        that is gone."""
 
-        def work(connection: Any) -> None:
+        def work(connection: Any) -> int | None:
             domain = find(connection, instance_id)
-            if domain is not None and power_of(domain) == RUNNING:
-                with tolerating(is_wrong_state, is_missing):
-                    domain.suspend()
+            if (state := power_of(domain)) != RUNNING:
+                return state
+            with tolerating(is_wrong_state, is_missing):
+                domain.suspend()
+            return power_of(domain)
 
-        self._libvirt.call(work)
+        return self._libvirt.call(work)
 
     def save(self, instance_id: str) -> None:
         """Write the guest's memory to disk and end it. One that is off is left alone. OSError when the disk is full:

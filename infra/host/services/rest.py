@@ -6,18 +6,15 @@ from typing import Any
 
 from keystoneauth1.exceptions import ClientException, EndpointNotFound
 from keystoneauth1.session import Session
-from requests import RequestException
 
 from infra.contracts.errors import NeighbourAway, refused
-from infra.transport import Transport
+from infra.openstack import PLAIN, shortly
 
 VERSIONED = re.compile(r"/v\d+(\.\d+)?(/|$)")
 PASSING = frozenset({401, 408, 412, 425, 429})
 """Client errors that a repeat may better: token expired, too slow, changed since it was read, too early, too many."""
 
-ELSEWHERE = frozenset({300, 301, 302, 303, 305, 307, 308, 401})
-PLAIN = re.compile(r"[A-Za-z0-9/._-]+")
-"""A path that is the same when it is quoted."""
+SHORT = frozenset({"GET", "POST", "DELETE"})
 PAGE = 500
 
 
@@ -64,8 +61,8 @@ class Service:
         """The response, whatever its status (a `requests.Response`); raises Unexpected when there is none."""
         headers = {"Accept": "application/json", **kwargs.pop("headers", {})}
         url = self.url(path)
-        if method == "GET" and not kwargs and PLAIN.fullmatch(path):
-            answer = self._fetched(url, headers)
+        if method in SHORT and not kwargs.keys() - {"json"} and PLAIN.fullmatch(path):
+            answer = self._shortly(method, url, headers, kwargs.get("json"))
             if answer is not None:
                 return answer
         try:
@@ -73,18 +70,13 @@ class Service:
         except ClientException as error:
             raise self.out_of_reach(error) from error
 
-    def _fetched(self, url: str, headers: dict[str, str]) -> Any:
-        """The answer to a GET without keystoneauth1 around it, which is a third of a small request's CPU. None where
-        more than one request may be needed: a token that is not taken any more, another place, no answer."""
-        transport = self._session.session
-        if not isinstance(transport, Transport) or transport.cookies:
-            return None
+    def _shortly(self, method: str, url: str, headers: dict[str, str], body: Any) -> Any:
+        """See `shortly`; None, too, where the token itself cannot be had."""
         try:
             mine = self._session.get_auth_headers() or {}
-            answer = transport.fetch(url, {**headers, **mine}, self._session.timeout)
-        except (ClientException, RequestException):
+        except ClientException:
             return None
-        return None if answer.status_code in ELSEWHERE else answer
+        return shortly(self._session, method, url, {**headers, **mine}, body)
 
     def ask(self, method: str, path: str, *good: int, **kwargs: Any) -> Any:
         """The response if its status is one of `good` (default 200); raises as `unexpected` sorts it otherwise."""
