@@ -72,3 +72,13 @@ def test_ports_that_there_are_not(tmp_path: Path) -> None:
     shell = Shell(tmp_path)
     shell.env["KILONOVA_PORT_OFFSET"] = "60000"
     assert line(shell, "up").startswith("Setting port_offset: Input should be less than or equal to ")
+
+
+@can_run_a_cloud
+def test_no_libvirtd(tmp_path: Path) -> None:
+    shell = Shell(tmp_path)
+    shell.env["PATH"] = str(tmp_path)
+    refused = shell("up")
+    assert refused.returncode == 1 and refused.stderr == "", refused.stderr
+    assert refused.stdout.startswith("The cloud is not up. There is no `libvirtd`: install ")
+    assert not (tmp_path / "keys").exists(), "nothing was begun"
