@@ -47,6 +47,7 @@ from infra.host.tidying import Tidier
 from infra.openstack import service_session
 from infra.settings import Settings
 from infra.temporal import compute_queue, connect, meter
+from workers.build import build_id
 from workers.collect import activities_of
 from workers.host_loops import TOPOLOGY_WAIT_S, Heartbeat, bring_back, loops
 from workers.interceptors import StepInterceptor
@@ -116,6 +117,7 @@ def compute_worker(client: Client, settings: Settings, activities: list[Any], po
     return Worker(
         client,
         task_queue=compute_queue(settings.host),
+        build_id=build_id(),
         activities=activities,
         activity_executor=pool,
         tuner=WorkerTuner.create_composite(

@@ -55,6 +55,7 @@ from infra.stores.transitions import Transitions
 from infra.tables.compute import Instance as InstanceRow
 from infra.tables.compute import Service, now
 from infra.temporal import CONTROL_QUEUE, connect, meter
+from workers.build import build_id
 from workers.collect import activities_of
 from workers.interceptors import StepInterceptor
 from workers.sandbox import runner
@@ -115,6 +116,7 @@ def control_worker(client: Client, activities: list[Any], pool: ThreadPoolExecut
     return Worker(
         client,
         task_queue=CONTROL_QUEUE,
+        build_id=build_id(),
         workflows=WORKFLOWS,
         activities=activities,
         activity_executor=pool,

@@ -26,6 +26,7 @@ from temporalio.worker import (
 from infra.logs import SECRET_KEYS, mask
 from infra.payloads import ENCODING
 from workers import sandbox
+from workers.build import build_id
 from workers.control import WORKFLOWS
 
 LIMIT = 400
@@ -61,6 +62,7 @@ async def replay(
         interceptors=[asked],
         runtime=_quiet(),
         workflow_runner=sandbox.runner(strict=ours),
+        build_id=build_id(),
     )
     result = await replayer.replay_workflow(history, raise_on_replay_failure=False)
     failure = result.replay_failure

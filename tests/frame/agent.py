@@ -25,6 +25,7 @@ from tests.frame.cloud import FrameCloud
 from tests.frame.shared import SharedWorld
 from tests.frame.world import activities_on
 from tests.workflows.servers import HOSTS
+from workers.build import build_id
 from workers.control import WORKFLOWS
 from workers.interceptors import StepInterceptor
 from workers.sandbox import runner
@@ -97,7 +98,7 @@ def cloud_of(settings: Settings, client: Client) -> FrameCloud:
 
 def workers(cloud: FrameCloud, role: str) -> list[Worker]:
     held = Held(Signs(cloud.settings.state_dir), cloud.database)
-    common: dict[str, Any] = {"activity_executor": ThreadPoolExecutor(32)}
+    common: dict[str, Any] = {"activity_executor": ThreadPoolExecutor(32), "build_id": build_id()}
     if role == "host":
         return [
             Worker(

@@ -36,6 +36,7 @@ from infra.temporal import CONTROL_QUEUE, compute_queue, server_workflow_id
 from tests.frame.copies import Copies
 from tests.frame.world import World, activities_on
 from tests.workflows.servers import HOSTS, Servers, instance_of
+from workers.build import build_id
 from workers.collect import activities_of
 from workers.control import WORKFLOWS
 from workers.interceptors import StepInterceptor
@@ -112,6 +113,7 @@ class FrameCloud(Servers):
             async with Worker(
                 self.client,
                 task_queue=queue,
+                build_id=build_id(),
                 workflows=WORKFLOWS,
                 activities=self.control(),
                 activity_executor=pool,
@@ -123,7 +125,7 @@ class FrameCloud(Servers):
     @asynccontextmanager
     async def workers(self, cached: int = 100, workflows: Sequence[type] = WORKFLOWS) -> AsyncIterator[None]:
         with ThreadPoolExecutor(32) as pool:
-            common: dict[str, Any] = {"activity_executor": pool}
+            common: dict[str, Any] = {"activity_executor": pool, "build_id": build_id()}
             control_worker = Worker(
                 self.client,
                 task_queue=CONTROL_QUEUE,

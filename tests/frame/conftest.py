@@ -1,5 +1,7 @@
 from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
@@ -16,10 +18,10 @@ SOON = timedelta(milliseconds=300)
 """Workflows look after hosts and deadlines this often here: an outage takes a second, not a minute."""
 
 
-@pytest.fixture(scope="package")
-def settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
-    settings = Settings(state_dir=tmp_path_factory.mktemp("frame"), port_offset=free_offset())
-    temporal = start_temporal(settings)
+@contextmanager
+def with_temporal(state_dir: Path, *, listed: bool = False) -> Iterator[Settings]:
+    settings = Settings(state_dir=state_dir, port_offset=free_offset())
+    temporal = start_temporal(settings, listed=listed)
     try:
         yield settings
     finally:
@@ -27,8 +29,8 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
         temporal.wait(20)
 
 
-@pytest_asyncio.fixture(scope="package", loop_scope="session")
-async def cloud(settings: Settings) -> AsyncIterator[FrameCloud]:
+@asynccontextmanager
+async def working(settings: Settings) -> AsyncIterator[FrameCloud]:
     cloud = FrameCloud(settings, with_short_tasks(await connect(settings)))
     cloud.prepare()
     was = patience.WATCH_EVERY, patience.DELETE_LOOKS_EVERY
@@ -38,6 +40,18 @@ async def cloud(settings: Settings) -> AsyncIterator[FrameCloud]:
             yield cloud
     finally:
         patience.WATCH_EVERY, patience.DELETE_LOOKS_EVERY = was
+
+
+@pytest.fixture(scope="package")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    with with_temporal(tmp_path_factory.mktemp("frame")) as settings:
+        yield settings
+
+
+@pytest_asyncio.fixture(scope="package", loop_scope="session")
+async def cloud(settings: Settings) -> AsyncIterator[FrameCloud]:
+    async with working(settings) as cloud:
+        yield cloud
 
 
 @pytest_asyncio.fixture(autouse=True, loop_scope="session")

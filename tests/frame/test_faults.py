@@ -29,6 +29,7 @@ from infra.tables.compute import Flavor, Instance
 from tests.frame.careless import Careless
 from tests.frame.cloud import FrameCloud
 from tests.workflows.servers import instance_of
+from workers.build import build_id
 from workers.sandbox import runner
 from workflows import operation
 from workflows.saga import HERE, execute
@@ -158,7 +159,7 @@ class Patient:
 
 async def run_alone(cloud: FrameCloud, kind: type, queue: str, *args: Any, **options: Any) -> BaseException | None:
     """How a workflow of the test's own ends, on a worker of its own."""
-    options = {"workflow_runner": runner(), "interceptors": [cloud.faults], **options}
+    options = {"workflow_runner": runner(), "interceptors": [cloud.faults], "build_id": build_id(), **options}
     steps = [Placement(cloud.claims).check_host]
     with ThreadPoolExecutor(2) as pool:
         async with Worker(

@@ -4,16 +4,20 @@ Switched off by: `build_of` of 0 in the request, or `show_host` left out of `car
 
 import asyncio
 import time
+from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
 from typing import Any
 
 import pytest
+import pytest_asyncio
 from temporalio.api.enums.v1 import EventType
 from temporalio.client import WorkflowHandle
 
 from infra.contracts import patience
 from infra.contracts.requests import BUILD_OF
+from infra.settings import Settings
 from tests.frame.cloud import FrameCloud as Cloud
+from tests.frame.conftest import with_temporal, working
 from tests.workflows.servers import instance_of
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -21,6 +25,19 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 TOLD = EventType.EVENT_TYPE_UPSERT_WORKFLOW_SEARCH_ATTRIBUTES
 ENDED = EventType.EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED
 Handle = WorkflowHandle[Any, Any]
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    """Of a cloud of its own, whose Temporal lists what it has; that of the other files lists next to nothing."""
+    with with_temporal(tmp_path_factory.mktemp("found"), listed=True) as settings:
+        yield settings
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def cloud(settings: Settings) -> AsyncIterator[Cloud]:
+    async with working(settings) as cloud:
+        yield cloud
 
 
 async def found(cloud: Cloud, boot: Handle, host: str) -> bool:

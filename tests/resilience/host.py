@@ -21,6 +21,7 @@ from infra.contracts.volume import Attached
 from infra.tables.compute import Allocation, ComputeNode, Service, now
 from infra.temporal import compute_queue
 from tests.workflows.cloud import NODE, Cloud
+from workers.build import build_id
 from workers.compute import Host
 from workers.interceptors import StepInterceptor
 from workers.sign_in import as_host
@@ -64,6 +65,7 @@ class Extra:
             async with Worker(
                 self.cloud.client,
                 task_queue=compute_queue(self.name),
+                build_id=build_id(),
                 activities=self.host.activities(),
                 activity_executor=pool,
                 interceptors=[self.cloud.faults, StepInterceptor(self.name)],

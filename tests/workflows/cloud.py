@@ -30,6 +30,7 @@ from infra.volume_doors import forget, gate_argv
 from tests.openstack import OpenStack
 from tests.temporal import start_temporal
 from tests.workflows.servers import HOSTS, Servers
+from workers.build import build_id
 from workers.compute import Host
 from workers.control import WORKFLOWS, audit_of, control_activities
 from workers.interceptors import StepInterceptor
@@ -154,6 +155,7 @@ class Cloud(Servers):
                 Worker(
                     self.client,
                     task_queue=CONTROL_QUEUE,
+                    build_id=build_id(),
                     workflows=workflows,
                     activities=control,
                     activity_executor=pool,
@@ -168,6 +170,7 @@ class Cloud(Servers):
                     Worker(
                         Client(**own),
                         task_queue=compute_queue(name),
+                        build_id=build_id(),
                         activities=host.activities(),
                         activity_executor=pool,
                         interceptors=[*faults, StepInterceptor(name)],

@@ -66,9 +66,12 @@ async def test_an_unguarded_change_is_caught_with_its_first_difference() -> None
     assert replayed.steps  # what was done is shown all the same
 
 
-async def test_the_same_change_behind_patched_replays_every_old_history() -> None:
-    for name in histories.names():
-        replayed = await replay(histories.load(name), pydantic_data_converter, GUARDED)
+async def test_the_same_change_behind_patched_replays_every_old_history_of_a_build() -> None:
+    changed: Sequence[type] = [Guarded]
+    builds = [name for name in histories.names() if name.startswith("boot_instance-")]
+    assert builds
+    for name in builds:
+        replayed = await replay(histories.load(name), pydantic_data_converter, changed)
         assert replayed.difference == "", name
 
 
