@@ -12,11 +12,13 @@ import httpx
 import pytest
 
 from infra.settings import PORTS
+from infra.temporal import connect, server_workflow_id
 from tests.openstack import OpenStack
 from tests.ports import free_offset
 from tests.workflows.cloud import BIN, Services
 from tests.workflows.otlp import Receiver, Span
 from tests.workflows.tenant import Tenant
+from workers.build import build_id
 
 
 @dataclass
@@ -116,3 +118,12 @@ def test_the_control_worker_serves_metrics(watched: Watched, server: str) -> Non
 
 def test_a_host_serves_metrics_when_told(watched: Watched, server: str) -> None:
     assert "temporal_activity_execution_latency" in watched.scrape(watched.host_metrics)
+
+
+async def test_temporal_notes_which_code_did_it(watched: Watched, server: str) -> None:
+    client = await connect(watched.services.settings)
+    history = await client.get_workflow_handle(server_workflow_id(server)).fetch_history()
+    tasks = [e.workflow_task_completed_event_attributes for e in history.events]
+    steps = [e.activity_task_started_event_attributes for e in history.events]
+    for noted in (tasks, steps):
+        assert {each.worker_version.build_id for each in noted if each.ByteSize()} == {build_id()}
