@@ -19,7 +19,7 @@ from infra.contracts.abilities import OF_THIS_RELEASE
 from infra.tables.compute import ComputeNode, MigrationRecord, Service, now
 from infra.temporal import compute_queue
 from tests.frame.cloud import FrameCloud
-from tests.frame.test_outages import TWO_LOOKS_S, why
+from tests.frame.test_outages import ARRIVING, TWO_LOOKS_S, why
 from tests.frame.test_resize import asking, row
 from tests.frame.world import activities_on
 from tests.workflows.acting import Handle, begun, do, request, server
@@ -29,7 +29,6 @@ from workers.interceptors import StepInterceptor
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 MORE = ("node3", "node4")
-ARRIVING = ("fetch_to_host", "plug_ports", "attach_volumes", "unpack_files", "arrive")
 
 
 @pytest_asyncio.fixture(loop_scope="session", scope="module")
