@@ -4,10 +4,10 @@ What a look finds is done as if it had been told: by an operation under the serv
 taken away needs two looks; a service that is away, or answers with less, has said nothing."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from temporalio.exceptions import ApplicationError
 
@@ -29,7 +29,20 @@ MOST = 250
 """Servers of one look that get an operation; the next look goes on."""
 AGAIN = timedelta(hours=1)
 """A guest that did not give an interface back is asked again after so long."""
+Found = TypeVar("Found")
 log = logs.get(__name__)
+
+
+async def some_at_once(found: Sequence[Found], settle: Callable[[Found], Awaitable[None]]) -> int:
+    """Settle what a look found, `AT_ONCE` at a time; how many are left to the next look."""
+    gate = asyncio.Semaphore(AT_ONCE)
+
+    async def one(each: Found) -> None:
+        async with gate:
+            await settle(each)
+
+    await asyncio.gather(*(one(each) for each in found[:MOST]))
+    return len(found[MOST:])
 
 
 @dataclass(frozen=True)
@@ -62,14 +75,7 @@ class Following:
             log.warning("ports not looked at", error=error.message)
             return FollowReport(away=error.message)
         report = FollowReport(servers=servers)
-        gate = asyncio.Semaphore(AT_ONCE)
-
-        async def settle(one: Differs) -> None:
-            async with gate:
-                await self._settle(want, one, report)
-
-        await asyncio.gather(*(settle(one) for one in differing[:MOST]))
-        report.left += len(differing[MOST:])
+        report.left += await some_at_once(differing, lambda one: self._settle(want, one, report))
         if differing:
             log.info("ports followed", **report.model_dump())
         return report

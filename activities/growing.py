@@ -9,7 +9,7 @@ from temporalio.exceptions import ApplicationError
 
 from activities.audit import beating
 from activities.cut_off import CutOff
-from activities.following import AGAIN, AT_ONCE, MOST
+from activities.following import AGAIN, some_at_once
 from activities.step import Where, step
 from infra import logs
 from infra.contracts.errors import NeighbourAway
@@ -56,16 +56,13 @@ class Growing:
             ids = {server.id for server, _ in larger}
             tried = await asyncio.to_thread(self._records.failed_lately, want.extend.action, ids, AGAIN)
             larger = [(server, id) for server, id in larger if server.id not in tried]
-        gate = asyncio.Semaphore(AT_ONCE)
 
-        async def tell(server: ServerAtRest, volume_id: str) -> None:
-            async with gate:
-                done = await self._starter.carried_out(want.extend, server, {"volume_id": volume_id})
+        async def tell(one: tuple[ServerAtRest, str]) -> None:
+            done = await self._starter.carried_out(want.extend, one[0], {"volume_id": one[1]})
             report.grown += done
             report.left += not done
 
-        await asyncio.gather(*(tell(*one) for one in larger[:MOST]))
-        report.left += len(larger[MOST:])
+        report.left += await some_at_once(larger, tell)
         if larger:
             log.info("volumes followed", **report.model_dump())
         return report

@@ -141,7 +141,6 @@ class PortNow(BaseModel):
     """A port as the network service has it."""
 
     device_id: str
-    label: str  # the network's name
     fixed_ips: list[str]
     told: str  # see `digest_of`
 

@@ -64,7 +64,12 @@ def shelved_image(store: Connection | Session, server: Any, *, ever: bool = Fals
     mine = (actions.c.instance_id == server.id, actions.c.action == "shelve")
     newest = select(actions.c.request_id).where(*mine).order_by(actions.c.start_time.desc()).limit(1)
     shelved = store.scalar(newest)
-    return image_id_of(server.id, shelved) if shelved else ""
+    return image_by(server, shelved)
+
+
+def image_by(server: Any, request_id: str | None) -> str:
+    """Id of the image that a request made of the server's disk; "" of no request, or when it boots from a volume."""
+    return image_id_of(server.id, request_id) if request_id and server.image_ref else ""
 
 
 def _event(instance_id: str, request_id: str, step: Step) -> dict[str, Any]:

@@ -14,9 +14,10 @@ from infra.contracts.hypervisor import FlavorFacts, local_gb
 from infra.contracts.local_disks import LocalDisk
 from infra.contracts.placement import ClaimRequest, Share
 from infra.contracts.resize import Migration, ResizeClaim, ResizeClaimed, carried
-from infra.contracts.snapshot import carried_id_of, image_id_of
+from infra.contracts.snapshot import carried_id_of
 from infra.database import Database
 from infra.stores import usage
+from infra.stores.actions import image_by
 from infra.stores.claims import PLACED, Claims, needs_of, services, unable
 from infra.stores.usage import RequireRoom
 from infra.tables.compute import Allocation, ComputeNode, Instance, MigrationRecord, now
@@ -172,7 +173,7 @@ def left(session: Session, server: Instance) -> dict[str, str]:
     beside = carried(server.image_properties or {}, local)
     return {
         "source": found.source_compute if found.source_compute != server.host else "",
-        "moved_image": image_id_of(server.id, found.request_id) if server.image_ref else "",
+        "moved_image": image_by(server, found.request_id),
         "carried_image": carried_id_of(server.id, found.request_id) if beside else "",
     }
 

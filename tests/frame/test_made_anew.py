@@ -75,7 +75,7 @@ async def test_the_next_boot_tells_of_what_changed(
     record = cloud.record(handle)
     assert record is not None and not drive_is_old(record.networks)
     (port,) = record.networks
-    now = PortNow(device_id=record.id, label=port["label"], fixed_ips=port["fixed_ips"], told="another")
+    now = PortNow(device_id=record.id, fixed_ips=port["fixed_ips"], told="another")
     cloud.things.looks[record.id] = PortAddresses(ports={port["port_id"]: now})
     assert await do(cloud, handle, "refresh_network") is None
     record = cloud.record(handle)
@@ -100,7 +100,7 @@ async def test_an_unrescued_server_has_the_drive_of_before(cloud: FrameCloud) ->
     record = cloud.record(handle)
     assert record is not None
     (port,) = record.networks
-    now = PortNow(device_id=record.id, label=port["label"], fixed_ips=port["fixed_ips"], told="another")
+    now = PortNow(device_id=record.id, fixed_ips=port["fixed_ips"], told="another")
     cloud.things.looks[record.id] = PortAddresses(ports={port["port_id"]: now})
     assert await do(cloud, handle, "refresh_network") is None
     with cloud.database.write() as session:  # the drive of before told of a third thing

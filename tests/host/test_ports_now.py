@@ -12,7 +12,7 @@ from keystoneauth1.session import Session
 from keystoneauth1.token_endpoint import Token
 
 from infra.contracts.errors import NeighbourAway
-from infra.contracts.network import PortsHeld
+from infra.contracts.network import PortNow, PortsHeld
 from infra.host.services import ports_now
 from infra.host.services.ports_now import PortsNow
 
@@ -110,3 +110,15 @@ def test_a_service_that_fails_has_said_nothing(network: Network) -> None:
         network.looks.all()
     with pytest.raises(NeighbourAway):
         network.looks.gone({"a": "server"}, {"a": "net"}, knows=True)
+
+
+def test_what_ports_tell_costs_two_questions(network: Network) -> None:
+    """Mechanism: PortsNow._shown asks for subnets alone. It asked for networks too, whose names nobody reads."""
+    network.ports = {"a": "server", "b": "server"}
+    assert network.looks.all().keys() == {"a", "b"}
+    assert network.asked == 2
+
+
+def test_what_an_older_worker_saw_is_read() -> None:
+    told = {"device_id": "server", "label": "net", "fixed_ips": ["10.0.0.1"], "told": "digest"}
+    assert PortNow.model_validate(told).fixed_ips == ["10.0.0.1"]

@@ -124,10 +124,7 @@ def _part(connection: Any, instance_id: str, device: str) -> None:
     try:
         with tolerating(is_missing, is_no_job):
             domain.blockJobAbort(device, 0)
-            if said.get(timeout=SAYS_S) in (
-                libvirt.VIR_DOMAIN_BLOCK_JOB_COMPLETED,
-                libvirt.VIR_DOMAIN_BLOCK_JOB_CANCELED,
-            ):
+            if said.get(timeout=SAYS_S) in WHOLE:
                 return
     except queue.Empty:
         pass

@@ -55,16 +55,15 @@ class PortsNow:
         return [id for id in lost if knows or found or networks[id] in here]
 
     def _shown(self, ports: Sequence[Body]) -> dict[str, PortNow]:
-        """What ports' networks and subnets tell is asked for once. A port whose network or subnet is not told of came
-        between the questions, and is left to the next look."""
+        """What ports' subnets tell is asked for once. A port whose subnet is not told of came between the questions,
+        and is left to the next look."""
         nets = {port["network_id"] for port in ports}
-        names = {net["id"]: net["name"] for net in self._some("/networks", "networks", "id", nets, ("id", "name"))}
         fields = ("id", *OF_SUBNET)
         subnets = {net["id"]: net for net in self._some("/subnets", "subnets", "network_id", nets, fields)}
         return {
-            port["id"]: _port(port, names[port["network_id"]], subnets)
+            port["id"]: _port(port, subnets)
             for port in ports
-            if port["network_id"] in names and all(fixed["subnet_id"] in subnets for fixed in port["fixed_ips"])
+            if all(fixed["subnet_id"] in subnets for fixed in port["fixed_ips"])
         }
 
     def _some(self, path: str, kind: str, key: str, ids: Iterable[str], fields: Sequence[str]) -> Iterator[Body]:
@@ -74,11 +73,10 @@ class PortsNow:
             yield from self._api.pages(path, kind, some)
 
 
-def _port(port: Body, label: str, subnets: dict[str, Body]) -> PortNow:
+def _port(port: Body, subnets: dict[str, Body]) -> PortNow:
     ips = [fixed_ip(fixed, subnets[fixed["subnet_id"]]) for fixed in port["fixed_ips"]]
     return PortNow(
         device_id=port["device_id"] or "",
-        label=label,
         fixed_ips=[ip.ip_address for ip in ips],
         told=digest_of(port["mac_address"], ips),
     )
