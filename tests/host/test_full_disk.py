@@ -21,6 +21,9 @@ from infra.contracts.power import PowerOff, Reboot
 from infra.contracts.rescue import RescueDisk
 from infra.contracts.snapshot import SnapshotOnHost
 from infra.credentials import write_private
+from infra.host.files.download import Progress
+from infra.host.files.kept import KeptFiles
+from infra.host.files.paths import HostPaths
 from infra.host.keeper import Keeper
 from infra.host.libvirt.virt_type import boot_sector
 from infra.host.rescues import Rescues
@@ -177,6 +180,19 @@ def test_no_guest_is_ended_that_could_not_begin_again(
     keeper.set_aside(want, quiet)
     keeper.bring_back(want, quiet)
     assert guest.driver.domains() == {guest.spec.instance_id: RUNNING}
+
+
+@pytest.mark.parametrize("disk_goes", ["moved", "copied", "left"])
+def test_what_could_not_be_kept_leaves_nothing(
+    guest: Built, disk: Disk, hypervisor: Hypervisor, disk_goes: str
+) -> None:
+    """Mechanism: KeptFiles.keep. What was kept so far was counted as a leak until the host's next look at it."""
+    kept = KeptFiles(HostPaths(hypervisor.settings))
+    aside = {"label": "resize", "disk": disk_goes, "request_id": "req-1", "runs": True}
+    disk.fill(but=MIB // 8)
+    with pytest.raises((OSError, ApplicationError)):
+        kept.keep(Aside.model_validate({**held(guest), **aside}), "<domain/>", Progress(""))
+    assert disk.unharmed()
 
 
 def test_neither_a_reboot_nor_a_shelve_ends_it(guest: Built, disk: Disk) -> None:

@@ -29,29 +29,39 @@ class KeptFiles:
         """Safe to repeat; what an earlier operation left under this label goes. `progress` counts what is copied."""
         if self.holds(want):
             return
-        directory = self._paths.make_instance(want.instance_id)
-        own, kept = self._disk(want)
+        self._paths.make_instance(want.instance_id)
+        own, _ = self._disk(want)
         nvram = self._paths.nvram(want.instance_id)
         if (beside := nvram.with_name(f"{nvram.name}.{want.label}")).exists() and not nvram.exists():
             beside.replace(nvram)  # moved by a try that died
         if own.exists() or want.disk != "moved":  # else it was moved already, by a try that died
             self.forget(want)
+        try:
+            self._put_beside(want, xml, progress)
+        except BaseException:  # of a full disk, for one: nobody comes back for what there is
+            if own.exists() or want.disk != "moved":
+                self.forget(want)
+            raise
+        if want.label == "rebuild" and nvram.exists():
+            nvram.replace(beside)  # another system begins with another firmware's variables, as in Nova
+        write_private(self._marker(want), want.request_id)
+
+    def _put_beside(self, want: Aside, xml: str, progress: Progress) -> None:
         for own_file, kept_file in self._small(want):
             if own_file.exists():
                 shutil.copy2(own_file, kept_file)
                 shutil.chown(kept_file, own_file.stat().st_uid, own_file.stat().st_gid)
-        write_private(directory / f"{want.label}.xml", xml)
-        if want.disk != "left":
-            local = [(file, file.with_name(f"{file.name}.{want.label}")) for file in self._local.own(want.instance_id)]
-            disks = [*([(own, kept)] if own.exists() else []), *local]
-            if want.disk == "moved":
-                for file, beside in disks:
-                    file.replace(beside)
-            else:
-                self._copy(disks, progress)
-        if want.label == "rebuild" and nvram.exists():
-            nvram.replace(beside)  # another system begins with another firmware's variables, as in Nova
-        write_private(self._marker(want), want.request_id)
+        write_private(self._paths.instance(want.instance_id) / f"{want.label}.xml", xml)
+        if want.disk == "left":
+            return
+        own, kept = self._disk(want)
+        local = [(file, file.with_name(f"{file.name}.{want.label}")) for file in self._local.own(want.instance_id)]
+        disks = [*([(own, kept)] if own.exists() else []), *local]
+        if want.disk == "moved":
+            for file, beside in disks:
+                file.replace(beside)
+        else:
+            self._copy(disks, progress)
 
     def _copy(self, disks: list[tuple[Path, Path]], progress: Progress) -> None:
         """An overlay holds what its guest wrote; its holes stay holes. The copy names the image below as the
