@@ -14,6 +14,7 @@ from rich.console import Console
 
 from infra.hostnet.store import Store
 from infra.settings import Settings
+from tests import commands
 from workers.cli.client import Client
 from workers.cli.shell import inside
 from workers.layout import Layout, host_settings
@@ -22,9 +23,11 @@ from workers.process import MARK
 
 KILONOVA = str(Path(sys.executable).with_name("kilonova"))
 PREFIX = "192.168.56"
+LOOK_S = 0.8
+"""Between two looks at a server: each is three requests, its own and two to the network service."""
 
 
-def wait_for(condition: Callable[[], Any], seconds: float, what: str, every_s: float = 0.3) -> Any:
+def wait_for(condition: Callable[[], Any], seconds: float, what: str, every_s: float = 0.5) -> Any:
     """The condition's first true value; AssertionError when there is none in time."""
     end = time.monotonic() + seconds
     while not (found := condition()):
@@ -62,6 +65,9 @@ class Cloud:
         return subprocess.run(
             command, env=self.env, cwd="/", capture_output=True, text=True, timeout=seconds, check=False
         )
+
+    def leaks(self, *flags: str) -> "subprocess.CompletedProcess[str]":
+        return commands.leaks(*flags, env=self.env)
 
     def inside(self, *command: str) -> "subprocess.CompletedProcess[str]":
         """As `kilonova exec`, whose own start costs a poll more than what it asks."""
@@ -104,7 +110,7 @@ class Cloud:
 
     def built(self, server_id: str, seconds: float = 90) -> Server:
         """The server, ACTIVE; AssertionError with its fault when it ends otherwise."""
-        wait_for(lambda: self.status(server_id) != "BUILD", seconds, "the build ends")
+        wait_for(lambda: self.status(server_id) != "BUILD", seconds, "the build ends", LOOK_S)
         server = self.admin.get(f"/servers/{server_id}")["server"]
         assert server["status"] == "ACTIVE", server.get("fault")
         addresses = [fixed["addr"] for fixed in server["addresses"].get("provider", [])]

@@ -41,13 +41,15 @@ def lab(cloud: Cloud) -> Iterator[Lab]:
     image = cloud.demo.sdk.image.find_image("cirros").id
     good = {"name": "x", "imageRef": image, "flavorRef": "0", "networks": [{"uuid": cloud.network}]}
     small = cloud.admin("flavor", "create", "--vcpus", "1", "--ram", "1", "--disk", "1", "small")["id"]
-    alien = cloud.admin("server", "create", "--flavor", "0", "--image", "cirros", "--nic", "none", "of-admin")["id"]
-    cloud.built(alien)
+    empty = cloud.admin.sdk.image.create_image("empty", data=bytes(1 << 20), disk_format="raw", container_format="bare")
+    alien = cloud.admin("server", "create", "--flavor", "0", "--image", "empty", "--nic", "none", "of-admin")["id"]
+    cloud.built(alien)  # with nothing to boot from: nobody waits for its guest
     headers = {"X-Auth-Token": cloud.demo.sdk.auth_token, "OpenStack-API-Version": "compute 2.104"}
     with httpx.Client(base_url=cloud.settings.url("compute", "/v2.1"), headers=headers, timeout=30) as http:
         yield Lab(cloud, http, good, alien, small)
     cloud.admin("server", "delete", "--wait", alien)
     cloud.admin("flavor", "delete", small)
+    cloud.admin.sdk.image.delete_image(empty)
 
 
 def answered(answer: httpx.Response) -> tuple[int, str, str]:

@@ -16,8 +16,8 @@ DRIVE = "; ".join(
 LOOK_S = 60
 
 
-@pytest.fixture
-def server(cloud: Cloud) -> Iterator[Server]:
+@pytest.fixture(scope="module")
+def followed(cloud: Cloud) -> Iterator[str]:
     """With a group of its own: the tests after this one begin without rules."""
     network = cloud.demo.sdk.network
     group = network.create_security_group(name="followed")
@@ -25,10 +25,16 @@ def server(cloud: Cloud) -> Iterator[Server]:
     network.create_security_group_rule(
         security_group_id=group.id, direction="ingress", protocol="tcp", port_range_min=22, port_range_max=22
     )
-    made = cloud.built(cloud.boot("followed", "--security-group", "followed"))
+    made = cloud.boot("followed", "--security-group", "followed")
     yield made
-    cloud.demo("server", "delete", "--wait", made.id, answers=False)
+    cloud.demo("server", "delete", "--wait", made, answers=False)
     network.delete_security_group(group.id)
+
+
+@pytest.fixture
+def server(cloud: Cloud, followed: str) -> Server:
+    """It, with the address that it has by now."""
+    return cloud.built(followed)
 
 
 def listed(cloud: Cloud, address: str) -> list[str]:

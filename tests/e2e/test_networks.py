@@ -173,7 +173,7 @@ def test_every_process_is_killed_in_the_middle_of_every_change(cloud: Cloud, cha
     assert guests == [cloud.qemu_pids(each.server_id) for each in (changes.red, changes.blue)]
     said = changes.red.inside("sudo udhcpc -n -q -t 5 -i eth0 -s /bin/true", changes.world)
     assert f"lease of {INNER}.10 obtained" in said
-    wait_for(lambda: cloud.kilonova("leaks").returncode == 0, 60, "nothing leaked")
+    wait_for(lambda: cloud.leaks().returncode == 0, 60, "nothing leaked")
 
 
 def are_others(before: dict[str, list[int]], after: dict[str, list[int]], names: list[str]) -> bool:
@@ -184,7 +184,7 @@ def are_others(before: dict[str, list[int]], after: dict[str, list[int]], names:
 def test_a_router_that_somebody_damaged_is_told_of_and_mended(cloud: Cloud, world: World, red: Tenant) -> None:
     """`leaks --repair`, or the host by itself before it; both end with a guest that can be reached."""
     networks.damage(cloud, red)
-    done = cloud.kilonova("leaks", "--repair")
+    done = cloud.leaks("--repair")
     assert done.returncode == 0, done.stdout
     assert world.ssh(red.address, "hostname", seconds=20) == "red\n"
 
@@ -193,4 +193,4 @@ def test_nothing_stays_of_a_tenant_who_leaves(cloud: Cloud, both: tuple[Tenant, 
     for each in both:
         each.clear()
     wait_for(lambda: not [s for t in both for s in networks.places(cloud, t)], 30, "namespaces are gone")
-    assert cloud.kilonova("leaks").returncode == 0
+    assert cloud.leaks().returncode == 0

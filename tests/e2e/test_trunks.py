@@ -138,10 +138,10 @@ def test_a_trunk_lives_as_its_server_does(cloud: Cloud, trunked: Trunked) -> Non
     wait_for(lambda: cloud.status(trunked.server.id) == "ACTIVE", 90, "the server runs")
     wait_for(trunked.is_active, 20, "its trunk is ACTIVE")
     assert trunked.answered()
-    wait_for(lambda: cloud.kilonova("leaks").returncode == 0, 60, "nothing leaked")
+    wait_for(lambda: cloud.leaks().returncode == 0, 60, "nothing leaked")
 
 
 def test_nothing_is_left_of_it(cloud: Cloud, trunked: Trunked) -> None:
     trunked.clear()
     assert trunked.interfaces() == set()
-    wait_for(lambda: cloud.kilonova("leaks").returncode == 0, 60, "nothing leaked")
+    wait_for(lambda: cloud.leaks().returncode == 0, 60, "nothing leaked")

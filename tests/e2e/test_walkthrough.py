@@ -104,7 +104,7 @@ def test_delete_leaves_nothing(cloud: Cloud, demo_instance: Server) -> None:
 
 
 def test_nothing_leaked(cloud: Cloud) -> None:
-    done = cloud.kilonova("leaks")
+    done = cloud.leaks()
     assert done.returncode == 0, done.stdout
     assert re.search(r"^0 leaks, 0 repaired, 1 servers$", done.stdout, re.MULTILINE), done.stdout
 

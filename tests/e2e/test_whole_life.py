@@ -9,7 +9,7 @@ from contextlib import suppress
 import pytest
 from openstack.exceptions import ConflictException
 
-from tests.e2e.cloud import Cloud, Server, wait_for
+from tests.e2e.cloud import LOOK_S, Cloud, Server, wait_for
 from tests.e2e.networks import METADATA
 from tests.e2e.watch import Watch
 
@@ -46,7 +46,7 @@ def becomes(cloud: Cloud, server: Server, status: str, seconds: float = 90) -> N
         assert shown["status"] != "ERROR", shown.get("fault")
         return bool(shown["status"] == status and shown["OS-EXT-STS:task_state"] is None)
 
-    wait_for(rests, seconds, f"the server is {status}")
+    wait_for(rests, seconds, f"the server is {status}", LOOK_S)
 
 
 def ask(cloud: Cloud, server: Server, status: str, *command: str) -> None:
@@ -175,9 +175,9 @@ def test_a_tap_that_is_gone_is_named_and_comes_back(cloud: Cloud, server: Server
     watch.quiet.set()
     assert cloud.kilonova("exec", "--bridges", "--", "ip", "link", "delete", tap).returncode == 0
     assert not cloud.pings(server.address)
-    found = cloud.kilonova("leaks")
+    found = cloud.leaks()
     assert found.returncode == 1 and "tap" in found.stdout, found.stdout
-    mended = cloud.kilonova("leaks", "--repair")
+    mended = cloud.leaks("--repair")
     assert mended.returncode == 0, mended.stdout
     watch.quiet.clear()
     wait_for(lambda: cloud.pings(server.address), 30, "the guest answers again")
@@ -298,5 +298,5 @@ def test_every_action_is_told_and_delete_leaves_nothing(cloud: Cloud, server: Se
     } <= told
     assert {"resize", "revertResize", "confirmResize", "rescue", "unrescue", "shelve", "unshelve", "rebuild"} <= told
     cloud.demo("server", "delete", "--wait", "life")
-    done = cloud.kilonova("leaks")
+    done = cloud.leaks()
     assert done.returncode == 0, done.stdout

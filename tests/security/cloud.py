@@ -67,7 +67,7 @@ class Cloud:
         end = time.monotonic() + BUILD_S
         while (shown := self.show(server))["status"] != status:
             assert time.monotonic() < end and shown["status"] != "ERROR", shown
-            time.sleep(0.3)
+            time.sleep(0.8)
         return shown
 
     def show(self, server: str) -> dict[str, Any]:
