@@ -49,7 +49,7 @@ from infra.settings import Settings
 from infra.temporal import compute_queue, connect, meter
 from workers.build import build_id
 from workers.collect import activities_of
-from workers.host_loops import TOPOLOGY_WAIT_S, Heartbeat, bring_back, loops
+from workers.host_loops import TOPOLOGY_WAIT_S, Heartbeat, follow_guests, loops
 from workers.interceptors import StepInterceptor
 from workers.settle import settle
 from workers.sign_in import as_host
@@ -189,7 +189,7 @@ async def _serve(settings: Settings, life: _Life) -> None:
             if host.hostnet:
                 tasks.append(asyncio.create_task(MetadataServer(settings, host.session).run()))
             back = (settings, host.driver, host.control, life.stopping)
-            tasks.append(asyncio.create_task(asyncio.to_thread(bring_back, *back)))
+            tasks.append(asyncio.create_task(follow_guests(*back)))
             settle()
             log.info("ready", queue=compute_queue(settings.host))
             await life.stop.wait()

@@ -15,6 +15,7 @@ from infra.host.files.cache import ImageCache
 from infra.host.network.topology import TopologyPoll
 from infra.host.reconcile import reconcile
 from infra.host.services.control import ControlClient
+from infra.host.states import StatesNow
 from infra.host.tidying import Tidier
 from infra.settings import Settings
 from workers import guests
@@ -22,7 +23,7 @@ from workers import guests
 if TYPE_CHECKING:
     from infra.hostnet.plane import DataPlane
 
-TOPOLOGY_S, SYNC_S, VOLUMES_S, LOGS_S, TIDY_S = 0.2, 5.0, 3.0, 30.0, 30.0
+TOPOLOGY_S, SYNC_S, VOLUMES_S, LOGS_S, TIDY_S, STATES_S = 0.2, 5.0, 3.0, 30.0, 30.0, 60.0
 TOPOLOGY_WAIT_S = 2.0
 """So long the network service may take to say that nothing has changed; a change it tells at once."""
 SCRUB_S = 6 * 3600.0
@@ -139,6 +140,12 @@ def _started(driver: Driver, control: ControlClient, instance_id: str, *, asks: 
         log.warning("guest not started again yet", instance_id=instance_id, error=str(error))
         return False
     return True
+
+
+async def follow_guests(settings: Settings, driver: Driver, control: ControlClient, stopping: threading.Event) -> None:
+    """Guests come back first: until they have, that one is off is no news. Then their states are looked at."""
+    await asyncio.to_thread(bring_back, settings, driver, control, stopping)
+    await _every("states", STATES_S, StatesNow(driver, control))
 
 
 def bring_back(settings: Settings, driver: Driver, control: ControlClient, stopping: threading.Event) -> None:

@@ -106,7 +106,7 @@ def test_a_cloud_of_two_hosts_from_up_to_down(shell: Shell) -> None:
     assert not [name for name, files in loaded.items() if "/numpy/" in files or "/grpc/" in files]
     passwords = json.loads((shell.state_dir / "credentials.json").read_text()).values()
     collects = {name: "GOGC=60" in Path(f"/proc/{pid}/environ").read_text().split("\0") for name, pid in pids.items()}
-    assert [name for name, sooner in collects.items() if sooner] == ["temporal"], "docs/benchmarks.md: memory"
+    assert [name for name, sooner in collects.items() if sooner] == ["temporal"], "docs/benchmarks-history.md: memory"
     visible = [Path(f"/proc/{pid}/{what}").read_text() for pid in pids.values() for what in ("cmdline", "environ")]
     assert not any(password in text for password in passwords for text in visible)
 
