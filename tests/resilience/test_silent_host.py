@@ -109,10 +109,10 @@ async def test_a_claim_that_moves_while_the_guest_starts_is_noticed(
     await extra.claimed(boot)
     start, loop = extra.host.driver._domains.start, asyncio.get_running_loop()
 
-    def slow_start(instance_id: str, *, paused: bool) -> None:
+    def slow_start(instance_id: str, **how: Any) -> None:
         extra.fall_silent()
         assert asyncio.run_coroutine_threadsafe(cloud.end(boot), loop).result() is None
-        start(instance_id, paused=paused)
+        start(instance_id, **how)
 
     monkeypatch.setattr(extra.host.driver._domains, "start", slow_start)
     with pytest.raises(ApplicationError, match="no longer holds the claim"):
