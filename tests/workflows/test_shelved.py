@@ -56,7 +56,7 @@ async def test_shelved_and_back(cloud: Cloud) -> None:
     assert ask(cloud, "volume", f"/v3/volumes/{second}")["volume"]["status"] == "in-use", "as in Nova"
     assert await do(cloud, handle, "unshelve") is None
     record = cloud.record(handle)
-    assert record is not None and [each["device"] for each in record.volumes] == ["vdb", "vdc"]
+    assert record is not None and [each["device"] for each in record.volumes] == ["vdb", "vdd"], "vdc is its own disk"
     assert record is not None and (record.vm_state, record.networks[0]["fixed_ips"]) == ("active", address)
     assert ask(cloud, "volume", f"/v3/volumes/{volume['volume_id']}")["volume"]["status"] == "in-use"
     assert images(cloud, handle) == [], "the image of a server that is not shelved any more is still there"
