@@ -44,9 +44,10 @@ def test_temporal_has_room_for_every_request_that_may_wait() -> None:
 
 
 THREADS_OF_THE_SDK = """
-import glob
+import glob, time
 from temporalio.runtime import Runtime, TelemetryConfig
 runtime = Runtime(telemetry=TelemetryConfig())
+time.sleep(1)  # a thread has its name once it runs
 print(sum(open(name).read().startswith("tokio") for name in glob.glob("/proc/self/task/*/comm")))
 """
 

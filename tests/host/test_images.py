@@ -247,7 +247,8 @@ def test_heartbeats_while_waiting(glance: Glance, store: ImageStore) -> None:
     store.fetch(want(image_id), lambda *details: beats.append((time.monotonic(), details)))
     gaps = [later[0] - earlier[0] for earlier, later in itertools.pairwise(beats)]
     assert len(beats) >= 2 and max(gaps) < 2
-    assert 0 < beats[-1][1][0]["bytes"] < 2 * MIB and beats[-1][1][0]["image_id"] == image_id
+    assert any(0 < details[0]["bytes"] < 2 * MIB for _, details in beats if details)
+    assert beats[-1][1][0]["image_id"] == image_id
 
 
 @pytest.fixture

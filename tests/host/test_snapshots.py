@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -123,6 +124,23 @@ def test_the_copy_of_a_guest_that_is_off_counts_what_it_has_done(tmp_path: Path)
     DiskTool(Owner(0)).flatten(disk, (image, "raw"), tmp_path / "flat", progress)
     assert progress.of == progress.bytes == 96 * MIB
     assert progress.seen == sorted(progress.seen) and any(0 < seen < 96 * MIB for seen in progress.seen)
+
+
+MANY = """
+import sys, threading
+done = threading.Event()
+threads = [threading.Thread(target=lambda: (bytes(100_000), done.wait())) for _ in range(64)]
+for thread in threads:
+    thread.start()
+done.set()
+"""
+
+
+def test_qemu_img_has_room_for_all_its_threads() -> None:
+    """It begins up to 64 where a disk is slow, and failed where their stacks and arenas went beyond its memory."""
+    command = Owner(0).command("qemu-img", "convert")
+    bounded = command[: command.index("--") + 1]
+    subprocess.run([*bounded, sys.executable, "-c", MANY], check=True)
 
 
 class Counted(Progress):
