@@ -22,7 +22,7 @@ os.environ.setdefault("SSL_CERT_FILE", str(HERE / "nobody.pem"))
 _PLAIN = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
 structlog.configure(processors=[*structlog.get_config()["processors"][:-1], _PLAIN])
 """A traceback in colours and frames costs as much as all else of a request that fails."""
-_LONG = "e2e frame resilience guests actions network embedded workflows edge hostnet volume host compute"
+_LONG = "e2e frame resilience guests edge hostnet workflows host actions embedded network volume compute"
 LONG = (*_LONG.split(), "cli", "security", "guest")
 """What takes longest: begun early, it leaves the short folders to fill the gaps. Guests and waiting take turns."""
 MEASURED = ("auditing", "compute", "frame", "host", "hostnet", "resilience", "workflows")
