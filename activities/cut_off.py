@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from activities.following import AGAIN, AT_ONCE
+from activities.following import AGAIN, some_at_once
 from infra import logs
 from infra.contracts.following import Begins, FollowReport, ServerAtRest
 
@@ -35,15 +35,13 @@ class CutOff:
             return
         ids = {server.id for server, _ in losing}
         tried = await asyncio.to_thread(self._records.failed_lately, begins.action, ids, AGAIN)
-        gate = asyncio.Semaphore(AT_ONCE)
 
-        async def settle(server: ServerAtRest, volume_id: str) -> None:
-            async with gate:
-                done = await self._starter.carried_out(begins, server, {"volume_id": volume_id})
+        async def settle(one: tuple[ServerAtRest, str]) -> None:
+            done = await self._starter.carried_out(begins, one[0], {"volume_id": one[1]})
             report.released += done
             report.left += not done
 
-        await asyncio.gather(*(settle(*one) for one in losing if one[0].id not in tried))
+        report.left += await some_at_once([one for one in losing if one[0].id not in tried], settle)
         log.warning("volumes whose attachment was ended were taken from guests", **report.model_dump())
 
     async def _ended(self, held: Iterable[ServerAtRest]) -> set[str]:
