@@ -10,7 +10,7 @@ from infra.contracts.snapshot import SnapshotOnHost, Uploaded
 from infra.host.driver import Driver
 from infra.host.files.carried import CarriedFiles
 from infra.host.files.download import Progress, describe, download
-from infra.host.files.paths import HostPaths, checked
+from infra.host.files.paths import HostPaths
 from infra.host.files.room import room_on_disk
 from infra.host.heartbeats import Heartbeat, beating
 from infra.host.services.fence import Fence
@@ -30,7 +30,7 @@ class Carrier:
     def pack(self, want: SnapshotOnHost, heartbeat: Heartbeat) -> Uploaded:
         """See `activities.moving.Moving.pack_files`. To be uploaded by `Snapshots`, which knows it by its name."""
         begun, progress = time.monotonic(), Progress(want.image_id)
-        file = self._paths.instance(want.instance_id) / f"snapshot-{checked(want.image_id)}.{want.form}"
+        file = self._paths.copy(want.instance_id, want.image_id, want.form)
         with beating(heartbeat, progress.details), self._driver.at_work(want):
             if not file.exists():
                 self._files.pack(want.instance_id, file, progress)
@@ -56,4 +56,4 @@ class Carrier:
             self._driver.files.remove_guest(want.instance_id)
 
     def _part(self, want: Wanted) -> Path:
-        return self._paths.instance(want.instance_id) / f"snapshot-{checked(want.image_id)}.part"
+        return self._paths.copy(want.instance_id, want.image_id, "part")

@@ -19,7 +19,7 @@ from infra.host.agent import GuestAgent
 from infra.host.driver import Driver
 from infra.host.files.disk_tool import DiskTool
 from infra.host.files.download import Progress
-from infra.host.files.paths import HostPaths, checked, is_test_driver
+from infra.host.files.paths import HostPaths, is_test_driver
 from infra.host.files.room import require_room, room_on_disk
 from infra.host.heartbeats import Heartbeat, beating
 from infra.host.libvirt.mirroring import BROKEN_OFF
@@ -75,7 +75,7 @@ class Snapshots:
         _unlink(partial)
 
     def _file(self, want: SnapshotOnHost) -> Path:
-        return self._paths.instance(want.instance_id) / f"snapshot-{checked(want.image_id)}.{want.form}"
+        return self._paths.copy(want.instance_id, want.image_id, want.form)
 
     def _copy(self, want: SnapshotOnHost, partial: Path, progress: Progress) -> None:
         instance_id, tool = want.instance_id, DiskTool(self._paths.owner_of(want.instance_id))

@@ -76,6 +76,10 @@ class HostPaths:
     def disk(self, instance_id: str) -> Path:
         return self.instance(instance_id) / "disk"
 
+    def copy(self, instance_id: str, image_id: str, form: str) -> Path:
+        """What becomes the image, or comes from it; `form` is the name's end."""
+        return self.instance(instance_id) / f"snapshot-{checked(image_id)}.{form}"
+
     def rescue_disk(self, instance_id: str) -> Path:
         """Lies beside the server's own disk while it is rescued."""
         return self.instance(instance_id) / "rescue-disk"
