@@ -3,14 +3,16 @@
 import os
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
 import structlog
 from xdist.scheduler.loadscope import LoadScopeScheduling
 
-from tests import first
+from tests import first, loaded
 from tests.clients.functional import PROGRAM, served
 from tests.openstack import OpenStack
 from workers import settle
@@ -47,6 +49,14 @@ class ByFolder(LoadScopeScheduling):  # type: ignore[misc]
 
     def _split_scope(self, nodeid: str) -> str:
         return group(nodeid)
+
+
+def pytest_xdist_setupnodes(config: pytest.Config, specs: list[Any]) -> None:
+    if not config.getoption("--cov"):  # counts from a process's start what is run, and much is run while it is loaded
+        stack = ExitStack()
+        config.add_cleanup(stack.close)
+        place = stack.enter_context(TemporaryDirectory(prefix="kilonova-tests-"))
+        stack.enter_context(loaded.loading(specs, config, Path(place)))
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFolder:

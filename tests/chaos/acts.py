@@ -14,6 +14,8 @@ LEFT_OUT = {
     "refresh_network": "an event of the network service, not a request of a tenant; hosts look by themselves as well",
 }
 LARGER = "chaos-larger"
+OWN = "chaos-own"
+"""Name of volumes that tenants make: whoever asks once more after a lost answer has one that it knows nothing of."""
 GROUP = "chaos"
 FIXED: dict[str, Any] = {
     "reboot": ({"type": "SOFT"}, {"type": "HARD"}),
@@ -63,7 +65,7 @@ class Acts:
         return Request("POST", "/os-volume_attachments", body)
 
     async def _made(self, tenant: Tenant) -> str:
-        volume = {"volume": {"size": 1, "name": "chaos-own"}}
+        volume = {"volume": {"size": 1, "name": OWN}}
         made = await self.cloud.sure(tenant, "POST", "volume", "/v3/volumes", json=volume)
         self.parted.add(made.json()["volume"]["id"])
         return str(made.json()["volume"]["id"])

@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 
 from tests.chaos import floating, tunnels
+from tests.chaos.acts import OWN
 from tests.chaos.cloud import Cloud
 
 SHELVED = ("SHELVED", "SHELVED_OFFLOADED")
@@ -33,6 +34,7 @@ async def untruths(cloud: Cloud, parted: set[str]) -> list[str]:
 
 def _volume(volume: dict[str, Any], held: list[str], servers: dict[str, Any], parted: set[str]) -> str:
     what = f"volume {volume['id']} is {volume['status']}, attached to {held}"
+    parted = parted | {volume["id"]} if volume["name"] == OWN else parted
     offloaded = {servers[id]["status"] for id in held if id in servers} == {"SHELVED_OFFLOADED"}
     if volume["status"] not in _statuses(volume["id"], held, parted, offloaded=offloaded):
         return what

@@ -41,6 +41,16 @@ def rate(source: StandIn, target: StandIn, port: int = 80) -> float:
     return arrived * 8 / 1000 / SECONDS
 
 
+def reaches(low: float, source: StandIn, target: StandIn, high: float = float("inf")) -> bool:
+    """More than `low` kbit/s arrive in one of six looks, which a busy machine may need, and in none `high`."""
+    for _ in range(6):
+        found = rate(source, target)
+        assert found < high
+        if found > low:
+            return True
+    return False
+
+
 def limited(guest: StandIn, **limits: int) -> PortFilter:
     return filters(guest.plug, ingress(None)).model_copy(update={"qos": Bandwidth(**limits)})
 
@@ -55,10 +65,10 @@ def test_a_limit_holds_is_changed_and_is_lifted(host: Host, direction: str) -> N
     for kbps in (4000, 16000):
         host.net.apply_groups([limited(one, **{f"{direction}_kbps": kbps}), free[1]], {})
         host.net.sync()
-        assert 0.5 * kbps < rate(source, target) < 1.15 * kbps
-        assert rate(target, source) > 3 * kbps, "the other direction is free"
+        assert reaches(0.5 * kbps, source, target, 1.15 * kbps)
+        assert reaches(3 * kbps, target, source), "the other direction is free"
     host.net.apply_groups(free, {})
-    assert rate(source, target) > 60_000
+    assert reaches(60_000, source, target)
     assert shaping.present(host.ns) == {}
 
 
@@ -80,7 +90,7 @@ def test_a_flavor_limits_all_interfaces_beside_the_ports_own_limit(host: Host) -
     host.net.apply_groups([limited(one, ingress_kbps=80000), filters(two.plug, ingress(None))], {})
     tap, owner = one.plug.tap, one.plug.instance_id
     host.net.limit(owner, Bandwidth(egress_kbps=4000, ingress_kbps=8000, ingress_peak_kbps=16000))
-    assert 2000 < rate(one, two) < 4600
+    assert reaches(2000, one, two, 4600)
     assert (shaping.present(host.ns)[tap][0], shaping.present(host.ns)[tap][2]) == (1_000_000, 4048)
     assert "peakrate 16Mbit" in netns.run(host.ns, ["tc", "qdisc", "show", "dev", tap])
     host.net.plug(one.plug)  # a step that runs again knows no flavor
@@ -96,4 +106,4 @@ def test_a_burst_has_a_speed_of_its_own(host: Host) -> None:
     for guest in (one, two := host.boot(host.port(12))):
         guest.listen(80)
     host.net.apply_groups([filters(g.plug, ingress(None)) for g in (one, two)], {})
-    assert 2000 < rate(one, two) < 4600
+    assert reaches(2000, one, two, 4600)
