@@ -1,10 +1,13 @@
 """The cloud that chaos is let loose on: several projects, plain HTTP, and every process's PID."""
 
 import asyncio
+import json
 import os
+import re
 import signal
 from collections import Counter
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +18,9 @@ from infra.settings import Settings
 from tests.postgres import Server
 
 UNSURE = (httpx.HTTPError, OSError)
+KILONOVA = Path(__file__).resolve().parents[2] / ".venv" / "bin" / "kilonova"
+ID = re.compile(r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b")
+NO_ANSWER, KILLED = "no answer", "killed"
 
 
 @dataclass
@@ -51,6 +57,7 @@ class Cloud:
     outside: str = ""  # the external network, where there are real guests
     failed: Counter[str] = field(default_factory=Counter)  # answers of 5xx
     unexpected: list[str] = field(default_factory=list)  # those of 500, which no trouble excuses
+    asked: list[str] = field(default_factory=list)  # each change that was asked for, and each kill, with its time
 
     def __post_init__(self) -> None:
         self.settings = Settings(state_dir=self.state_dir, port_offset=self.offset)
@@ -64,8 +71,13 @@ class Cloud:
                 await who.sign_in(self.http)
             headers = {"X-Auth-Token": who.token, "OpenStack-API-Version": "compute 2.90", **more.pop("headers", {})}
             answer = await self.http.request(method, self.settings.url(service, path), headers=headers, **more)
-        except UNSURE:
+        except httpx.ConnectError:  # nothing was sent
             return None
+        except UNSURE as error:
+            self._note_change(who, method, service, path, more, f"{NO_ANSWER}: {type(error).__name__}")
+            return None
+        made = ID.search(answer.text) if method == "POST" and answer.status_code < 300 else None
+        self._note_change(who, method, service, path, more, f"{answer.status_code} {made[0] if made else ''}".rstrip())
         if answer.status_code == 401:
             who.token = ""
             return None
@@ -75,6 +87,14 @@ class Cloud:
                 self.unexpected.append(f"500 {method} {service} {path}: {answer.text[:300]}")
             return None
         return answer
+
+    def _note_change(self, who: Tenant, method: str, service: str, path: str, sent: dict[str, Any], came: str) -> None:
+        if method != "GET":
+            body = json.dumps(sent["json"])[:200] if "json" in sent else ""
+            self.note(f"{who.name} {method} {service} {path} {body} -> {came}")
+
+    def note(self, line: str) -> None:
+        self.asked.append(f"{datetime.now(UTC).isoformat()} {line}")
 
     async def sure(self, who: Tenant, method: str, service: str, path: str, **more: Any) -> httpx.Response:
         """The same, until somebody answers."""
@@ -156,4 +176,5 @@ class Cloud:
             os.kill(pid, signal.SIGKILL)
         except ProcessLookupError:
             return False
+        self.note(f"{KILLED} {name}")
         return True

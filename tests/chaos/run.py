@@ -7,7 +7,7 @@ average), CHAOS_DRIVER (test; `qemu` boots real guests on one host), CHAOS_DATAB
 server that is killed, too), CHAOS_TROUBLE (`kills`; or some of kills,slow,absent,full-disk, with a comma between),
 CHAOS_VXLAN (1; 0: hosts that pretend guests carry no networks either, which needs no root), CHAOS_KEEP (copy the state
 directory there).
-The last line counts; exit status 0 when nothing is stuck, lost, doubled or leaked."""
+What is wrong at the end is told with its whole story (tests/chaos/story.py). The last line counts; exit status 0 when nothing is stuck, lost, doubled or leaked."""
 
 import asyncio
 import importlib
@@ -28,21 +28,21 @@ from typing import Any
 import activities
 from activities import step
 from infra.contracts.states import RESTING
-from tests.chaos import floating, troubles, tunnels
+from tests.chaos import floating, story, troubles, tunnels
 from tests.chaos.acts import Acts
-from tests.chaos.cloud import Cloud, Tenant
+from tests.chaos.cloud import KILLED, KILONOVA, Cloud, Tenant
+from tests.chaos.leaks import leaks
 from tests.chaos.truth import untruths_that_stay
 from tests.chaos.watch import Heartbeats
 from tests.frame.world import READS
 from tests.ports import free_offset
 from tests.postgres import Server
 
-ROOT = Path(__file__).resolve().parents[2]
-KILONOVA = ROOT / ".venv" / "bin" / "kilonova"
 for _module in pkgutil.iter_modules(activities.__path__):
     importlib.import_module(f"activities.{_module.name}")
 STEPS = tuple(name for name in step.STEPS if name not in READS)
 QUIET = frozenset(RESTING.values()) - {"ERROR", "DELETED"}
+WRONG = ("stuck", "lost", "bare")
 SETTLE_S = 240
 SERVERS = int(os.environ.get("CHAOS_SERVERS", "0"))
 PAUSE_S = float(os.environ.get("CHAOS_PAUSE_S", "2"))
@@ -60,6 +60,7 @@ class Wanted:
     key: str
     server_id: str = ""
     deleted: bool = False
+    end: str = ""  # what became of it, once all is over
 
 
 class Chaos:
@@ -160,6 +161,7 @@ class Chaos:
             if steps and self.dice.random() < 0.6:
                 mine = steps.pop()
                 (mines / mine).touch()
+                self.cloud.note(f"{KILLED}, or to be, at {mine}")
                 self.kills[f"at {mine}"] += 1
                 continue
             names = sorted(self.cloud.pids())
@@ -190,7 +192,8 @@ class Chaos:
         while True:
             counts: Counter[str] = Counter({"active": 0, "error": 0, "gone": 0, "stuck": 0, "lost": 0, "bare": 0})
             for want in self.wanted:
-                counts[await self._state(want)] += 1
+                want.end = await self._state(want)
+                counts[want.end] += 1
             if not counts["stuck"] or time.monotonic() > end:
                 return counts
             await asyncio.sleep(2)
@@ -207,21 +210,6 @@ class Chaos:
         return "active" if server["status"] in QUIET else "stuck"
 
 
-def leaks(env: dict[str, str]) -> tuple[int, int, str]:
-    """(leaked, doubled guests, the command's output), as `kilonova leaks` counts them."""
-    for _ in range(3):
-        done = subprocess.run([KILONOVA, "leaks", "--json"], env=env, capture_output=True, text=True, timeout=300)
-        if done.stdout.strip():
-            break
-        time.sleep(5)
-    import json
-
-    report = json.loads(done.stdout)
-    kinds = [finding["kind"] for finding in report["findings"] if finding["kind"] != "tap" or not APART]
-    doubled = kinds.count("doubled")
-    return len(kinds) - doubled + len(report["unreachable"]), doubled, done.stdout
-
-
 async def chaos(cloud: Cloud, seed: int, seconds: float, env: dict[str, str]) -> int:
     await cloud.prepare(int(os.environ.get("CHAOS_TENANTS", "3")), real_guests=DRIVER == "qemu")
     if (real := DRIVER == "qemu") or cloud.apart:
@@ -235,12 +223,14 @@ async def chaos(cloud: Cloud, seed: int, seconds: float, env: dict[str, str]) ->
     await storm.boot(cloud.tenants[0])  # what is still there must still build
     counts = await storm.settle()
     uncrossed = await tunnels.crossing(cloud, cloud.tenants[0]) if cloud.apart else []
-    leaked, doubled, details = await asyncio.to_thread(leaks, env)
-    untrue = [*uncrossed, *await untruths_that_stay(cloud, storm.acts.parted)]
-    leaked += len(untrue)
+    found, doubled = await asyncio.to_thread(leaks, env, apart=APART)
+    findings = [*uncrossed, *await untruths_that_stay(cloud, storm.acts.parted), *found]
+    leaked = len(findings) - doubled
+    findings += [f"{want.server_id} is {want.end}" for want in storm.wanted if want.end in WRONG]
+    ended = [f"{want.server_id} is in ERROR" for want in storm.wanted if want.end == "error"]
     print(f"killed with -9: {sum(storm.kills.values())} ({dict(sorted(storm.kills.items()))})")
-    if leaked or doubled:
-        print("\n".join(untrue), details, sep="\n")
+    print("\n".join(findings))
+    print("\n".join(await story.told(cloud, [*findings, *ended])))
     doubled += storm.doubled
     stuck = counts["stuck"] + counts["bare"]
     print(f"actions: {dict(sorted(storm.actions.items()))}")

@@ -3,6 +3,7 @@
 import asyncio
 from typing import Any
 
+from infra.contracts.volume import MADE_FOR
 from tests.chaos import floating, tunnels
 from tests.chaos.acts import OWN
 from tests.chaos.cloud import Cloud
@@ -13,14 +14,15 @@ SHELVED = ("SHELVED", "SHELVED_OFFLOADED")
 async def untruths(cloud: Cloud, parted: set[str]) -> list[str]:
     """Volumes, images and ports that nobody holds or that are said to be what they are not, each as a line.
 
-    `parted`: volumes that stay without a server, since it was asked to give them back."""
+    `parted`: volumes that stay without a server, since it was asked to give them back. So do those that no server
+    was made with, which a tenant has as often as he had to ask."""
     volumes = await _all(cloud, "volume", "/v3/volumes/detail?all_tenants=1", "volumes")
     holders = await _holders(cloud)
     images = await _all(cloud, "image", "/v2/images?limit=1000", "images")
     servers = {s["id"]: s for s in await _all(cloud, "compute", "/v2.1/servers/detail?all_tenants=1", "servers")}
     ports = await _all(cloud, "network", "/v2.0/ports", "ports")
     return [
-        *(line for volume in volumes if (line := _volume(volume, holders.get(volume["id"], []), servers, parted))),
+        *(line for volume in volumes if (line := of_volume(volume, holders.get(volume["id"], []), servers, parted))),
         *(line for image in images if (line := _image(image, servers))),
         *await floating.untruths(cloud),
         *(await tunnels.untruths(cloud) if cloud.apart else ()),
@@ -32,7 +34,8 @@ async def untruths(cloud: Cloud, parted: set[str]) -> list[str]:
     ]
 
 
-def _volume(volume: dict[str, Any], held: list[str], servers: dict[str, Any], parted: set[str]) -> str:
+def of_volume(volume: dict[str, Any], held: list[str], servers: dict[str, Any], parted: set[str]) -> str:
+    """What is wrong with it; "" for nothing. `held`: the servers that have it, or for which it is kept."""
     what = f"volume {volume['id']} is {volume['status']}, attached to {held}"
     parted = parted | {volume["id"]} if volume["name"] == OWN else parted
     offloaded = {servers[id]["status"] for id in held if id in servers} == {"SHELVED_OFFLOADED"}
@@ -40,8 +43,8 @@ def _volume(volume: dict[str, Any], held: list[str], servers: dict[str, Any], pa
         return what
     if offloaded and (hosts := [one["host_name"] for one in volume["attachments"] if one["host_name"]]):
         return f"{what}, which is on no host, and connected to {hosts}"
-    if not held and volume["id"] not in parted:
-        return f"{what}, and was made for a server, to go with it"
+    if not held and volume["id"] not in parted and (server_id := volume["metadata"].get(MADE_FOR)):
+        return f"{what}, and was made for server {server_id}, to go with it"
     for server_id in held:
         shown = servers.get(server_id, {}).get("os-extended-volumes:volumes_attached", ())
         if volume["id"] not in [one["id"] for one in shown]:
