@@ -50,10 +50,7 @@ class Definer:
         if not self._pretend:
             self._write_files(spec, keep_drive=True)
         self._definitions.forget_memory(spec.instance_id)
-        made = self._write(spec, Clock())
-        if self._pretend:
-            self._files.keep_domain(spec.instance_id, made.xml)
-            self._files.keep_running(spec.instance_id, False)
+        self._write(spec, Clock())
 
     def write_drive(self, spec: DomainSpec) -> None:
         """Of a guest that is off, as `spec` has it, which comes without the password: that is on the drive alone."""
@@ -81,7 +78,10 @@ class Definer:
             self._files.keep_volumes(id, {volume.device: volume_xml(volume) for volume in spec.volumes})
 
     def _write(self, spec: DomainSpec, clock: Clock) -> Written:
-        made = self._definitions.write(domain_xml(spec, self._place(spec.instance_id)))
+        xml = domain_xml(spec, self._place(spec.instance_id))
+        made = self._definitions.write(xml)
+        if self._pretend:
+            self._files.keep_domain(spec.instance_id, xml, running=False)
         clock.lap("define")
         return made
 

@@ -34,7 +34,7 @@ from infra.host.libvirt.events import Events
 from infra.host.libvirt.faults import LibvirtDown
 from infra.host.libvirt.interfaces import Interfaces
 from infra.host.libvirt.inventory import Inventory
-from infra.host.libvirt.looks import STATES
+from infra.host.libvirt.looks import STATES, find
 from infra.host.libvirt.mirroring import Mirrors
 from infra.host.libvirt.owned import Owned
 from infra.host.libvirt.statistics import Statistics
@@ -226,8 +226,8 @@ class Driver:
         made = self._definer.define(spec, clock) if state != PAUSED else None
         start = partial(self._domains.start, spec.instance_id, paused=not self._pretend, made=made)
         if self._pretend:
+            self.files.keep_running(spec.instance_id, True)
             runs = self._let_run(spec, start) == RUNNING
-            self.files.keep_domain(spec.instance_id, made.xml if made else "")
         else:
             start()
             self._domains.attach(spec.instance_id, {volume.device: volume_xml(volume) for volume in spec.volumes})
@@ -292,12 +292,13 @@ def _unreachable(servers: set[tuple[str, int]]) -> str:
     return ""
 
 
-def _revive(connection: Any, texts: list[str]) -> None:
+def _revive(connection: Any, kept: dict[str, tuple[str, bool]]) -> None:
     """The test driver's domains live in its daemon's memory; a real hypervisor's outlive theirs."""
-    for text in texts:
-        domain = connection.defineXML(text)
+    for instance_id, (text, running) in kept.items():
+        domain = find(connection, instance_id) or connection.defineXML(text)
         try:
-            domain.create()
+            if running:
+                domain.create()
         except libvirt.libvirtError:
             if not domain.isActive():  # else it never stopped, or another connection was faster
                 raise

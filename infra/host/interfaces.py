@@ -64,6 +64,5 @@ class InterfacePlugger(GuestSteps):
             return
         changed = with_interface(known, mac, xml)
         self._definitions.write(changed)
-        self._files.keep_domain(instance_id, changed)
-        if self._domains.power_state(instance_id) not in (RUNNING, PAUSED):
-            self._files.keep_running(instance_id, False)
+        running = self._domains.power_state(instance_id) in (RUNNING, PAUSED)
+        self._files.keep_domain(instance_id, changed, running=running)

@@ -44,8 +44,7 @@ class Keeper:
                 self._kept.give_back(want)
                 self._driver.definitions.write(xml)
                 if self._pretend:
-                    self._driver.files.keep_domain(want.instance_id, xml)
-                    self._driver.files.keep_running(want.instance_id, False)
+                    self._driver.files.keep_domain(want.instance_id, xml, running=False)
                 if want.label == "resize":
                     self._left.note_reverted(want.instance_id, want.request_id)
                 self._kept.forget(want)

@@ -60,8 +60,7 @@ class Rescues:
             raise host_cannot("nothing is set aside for the rescue of this server")
         xml = kept.read_text()
         if self._pretend:
-            files.keep_domain(id, xml)
-            files.keep_running(id, False)
+            files.keep_domain(id, xml, running=False)
         else:
             disk = self._paths.as_guest(self._paths.rescue_disk(id))
             volumes = {v.device: volume_xml(v) for v in want.spec.volumes} if want.device else {}

@@ -43,8 +43,7 @@ class Shapes:
                 self._local.change(want.instance_id, want.local_disks)
             self._driver.definitions.write(xml)
             if self._pretend:
-                self._driver.files.keep_domain(want.instance_id, xml)
-                self._driver.files.keep_running(want.instance_id, False)
+                self._driver.files.keep_domain(want.instance_id, xml, running=False)
 
     def check(self, want: ShapeOnHost) -> Power:
         """See `activities.shape.Shape.check_shape`."""

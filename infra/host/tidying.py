@@ -128,8 +128,7 @@ class Tidier:
         self._kept.give_back(want)
         self._driver.definitions.write(xml)
         if self._pretend:
-            self._driver.files.keep_domain(instance_id, xml)
-            self._driver.files.keep_running(instance_id, False)
+            self._driver.files.keep_domain(instance_id, xml, running=False)
 
 
 def _quiet(*_: object) -> None:

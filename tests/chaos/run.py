@@ -7,7 +7,8 @@ average), CHAOS_DRIVER (test; `qemu` boots real guests on one host), CHAOS_DATAB
 server that is killed, too), CHAOS_TROUBLE (`kills`; or some of kills,slow,absent,full-disk, with a comma between),
 CHAOS_VXLAN (1; 0: hosts that pretend guests carry no networks either, which needs no root), CHAOS_KEEP (copy the state
 directory there).
-What is wrong at the end is told with its whole story (tests/chaos/story.py). The last line counts; exit status 0 when nothing is stuck, lost, doubled or leaked."""
+What is wrong at the end is told with its whole story (tests/chaos/story.py). The last line counts; exit status 0 when
+nothing is stuck, lost, doubled or leaked."""
 
 import asyncio
 import importlib
@@ -271,8 +272,8 @@ def main() -> int:
         if APART:
             env |= {"KILONOVA_HOST_NETWORKING": "kilonova", "KILONOVA_HOSTS_APART": "1"}
         up = [KILONOVA, "up", "--hosts", hosts, "--driver", DRIVER]
-        subprocess.run(up if DRIVER == "qemu" else [*up, "--no-image"], env=env, check=True)
         try:
+            subprocess.run(up if DRIVER == "qemu" else [*up, "--no-image"], env=env, check=True)
             return asyncio.run(chaos(Cloud(Path(scratch), offset, server, APART), seed, seconds, env))
         finally:
             if keep := os.environ.get("CHAOS_KEEP"):

@@ -15,6 +15,9 @@ from infra.host.libvirt import console
 from infra.host.libvirt.domain_xml import sockets
 from infra.volume_doors import let_in
 
+ON, OFF, NEW = "domain.xml", "domain-off.xml", "domain.xml.new"
+"""Of the test driver's guests: the definition of one that runs, of one that is off, and one that is being written."""
+
 
 class GuestFiles:
     """Absent is fine everywhere."""
@@ -64,9 +67,15 @@ class GuestFiles:
         known: dict[str, str] = json.loads(file.read_text()) if file.exists() else {}
         return known
 
-    def keep_domain(self, instance_id: str, xml: str) -> None:
-        """Of a domain of the test driver, which forgets everything with its daemon."""
-        (self._paths.make_instance(instance_id) / "domain.xml").write_text(xml)
+    def keep_domain(self, instance_id: str, xml: str, *, running: bool) -> None:
+        """Of a domain of the test driver, which forgets everything with its daemon. `running`: it is to run again."""
+        self._paths.make_instance(instance_id)
+        on, off = self._definitions(instance_id)
+        kept, other = (on, off) if running else (off, on)
+        new = kept.with_name(NEW)
+        new.write_text(xml)
+        new.replace(kept)
+        other.unlink(missing_ok=True)
 
     def forget_domain(self, instance_id: str) -> None:
         for file in self._definitions(instance_id):
@@ -75,21 +84,22 @@ class GuestFiles:
     def _definitions(self, instance_id: str) -> tuple[Path, Path]:
         """Of a domain that is to run again, and of one that is off."""
         place = self._paths.instance(instance_id)
-        return place / "domain.xml", place / "domain-off.xml"
+        return place / ON, place / OFF
 
     def keep_running(self, instance_id: str, running: bool) -> None:
-        """Whether the test driver's domain is to run again with its daemon."""
+        """The test driver's domain is to run again with its daemon, or not."""
         on, off = self._definitions(instance_id)
         with contextlib.suppress(FileNotFoundError):
             off.rename(on) if running else on.rename(off)
 
-    def kept_domains(self) -> list[str]:
-        """XML of the test driver's domains that should run."""
-        texts = []
-        for file in self._paths.instances.glob("*/domain.xml"):
-            with contextlib.suppress(FileNotFoundError):
-                texts.append(file.read_text())
-        return [text for text in texts if text]
+    def kept_domains(self) -> dict[str, tuple[str, bool]]:
+        """Of the test driver: instance id -> its XML, and whether it should run."""
+        found = {}
+        for name, running in ((OFF, False), (ON, True)):
+            for file in self._paths.instances.glob(f"*/{name}"):
+                with contextlib.suppress(FileNotFoundError):
+                    found[file.parent.name] = (file.read_text(), running)
+        return found
 
     def note_drive(self, instance_id: str, *, outdated: bool) -> None:
         """Whether the guest's interfaces have changed since its config drive was written."""
@@ -127,8 +137,9 @@ class GuestFiles:
             "nvram.fd.part",
             "console.log",
             "volumes.json",
-            "domain.xml",
-            "domain-off.xml",
+            ON,
+            OFF,
+            NEW,
             "rebooted",
             "frozen",
             REVERTED,
