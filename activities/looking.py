@@ -2,12 +2,13 @@
 
 import asyncio
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING, TypeVar
 
 from activities.auditing.marks import bound_port, made_port
 from activities.auditing.set_aside import fate
-from infra.contracts.audit import PortSeen, RepairRequest, World
+from infra.contracts.audit import AttachmentSeen, PortSeen, RepairRequest, World
 from infra.contracts.errors import NeighbourAway
 from infra.contracts.hypervisor import HostFacts
 
@@ -113,7 +114,9 @@ class Looker:
         attachments = services.attachments_of({*want.things("attachment"), *known}) if want else services.attachments()
         for page in _pages(attachments):
             self._resolve(world, (seen.instance_id for _, seen in page))
-            world.attachments |= {id: seen for id, seen in page if seen.instance_id}
+            found = {id: seen for id, seen in page if seen.instance_id}
+            asked = self._records.asked_for({id: seen for id, seen in found.items() if _is_left(world, seen)})
+            world.attachments |= found | {id: replace(found[id], asked_for=True) for id in asked}
         volumes = services.volumes_of(want.things("volume")) if want else services.volumes()
         for some in _pages(volumes):
             self._resolve(world, (seen.made_for for _, seen in some))
@@ -123,6 +126,11 @@ class Looker:
         """Records of the servers that something names, deleted ones too."""
         missing = {id for id in ids if id} - world.servers.keys()
         world.servers |= {server.id: server for server in self._records.by_id(missing)}
+
+
+def _is_left(world: World, seen: AttachmentSeen) -> bool:
+    """Whether a record says that its server keeps nothing."""
+    return (server := world.servers.get(seen.instance_id)) is not None and not server.keeps
 
 
 def _concerns(world: World, id: str, seen: PortSeen) -> bool:

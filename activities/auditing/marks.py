@@ -1,5 +1,5 @@
-"""Kilonova's own mark: ids that follow from the server's by uuid5. Nobody else makes such ids, and nobody sets them by
-accident; what does not carry the mark is not Kilonova's, whatever else it says."""
+"""Kilonova's own mark: ids that follow from the server's by uuid5, or from it and a request. Nobody else makes such
+ids, and nobody sets them by accident; what does not carry the mark is not Kilonova's, whatever else it says."""
 
 from uuid import UUID, uuid5
 
@@ -30,6 +30,8 @@ def bound_port(seen: PortSeen) -> bool:
 
 
 def made_attachment(id: str, seen: AttachmentSeen) -> bool:
+    if seen.asked_for:
+        return True
     try:
         return follows(id, seen.instance_id, "attachment") or id == parted_id(seen.instance_id, seen.volume_id)
     except ValueError:  # a server that is no UUID is none of ours

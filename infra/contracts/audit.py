@@ -149,8 +149,11 @@ class PortSeen:
 
 @dataclass(frozen=True, slots=True)
 class AttachmentSeen:
+    """`asked_for`: its id follows from a request to attach the volume, as the server's record has it."""
+
     instance_id: str
     volume_id: str
+    asked_for: bool = False
 
 
 @dataclass(frozen=True, slots=True)

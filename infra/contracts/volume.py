@@ -21,6 +21,11 @@ def bus_of_volume(properties: Mapping[str, str], asked: str | None = None) -> st
     return asked or ("scsi" if properties.get("hw_disk_bus") == "scsi" else "")
 
 
+def attached_id(instance_id: str, request_id: str, volume_id: str) -> str:
+    """Of the attachment that a request to attach this volume, or to swap another one for it, leads to."""
+    return str(uuid5(UUID(instance_id), f"{request_id}/{volume_id}"))
+
+
 def parted_id(instance_id: str, volume_id: str) -> str:
     """Of the attachment that keeps a volume for its server while the other one is made anew without a host."""
     return str(uuid5(UUID(instance_id), f"parted/{volume_id}"))

@@ -6,11 +6,12 @@ from typing import Any
 from sqlalchemy import Connection, Row, delete, select, update
 from sqlmodel import col
 
-from infra.contracts.audit import RESIZE, Finding, PortHeld, Server
+from infra.contracts.audit import RESIZE, AttachmentSeen, Finding, PortHeld, Server
 from infra.contracts.left import Left, Standing
 from infra.contracts.snapshot import carried_id_of, image_id_of
 from infra.contracts.states import Lost, lost
 from infra.contracts.verdict import Known
+from infra.contracts.volume import attached_id
 from infra.database import Database
 from infra.stores import actions, resizes, standings
 from infra.tables.compute import Allocation, ConsoleToken, Instance, now
@@ -24,6 +25,7 @@ COLUMNS = [
     )
 ]  # fmt: skip
 PAGE = 500
+ATTACHES = ("attach_volume", "swap_volume")
 ENDED = "The operation was ended from outside."
 
 
@@ -79,6 +81,23 @@ class AuditedRecords:
                 for id_of in (image_id_of, carried_id_of)
             }
         return {image: server for image, server in images.items() if ours.get(image) == server}
+
+    def asked_for(self, attachments: dict[str, AttachmentSeen]) -> set[str]:
+        """Those (id → attachment) that follow from a request to attach a volume to that server, as a record has it."""
+        mine, ours = actions.actions, set[str]()
+        with self._db.engine.connect() as store:
+            query = select(mine.c.instance_id, mine.c.request_id).where(mine.c.action.in_(ATTACHES))
+            for some in _pages({seen.instance_id for seen in attachments.values()}):
+                requests: dict[str, list[str]] = {}
+                for row in store.execute(query.where(mine.c.instance_id.in_(some))):
+                    requests.setdefault(row.instance_id, []).append(row.request_id)
+                ours |= {
+                    id
+                    for id, seen in attachments.items()
+                    for request_id in requests.get(seen.instance_id, ())
+                    if attached_id(seen.instance_id, request_id, seen.volume_id) == id
+                }
+        return ours
 
     def standings(self, host: str, left: Left, fate: standings.Judge) -> dict[str, Standing]:
         """Of the servers of which something is left on this host."""

@@ -9,10 +9,10 @@ from typing import Any
 import httpx
 
 from activities.audit import Audit
-from infra.contracts.volume import GOES_WITH_IT, MADE_FOR
+from infra.contracts.volume import GOES_WITH_IT, MADE_FOR, attached_id
 from infra.host.services.neutron import MARK
 from infra.openstack import service_session
-from infra.tables.compute import Allocation, ConsoleToken, Instance, now
+from infra.tables.compute import Allocation, ConsoleToken, Instance, InstanceAction, now
 from tests.ids import stable_id
 from tests.resilience.host import NAME, Extra
 from tests.workflows.cloud import Cloud
@@ -46,9 +46,11 @@ async def guest(cloud: Cloud, extra: Extra, instance_id: str) -> None:
     cloud.claims.release(instance_id)
 
 
-def attach(cloud: Cloud, instance_id: str, attachment_id: str | None = None) -> str:
-    """A new volume, reserved for the server; the attachment's id."""
+def attach(cloud: Cloud, instance_id: str, attachment_id: str | None = None, request_id: str = "") -> str:
+    """A new volume, reserved for the server; the attachment's id. `request_id`: of the request that it follows from."""
     volume = cloud.post("volume", "/v3/volumes", {"volume": {"size": 1, "name": "planted"}})["volume"]
+    if request_id:
+        attachment_id = attached_id(instance_id, request_id, volume["id"])
     body = {"instance_uuid": instance_id, "volume_uuid": volume["id"]} | (
         {"id": attachment_id} if attachment_id else {}
     )
@@ -60,6 +62,21 @@ def attach(cloud: Cloud, instance_id: str, attachment_id: str | None = None) -> 
         time.sleep(0.1)
     assert answer.status_code == 200, answer.text
     return str(answer.json()["attachment"]["id"])
+
+
+def asked(cloud: Cloud, instance_id: str, action: str) -> str:
+    """An action of the server's, as its record has it; the request's id."""
+    row = InstanceAction(
+        instance_id=instance_id,
+        request_id=f"req-{uuid.uuid4()}",
+        action=action,
+        user_id=cloud.user,
+        project_id=cloud.project,
+        finish_time=now(),
+    )
+    with cloud.database.write() as session:
+        session.add(row)
+    return row.request_id
 
 
 def port(cloud: Cloud, device: str, **more: Any) -> str:

@@ -15,7 +15,7 @@ from infra.host.services.neutron import MARK
 from tests import commands
 from tests.ids import stable_id
 from tests.resilience.host import Extra
-from tests.resilience.planted import attach, fresh_audit, guest, port, ports, record, things, volume
+from tests.resilience.planted import asked, attach, fresh_audit, guest, port, ports, record, things, volume
 from tests.workflows.cloud import Cloud
 from tests.workflows.servers import instance_of
 
@@ -81,6 +81,22 @@ async def test_a_planted_leak_of_each_kind_is_found_printed_and_mended(cloud: Cl
     assert unbound["device_id"] == "", "a tenant's port is unbound, never deleted"
     await cloud.delete(stuck)
     await cloud.end(stuck)
+
+
+@pytest.mark.parametrize("action", ["attach_volume", "swap_volume"])
+async def test_a_volume_that_came_later_and_stayed_attached_is_found_and_given_back(cloud: Cloud, action: str) -> None:
+    """Mechanism: AuditedRecords.asked_for. An outage that outlasted the delete's patience left a tenant's own volume
+    in use, of a server that was gone, and no audit ever said so: its attachment's id follows from a request."""
+    gone = record(cloud)
+    request_id = asked(cloud, gone, action)
+    left = await asyncio.to_thread(attach, cloud, gone, None, request_id)
+    other = await asyncio.to_thread(attach, cloud, record(cloud), None, request_id)
+    report = await cloud.audit.audit(repair=True)
+    assert [(f.kind, f.instance_id, f.what, f.repaired) for f in report.findings] == [("attachment", gone, left, True)]
+    held = dict(cloud.audit._looker._services.attachments())
+    assert left not in held and other in held, "of the other server no record says that anybody asked for it"
+    url = cloud.settings.url("volume", f"/v3/attachments/{other}")
+    httpx.delete(url, headers={"X-Auth-Token": cloud.token, "OpenStack-API-Version": "volume 3.44"})
 
 
 async def test_what_is_not_ours_is_left_alone(cloud: Cloud) -> None:

@@ -1,6 +1,5 @@
 """PUT of a volume's attachment with another volume: whether that can take its place. Source: Nova's `swap_volume`."""
 
-import uuid
 from typing import Any
 
 from sqlalchemy import RowMapping
@@ -10,6 +9,7 @@ from api.compute.call import ComputeCall
 from api.compute.errors import bad_request, not_found
 from api.compute.neighbours import volume
 from infra.contracts.abilities import LARGER_SWAPS
+from infra.contracts.volume import attached_id
 
 
 def prepare(call: ComputeCall, row: RowMapping, old_id: str, new_id: str) -> dict[str, Any]:
@@ -31,9 +31,8 @@ def prepare(call: ComputeCall, row: RowMapping, old_id: str, new_id: str) -> dic
     if new["status"] != "available":
         words = f"volume '{new_id}' status must be 'available'. Currently in '{new['status']}'"
         raise bad_request(f"Invalid volume: {words}")
-    attachment_id = uuid.uuid5(uuid.UUID(row["id"]), f"{call.requester.request_id}/{new_id}")
     return {
         "volume_id": old_id,
         "new_volume_id": new_id,
-        "attachment_id": str(attachment_id),
+        "attachment_id": attached_id(row["id"], call.requester.request_id, new_id),
     }

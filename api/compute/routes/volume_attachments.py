@@ -1,6 +1,5 @@
 """Volumes attached to and detached from servers (Compute API reference, "Servers with volume attachments")."""
 
-import uuid
 from typing import Annotated, Any, ClassVar
 
 from fastapi import APIRouter, Response
@@ -20,7 +19,7 @@ from api.compute.records import instances
 from api.compute.routes.server_actions import action_request
 from api.compute.validation import Strict, Tag, Uuid, parse
 from infra.contracts.abilities import SCSI_VOLUMES
-from infra.contracts.volume import bus_of_volume
+from infra.contracts.volume import attached_id, bus_of_volume
 from workflows.actions import ACTIONS
 from workflows.body import Since
 
@@ -41,7 +40,7 @@ async def attach_volume(call: Call, server_id: str, body: Body) -> Response:
     """Attach a volume: answered once it is the server's to have (202 from 2.101); it is in the guest a moment later."""
     action = ACTIONS["attach_volume"]
     row, wish, size = await run_in_threadpool(_wanted, call, server_id, action.rule, body)
-    attachment_id = str(uuid.uuid5(uuid.UUID(row["id"]), f"{call.requester.request_id}/{wish.volume_id}"))
+    attachment_id = attached_id(row["id"], call.requester.request_id, wish.volume_id)
     wanted = {**wish.model_dump(exclude_unset=True), "attachment_id": attachment_id, "size_gb": size}
     accepted = await call.operations.start(action, action_request(call, row, action, wanted))
     if call.since(101):
