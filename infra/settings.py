@@ -121,6 +121,7 @@ class Settings(BaseSettings):
     max_concurrent_builds: int = 4
     resume_guests_state_on_host_boot: bool = True  # guests that were active run again after the machine was booted
     shutdown_timeout_s: int = 60  # what a guest may take to shut itself down before it is ended
+    detach_timeout_s: float = Field(60.0, gt=0, le=240)  # so long a guest is asked to give a device back
     heartbeat_s: float = 5.0
     netns: str = ""  # network namespace the guests live in; "" is the host's own
     bridge_mappings: dict[str, str] = {"provider": "br-provider"}  # physical network -> bridge

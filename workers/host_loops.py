@@ -112,6 +112,7 @@ def loops(
     if driver.virt.virt_type != "test":
         turns.append(("image scrub", SCRUB_S, images.scrub))
         turns += [("console logs", LOGS_S, driver.files.trim_logs), ("volumes", VOLUMES_S, driver.resume_waiting)]
+        turns.append(("late releases", VOLUMES_S, driver.late_releases))
     if topology and hostnet:
         turns += [("networks", TOPOLOGY_S, topology), ("network repair", SYNC_S, hostnet.sync)]
     return [asyncio.create_task(_every(name, seconds, work)) for name, seconds, work in turns]

@@ -24,17 +24,18 @@ from infra.host.files.guest import GuestFiles
 from infra.host.files.paths import HostPaths, checked
 from infra.host.heartbeats import Heartbeat, Turns, beating
 from infra.host.interfaces import InterfacePlugger
+from infra.host.late_releases import LateReleases
 from infra.host.libvirt import console, faults
 from infra.host.libvirt.agents import Agents
 from infra.host.libvirt.connection import Connection, run_event_loop
-from infra.host.libvirt.definitions import Definitions
+from infra.host.libvirt.definitions import Definitions, revive
 from infra.host.libvirt.domain_xml import servers, volume_xml
 from infra.host.libvirt.domains import Domains
 from infra.host.libvirt.events import Events
 from infra.host.libvirt.faults import LibvirtDown
 from infra.host.libvirt.interfaces import Interfaces
 from infra.host.libvirt.inventory import Inventory
-from infra.host.libvirt.looks import STATES, find
+from infra.host.libvirt.looks import STATES
 from infra.host.libvirt.mirroring import Mirrors
 from infra.host.libvirt.owned import Owned
 from infra.host.libvirt.statistics import Statistics
@@ -89,6 +90,8 @@ class Driver:
         self.swaps = DiskSwapper(parts, self.mirrors, pretend=self._pretend)
         devices = (Interfaces(connection), self.definitions, self.nics)
         self.interfaces = InterfacePlugger(parts, devices, self.virt.virt_type)
+        self.disks.detach_s = self.interfaces.detach_s = settings.detach_timeout_s
+        self.late_releases = LateReleases(parts, devices)
 
     @contextmanager
     def at_work(self, want: Guarded) -> Iterator[None]:
@@ -264,8 +267,9 @@ class Driver:
     def _opened(self, connection: Any, again: bool) -> None:
         event = libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE
         connection.domainEventRegisterAny(None, event, self.events.from_libvirt, None)
+        self.late_releases.follow(connection)
         if self._pretend:
-            _revive(connection, self.files.kept_domains())
+            revive(connection, self.files.kept_domains())
         if again:
             threading.Thread(target=self.report_quietly, name="report", daemon=True).start()
 
@@ -290,15 +294,3 @@ def _unreachable(servers: set[tuple[str, int]]) -> str:
         except OSError:
             return f"{host}:{port}"
     return ""
-
-
-def _revive(connection: Any, kept: dict[str, tuple[str, bool]]) -> None:
-    """The test driver's domains live in its daemon's memory; a real hypervisor's outlive theirs."""
-    for instance_id, (text, running) in kept.items():
-        domain = find(connection, instance_id) or connection.defineXML(text)
-        try:
-            if running:
-                domain.create()
-        except libvirt.libvirtError:
-            if not domain.isActive():  # else it never stopped, or another connection was faster
-                raise

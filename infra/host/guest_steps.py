@@ -14,12 +14,14 @@ from infra.interruption import still_wanted
 
 FIRST_LOOK_S, LOOK_S = 0.01, 0.25
 ASK_AGAIN_S = 5.0
-GUEST_PATIENCE_S = 60.0
-"""So long a guest is asked to give a device back; Nova asks eight times within some minutes."""
 
 
 class GuestSteps:
-    """`pretend`: libvirt's test driver, which cannot start a guest paused, and has no disks."""
+    """`pretend`: libvirt's test driver, which cannot start a guest paused, and has no disks.
+
+    `detach_s`: so long a guest is asked to give a device back; Nova asks eight times within some minutes."""
+
+    detach_s = 60.0
 
     def __init__(
         self, domains: Guests, files: Files, fence: Claims, events: News, turns: Turns, *, pretend: bool
@@ -47,7 +49,7 @@ class GuestSteps:
         """Ask until the guest has the device no more; Hopeless (409) when it keeps it.
 
         A paused guest is not asked: it would answer when it goes on, after its server was told that it kept it."""
-        end, asked, pause = time.monotonic() + GUEST_PATIENCE_S, 0.0, pauses()
+        end, asked, pause = time.monotonic() + self.detach_s, 0.0, pauses()
         while has():
             if self._domains.power_state(id) == PAUSED:
                 raise hopeless(f"The guest is paused and cannot release the device {device}; let it go on.", code=409)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+import libvirt
 import libvirt_qemu
 
 from infra import apparmor
@@ -20,7 +21,7 @@ from infra.contracts.hypervisor import DomainSpec
 from infra.contracts.power import PowerOff, PowerOn
 from infra.contracts.snapshot import SnapshotOnHost
 from infra.contracts.volume import DiskOnGuest
-from infra.host.libvirt.faults import LibvirtDown
+from infra.host.libvirt.faults import PASSING, LibvirtDown
 from infra.host.snapshots import Snapshots
 from infra.nbd import volumes_dir, volumes_view
 from infra.settings import Settings
@@ -104,10 +105,22 @@ class Trial:
 def again(step: Callable[[], object]) -> None:
     """A step, as its workflow repeats it: an emulated machine can be slower than libvirt is given."""
     for _ in range(5):
-        with contextlib.suppress(LibvirtDown):
+        try:
             step()
             return
+        except LibvirtDown:
+            pass
+        except libvirt.libvirtError as error:
+            if error.get_error_code() not in PASSING:
+                raise
     step()
+
+
+def runs_under(trial: Trial, spec: DomainSpec, what: str) -> None:
+    """The guest has a QEMU, whose profile is the guest's own."""
+    pid = trial.host.hypervisor.qemu(spec.instance_id)
+    label = current(pid) if pid else "no QEMU"
+    trial.say(f"{what}: {label}", label == f"libvirt-{spec.instance_id} (enforce)")
 
 
 def current(pid: int) -> str:
@@ -137,9 +150,7 @@ def both(trial: Trial) -> tuple[DomainSpec, DomainSpec]:
     for spec in (first, second):
         with trial.shown(f"{spec.name} starts ({spec.image_properties})"):
             again(lambda spec=spec: host.driver.spawn(spec, quiet))  # type: ignore[misc]
-        pid = host.hypervisor.qemu(spec.instance_id)
-        label = current(pid) if pid else "no QEMU"
-        trial.say(f"/proc/{pid}/attr/current: {label}", label == f"libvirt-{spec.instance_id} (enforce)")
+        runs_under(trial, spec, "/proc/PID/attr/current")
         trial.say(f"its profile was loaded {loads(spec.instance_id)} times")
     with trial.shown("the first guest wrote to its console"):
         until(lambda: SIGN in trial.log(first), PATIENCE_S)
@@ -205,10 +216,9 @@ def life(trial: Trial, spec: DomainSpec, other: DomainSpec) -> None:
         again(lambda: driver.power.suspend(PowerOn(**asked), quiet))
         again(lambda: driver.power.resume(PowerOn(**asked), quiet))
     with trial.shown("it is switched off and on"):
-        driver.power.off(PowerOff(**asked, timeout_s=0), quiet)
+        again(lambda: driver.power.off(PowerOff(**asked, timeout_s=0), quiet))
         again(lambda: driver.power.on(PowerOn(**asked), quiet))
-    label = current(trial.host.hypervisor.qemu(id))
-    trial.say(f"it runs under {label} again", label == f"libvirt-{id} (enforce)")
+    runs_under(trial, spec, "it runs again")
     with trial.shown("its disk is copied by qemu-img while it is off"):
         driver.power.off(PowerOff(**asked, timeout_s=0), quiet)
         copies.take(SnapshotOnHost(**asked, image_id="00000000-0000-4000-8000-000000000002"), quiet)

@@ -55,6 +55,7 @@ class Cloud:
             "NETWORK_EVENTS": "false",
             "HEAL_INSTANCE_INFO_CACHE_INTERVAL": "5",
         }  # what is told is lost: looks find it
+        own["DETACH_TIMEOUT_S"] = "12"  # a guest that keeps a device is asked three times
         own["VENDOR_DATA_FILE"] = str(self.vendor_data)
         self.env = kept | {f"KILONOVA_{name}": value for name, value in own.items()}
         self.key = state_dir / "key"

@@ -9,7 +9,9 @@ from contextlib import suppress
 import pytest
 from openstack.exceptions import ConflictException
 
+from tests.e2e.backups import Backups
 from tests.e2e.cloud import LOOK_S, Cloud, Server, wait_for
+from tests.e2e.deaf import Deaf
 from tests.e2e.networks import METADATA
 from tests.e2e.watch import Watch
 
@@ -167,6 +169,32 @@ def test_an_interface_comes_and_goes(cloud: Cloud, server: Server) -> None:
     cloud.demo("port", "delete", "life-port")
 
 
+def test_a_guest_without_hotplug_keeps_what_it_was_given_and_has_it_after_its_own_reboot(
+    cloud: Cloud, server: Server
+) -> None:
+    """Mechanism: GuestSteps._take_back, LateReleases. QEMU meets a request to let go when the guest resets itself: it
+    was without then, and its record said that it has both."""
+    before, boot = disks(cloud, server), boot_of(cloud, server)
+    deaf = Deaf(cloud, server, made_volume(cloud, "life-deaf"))
+    for action in ("detach_volume", "detach_interface"):
+        deaf.ask_back(action)
+        becomes(cloud, server, "ACTIVE")
+        assert "The guest did not release the device" in deaf.told(action)
+    assert disks(cloud, server) == before and deaf.nics() == 1, "the guest has seen nothing of either"
+    assert deaf.kept()
+    deaf.reboots()
+    wait_for(lambda: boot_of(cloud, server) != boot, 60, "the guest has begun anew")
+    wait_for(lambda: len(disks(cloud, server)) == len(before) + 1 and deaf.nics() == 2, 30, "it has both")
+    assert deaf.kept()
+    deaf.ask_back("detach_volume")
+    wait_for(lambda: disks(cloud, server) == before, 60, "the guest, which hears now, gave it back")
+    becomes(cloud, server, "ACTIVE")
+    deaf.ask_back("detach_interface")
+    wait_for(lambda: deaf.nics() == 1, 60, "and the interface")
+    becomes(cloud, server, "ACTIVE")
+    deaf.clear()
+
+
 def test_a_tap_that_is_gone_is_named_and_comes_back(cloud: Cloud, server: Server, watch: Watch) -> None:
     """Mechanism: RepairInstance.network. The interface goes out of the running guest and in again."""
     (port,) = cloud.admin.sdk.network.ports(device_id=server.id)
@@ -211,15 +239,17 @@ def test_an_image_of_it_boots_with_its_files(cloud: Cloud, server: Server) -> No
 
 
 def test_backups_rotate(cloud: Cloud, server: Server) -> None:
-    def backups() -> list[str]:
-        images = cloud.demo.sdk.image.images()
-        return [image.name for image in images if image.name.startswith("life-backup") and image.status == "active"]
-
-    for name in ("life-backup-1", "life-backup-2"):
-        cloud.demo("server", "backup", "create", "--name", name, "--type", "daily", "--rotate", "1", "life")
-        wait_for(lambda name=name: backups() == [name], 90, "the newest is there, and none beside it")
+    """Those of the same server, type and tenant: what only says that it is such stays, and does not count."""
+    backups = Backups(cloud, server)
+    for kind, name in (("daily", "1"), ("weekly", "w"), ("daily", "2")):
+        backups.ask(kind, name)
         becomes(cloud, server, "ACTIVE")
-    cloud.demo("image", "delete", "life-backup-2")
+    backups.forge()
+    assert backups.all() == {"1", "w", "2", "of-others"}
+    backups.ask("daily", "3")
+    becomes(cloud, server, "ACTIVE")
+    assert backups.all() == {"w", "2", "of-others", "3"}
+    backups.clear()
 
 
 def test_resize_and_back_and_for_good(cloud: Cloud, server: Server) -> None:

@@ -23,7 +23,7 @@ from infra.contracts.volume import (
     VolumeRequest,
     VolumesOnHost,
 )
-from infra.host import guest_steps, hotplug
+from infra.host import hotplug
 from infra.host.hotplug import VolumePlugger
 from infra.host.libvirt.domain_xml import volume_xml
 from infra.host.services.volumes import VolumeConnector
@@ -126,7 +126,7 @@ def test_a_guest_that_keeps_it_is_told_of_and_one_that_is_off_gives_it_back(
 ) -> None:
     """A boot sector heeds no request to give a device back. Field scenario 17. A paused guest cannot, and is not asked:
     it would give the volume back when it goes on, whose detach has failed by then."""
-    monkeypatch.setattr(guest_steps, "GUEST_PATIENCE_S", 2.0)
+    monkeypatch.setattr(guest.driver.disks, "detach_s", 2.0)
     guest.spawn()
     until(guest.booted)
     run(Hypervisor(guest.driver).plug_disk, disk)
@@ -215,7 +215,7 @@ def test_a_guest_that_keeps_it_keeps_the_attachment_unless_that_is_undone(
     guest: Built, whole: VolumeOnGuest, volumes: Cloud, steps: Volume, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Mechanism: VolumePlugger.take and take_back. The boot sector heeds no request to give a device back."""
-    monkeypatch.setattr(guest_steps, "GUEST_PATIENCE_S", 0.2)
+    monkeypatch.setattr(guest.driver.disks, "detach_s", 0.2)
     guest.spawn()
     until(guest.booted)
     run(steps.give_volume, whole)

@@ -12,7 +12,6 @@ from temporalio.exceptions import ApplicationError
 from infra.contracts.guarded import Guarded
 from infra.contracts.hypervisor import NicOnGuest
 from infra.contracts.power import PowerOff, PowerOn
-from infra.host import guest_steps
 from infra.host.files import configdrive
 from infra.host.libvirt.looks import nics
 from tests.host.cloud import Cloud, until
@@ -62,7 +61,7 @@ def test_into_a_running_guest_that_keeps_it_and_out_of_one_that_is_off(
     guest: Built, cloud: Cloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A boot sector heeds no request to give a device back."""
-    monkeypatch.setattr(guest_steps, "GUEST_PATIENCE_S", 2.0)
+    monkeypatch.setattr(guest.driver.interfaces, "detach_s", 2.0)
     held = {"instance_id": guest.spec.instance_id, "attempt": guest.spec.attempt}
     nic, plugger = NicOnGuest(**held, vif=vif()), guest.driver.interfaces
     guest.spawn()

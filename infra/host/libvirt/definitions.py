@@ -71,3 +71,15 @@ class Definitions:
                     raise
 
         self._libvirt.call(work, STOP_S)
+
+
+def revive(connection: Any, kept: dict[str, tuple[str, bool]]) -> None:
+    """The test driver's domains live in its daemon's memory; a real hypervisor's outlive theirs."""
+    for instance_id, (text, running) in kept.items():
+        domain = find(connection, instance_id) or connection.defineXML(text)
+        try:
+            if running:
+                domain.create()
+        except libvirt.libvirtError:
+            if not domain.isActive():  # else it never stopped, or another connection was faster
+                raise
