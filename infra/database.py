@@ -19,6 +19,8 @@ from infra.interruption import still_in_time
 from infra.settings import default_state_dir, is_loopback
 
 MIGRATIONS = Path(__file__).parent / "migrations"
+PATIENCE_S = 30
+"""So long a writer waits for SQLite's lock."""
 _MIGRATING = threading.Lock()  # Alembic's context is global: two stores of one process must take turns
 
 
@@ -57,7 +59,7 @@ def _several(value: str | tuple[str, ...] | None) -> tuple[str, ...]:
 
 def _prepare_sqlite(dbapi: Any, _record: object) -> None:
     dbapi.isolation_level = None  # SQLAlchemy's begin event below opens the transactions
-    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", "busy_timeout=30000"):
+    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", f"busy_timeout={PATIENCE_S * 1000}"):
         dbapi.execute(f"PRAGMA {pragma}")
 
 
@@ -90,6 +92,7 @@ class Database:
             event.listen(self.engine, "connect", _prepare_sqlite)
             event.listen(self.engine, "begin", self._begin_sqlite)
         self._writing = self.engine.execution_options(write=True)
+        self._writers = threading.Lock()
 
     @staticmethod
     def _begin_sqlite(connection: Connection) -> None:
@@ -114,6 +117,7 @@ class Database:
     @contextmanager
     def write(self) -> Iterator[Session]:
         with (
+            self._turn(),
             self._writing.connect() as connection,
             Session(connection, expire_on_commit=False) as session,
         ):
@@ -125,9 +129,24 @@ class Database:
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
         """As `write`, for statements on tables: without the ORM, which costs a few times as much."""
-        with self._writing.begin() as connection:
+        with self._turn(), self._writing.begin() as connection:
             yield connection
             still_in_time()
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """Of a process's threads one writes into SQLite at a time. Whoever finds it locked sleeps, up to a tenth of a
+        second each time, and may find it locked by a third when he looks again."""
+        if not self.sqlite:
+            yield
+            return
+        if not self._writers.acquire(timeout=PATIENCE_S):
+            waited = sqlite3.OperationalError("database is locked")
+            raise OperationalError("BEGIN IMMEDIATE", None, waited)
+        try:
+            yield
+        finally:
+            self._writers.release()
 
     def migrate(self) -> None:
         """Bring the schema to the newest revision. Two processes at once: the second waits and finds it done."""

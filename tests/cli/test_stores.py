@@ -73,16 +73,50 @@ def test_stores_of_one_process_migrate_at_once(tmp_path: Path) -> None:
         assert not mine & (set(expected.values()) - {table})
 
 
+def impatient(state_dir: Path) -> Database:
+    """A store that does not wait until SQLite's lock is free."""
+    store = Database("compute", state_dir=state_dir)
+    event.listen(store.engine, "connect", lambda dbapi, _: dbapi.execute("PRAGMA busy_timeout=0"))
+    return store
+
+
 def test_a_store_whose_lock_is_not_to_be_had_is_away(tmp_path: Path) -> None:
     """As any other failure of the store's: what answers 503 for it knows SQLAlchemy's errors only."""
-    store = Database("compute", state_dir=tmp_path)
-    store.migrate()
-    event.listen(store.engine, "connect", lambda dbapi, _: dbapi.execute("PRAGMA busy_timeout=0"))
-    store.engine.dispose()
-    with store.transaction(), pytest.raises(OperationalError, match="locked"), store.transaction():
+    Database("compute", state_dir=tmp_path).migrate()
+    store, another_process = impatient(tmp_path), Database("compute", state_dir=tmp_path)
+    with another_process.transaction(), pytest.raises(OperationalError, match="locked"), store.transaction():
         pytest.fail("two writers at once")
     with store.transaction(), store.look() as reader:
         assert reader.scalar(text("SELECT count(*) FROM instances")) == 0
+
+
+@pytest.mark.parametrize("way", ["write", "transaction"])
+def test_writers_of_one_process_wait_for_each_other_and_not_for_sqlite(tmp_path: Path, way: str) -> None:
+    """SQLite has who waits for its lock sleep, up to a tenth of a second each time."""
+    store = impatient(tmp_path)
+    store.migrate()
+    order: list[str] = []
+
+    def second() -> None:
+        with getattr(store, way)():
+            order.append("second")
+
+    thread = threading.Thread(target=second)
+    with store.transaction():
+        thread.start()
+        thread.join(0.2)
+        order.append("first")
+    thread.join()
+    assert order == ["first", "second"]
+
+
+def test_a_writer_that_fails_ends_its_turn(tmp_path: Path) -> None:
+    store = impatient(tmp_path)
+    store.migrate()
+    with pytest.raises(ZeroDivisionError), store.write():
+        _ = 1 / 0
+    with store.transaction() as writer:
+        assert writer.scalar(text("SELECT count(*) FROM instances")) == 0
 
 
 def test_an_action_that_ends_twice_has_its_last_steps_once(tmp_path: Path) -> None:
