@@ -81,6 +81,9 @@ WORKFLOWS: list[Any] = [
     *{row.workflow for row in ACTIONS.values()},
 ]
 REPORT_EVERY_S = 10.0
+POLLS = 5
+"""Polls for operations that begin, and as many for those that run. With the SDK's one and four, requests that come
+together wait for each other."""
 log = logs.get(__name__)
 
 
@@ -123,6 +126,8 @@ def control_worker(client: Client, activities: list[Any], pool: ThreadPoolExecut
         max_concurrent_local_activities=16,
         max_concurrent_activities=8,
         max_concurrent_workflow_tasks=64,
+        max_concurrent_workflow_task_polls=2 * POLLS,
+        nonsticky_to_sticky_poll_ratio=0.5,
         workflow_runner=runner(),
         interceptors=[StepInterceptor("", failpoints)],
     )
