@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from activities.following import AGAIN, some_at_once
 from infra import logs
 from infra.contracts.following import Begins, FollowReport, ServerAtRest
+from infra.contracts.volume import parted_id
 
 if TYPE_CHECKING:
     from infra.host.services.volumes_now import VolumesNow
@@ -45,19 +46,24 @@ class CutOff:
         log.warning("volumes whose attachment was ended were taken from guests", **report.model_dump())
 
     async def _ended(self, held: Iterable[ServerAtRest]) -> set[str]:
-        there = await asyncio.to_thread(self._volumes.attachments)
-        missing = {server.id: _attached(server) for server in held if _attached(server).keys() - there}
-        if not missing:
-            return set()
-        first = await self._ask({id: volume for of in missing.values() for id, volume in of.items() if id not in there})
+        first = await asyncio.to_thread(self._missing, held)
         if not first:
             return first
+        losing = [server.id for server in held if _attached(server).keys() & first]
         await asyncio.sleep(SECOND_LOOK_S)
-        still = await asyncio.to_thread(lambda: list(self._records.at_rest(missing)))
-        return await self._ask({id: volume for s in still for id, volume in _attached(s).items() if id in first})
+        return first & await asyncio.to_thread(lambda: self._missing(self._records.at_rest(losing)))
 
-    async def _ask(self, attachments: dict[str, str]) -> set[str]:
-        return await asyncio.to_thread(lambda: set(self._volumes.ended(attachments)))
+    def _missing(self, held: Iterable[ServerAtRest]) -> set[str]:
+        """Attachments that are not there. Where another one keeps the volume for its server, that is not cut off: its
+        host fell silent while it parted from it."""
+        servers, there = list(held), self._volumes.attachments()
+        gone = {
+            id: volume
+            for server in servers
+            for id, volume in _attached(server).items()
+            if id not in there and parted_id(server.id, volume) not in there
+        }
+        return set(self._volumes.ended(gone)) if gone else set()
 
 
 def _attached(server: ServerAtRest) -> dict[str, str]:

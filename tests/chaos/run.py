@@ -261,6 +261,7 @@ def main() -> int:
             "KILONOVA_FAILPOINTS": "1",
             "KILONOVA_HOST_DOWN_AFTER_S": "15",
             "KILONOVA_DISK_ALLOCATION_RATIO": "1000000",  # guests of the test driver take nothing
+            "KILONOVA_CPU_ALLOCATION_RATIO": "64",  # servers whose delete waits for what was killed keep no other out
         }
         if "full-disk" in TROUBLE:
             stack.enter_context(troubles.small_disk(Path(scratch)))

@@ -5,7 +5,6 @@ from typing import Any
 
 from infra.contracts.volume import MADE_FOR
 from tests.chaos import floating, tunnels
-from tests.chaos.acts import OWN
 from tests.chaos.cloud import Cloud
 
 SHELVED = ("SHELVED", "SHELVED_OFFLOADED")
@@ -37,7 +36,6 @@ async def untruths(cloud: Cloud, parted: set[str]) -> list[str]:
 def of_volume(volume: dict[str, Any], held: list[str], servers: dict[str, Any], parted: set[str]) -> str:
     """What is wrong with it; "" for nothing. `held`: the servers that have it, or for which it is kept."""
     what = f"volume {volume['id']} is {volume['status']}, attached to {held}"
-    parted = parted | {volume["id"]} if volume["name"] == OWN else parted
     offloaded = {servers[id]["status"] for id in held if id in servers} == {"SHELVED_OFFLOADED"}
     if volume["status"] not in _statuses(volume["id"], held, parted, offloaded=offloaded):
         return what

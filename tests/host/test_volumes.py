@@ -9,7 +9,7 @@ from requests.utils import get_environ_proxies
 from temporalio.exceptions import ApplicationError
 
 from infra.contracts.errors import HOPELESS
-from infra.contracts.volume import VolumeRequest, VolumesOnHost
+from infra.contracts.volume import VolumeRequest, VolumesOnHost, parted_id
 from infra.host.services import cinder
 from infra.host.services.cinder import Volumes
 from infra.host.services.rest import Service
@@ -132,6 +132,31 @@ def test_what_a_delete_leaves(demo: User, connector: VolumeConnector) -> None:
     connector.detach(want.model_copy(update={"deleting": True}), quiet)
     until(lambda: status(demo, goes) == "gone")
     assert status(demo, kept) == status(demo, want.volumes[2].volume_id) == "available"
+
+
+@pytest.mark.parametrize("done", [1, 2, 3], ids=["both attachments", "the other one alone", "both again"])
+def test_what_was_parting_with_its_host_goes_all_the_same(demo: User, connector: VolumeConnector, done: int) -> None:
+    """Mechanism: `Volumes.detach`. A host that fell silent while it parted from a volume left two attachments. Of a
+    server that was deleted then the other one kept the volume reserved, for good, and the delete waited ten minutes."""
+    own = existing(demo)
+    want = wanted(
+        demo,
+        VolumeRequest(volume_id=own, attachment_id=new_id()),
+        request(create=True, size_gb=1, delete_on_termination=True),
+        deleting=True,
+    )
+    connector.attach(want, quiet)
+    for volume in want.volumes:
+        other = volume.model_copy(update={"attachment_id": parted_id(want.instance_id, volume.volume_id)})
+        connector._volumes.reserve(want, other)
+        if done > 1:
+            connector._volumes._end(volume.attachment_id)
+        if done > 2:
+            connector._volumes.reserve(want, volume)
+    for _ in range(2):
+        connector.detach(want, quiet)
+    until(lambda: status(demo, want.volumes[1].volume_id) == "gone")
+    assert status(demo, own) == "available"
 
 
 def test_a_failed_build_leaves_the_tenants_volume(demo: User, connector: VolumeConnector) -> None:

@@ -17,6 +17,7 @@ import pytest
 from api.common.telling import TRIES
 from infra.contracts.following import FollowReport
 from infra.contracts.network import drive_is_old
+from infra.contracts.volume import parted_id
 from infra.openstack import service_session
 from infra.temporal import CONTROL_QUEUE
 from tests.ports import free_offset
@@ -315,6 +316,22 @@ async def test_a_stopped_server_loses_it_as_well(cloud: Cloud) -> None:
     await ended(cloud, boot)
     for volume_id in (second, held["volume_id"]):
         assert at_volumes(cloud, "DELETE", f"/volumes/{volume_id}").status_code == 202
+
+
+async def test_a_volume_that_was_parting_with_its_host_stays_its_servers(cloud: Cloud) -> None:
+    """A host fell silent between the one attachment's end and its new beginning. Meanwhile the other one keeps the
+    volume for its server: a look took it away, and left it reserved for nobody."""
+    boot = await booted(cloud)
+    (held,) = volumes(cloud, boot)
+    other = parted_id(boot.id.removeprefix("server-"), held["volume_id"])
+    kept = {"id": other, "volume_uuid": held["volume_id"], "instance_uuid": boot.id.removeprefix("server-")}
+    assert at_volumes(cloud, "POST", "/attachments", {"attachment": kept}).status_code == 200
+    assert at_volumes(cloud, "DELETE", f"/attachments/{held['attachment_id']}").status_code == 200
+    assert (await look(cloud)).released == 0 and volumes(cloud, boot) == [held]
+    await act(cloud, boot, "reboot", type="HARD")
+    assert at_volumes(cloud, "GET", f"/attachments/{held['attachment_id']}").status_code == 200
+    await ended(cloud, boot)
+    assert at_volumes(cloud, "GET", f"/attachments/{other}").status_code == 404
 
 
 async def test_a_service_that_knows_neither_volume_nor_attachment_takes_nothing(cloud: Cloud) -> None:

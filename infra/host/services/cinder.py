@@ -143,7 +143,10 @@ class Volumes:
             if known["attachment_id"] == request.attachment_id and known.get("host_name") not in (None, "", self._host):
                 return False
         if request.attachment_id:
-            self._end(request.attachment_id)
+            left = self._end(request.attachment_id)
+            meanwhile = parted_id(want.instance_id, request.volume_id)  # of a `part` that its host's silence cut off
+            if left is None or meanwhile in left:
+                self._end(meanwhile)
         return True
 
     def part(self, want: VolumesOnHost, request: VolumeRequest) -> None:
@@ -161,8 +164,10 @@ class Volumes:
         body: Body = {"os-complete": {}}
         self._api.ask("POST", f"/attachments/{attachment_id}/action", 200, 202, 204, json=body, headers=VERSION)
 
-    def _end(self, attachment_id: str) -> None:
-        self._api.ask("DELETE", f"/attachments/{attachment_id}", 200, 202, 204, 404, headers=VERSION)
+    def _end(self, attachment_id: str) -> set[str] | None:
+        """Absent is success. Attachments that the volume has still, where the service says."""
+        answer = self._api.ask("DELETE", f"/attachments/{attachment_id}", 200, 202, 204, 404, headers=VERSION)
+        return {left["id"] for left in answer.json()["attachments"]} if answer.status_code == 200 else None
 
     def reimage(self, volume_id: str, image_id: str) -> None:
         """Begin to write the image over the volume, which its server has reserved. Hopeless when it is refused."""
