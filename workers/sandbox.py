@@ -1,5 +1,8 @@
 """The runners of workflow code: as it is where it serves, in the SDK's sandbox where it is tested and replayed."""
 
+import threading
+from functools import cache
+
 from temporalio.api.enums.v1.command_type_pb2 import CommandType
 from temporalio.bridge.proto.workflow_activation import WorkflowActivation
 from temporalio.bridge.proto.workflow_completion import WorkflowActivationCompletion
@@ -11,6 +14,9 @@ from temporalio.converter import (
 )
 from temporalio.worker import UnsandboxedWorkflowRunner, WorkflowInstance, WorkflowInstanceDetails
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
+from temporalio.worker.workflow_sandbox._importer import Importer
+from temporalio.worker.workflow_sandbox._restrictions import RestrictionContext
+from temporalio.worker.workflow_sandbox._runner import _Instance as Sandboxed
 from temporalio.workflow import Info
 
 
@@ -23,10 +29,58 @@ class Runner(UnsandboxedWorkflowRunner):
 
 
 class StrictRunner(SandboxedWorkflowRunner):
-    """The same in the sandbox, which is entered for workflow code only."""
+    """The same in the sandbox, which is entered for workflow code only, and has imported it once for all workflows."""
 
     def create_instance(self, det: WorkflowInstanceDetails) -> WorkflowInstance:
-        return _Instance(super().create_instance(det), det.info)
+        return _Instance(_Sandboxed(det, self.runner_class), det.info)
+
+
+class _PerThread(RestrictionContext):
+    """Whether workflow code runs, or is imported: of the thread that asks."""
+
+    def __init__(self) -> None:
+        self._here = threading.local()
+
+    @property
+    def is_runtime(self) -> bool:
+        return getattr(self._here, "is_runtime", False)
+
+    @is_runtime.setter
+    def is_runtime(self, value: bool) -> None:
+        self._here.is_runtime = value
+
+    @property
+    def in_activation(self) -> bool:
+        return getattr(self._here, "in_activation", False)
+
+    @in_activation.setter
+    def in_activation(self, value: bool) -> None:
+        self._here.in_activation = value
+
+
+class _Sandboxed(Sandboxed):
+    """The SDK's imports all code anew for each workflow. Where it serves, workflows share what is imported."""
+
+    def __init__(self, det: WorkflowInstanceDetails, runner_class: type) -> None:
+        self.instance_details, self.runner_class = det, runner_class
+        self.importer = _importer()
+        self._current_thread_id = None
+        self.globals_and_locals = {"__file__": "workflow_sandbox.py"}
+        with _IMPORTING:
+            self._create_instance()
+
+
+_IMPORTING = threading.Lock()
+
+
+@cache
+def _importer() -> Importer:
+    return Importer(_restrictions(), _PerThread())
+
+
+@cache
+def _restrictions() -> SandboxRestrictions:
+    return SandboxRestrictions.default.with_passthrough_modules(*STRICTLY_PASSED)
 
 
 class _Instance(WorkflowInstance):
@@ -79,12 +133,9 @@ class _Instance(WorkflowInstance):
 
 def runner(*, strict: bool = False) -> Runner | StrictRunner:
     """`strict`: the sandbox sees workflow code use a clock, chance or files; in tests and in replays, since it imports
-    that code anew for each workflow, which costs some 60 ms of CPU. Where everything passes through it, as it did in
-    the worker, it watches over nothing, and costs 2 ms a workflow."""
-    if not strict:
-        return Runner()
-    through = SandboxRestrictions.default.with_passthrough_modules(*STRICTLY_PASSED)
-    return StrictRunner(restrictions=through)
+    that code anew, once a process, and stands between it and what it calls. Where everything passes through it, as it
+    did in the worker, it watches over nothing."""
+    return StrictRunner(restrictions=_restrictions()) if strict else Runner()
 
 
 STRICTLY_PASSED = (

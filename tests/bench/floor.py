@@ -8,7 +8,7 @@ from datetime import timedelta
 
 from pydantic import BaseModel
 from temporalio import activity, workflow
-from temporalio.client import Client, WithStartWorkflowOperation
+from temporalio.client import Client, GrpcCompression, WithStartWorkflowOperation
 from temporalio.common import WorkflowIDConflictPolicy
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
@@ -85,7 +85,9 @@ async def boot(client: Client, id: str, shape: Bare = BareBoot) -> WithStartWork
 
 async def serve(address: str) -> None:
     """Both workers of the floor, until standard input ends."""
-    client = await Client.connect(address, data_converter=pydantic_data_converter)
+    client = await Client.connect(
+        address, data_converter=pydantic_data_converter, grpc_compression=GrpcCompression.NONE
+    )
     with ThreadPoolExecutor(16) as pool:
         control = Worker(
             client,

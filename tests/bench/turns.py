@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Protocol
 
 import psutil
-from temporalio.client import Client
+from temporalio.client import Client, GrpcCompression
 from temporalio.contrib.pydantic import pydantic_data_converter
 
 from infra.settings import Settings
@@ -127,7 +127,10 @@ async def floor_of(cloud: Watched, shape: floor.Bare) -> AsyncIterator[tuple[Run
     assert worker.stdout and worker.stdin
     await asyncio.to_thread(worker.stdout.readline)
     client = await Client.connect(
-        cloud.settings.temporal, data_converter=pydantic_data_converter, runtime=runtime_in(place)
+        cloud.settings.temporal,
+        data_converter=pydantic_data_converter,
+        runtime=runtime_in(place),
+        grpc_compression=GrpcCompression.NONE,
     )
 
     async def one() -> tuple[float, float]:

@@ -202,7 +202,7 @@ class FrameCloud(Servers):
             servers = session.exec(select(Instance).where(col(Instance.deleted_at).is_(None))).all()
             claims = session.exec(select(Allocation)).all()
         keeps = {s.id for s in servers if s.vm_state != "error" or s.launched_at}
-        found = self.things.leaks(keeps)
+        found = self.things.leaks(keeps, {(claim.instance_id, claim.host) for claim in claims})
         found += [("", "claim", claim.instance_id, claim.host) for claim in claims if claim.instance_id not in keeps]
         resized = {s.id for s in servers if s.vm_state == "resized"}
         found += [

@@ -25,6 +25,7 @@ from tests.frame.world import activities_on
 from tests.workflows.acting import Handle, begun, do, request, server
 from tests.workflows.servers import HOSTS, instance_of
 from tests.workflows.ways import ELSEWHERE
+from workers.build import build_id
 from workers.interceptors import StepInterceptor
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -50,6 +51,7 @@ async def more(cloud: FrameCloud) -> AsyncIterator[None]:
                 activities=activities_on(cloud.things, host, Where.HOST),
                 activity_executor=pool,
                 interceptors=[cloud.faults, StepInterceptor(host)],
+                build_id=build_id(),
             )
             await stack.enter_async_context(worker)
         yield

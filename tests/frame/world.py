@@ -67,11 +67,11 @@ class World:
         with self.guard:
             return sorted([(h, *t) for h, all in self.here.items() for t in all] + [("", *t) for t in self.anywhere])
 
-    def leaks(self, live: set[str]) -> list[tuple[str, ...]]:
-        """What belongs to no server of `live`, or lies on another host than its server's claim."""
+    def leaks(self, live: set[str], claimed: set[tuple[str, str]]) -> list[tuple[str, ...]]:
+        """What belongs to no server of `live`, or lies on another host than one that is `claimed` for it."""
         found = []
         for host, kind, instance_id, what in self.things():
-            if instance_id not in live or (host and host not in self.claims(instance_id)):
+            if instance_id not in live or (host and (instance_id, host) not in claimed):
                 found.append((host, kind, instance_id, what))
         return found
 

@@ -31,6 +31,7 @@ from infra.temporal import compute_queue, connect
 from infra.tls import Authority
 from tests.ports import free_port
 from tests.security.production import PROGRAM, production
+from workers.build import build_id
 from workers.gate import serve
 
 MINE, OTHER = "rack7", "rack8"
@@ -104,7 +105,11 @@ async def place(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Place
         authority.ensure("gate", ["127.0.0.1"])
         gate, port = await serve(settings, controllers, "127.0.0.1:0")
         workers = Worker(
-            controllers, task_queue="control", workflows=[Build], workflow_runner=UnsandboxedWorkflowRunner()
+            controllers,
+            task_queue="control",
+            workflows=[Build],
+            workflow_runner=UnsandboxedWorkflowRunner(),
+            build_id=build_id(),
         )
         async with workers:
             yield Place(settings, controllers, authority, port)

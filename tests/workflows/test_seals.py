@@ -23,6 +23,7 @@ from infra.payloads import HOST_QUEUE, EncryptingCodec, Reader, Refused
 from infra.temporal import compute_queue
 from tests.workflows.cloud import Cloud
 from tests.workflows.servers import HOSTS
+from workers.build import build_id
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -51,7 +52,11 @@ async def stranger(cloud: Cloud, queue: str, step: str, payload: Any) -> Applica
     Stranger.payload = payload
     with pytest.raises(WorkflowFailureError) as failed:
         async with Worker(
-            bare, task_queue="stranger", workflows=[Stranger], workflow_runner=UnsandboxedWorkflowRunner()
+            bare,
+            task_queue="stranger",
+            workflows=[Stranger],
+            workflow_runner=UnsandboxedWorkflowRunner(),
+            build_id=build_id(),
         ):
             id = f"stranger-{uuid.uuid4()}"
             await bare.execute_workflow(Stranger.run, args=[queue, step], id=id, task_queue="stranger")
