@@ -57,7 +57,7 @@ class Services:
     def start(self) -> None:
         s = self.settings
         s.run_dir.mkdir(parents=True)
-        self.processes.append(start_temporal(s))
+        self.processes.append(start_temporal(s, listed=False))
         self._spawn("nbd", storage_daemon_argv(s))
         self._spawn("nbd-gate", gate_argv(s))
         silent = {"KILONOVA_NETWORK_EVENTS": "false"}  # every event of it is lost
