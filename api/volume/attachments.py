@@ -3,6 +3,7 @@
 from typing import Any
 
 from fastapi import APIRouter, Depends, Request, Response
+from fastapi.responses import JSONResponse
 from sqlmodel import col, select
 
 from api.common.context import Context
@@ -32,13 +33,14 @@ def view(service: VolumeService, caller: Context, row: Attachment) -> dict[str, 
 @router.post("", status_code=200)
 def create(
     request: Request, body: AttachmentCreate, caller: VolumeCaller, service: Service, version: Version
-) -> dict[str, Any]:
+) -> Response:
+    """Written, as what a detach answers, in the thread that made it: FastAPI would take a second turn of threads."""
     wanted = body.attachment
     if wanted.mode and version < (3, 54):
         words = "Additional properties are not allowed ('mode' was unexpected)"
         raise ServiceError(400, f"Invalid input for field/attribute attachment. {words}")
     row = attaching.reserve(service, caller, wanted, complete=completes(request, caller, service))
-    return {"attachment": view(service, caller, row)}
+    return JSONResponse({"attachment": view(service, caller, row)})
 
 
 def completes(request: Request, caller: Context, service: VolumeService) -> bool:
@@ -103,6 +105,6 @@ def act(attachment_id: str, body: dict[str, Any], caller: VolumeCaller, service:
 
 
 @router.delete("/{attachment_id}")
-def delete(attachment_id: str, caller: VolumeCaller, service: Service) -> dict[str, Any]:
+def delete(attachment_id: str, caller: VolumeCaller, service: Service) -> Response:
     rest = attaching.detach(service, caller, attachment_id)
-    return {"attachments": [views.attachment_summary(row) for row in rest]}
+    return JSONResponse({"attachments": [views.attachment_summary(row) for row in rest]})

@@ -3,6 +3,7 @@
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
+from fastapi.responses import JSONResponse
 
 from api.common.context import Context
 from api.common.errors import ServiceError
@@ -65,10 +66,11 @@ def summary(request: Request, caller: VolumeCaller, service: Service, version: V
 
 
 @router.get("/{volume_id}")
-def show(volume_id: str, caller: VolumeCaller, service: Service, version: Version) -> dict[str, Any]:
+def show(volume_id: str, caller: VolumeCaller, service: Service, version: Version) -> Response:
+    """Written in the thread that read it: FastAPI would take a second turn of threads for that."""
     with service.db.look() as store:
         row, used = service.records.look(store, caller, volume_id)
-    return {"volume": views.volume(look(service, caller, version), row, used)}
+    return JSONResponse({"volume": views.volume(look(service, caller, version), row, used)})
 
 
 @router.get("/{volume_id}/encryption")

@@ -1,5 +1,6 @@
 """With a neighbour away the compute API says 503: never that a thing is not there, never a shorter list."""
 
+import uuid
 from collections.abc import Callable
 
 import httpx
@@ -29,6 +30,19 @@ def shows_groups(who: Api, server: str, _volume: str) -> str:
 def attaches(who: Api, server: str, volume: str) -> str:
     body = {"volumeAttachment": {"volumeId": volume}}
     return who.refused("POST", f"/servers/{server}/os-volume_attachments", 503, json=body)
+
+
+def refused_for_what_comes_first(cloud: Cloud, who: Api, server: str, volume: str) -> None:
+    """The volume is looked at beside the server: what is wrong with the request otherwise is told all the same."""
+    wish = {"volumeId": volume}
+    locked = cloud.server(who, host="node1", locked=True, locked_by="admin")
+    for path, asked, status in (
+        (str(uuid.uuid4()), wish, 404),
+        (server, {**wish, "strange": 1}, 400),
+        (server, {"volumeId": "not-an-id"}, 400),
+        (locked, wish, 409),
+    ):
+        who.refused("POST", f"/servers/{path}/os-volume_attachments", status, json={"volumeAttachment": asked})
 
 
 def again(cloud: Cloud, who: Api) -> Api:
@@ -61,5 +75,7 @@ def test_a_neighbour_that_is_away(
         assert "not reachable" in ask(away, server, volume)
         shown = away.get(f"/servers/{server}")["server"]
         assert shown["id"] == server, "what needs no neighbour is told"
+        if kind == "block-storage":
+            refused_for_what_comes_first(cloud, away, server, volume)
         if kind == "network":
             assert shown["addresses"]["net"] and away.get(f"/servers/{server}/ips")["addresses"]["net"], "not none"

@@ -1,5 +1,6 @@
 """Volumes attached to and detached from servers (Compute API reference, "Servers with volume attachments")."""
 
+import asyncio
 from typing import Annotated, Any, ClassVar
 
 from fastapi import APIRouter, Response
@@ -8,6 +9,7 @@ from fastapi.responses import JSONResponse
 from pydantic import Field, StringConstraints
 from sqlalchemy import RowMapping
 
+from api.common.parsers import is_uuid
 from api.compute.acting import swapping
 from api.compute.acting.able import require_host
 from api.compute.boot.disks import require_attachable
@@ -39,7 +41,10 @@ class NewAttachment(Strict):
 async def attach_volume(call: Call, server_id: str, body: Body) -> Response:
     """Attach a volume: answered once it is the server's to have (202 from 2.101); it is in the guest a moment later."""
     action = ACTIONS["attach_volume"]
-    row, wish, size = await run_in_threadpool(_wanted, call, server_id, action.rule, body)
+    looking = asyncio.ensure_future(_look(call, body))  # beside the look at the server, whose refusals come first
+    looking.add_done_callback(lambda done: done.cancelled() or done.exception())
+    row, wish = await run_in_threadpool(_wanted, call, server_id, action.rule, body)
+    size = _require_usable(call, row, wish.volume_id, await looking)
     attachment_id = attached_id(row["id"], call.requester.request_id, wish.volume_id)
     wanted = {**wish.model_dump(exclude_unset=True), "attachment_id": attachment_id, "size_gb": size}
     accepted = await call.operations.start(action, action_request(call, row, action, wanted))
@@ -76,19 +81,25 @@ async def detach_volume(call: Call, server_id: str, volume_id: str) -> Response:
     return Response(status_code=202)
 
 
-def _wanted(call: ComputeCall, server_id: str, rule: str, body: Body) -> tuple[RowMapping, NewAttachment, int]:
-    """(the server, what is asked for, the volume's size in GiB); everything that may refuse it, in one thread."""
+async def _look(call: ComputeCall, body: Body) -> dict[str, Any] | None:
+    """The volume that a body names, which is not checked yet, as its service tells the caller."""
+    wish = body.get("volumeAttachment")
+    named = wish.get("volumeId") if isinstance(wish, dict) else None
+    return await run_in_threadpool(volume, call, str(named)) if is_uuid(named) else None
+
+
+def _wanted(call: ComputeCall, server_id: str, rule: str, body: Body) -> tuple[RowMapping, NewAttachment]:
+    """(the server, what is asked for); everything that may refuse it but the volume, in one thread."""
     row = instances.read(call, server_id, rule)
     wish = parse(call, NewAttachment, body, "volumeAttachment")
     instances.require_unlocked(call, row)
     if bus_of_volume(row["image_properties"] or {}) == "scsi":
         require_host(call, row, {SCSI_VOLUMES})
-    return row, wish, _require_usable(call, row, wish.volume_id)
+    return row, wish
 
 
-def _require_usable(call: ComputeCall, row: RowMapping, volume_id: str) -> int:
+def _require_usable(call: ComputeCall, row: RowMapping, volume_id: str, found: dict[str, Any] | None) -> int:
     """The volume's size in GiB; 404 for one that the caller has not, 400 for one that cannot be attached now."""
-    found = volume(call, volume_id)
     if found is None:
         raise not_found(f"Volume {volume_id} could not be found.")
     if any(held.get("server_id") == row["id"] for held in found.get("attachments") or ()):
