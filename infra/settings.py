@@ -133,6 +133,7 @@ class Settings(BaseSettings):
     way_out: Literal["slirp", "none"] = "slirp"  # of provider networks, with lab_gateway
     way_out_dns: list[str] = []  # name servers for the guests' questions; default: the machine's own
     vendor_data_file: Path | None = None  # a JSON object that every guest of this host reads as vendor_data.json
+    image_certificates: Path | None = None  # a directory: certificates of images' signatures, each as ID.pem
     guest_uid: int = 0  # user of QEMU and owner of disks; 0: this host's own libvirt says, and owns
     guest_uid_first: int = 0  # each guest is a user of its own, from this one on; 0: all are guest_uid
     guest_uid_count: int = 0  # how many user ids from guest_uid_first on are for guests, and for nothing else

@@ -92,7 +92,11 @@ class BootInstance(Build):
                         on_host.step(
                             Image.fetch_to_host,
                             ImageOnHost(
-                                instance_id=id, image_id=req.image_id, disk_gb=flavor.disk, attempt=claim.attempt
+                                instance_id=id,
+                                image_id=req.image_id,
+                                disk_gb=flavor.disk,
+                                trusted=req.trusted_certificates,
+                                attempt=claim.attempt,
                             ),
                             undo=Image.remove_disk,
                             at=host,

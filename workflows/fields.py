@@ -7,7 +7,7 @@ import re
 import unicodedata
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, StringConstraints
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
 
 from workflows.body import Body
 
@@ -46,6 +46,12 @@ def _base64(text: str) -> str:
     return text
 
 
+def _unique(values: list[str]) -> list[str]:
+    if len({*values}) != len(values):
+        raise ValueError(f"{values} has non-unique elements")
+    return values
+
+
 def checked_keys(value: dict[str, Any]) -> dict[str, Any]:
     """Metadata whose keys are as Nova allows them; ValueError for others."""
     for key in value:
@@ -66,6 +72,9 @@ FlavorRef = Annotated[
     str,
     BeforeValidator(lambda value: str(value) if type(value) is int else value),
     StringConstraints(min_length=1, max_length=255),
+]
+TrustedCertificates = Annotated[
+    list[Annotated[str, StringConstraints(min_length=1)]], Field(min_length=1, max_length=50), AfterValidator(_unique)
 ]
 ImageRef = Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F]{8}(-?[0-9a-fA-F]{4}){3}-?[0-9a-fA-F]{12}$")]
 

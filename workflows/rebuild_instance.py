@@ -23,7 +23,17 @@ with workflow.unsafe.imports_passed_through():
     from infra.contracts.volume import Attached, VolumeReimage
 
 from workflows.body import Body, Since
-from workflows.fields import AddressV4, AddressV6, Base64, Description, ImageRef, InjectedFileBody, Metadata, Name
+from workflows.fields import (
+    AddressV4,
+    AddressV6,
+    Base64,
+    Description,
+    ImageRef,
+    InjectedFileBody,
+    Metadata,
+    Name,
+    TrustedCertificates,
+)
 from workflows.from_records import connected
 from workflows.inputs import domain_of, volumes_of
 from workflows.requests import Accepted
@@ -48,7 +58,7 @@ class RebuildBody(Body):
     description: Annotated[Description | None, Since(19)] = None
     key_name: Annotated[Name | None, Since(54)] = None
     user_data: Annotated[Base64 | None, Since(57)] = None
-    trusted_image_certificates: Annotated[list[str] | None, Since(63)] = None
+    trusted_image_certificates: Annotated[TrustedCertificates | None, Since(63)] = None
     hostname: Annotated[Hostname, Since(90)] = ""
 
 
@@ -80,7 +90,12 @@ class RebuildInstance(ServerOperation):
         assert server.flavor is not None
         if wish.volume_id is not None:
             return await self._with_its_volume(req, server, host, saga)
-        disk = ImageOnHost(instance_id=server.instance_id, image_id=wish.image_id, disk_gb=server.flavor.disk)
+        disk = ImageOnHost(
+            instance_id=server.instance_id,
+            image_id=wish.image_id,
+            disk_gb=server.flavor.disk,
+            trusted=wish.columns.get("trusted_certificates", server.trusted) or [],
+        )
         known = await saga.step(
             Instance.fetch_guest,
             InstanceRef(instance_id=server.instance_id),

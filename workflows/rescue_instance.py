@@ -69,6 +69,7 @@ class RescueInstance(ServerOperation):
                 attempt=server.attempt,
                 image_id=wish.image_id,
                 request_id=req.requester.request_id,
+                trusted=server.trusted,
             ),
             undo=Rescue.remove_rescue_disk,
             at=host,

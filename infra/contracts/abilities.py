@@ -28,6 +28,8 @@ VIF_LIMITS = "vif-limits"
 """The host plugs its guests' interfaces itself, and limits their bandwidth."""
 SUBPORTS = "subports"
 """Its kernel carries trunks' subports. Told, and chosen by for no server: on a host without it the trunk is DOWN."""
+IMAGE_SIGNATURES = "image-signatures"
+"""Signatures of images are verified by the certificates that its operator gave it."""
 OF_SPECS = {"quota:cpu_": CPU_LIMITS, "quota:vif_": VIF_LIMITS}
 """Beginnings of extra specs that need an ability."""
 

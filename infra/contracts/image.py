@@ -9,6 +9,7 @@ class ImageOnHost(BaseModel):
     instance_id: str
     image_id: str
     disk_gb: int  # size of the root disk; 0 keeps the image's own
+    trusted: list[str] = []  # certificates by which its signature must hold; with none it is not looked at
     attempt: int = 0  # whose disk it is; 0 removes whichever there is
 
 

@@ -76,6 +76,7 @@ class InstanceFacts(BaseModel):
     zone: str = "nova"
     image_id: str = ""
     image_properties: dict[str, str] = {}
+    trusted: list[str] = []  # certificates by which the signatures of its images must hold
     flavor: FlavorFacts | None = None
     vm_state: str = ""
     power_state: int = 0
@@ -101,6 +102,7 @@ class InstanceChange(BaseModel):
     requested_ports: dict[str, bool] | None = None
     image_ref: str | None = None
     image_properties: dict[str, str] | None = None
+    trusted_certificates: list[str] | None = None
     disk_config: str | None = None
     name: str | None = None
     description: str | None = None

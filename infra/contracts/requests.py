@@ -45,6 +45,7 @@ class BootRequest(BaseModel):
     reservation_id: str = ""
     launch_index: int = 0
     image_id: str = ""  # "" boots from a volume
+    trusted_certificates: list[str] = []  # by which the image's signature must hold; with none it is not looked at
     image_properties: dict[str, str] = {}  # hw_*, os_* and img_* of the image, or of the volume's
     flavor_id: str
     availability_zone: str | None = None  # as asked: a zone; None leaves it to the scheduler

@@ -17,6 +17,7 @@ class RescueDisk(Guarded):
 
     image_id: str = ""
     request_id: str = ""
+    trusted: list[str] = []  # as of `ImageOnHost`
 
 
 class RescueGuest(Guarded):

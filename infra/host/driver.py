@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 import libvirt
 
 from infra import logs
-from infra.contracts.abilities import CPU_LIMITS, SUBPORTS, VIF_LIMITS
 from infra.contracts.diagnostics import Diagnostics
 from infra.contracts.errors import hopeless, host_cannot
 from infra.contracts.guarded import Guarded
 from infra.contracts.hypervisor import DomainSpec, HostFacts, Spawned
 from infra.contracts.power_states import PAUSED, RUNNING, SHUTDOWN
+from infra.host.able import abilities_of
 from infra.host.cgroups import GuestGroups
 from infra.host.definer import Clock, Definer
 from infra.host.disks import DiskPlugger
@@ -77,9 +77,8 @@ class Driver:
         self.events.look = Owned(connection, settings.host).state
         self.mirrors, self.definitions = Mirrors(connection), Definitions(connection)
         self.agents, self._statistics = Agents(connection), Statistics(connection)
-        can = {CPU_LIMITS: groups.can_limit_cpus(), VIF_LIMITS: network is not None}
-        can[SUBPORTS] = network is not None and not network[0].unable()
-        self.inventory = Inventory(connection, self._paths, self.virt, {name for name, true in can.items() if true})
+        can = abilities_of(settings, groups, self._hostnet)
+        self.inventory = Inventory(connection, self._paths, self.virt, can)
         self._turns = Turns()
         self.nics = Nics(self._domains, network, self._turns, self.virt.virt_type)
         parts = (self._domains, self.files, self._fence, self.events, self._turns)

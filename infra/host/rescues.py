@@ -36,7 +36,8 @@ class Rescues:
                 with room_on_disk():
                     write_private(request, want.request_id)
         return self._images.fetch_beside(
-            ImageOnHost(instance_id=want.instance_id, image_id=want.image_id, disk_gb=0), heartbeat
+            ImageOnHost(instance_id=want.instance_id, image_id=want.image_id, disk_gb=0, trusted=want.trusted),
+            heartbeat,
         )
 
     def remove(self, want: RescueDisk) -> None:

@@ -46,6 +46,7 @@ WANTED = select(
     instances.c.image_ref,
     instances.c.flavor,
     instances.c.image_properties,
+    instances.c.trusted_certificates,
     instances.c.local_disks,
     instances.c.volumes,
     instances.c.scheduler_hints,
@@ -158,6 +159,7 @@ def abilities_in(told: object) -> frozenset[str]:
 def needs_of(instance: Any) -> frozenset[str]:
     local = bool(instance.local_disks)
     needs = abilities.needed(instance.image_properties or {}, instance.flavor, local_disks=local)
+    needs |= {abilities.IMAGE_SIGNATURES} if instance.trusted_certificates else set()
     for volume in instance.volumes or ():
         needs |= {abilities.SCSI_VOLUMES} if volume.get("bus") == "scsi" else set()
         needs |= {abilities.VOLUME_TYPES} if volume.get("volume_type") else set()

@@ -273,6 +273,7 @@ def _new_instance(req: BootRequest, flavor: Row[Any], ring: KeyRing) -> dict[str
         "hostname": req.hostname,
         "image_ref": req.image_id,
         "image_properties": req.image_properties,
+        "trusted_certificates": req.trusted_certificates or null(),
         "flavor_id": flavor.id,
         "flavor": facts.model_dump(),
         "vcpus": flavor.vcpus,

@@ -104,6 +104,7 @@ def facts_of(found: Row[Any], *, over: bool = False) -> InstanceFacts:
         attempt=found.attempt or 0,
         image_id=found.image_ref,
         image_properties=found.image_properties,
+        trusted=found.trusted_certificates or [],
         flavor=FlavorFacts.model_validate(found.flavor),
         vm_state=found.vm_state,
         power_state=found.power_state,

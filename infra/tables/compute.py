@@ -78,6 +78,7 @@ class Instance(Base, table=True):
     hostname: str = ""
     image_ref: str = ""
     image_properties: dict[str, str] = Field(default_factory=dict, sa_type=JSON)  # hw_*, os_*, img_* of what it boots
+    trusted_certificates: list[str] | None = Field(default=None, sa_type=JSON)  # ids, as the body shows them
     flavor_id: str = ""
     flavor: dict[str, Any] = Field(default_factory=dict, sa_type=JSON)  # as it was at boot (2.47: embedded)
     vcpus: int = 0

@@ -68,7 +68,6 @@ def test_what_cannot_be_rebuilt(cloud: Cloud, lab: Lab, demo: Api) -> None:
     assert refused(400, key_name="nobody's") == "Invalid key_name provided."
     assert "does not support preserving ephemeral" in refused(400, preserve_ephemeral=True)
     assert refused(400, imageRef=lab.big_image) == "Flavor's memory is too small for requested image."
-    refused(501, trusted_image_certificates=["x"])
     refused(400, name=None)
     paused = server(cloud, demo, vm_state="paused")
     assert refused(409, paused) == f"Cannot 'rebuild' instance {paused} while it is in vm_state paused"

@@ -57,6 +57,8 @@ class Cloud:
         }  # what is told is lost: looks find it
         own["DETACH_TIMEOUT_S"] = "12"  # a guest that keeps a device is asked three times
         own["VENDOR_DATA_FILE"] = str(self.vendor_data)
+        self.certificates = state_dir / "certificates"
+        own["IMAGE_CERTIFICATES"] = str(self.certificates)
         self.env = kept | {f"KILONOVA_{name}": value for name, value in own.items()}
         self.key = state_dir / "key"
         self.admin, self.demo = (Client(self.settings, who, Console(quiet=True)) for who in ("admin", "demo"))

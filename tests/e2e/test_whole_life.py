@@ -4,7 +4,7 @@ The tests run in this order, on one server; after test_walkthrough.py, whose clo
 
 import base64
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 
 import pytest
 from openstack.exceptions import ConflictException
@@ -14,6 +14,8 @@ from tests.e2e.cloud import LOOK_S, Cloud, Server, wait_for
 from tests.e2e.deaf import Deaf
 from tests.e2e.networks import METADATA
 from tests.e2e.watch import Watch
+from tests.signing import signer
+from workers.cli.client import ClientFailed
 
 KEPT = "/home/cirros/kept"
 
@@ -37,9 +39,32 @@ def server(cloud: Cloud, watch: Watch) -> Server:
                 port_range_min=port,
                 port_range_max=port,
             )
-    made = cloud.built(cloud.boot("life"))
+    trusted = signed_images(cloud)
+    version = ["--os-compute-api-version", "2.63"]
+    made = cloud.built(cloud.boot("life", *version, "--image", "life-signed", "--trusted-image-cert", trusted))
     cloud.ssh(made, f"echo 'since the beginning' > {KEPT}; sync")
     return made
+
+
+def signed_images(cloud: Cloud) -> str:
+    """`cirros` under a signature, which Glance verifies as well; the certificate that signed the signer's."""
+    cloud.certificates.mkdir()
+    root = signer(cloud.certificates)
+    by, file = signer(cloud.certificates, root), cloud.certificates / "cirros"
+    cloud.demo("image", "save", "--file", str(file), "cirros", answers=False)
+    upload = ["image", "create", "--disk-format", "qcow2", "--file", str(file)]
+    for name, data in (("life-forged", b"another"), ("life-signed", file.read_bytes())):
+        flags = [flag for pair in by.signature(data).items() for flag in ("--property", "=".join(pair))]
+        with nullcontext() if name == "life-signed" else pytest.raises(ClientFailed, match="400: Client Error"):
+            cloud.demo(*upload, *flags, name)
+    return root.id
+
+
+def why_not(cloud: Cloud, server: Server) -> str:
+    """What the last action's event tells an administrator."""
+    (last, *_) = cloud.admin.get(f"/servers/{server.id}/os-instance-actions")["instanceActions"]
+    told = cloud.admin.get(f"/servers/{server.id}/os-instance-actions/{last['request_id']}")["instanceAction"]
+    return " ".join(event["details"] or "" for event in told["events"])
 
 
 def becomes(cloud: Cloud, server: Server, status: str, seconds: float = 90) -> None:
@@ -294,7 +319,11 @@ def test_shelve_and_unshelve(cloud: Cloud, server: Server) -> None:
 
 
 def test_rebuild_loses_its_files_and_keeps_its_address(cloud: Cloud, server: Server) -> None:
-    image = cloud.demo.sdk.image.find_image("cirros", ignore_missing=False)
+    cloud.demo("server", "rebuild", "--image", "cirros", "life", answers=False)  # which is not signed
+    wait_for(lambda: "Missing property" in why_not(cloud, server), 60, "the tenant is told why not")
+    becomes(cloud, server, "ACTIVE")
+    assert kept(cloud, server)
+    image = cloud.demo.sdk.image.find_image("life-signed", ignore_missing=False)
     files = [{"path": "/etc/motd", "contents": base64.b64encode(b"injected\n").decode()}]
     body = {"rebuild": {"imageRef": image.id, "personality": files}}
     asked = cloud.demo.sdk.compute.post(f"/servers/{server.id}/action", json=body, microversion="2.56")

@@ -13,8 +13,9 @@ from api.compute.boot import names
 from api.compute.boot.images import image, require_fit
 from api.compute.boot.personality import injected_files
 from api.compute.boot.properties import disk_config, require_machine
+from api.compute.boot.signed import OF_VOLUME, require_signed
 from api.compute.call import ComputeCall
-from api.compute.errors import bad_request, not_implemented
+from api.compute.errors import bad_request
 from api.compute.records import extras, instances, port_groups, quotas
 from api.compute.validation import require_hostname
 from api.compute.views.servers import ServerView, with_groups
@@ -32,6 +33,7 @@ COLUMNS = {
     "accessIPv6": "access_ip_v6",
     "key_name": "key_name",
     "hostname": "hostname",
+    "trusted_image_certificates": "trusted_certificates",
 }
 """Attribute of the body → column of the record."""
 
@@ -45,11 +47,13 @@ def prepare(call: ComputeCall, row: RowMapping, wish: dict[str, Any]) -> dict[st
     needs = image(call, wish["imageRef"], "Cannot find image for rebuild")
     if needs.devices:
         raise bad_request(f"Image {wish['imageRef']} is unacceptable: it names volumes and has no data of its own.")
+    trusted = wish.get("trusted_image_certificates", row["trusted_certificates"])
+    require_signed(call, trusted, local=bool(row["image_ref"]), volume_words=OF_VOLUME)
     flavor, local = Flavor.model_validate(row["flavor"]), bool(row["image_ref"])
     require_fit(call, flavor, needs, local=bool(row["root_gb"]))
     require_machine(needs.properties, flavor, local=local)
     asked = abilities.needed(needs.properties, row["flavor"], local_disks=bool(row["local_disks"]))
-    require_host(call, row, asked)
+    require_host(call, row, asked | ({abilities.IMAGE_SIGNATURES} if trusted else set()))
     volume_id = None if local else root_volume.written(call, row, wish["imageRef"], needs)
     columns = {column: wish[name] for name, column in COLUMNS.items() if name in wish}
     columns["disk_config"] = disk_config(wish.get("OS-DCF:diskConfig"), needs.properties, wish["imageRef"])
@@ -88,8 +92,6 @@ def answer(call: ComputeCall, accepted: Accepted, wish: dict[str, Any]) -> Respo
 def _require_built(call: ComputeCall, row: RowMapping, wish: dict[str, Any]) -> None:
     if wish.get("preserve_ephemeral"):
         raise bad_request("The current driver does not support preserving ephemeral partitions.")
-    if wish.get("trusted_image_certificates"):
-        raise not_implemented("Trusted image certificates are not implemented.")
 
 
 def _files(call: ComputeCall, personality: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -16,8 +16,9 @@ from api.compute.boot.personality import injected_files
 from api.compute.boot.place import Hinted, Place, hints, place
 from api.compute.boot.port_quota import servers_with_ports
 from api.compute.boot.properties import disk_config, require_machine
+from api.compute.boot.signed import require_signed
 from api.compute.call import ComputeCall
-from api.compute.errors import bad_request, forbidden, not_implemented
+from api.compute.errors import bad_request, forbidden
 from api.compute.records import quotas, server_groups
 from api.compute.schemas.servers import ServerCreate
 from api.compute.validation import require_hostname
@@ -54,6 +55,7 @@ def plan(call: ComputeCall, wish: ServerCreate, body: dict[str, Any]) -> list[Bo
         repeated = names.is_repeatable(call) and session.get(Instance, str(first)) is not None
         stored = _stored(session, call, wish, chosen_hints)
     chosen_disks = with_local_disks(disks(call, wish), stored.flavor)
+    require_signed(call, wish.trusted_image_certificates, local=bool(chosen_disks.image_id))
     require_fit(call, stored.flavor, chosen_disks.needs, local=bool(chosen_disks.image_id))
     require_machine(chosen_disks.needs.properties, stored.flavor, local=bool(chosen_disks.image_id))
     cards = nics(call, wish.networks, stored.count)
@@ -79,8 +81,6 @@ def _require_known(call: ComputeCall, wish: ServerCreate) -> None:
         raise bad_request("Invalid input for field/attribute server. 'networks' is a required property")
     if isinstance(wish.networks, str) and not call.since(37):
         raise bad_request("Invalid input for field/attribute networks. It is not of type 'array'")
-    if wish.trusted_image_certificates:
-        raise not_implemented("Trusted image certificates are not implemented.")
 
 
 def _stored(session: Session, call: ComputeCall, wish: ServerCreate, hinted: Hinted) -> Stored:
@@ -131,6 +131,7 @@ def _shared(call: ComputeCall, wish: ServerCreate, stored: Stored, chosen: Disks
         "description": wish.description if call.since(19) else wish.name,
         "image_id": chosen.image_id,
         "image_properties": chosen.needs.properties,
+        "trusted_certificates": wish.trusted_image_certificates or [],
         "local_disks": list(chosen.local),
         "flavor_id": stored.flavor.id,
         "availability_zone": stored.place.zone,

@@ -22,7 +22,7 @@ from api.compute.validation import (
     Uuid,
 )
 from workflows.body import Since
-from workflows.fields import InjectedFileBody
+from workflows.fields import InjectedFileBody, TrustedCertificates
 
 FlavorRef = Annotated[str, BeforeValidator(lambda value: str(value) if type(value) is int else value)]
 Hostname = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=r"^[a-zA-Z0-9\-._]*$")]
@@ -111,7 +111,7 @@ class ServerCreate(Strict):
     user_data: Base64 | None = None
     description: Annotated[Description | None, Since(19)] = None
     tags: Annotated[Tags, Since(52)] = []
-    trusted_image_certificates: Annotated[list[str] | None, Since(63)] = None
+    trusted_image_certificates: Annotated[TrustedCertificates | None, Since(63)] = None
     host: Annotated[Host | None, Since(74)] = None
     hypervisor_hostname: Annotated[Host | None, Since(74)] = None
     hostname: Annotated[Hostname | None, Since(90)] = None

@@ -157,7 +157,7 @@ class ServerView:
             "locked": row["locked"],
             "description": row["description"],
             "tags": row["tags"] or [],
-            "trusted_image_certificates": None,
+            "trusted_image_certificates": row["trusted_certificates"],
             "locked_reason": row["locked_reason"],
         }
 

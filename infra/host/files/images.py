@@ -3,7 +3,8 @@
 import os
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from keystoneauth1.session import Session
 
 from infra.contracts.errors import hopeless, host_cannot
 from infra.contracts.image import DiskOnHost, ImageOnHost
+from infra.host.files import signed
 from infra.host.files.cache import Base, ImageCache
 from infra.host.files.download import Progress
 from infra.host.files.owner import Owner, opened
@@ -29,7 +31,9 @@ class ImageStore:
 
     def __init__(self, settings: Settings, session: Session) -> None:
         self._paths = HostPaths(settings)
-        self.cache = ImageCache(self._paths, Service(session, IMAGE, "/v2", settings.region))
+        self._glance = Service(session, IMAGE, "/v2", settings.region)
+        self.cache = ImageCache(self._paths, self._glance)
+        self._certificates = settings.image_certificates
         self._pretend = is_test_driver(settings)
         self._turns = Turns()
 
@@ -42,7 +46,7 @@ class ImageStore:
         if heartbeat_details and isinstance(heartbeat_details[0], dict):
             progress.bytes = int(heartbeat_details[0].get("bytes", 0))
         begun = time.monotonic()
-        with beating(heartbeat, progress.details), self.cache.base(want.image_id, progress) as base:
+        with beating(heartbeat, progress.details), self._base(want, progress) as base:
             cached = time.monotonic()
             with self._turns.take(want.instance_id):
                 id = want.instance_id
@@ -56,7 +60,7 @@ class ImageStore:
         """See `activities.image.Image.cache_image`."""
         progress = Progress(checked(want.image_id))
         if not self._pretend:
-            with beating(heartbeat, progress.details), self.cache.base(want.image_id, progress) as base:
+            with beating(heartbeat, progress.details), self._base(want, progress) as base:
                 _require_room(want, base)
         return DiskOnHost(downloaded_bytes=progress.fetched)
 
@@ -65,7 +69,7 @@ class ImageStore:
         id, progress = want.instance_id, Progress(checked(want.image_id))
         if self._pretend:
             return self._placeholder(want, self._paths.rescue_disk(id))
-        cached = self.cache.base(want.image_id, progress)
+        cached = self._base(want, progress)
         with beating(heartbeat, progress.details), cached as base, self._turns.take(id):
             self._overlay(want, base, self._paths.rescue_disk(id), self._paths.image_of_rescue(id))
         return DiskOnHost(downloaded_bytes=progress.fetched)
@@ -80,6 +84,16 @@ class ImageStore:
         """The instance's directory goes; absent is success."""
         with self._turns.take(instance_id):
             remove_tree(self._paths.instance(instance_id))
+
+    @contextmanager
+    def _base(self, want: ImageOnHost, progress: Progress) -> Iterator[Base]:
+        """The image in the cache, its signature verified where that is asked for: each time, since a signature and who
+        is trusted may be others than when it was fetched."""
+        with self.cache.base(want.image_id, progress) as base:
+            if want.trusted:
+                signature = signed.properties_of(self._glance, want.image_id)
+                signed.require(base.path, signature, want.trusted, self._certificates)
+            yield base
 
     def _overlay(self, want: ImageOnHost, base: Base, disk: Path, names_image: Path) -> None:
         size = _require_room(want, base)
@@ -111,6 +125,8 @@ class ImageStore:
 
     def _placeholder(self, want: ImageOnHost, disk: Path) -> DiskOnHost:
         """Under the test driver there is no guest: a few bytes stand for the disk, so that a leak can be counted."""
+        if want.trusted:
+            raise host_cannot("a host that pretends its guests fetches no image whose signature it could verify")
         self._paths.make_instance(want.instance_id)
         disk.write_text(want.image_id)
         return DiskOnHost()
