@@ -30,11 +30,7 @@ async def brought(
         saga.step(
             Image.fetch_to_host,
             ImageOnHost(
-                instance_id=server.instance_id,
-                image_id=image_id,
-                disk_gb=server.flavor.disk,
-                trusted=server.trusted if image_id == server.image_id else [],  # a copy of a server has no signature
-                attempt=server.attempt,
+                instance_id=server.instance_id, image_id=image_id, disk_gb=server.flavor.disk, attempt=server.attempt
             ),
             undo=Image.remove_disk,
             at=host,

@@ -75,6 +75,7 @@ class LifeEffects:
         self.mine.discard(("copy", want.instance_id, want.image_id))
 
     def cache_image(self, want: Any) -> DiskOnHost:
+        self.world.trusted.append(("cache_image", want.image_id, want.trusted))
         return DiskOnHost()
 
     def reimage_volume(self, want: Any) -> None:
@@ -95,6 +96,7 @@ class LifeEffects:
         self.mine.discard((f"kept for {want.label}", want.instance_id, ""))
 
     def fetch_rescue_disk(self, want: Any) -> DiskOnHost:
+        self.world.trusted.append(("fetch_rescue_disk", want.image_id, want.trusted))
         self.mine.add(("rescue disk", want.instance_id, ""))
         return DiskOnHost()
 

@@ -60,6 +60,7 @@ class World:
     shelving: set[str] = field(default_factory=set)  # ids of images that shelved servers wait in
     looks: dict[str, PortAddresses] = field(default_factory=dict)  # server → what a look at its ports finds
     plans: dict[str, RepairPlan] = field(default_factory=dict)  # server → what another look says is to be mended
+    trusted: list[tuple[str, str, list[str]]] = field(default_factory=list)  # step, image, whom its signature may be by
     guard: threading.RLock = field(default_factory=threading.RLock)
 
     def things(self) -> list[tuple[str, ...]]:
@@ -89,6 +90,7 @@ class Effects(LifeEffects):
         self.mine = world.here.setdefault(host, set())
 
     def fetch_to_host(self, want: Any) -> DiskOnHost:
+        self.world.trusted.append(("fetch_to_host", want.image_id, want.trusted))
         self.mine.add(("disk", want.instance_id, ""))
         return DiskOnHost()
 
