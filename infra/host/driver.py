@@ -1,6 +1,5 @@
 """Guests on this host: spawned behind the claim, destroyed, looked at. libvirt below, no database (seed step 29)."""
 
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -29,7 +28,8 @@ from infra.host.libvirt import console, faults
 from infra.host.libvirt.agents import Agents
 from infra.host.libvirt.connection import Connection, run_event_loop
 from infra.host.libvirt.definitions import Definitions, revive
-from infra.host.libvirt.domain_xml import servers, volume_xml
+from infra.host.libvirt.disk_waits import DiskWaits
+from infra.host.libvirt.domain_xml import volume_xml
 from infra.host.libvirt.domains import Domains
 from infra.host.libvirt.events import Events
 from infra.host.libvirt.faults import LibvirtDown
@@ -42,9 +42,11 @@ from infra.host.libvirt.statistics import Statistics
 from infra.host.libvirt.virt_type import detect
 from infra.host.network.nics import Nics
 from infra.host.power import PowerSwitch
+from infra.host.reach import unreachable
 from infra.host.services.control import ControlClient, LifecycleEvent
 from infra.host.services.fence import Fence
 from infra.host.swaps import DiskSwapper
+from infra.host.waiting import WaitingGuests
 from infra.interruption import is_cancelled, still_wanted
 from infra.settings import Settings
 
@@ -82,6 +84,8 @@ class Driver:
         self._turns = Turns()
         self.nics = Nics(self._domains, network, self._turns, self.virt.virt_type)
         parts = (self._domains, self.files, self._fence, self.events, self._turns)
+        self.waits = DiskWaits(connection, settings.host)
+        self.resume_waiting = WaitingGuests(self.waits, self._domains, self.files, self._turns)
         self._definer = Definer(settings, self.files, self.definitions, self.virt)
         self.power = PowerSwitch(parts, self._definer, self.nics, pretend=self._pretend)
         self.power.patience_s = settings.shutdown_timeout_s
@@ -108,7 +112,7 @@ class Driver:
                 self.nics.carried(spec.instance_id)
                 return spawned
             except libvirt.libvirtError as error:
-                if lost := _unreachable({(volume.socket or volume.host, volume.port) for volume in spec.volumes}):
+                if lost := unreachable({(volume.socket or volume.host, volume.port) for volume in spec.volumes}):
                     raise LibvirtDown(f"the volume server at {lost} does not answer") from None
                 raise faults.sort(error, self._host, [volume.export for volume in spec.volumes]) from None
             finally:
@@ -126,6 +130,7 @@ class Driver:
                 self._domains.start(instance_id, paused=not self._pretend)
                 self._domains.attach(instance_id, volumes)
                 self._domains.resume(instance_id)
+                self.files.note_paused(instance_id, paused=False)
             self.nics.carried(instance_id)
 
     def destroy(self, instance_id: str, attempt: int = 0) -> None:
@@ -207,15 +212,6 @@ class Driver:
         for instance_id, state in self.domains().items():
             self.events.note(LifecycleEvent(instance_id=instance_id, power_state=state, reason="seen on the host"))
 
-    def resume_waiting(self) -> None:
-        """Let guests go on that were paused because a volume's server was away, or the disk was full, once it is back,
-        or there is room."""
-        for instance_id in self._domains.waiting_for_disks():
-            volumes = self.files.volumes(instance_id)
-            if (volumes or self.files.have_room()) and not _unreachable(servers(volumes.values())):
-                self._domains.resume(instance_id)
-                log.info("guest goes on, its disks are back", instance_id=instance_id)
-
     def _spawn(self, spec: DomainSpec) -> Spawned:
         clock = Clock()
         state = self._domains.power_state(spec.instance_id)
@@ -278,18 +274,3 @@ class Driver:
             self.report_all()
         except (LibvirtDown, libvirt.libvirtError) as error:
             log.warning("states not reported", error=str(error))
-
-
-def _unreachable(servers: set[tuple[str, int]]) -> str:
-    """The first volume server that takes no connection, as host:port (or path:0 of a UNIX socket), else ""."""
-    for host, port in sorted(servers):
-        try:
-            if port:
-                socket.create_connection((host, port), timeout=2.0).close()
-            else:
-                with socket.socket(socket.AF_UNIX) as local:
-                    local.settimeout(2.0)
-                    local.connect(host)
-        except OSError:
-            return f"{host}:{port}"
-    return ""

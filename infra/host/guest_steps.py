@@ -51,6 +51,9 @@ class GuestSteps:
         A paused guest is not asked: it would answer when it goes on, after its server was told that it kept it."""
         end, asked, pause = time.monotonic() + self.detach_s, 0.0, pauses()
         while has():
+            if (disks := self._domains.waits_for(id)) is not None:
+                words = f"{waits(disks)} and cannot release the device {device}; stop the server first."
+                raise hopeless(words, code=409)
             if self._domains.power_state(id) == PAUSED:
                 raise hopeless(f"The guest is paused and cannot release the device {device}; let it go on.", code=409)
             now = time.monotonic()
@@ -61,6 +64,12 @@ class GuestSteps:
                 ask()
             still_wanted()
             time.sleep(next(pause))
+
+
+def waits(disks: list[str]) -> str:
+    """The beginning of what a step says that a guest cannot do now."""
+    named = ", ".join(f"/dev/{disk}" for disk in disks)
+    return f"The guest waits for its disk{f' {named}' if named else ''}, which does not answer,"
 
 
 def pauses() -> Iterator[float]:

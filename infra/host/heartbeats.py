@@ -76,6 +76,21 @@ class Turns:
         try:
             yield
         finally:
-            with self._guard:
-                self._busy.discard(instance_id)
-                self._guard.notify_all()
+            self._done(instance_id)
+
+    @contextlib.contextmanager
+    def take_if_free(self, instance_id: str) -> Iterator[bool]:
+        """The turn, if nobody has it; whether it was had."""
+        with self._guard:
+            free = instance_id not in self._busy
+            self._busy.add(instance_id)
+        try:
+            yield free
+        finally:
+            if free:
+                self._done(instance_id)
+
+    def _done(self, instance_id: str) -> None:
+        with self._guard:
+            self._busy.discard(instance_id)
+            self._guard.notify_all()

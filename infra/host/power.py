@@ -11,10 +11,12 @@ from infra.contracts.hypervisor import DomainSpec
 from infra.contracts.power import Power, PowerOff, PowerOn, Reboot
 from infra.contracts.power_states import PAUSED, RUNNING, SHUTDOWN
 from infra.host.definer import Definer
-from infra.host.guest_steps import GuestSteps, pauses
+from infra.host.guest_steps import GuestSteps, pauses, waits
 from infra.host.heartbeats import Heartbeat
+from infra.host.libvirt.domain_xml import volume_xml
 from infra.host.libvirt.machine_xml import properties_in
 from infra.host.parts import Network, Parts
+from infra.host.reach import require_volumes
 from infra.interruption import still_wanted
 
 ASK_AGAIN_S = 10.0
@@ -36,7 +38,7 @@ class PowerSwitch(GuestSteps):
         patience = self._patience(want.instance_id) if want.timeout_s is None else want.timeout_s
         with self._at_work(want, heartbeat, ends=True):
             if want.comes_back and self._runs(want.instance_id):
-                self._files.require_room()
+                self._require_way_back(self._files.volumes(want.instance_id))
             politely = self._shut_down(want.instance_id, patience)
         return Power(power_state=SHUTDOWN, parts={"ended by the host": 0.0} if not politely else {})
 
@@ -76,7 +78,8 @@ class PowerSwitch(GuestSteps):
         """See `activities.hypervisor.Hypervisor.reboot`."""
         with self._at_work(want, heartbeat):
             if self._files.last_reboot(want.instance_id) != want.request_id:
-                self._files.require_room()
+                volumes = {volume.device: volume_xml(volume) for volume in want.spec.volumes} if want.spec else None
+                self._require_way_back(self._files.volumes(want.instance_id) if volumes is None else volumes)
                 self._shut_down(want.instance_id, self._patience(want.instance_id) if want.soft else 0)
                 self._files.note_reboot(want.instance_id, want.request_id)
             if want.spec is not None:
@@ -87,16 +90,24 @@ class PowerSwitch(GuestSteps):
     def pause(self, want: Guarded, heartbeat: Heartbeat) -> Power:
         """See `activities.hypervisor.Hypervisor.pause`."""
         with self._at_work(want, heartbeat, pauses=True):
-            return _now(self._domains.pause(want.instance_id), PAUSED)
+            now = _now(self._domains.pause(want.instance_id), PAUSED)
+            self._files.note_paused(want.instance_id, paused=True)
+            return now
 
     def unpause(self, want: Guarded, heartbeat: Heartbeat) -> Power:
         """See `activities.hypervisor.Hypervisor.unpause`."""
         with self._at_work(want, heartbeat):
-            return _now(self._domains.resume(want.instance_id), RUNNING)
+            state = self._domains.resume(want.instance_id)
+            if self._domains.waits_for(want.instance_id) is None:
+                _now(state, RUNNING)
+            self._files.note_paused(want.instance_id, paused=False)
+            return Power(power_state=state or RUNNING)
 
     def suspend(self, want: Guarded, heartbeat: Heartbeat) -> Power:
         """See `activities.hypervisor.Hypervisor.suspend`."""
         with self._at_work(want, heartbeat, ends=True):
+            if (disks := self._domains.waits_for(want.instance_id)) is not None:
+                raise hopeless(f"{waits(disks)} and cannot be suspended.", code=409)
             self._files.keep_running(want.instance_id, False)
             self._domains.save(want.instance_id)
             _now(self._domains.power_state(want.instance_id), SHUTDOWN)
@@ -155,21 +166,40 @@ class PowerSwitch(GuestSteps):
         self._files.keep_running(instance_id, True)
         if self._pretend:
             self._domains.start(instance_id, paused=False)
-            return
-        if state != PAUSED:
-            self._files.let_in(instance_id, volumes := self._files.volumes(instance_id))
-            self._domains.start(instance_id, paused=True)
+        else:
+            if state == PAUSED and self._domains.waits_for(instance_id) is not None:
+                return  # it runs, as far as it depends on its host
+            if state != PAUSED or not self._files.is_paused(instance_id):
+                self._start_paused(instance_id, state)
+            still_wanted()
+            self._domains.resume(instance_id)
+        self._files.note_paused(instance_id, paused=False)
+
+    def _start_paused(self, instance_id: str, state: int | None) -> None:
+        """With its volumes. What an earlier try began may lack them, and is ended; so is what cannot have them."""
+        if state == PAUSED:
+            self._domains.stop(instance_id)
+        self._files.let_in(instance_id, volumes := self._files.volumes(instance_id))
+        self._domains.start(instance_id, paused=True)
+        try:
             self._domains.attach(instance_id, volumes)
-        still_wanted()
-        self._domains.resume(instance_id)
+        except libvirt.libvirtError:
+            self._domains.stop(instance_id)
+            raise
+
+    def _require_way_back(self, volumes: dict[str, str]) -> None:
+        """HostCannot where a guest that is ended now could not be started again with these."""
+        self._files.require_room()
+        require_volumes(volumes)
 
     def _shut_down(self, instance_id: str, patience_s: int) -> bool:
-        """Until it is off; whether the guest did it by itself. One that is off, or absent, is left alone."""
+        """Until it is off; whether the guest did it by itself. One that is paused does not hear of it; one that is off,
+        or absent, is left alone."""
         self._files.keep_running(instance_id, False)
         end, asked, pause = time.monotonic() + patience_s, 0.0, pauses()
-        while self._domains.power_state(instance_id) not in (None, SHUTDOWN):
+        while (state := self._domains.power_state(instance_id)) not in (None, SHUTDOWN):
             now = time.monotonic()
-            if now >= end:
+            if now >= end or state == PAUSED:
                 self._domains.stop(instance_id)
                 return False
             if now - asked > ASK_AGAIN_S:

@@ -92,6 +92,21 @@ class GuestFiles:
         with contextlib.suppress(FileNotFoundError):
             off.rename(on) if running else on.rename(off)
 
+    def note_paused(self, instance_id: str, *, paused: bool) -> None:
+        """Whether the guest's owner has paused it. QEMU's own pauses, which end by themselves, are not told from that
+        by libvirt once both have happened."""
+        if paused:
+            self._paths.make_instance(instance_id)
+            self._paused(instance_id).touch()
+        else:
+            self._paused(instance_id).unlink(missing_ok=True)
+
+    def is_paused(self, instance_id: str) -> bool:
+        return self._paused(instance_id).exists()
+
+    def _paused(self, instance_id: str) -> Path:
+        return self._paths.instance(instance_id) / "paused"
+
     def kept_domains(self) -> dict[str, tuple[str, bool]]:
         """Of the test driver: instance id -> its XML, and whether it should run."""
         found = {}
@@ -142,6 +157,7 @@ class GuestFiles:
             NEW,
             "rebooted",
             "frozen",
+            "paused",
             REVERTED,
         ):
             (directory / name).unlink(missing_ok=True)

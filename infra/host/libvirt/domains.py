@@ -12,6 +12,7 @@ from infra.contracts.power_states import NOSTATE, RUNNING
 from infra.host.cgroups import GuestGroups
 from infra.host.libvirt.connection import Connection
 from infra.host.libvirt.definitions import Written
+from infra.host.libvirt.disk_waits import waited_for
 from infra.host.libvirt.faults import full_disk, is_missing, is_no_device, is_wrong_state
 from infra.host.libvirt.growing import grow
 from infra.host.libvirt.looks import (
@@ -290,16 +291,6 @@ class Domains:
         """instance id → attempt that made its domain, of every domain in `all`."""
         return {instance_id: self._attempts[instance_id][1] for instance_id in self.all()}
 
-    def waiting_for_disks(self) -> list[str]:
-        """This host's instances that QEMU paused because of an I/O error."""
-
-        def work(connection: Any) -> list[str]:
-            return [
-                domain.UUIDString()
-                for domain, stats in connection.getAllDomainStats(libvirt.VIR_DOMAIN_STATS_STATE)
-                if stats.get("state.state") == libvirt.VIR_DOMAIN_PAUSED
-                and stats.get("state.reason") == libvirt.VIR_DOMAIN_PAUSED_IOERROR
-                and (marks_of(domain) or ("",))[0] == self._host
-            ]
-
-        return self._libvirt.call(work)
+    def waits_for(self, instance_id: str) -> list[str] | None:
+        """See `waited_for`."""
+        return self._libvirt.call(lambda connection: waited_for(find(connection, instance_id)))
