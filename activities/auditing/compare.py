@@ -10,6 +10,7 @@ from infra.contracts.audit import Finding, World
 RULES: dict[str, Callable[[World], Iterator[Finding]]] = {
     "stuck": states.stuck,
     "lost": states.lost,
+    "waiting": states.waiting,
     "doubled": states.doubled,
     "address_twice": states.address_twice,
     "port_gone": states.port_gone,
@@ -34,7 +35,7 @@ RULES: dict[str, Callable[[World], Iterator[Finding]]] = {
 }
 """Kind of finding → its rule."""
 REPAIRED = frozenset(RULES) - {
-    "lost", "doubled", "address_twice", "port_gone", "attachment_gone", "set_aside", "unknown",
+    "lost", "waiting", "doubled", "address_twice", "port_gone", "attachment_gone", "set_aside", "unknown",
 }  # fmt: skip
 """Kinds that may be repaired, where the finding has a proof."""
 

@@ -28,6 +28,15 @@ def lost(world: World) -> Iterator[Finding]:
             yield Finding(kind="lost", instance_id=server.id, host=server.host)
 
 
+def waiting(world: World) -> Iterator[Finding]:
+    """Its guest stands still: QEMU paused it until a disk answers. A person looks after that."""
+    for server in world.live.values():
+        facts = world.hosts.get(server.host)
+        if not server.busy and facts and server.id in facts.waiting:
+            disks = ", ".join(facts.waiting[server.id])
+            yield Finding(kind="waiting", instance_id=server.id, host=server.host, what=disks)
+
+
 def doubled(world: World) -> Iterator[Finding]:
     """A person decides, unless one of the two is also a `domain` that its record gives to the other host. What a resize
     keeps on the host that its server left is no other one while it is off."""

@@ -110,6 +110,7 @@ class HostFacts(BaseModel):
     host: str
     domains: dict[str, int] = {}
     attempts: dict[str, int] = {}
+    waiting: dict[str, list[str]] = {}  # guests that are paused until a disk answers, with devices
     instance_dirs: list[str] = []
     left: dict[str, dict[str, str]] = {}  # see `contracts.left`
     ports: dict[str, str] = {}  # port id -> server id

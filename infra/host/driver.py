@@ -76,7 +76,7 @@ class Driver:
         connection = Connection(settings.libvirt_uri, self._opened)
         groups = GuestGroups(settings)
         self._domains = Domains(connection, settings.host, groups, lambda id, limits: self.nics.limit(id, limits))
-        self.events.look = Owned(connection, settings.host).state
+        self.events.look, self.events.waits = Owned(connection, settings.host).state, self._domains.waits_for
         self.mirrors, self.definitions = Mirrors(connection), Definitions(connection)
         self.agents, self._statistics = Agents(connection), Statistics(connection)
         can = abilities_of(settings, groups, self._hostnet)
@@ -203,6 +203,7 @@ class Driver:
             host=self._host,
             domains=self.domains(),
             attempts=self._domains.attempts(),
+            waiting=self.waits.all(),
             **self.files.facts(),
             **self.nics.facts(),
         )

@@ -1,5 +1,6 @@
 """Instance actions and their events: what `server event list` shows (tables instance_actions and their events)."""
 
+import uuid
 from datetime import UTC, datetime
 from typing import Any
 
@@ -53,6 +54,22 @@ def finish(
     rows = [_event(instance_id, request_id, step) for step in steps]
     if rows:
         store.execute(TELL, rows)
+
+
+def happened(store: Connection | Session, server: Any, action: str, step: Step) -> None:
+    """What nobody asked for, shown as the owner's, and over. `server`: its id, project_id and user_id."""
+    requester = Requester(
+        token="", user_id=server.user_id, project_id=server.project_id, request_id=f"req-{uuid.uuid4()}"
+    )
+    begin(store, server.id, requester, action)
+    finish(store, server.id, requester.request_id, [step], step.details if step.result == "Error" else None)
+
+
+def newest(store: Connection | Session, instance_id: str) -> str | None:
+    """The server's last action."""
+    mine = select(actions.c.action).where(actions.c.instance_id == instance_id)
+    found: str | None = store.scalar(mine.order_by(actions.c.start_time.desc()).limit(1))
+    return found
 
 
 def shelved_image(store: Connection | Session, server: Any, *, ever: bool = False) -> str:

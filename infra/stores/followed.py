@@ -17,6 +17,8 @@ COLUMNS = [
     for name in ("id", "project_id", "user_id", "vm_state", "task_state", "host", "networks", "volumes")
 ]
 PAGE = 500
+EASES = frozenset(("stop", "start", "reboot", "unpause", "resume"))
+"""After one of these a guest may give back what it has kept, or is off."""
 
 
 class FollowedRecords:
@@ -48,11 +50,14 @@ class FollowedRecords:
             last = rows[-1].id
 
     def failed_lately(self, action: str, ids: Iterable[str], within: timedelta) -> set[str]:
-        """Those of `ids` whose last `action` failed, and began within that time."""
-        mine = (actions.c.instance_id.in_(sorted(ids)), actions.c.action == action)
-        query = select(actions.c.instance_id, actions.c.message).where(*mine, actions.c.start_time > now() - within)
-        last: dict[str, str | None] = {}
+        """Those of `ids` whose last `action` failed, and began within that time, unless it may go better since."""
+        columns = [actions.c[name] for name in ("instance_id", "action", "message", "finish_time")]
+        query = select(*columns).where(actions.c.instance_id.in_(sorted(ids)), actions.c.start_time > now() - within)
+        failed: set[str] = set()
         with self._db.look() as store:
             for row in store.execute(query.order_by(actions.c.start_time)):
-                last[row.instance_id] = row.message
-        return {id for id, message in last.items() if message}
+                if row.action == action and row.message:
+                    failed.add(row.instance_id)
+                elif row.action in EASES and row.finish_time and not row.message:
+                    failed.discard(row.instance_id)
+        return failed

@@ -56,7 +56,7 @@ def test_each_finding_bears_its_rules_name_and_only_proven_ones_may_be_repaired(
         ),
         bare(servers={}, hosts={"here": facts(), "there": facts("there")}),
         world(hosts={"here": facts(ports={}, taps=[], filters=[], answered=[], dhcp=[])}),
-        bare(server(), server(OTHER), hosts={"here": facts(domains={})}),
+        bare(server(), server(OTHER), hosts={"here": facts(domains={}, waiting={ID: ["vdb"]})}),
         bare(server(task_state="deleting")),
         bare(servers={}, hosts={"here": facts(network=damaged())}, told={"here": TOLD}),
         bare(server(), left={"here": {ID: RESCUED}}),

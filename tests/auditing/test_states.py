@@ -34,6 +34,15 @@ def test_lost() -> None:
         assert shown(states.lost(world(other, hosts=without))) == []
 
 
+def test_waiting() -> None:
+    waits = {"here": facts(waiting={ID: ["vdb"]})}
+    assert shown(states.waiting(world(hosts=waits))) == [(ID, "here", "vdb", False)]
+    for other in (world(), world(server(task_state="rebooting"), hosts=waits), world(deleted(), hosts=waits)):
+        assert shown(states.waiting(other)) == []
+    elsewhere = {"there": facts("there", waiting={ID: ["vdb"]})}
+    assert shown(states.waiting(world(hosts=elsewhere))) == [], "not its host's word"
+
+
 def test_doubled() -> None:
     both = {"there": facts("there"), "here": facts()}
     assert shown(states.doubled(world(hosts=both))) == [(ID, "here,there", "", False)]

@@ -237,3 +237,29 @@ def test_guest_events(
     service.post(f"/kilonova/hosts/{node}/events", {"events": events}, 204)
     row = cloud.row(server)
     assert (row.vm_state, row.power_state) == after
+    went_off = before["vm_state"] == "active" and after[0] == "stopped"
+    told = demo.get(f"/servers/{server}/os-instance-actions")["instanceActions"]
+    assert [(each["action"], each["message"]) for each in told] == ([("stop", None)] if went_off else [])
+
+
+def test_why_a_guest_went_off_or_waits_is_in_its_event_list(
+    cloud: Cloud, service: Api, demo: Api, admin: Api, node: str
+) -> None:
+    """Mechanism: reports.apply_event. Of a guest that was off, or stood still, nothing was said."""
+    server = cloud.server(demo, host=node, vm_state="active", power_state=1)
+    about, waits = {"instance_id": server}, "a disk does not answer: vdb"
+    states = [(3, waits), (1, "resumed"), (3, waits), (1, "resumed"), (3, "paused"), (4, "the guest crashed")]
+    for power_state, reason in states:
+        events = [{**about, "power_state": power_state, "reason": reason}]
+        service.post(f"/kilonova/hosts/{node}/events", {"events": events}, 204)
+    path = f"/servers/{server}/os-instance-actions"
+    told = demo.get(path)["instanceActions"]
+    assert [(each["action"], each["message"]) for each in told] == [("stop", None), ("wait_for_disk", "Error")]
+    assert {each["project_id"] for each in told} == {demo.project_id}
+    why = [admin.get(f"{path}/{each['request_id']}")["instanceAction"]["events"] for each in told]
+    assert [[(one["event"], one["result"], one["details"], one["host"]) for one in each] for each in why] == [
+        [("guest_stopped", "Success", "the guest crashed", node)],
+        [("guest_paused", "Error", waits, node)],
+    ]
+    seen = demo.get(f"{path}/{told[0]['request_id']}")["instanceAction"]["events"]
+    assert [one["event"] for one in seen] == ["guest_stopped"] and "details" not in seen[0]

@@ -3,12 +3,13 @@
 from contextlib import suppress
 
 import pytest
+from sqlmodel import select
 
 from infra.contracts.power_states import RUNNING, SHUTDOWN
 from infra.host.driver import Driver
 from infra.host.states import StatesNow
 from infra.settings import Settings
-from infra.tables.compute import Instance
+from infra.tables.compute import ActionEvent, Instance, InstanceAction
 from tests.host.cloud import Cloud, new_id, until
 from tests.host.specs import spec
 
@@ -18,22 +19,17 @@ def driver(cloud: Cloud, host: Settings) -> Driver:
     return Driver(host, cloud.control)
 
 
+def active(cloud: Cloud, driver: Driver, instance_id: str, **more: str) -> None:
+    """Its record."""
+    about = {"project_id": "p", "user_id": "u", "name": "vm", "host": driver._host, **more}
+    with cloud.compute.write() as session:
+        session.add(Instance(id=instance_id, vm_state="active", power_state=RUNNING, **about))
+
+
 def server(cloud: Cloud, driver: Driver, **more: str) -> str:
     """An active one, whose guest went off during a step that failed: the event was the step's, and told by nobody."""
     wanted = spec(cloud.claim(new_id()))
-    with cloud.compute.write() as session:
-        session.add(
-            Instance(
-                id=wanted.instance_id,
-                project_id="p",
-                user_id="u",
-                name="vm",
-                vm_state="active",
-                power_state=RUNNING,
-                host=driver._host,
-                **more,
-            )
-        )
+    active(cloud, driver, wanted.instance_id, **more)
     driver.spawn(wanted, lambda *_: None)
     with suppress(ZeroDivisionError), driver.events.held(wanted.instance_id):
         driver._domains.stop(wanted.instance_id)
@@ -49,6 +45,15 @@ def record(cloud: Cloud, instance_id: str) -> tuple[str | None, int]:
         return found.vm_state, found.power_state
 
 
+def told(cloud: Cloud, instance_id: str) -> list[tuple[str, str, str | None]]:
+    """What its event list says: action, event and reason."""
+    with cloud.compute.read() as session:
+        mine = select(InstanceAction.action, ActionEvent.event, ActionEvent.details).where(
+            InstanceAction.instance_id == instance_id, ActionEvent.request_id == InstanceAction.request_id
+        )
+        return list(session.exec(mine))
+
+
 def test_a_guest_that_went_off_during_a_failed_step_is_seen(cloud: Cloud, driver: Driver) -> None:
     """Mechanism: StatesNow. Of two servers the one that an operation works on is left alone."""
     lost, busy = server(cloud, driver), server(cloud, driver, task_state="powering-off")
@@ -56,6 +61,7 @@ def test_a_guest_that_went_off_during_a_failed_step_is_seen(cloud: Cloud, driver
     StatesNow(driver, cloud.control)()
     until(lambda: record(cloud, lost) == ("stopped", SHUTDOWN))
     assert record(cloud, busy) == ("active", RUNNING)
+    assert told(cloud, lost) == [("stop", "guest_stopped", "seen on the host")] and told(cloud, busy) == []
     for id in (lost, busy):
         driver.destroy(id)
 

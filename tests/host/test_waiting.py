@@ -23,6 +23,7 @@ from tests.host.glance import Glance, StoredImage
 from tests.host.hypervisor import Hypervisor
 from tests.host.test_full_disk import WRITER
 from tests.host.test_guest import MIB, PAUSED, RUNNING, SHUTDOWN, Built, driver, guest, hypervisor, quiet
+from tests.host.test_states import active, record, told
 
 __all__ = ["driver", "guest", "hypervisor"]
 ON_SECOND = WRITER.replace(bytes.fromhex("b280"), bytes.fromhex("b281"))
@@ -98,9 +99,13 @@ def test_a_volume_that_answers_errors_is_waited_for(writing: Writing) -> None:
     """Mechanism: WaitingGuests. Its server takes connections all the while, so that each try could be the good one;
     they were three seconds apart for as long as it lasted."""
     driver, power = writing.guest.driver, writing.guest.driver.power
+    active(writing.cloud, driver, writing.id)
+    driver.events.start()
     writing.refuse_writes(True)
     try:
         until(lambda: writing.is_(PAUSED))
+        until(lambda: record(writing.cloud, writing.id) == ("active", PAUSED))
+        assert told(writing.cloud, writing.id) == [("wait_for_disk", "guest_paused", "a disk does not answer: vdb")]
         assert driver.waits.all() == {writing.id: ["vdb"]}
         known = driver.resume_waiting._known
 
@@ -121,6 +126,8 @@ def test_a_volume_that_answers_errors_is_waited_for(writing: Writing) -> None:
         writing.refuse_writes(False)
     writing.goes_on()
     assert driver.waits.all() == {}
+    until(lambda: record(writing.cloud, writing.id) == ("active", RUNNING))
+    assert len(told(writing.cloud, writing.id)) == 1, "told once"
 
 
 def test_what_its_owner_paused_meanwhile_stays_paused(writing: Writing) -> None:

@@ -334,6 +334,23 @@ async def test_a_volume_that_was_parting_with_its_host_stays_its_servers(cloud: 
     assert at_volumes(cloud, "GET", f"/attachments/{other}").status_code == 404
 
 
+async def test_one_whose_guest_gave_nothing_back_is_asked_again_once_it_is_off(cloud: Cloud) -> None:
+    """Mechanism: FollowedRecords.failed_lately. A guest that waits for the dead disk gives nothing back, and its owner
+    stops it: until the next hour the record would have had the volume taken again by a start."""
+    boot = await booted(cloud)
+    (held,) = volumes(cloud, boot)
+    assert at_volumes(cloud, "DELETE", f"/attachments/{held['attachment_id']}").status_code == 200
+    cloud.faults.arm(fail_before="take_volume")
+    found = await look(cloud)
+    assert (found.released, found.left) == (0, 1)
+    cloud.faults.arm()
+    assert (await look(cloud)).released == 0 and "take_volume" not in cloud.faults.ran, "not each minute"
+    await act(cloud, boot, "os-stop")
+    assert (await look(cloud)).released == 1 and volumes(cloud, boot) == []
+    await ended(cloud, boot)
+    assert at_volumes(cloud, "DELETE", f"/volumes/{held['volume_id']}").status_code == 202
+
+
 async def test_a_service_that_knows_neither_volume_nor_attachment_takes_nothing(cloud: Cloud) -> None:
     """It lost its store, or is another one: unknown is not absent."""
     boot = await booted(cloud)

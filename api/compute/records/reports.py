@@ -2,7 +2,7 @@
 every few seconds."""
 
 import uuid
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, func, insert, select, update
@@ -12,10 +12,13 @@ from api.common import parsers
 from api.compute.errors import bad_request
 from api.compute.records.hosts import COMPUTE, nodes, services
 from api.compute.schemas.services import GuestEvent, HostReport
-from infra.contracts.power_states import CRASHED, RUNNING, SHUTDOWN
-from infra.stores import zones
+from infra.contracts.power_states import CRASHED, DISK_ERROR, RUNNING, SHUTDOWN
+from infra.contracts.step import Step
+from infra.stores import actions, zones
 from infra.tables.compute import Allocation, Instance, now
 
+WAITS = "wait_for_disk"
+"""The action of a guest that is paused until a disk answers."""
 held, servers = Allocation.__table__, Instance.__table__  # type: ignore[attr-defined]
 
 
@@ -85,21 +88,32 @@ def claim(store: Connection, host: str, instance_id: str) -> dict[str, Any] | No
 
 
 def apply_event(session: Session, host: str, event: GuestEvent) -> None:
-    """A guest's new power state. A server that an operation works on, or on another host, is left alone."""
+    """A guest's new power state. A server that an operation works on, or on another host, is left alone. That it went
+    off, and what it is paused for, is an action in the server's list."""
     values: dict[str, Any] = {"power_state": event.power_state, "updated_at": now()}
     if event.power_state in (SHUTDOWN, CRASHED):
         values |= {"vm_state": "stopped", "power_state": SHUTDOWN}
     elif event.power_state == RUNNING:
         values["vm_state"] = "active"
-    session.execute(
-        update(servers)
-        .where(
-            servers.c.id == event.instance_id,
-            servers.c.host == host,
-            servers.c.task_state.is_(None),
-            servers.c.vm_state.in_(("active", "stopped")),
-            servers.c.deleted_at.is_(None),
-            servers.c.power_state != values["power_state"],
-        )
-        .values(**values)
+    this = select(servers.c.id, servers.c.user_id, servers.c.project_id, servers.c.vm_state).where(
+        servers.c.id == event.instance_id,
+        servers.c.host == host,
+        servers.c.task_state.is_(None),
+        servers.c.vm_state.in_(("active", "stopped")),
+        servers.c.deleted_at.is_(None),
+        servers.c.power_state != values["power_state"],
     )
+    if (server := session.execute(this.with_for_update()).one_or_none()) is not None:
+        session.execute(update(servers).where(servers.c.id == server.id).values(**values))
+        _tell(session, host, event, server)
+
+
+def _tell(session: Session, host: str, event: GuestEvent, server: Any) -> None:
+    """As Nova, which calls its own stop for a guest that is off. A disk that answers, and does not again, is told of
+    once until something else happens to the server."""
+    moment = datetime.now(UTC)
+    about = {"host": host, "start_time": moment, "finish_time": moment, "details": event.reason[:255] or None}
+    if server.vm_state == "active" and event.power_state in (SHUTDOWN, CRASHED):
+        actions.happened(session, server, "stop", Step(event="guest_stopped", result="Success", **about))
+    elif event.reason.startswith(DISK_ERROR) and actions.newest(session, server.id) != WAITS:
+        actions.happened(session, server, WAITS, Step(event="guest_paused", result="Error", **about))

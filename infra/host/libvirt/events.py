@@ -9,7 +9,7 @@ from typing import Any
 import libvirt
 
 from infra import logs
-from infra.contracts.power_states import PAUSED, RUNNING, SHUTDOWN, SUSPENDED
+from infra.contracts.power_states import DISK_ERROR, PAUSED, RUNNING, SHUTDOWN, SUSPENDED
 from infra.host.services.control import ControlClient, LifecycleEvent
 
 STATES = {
@@ -36,9 +36,11 @@ class Events:
     """Collects the newest state per instance and sends it until it is accepted. Thread-safe.
 
     `look`: a second look, when it is sent: what an event says counts only of a guest with this host's owner tag, and
-    what is told is its state by then. None for a guest that is not ours."""
+    what is told is its state by then. None for a guest that is not ours. `waits`: which disks a paused guest
+    waits for."""
 
     look: Callable[[str], int | None]
+    waits: Callable[[str], list[str] | None]
 
     def __init__(self, control: ControlClient) -> None:
         self._control = control
@@ -107,6 +109,8 @@ class Events:
             if state is None or (state == SHUTDOWN and event.instance_id in self._awaited):
                 continue
             changed = {} if state == event.power_state else {"power_state": state, "reason": "seen on the host"}
+            if state == PAUSED and (disks := self.waits(event.instance_id)) is not None:
+                changed["reason"] = ": ".join(filter(None, (DISK_ERROR, ", ".join(disks))))
             told.append(event.model_copy(update=changed))
         return told
 
