@@ -73,8 +73,9 @@ PROPERTIES: dict[str, Rule] = {
     "img_hv_type": Rule("kvm|qemu", "the hypervisor", "[a-z0-9]+"),
     "hw_machine_type": Rule("pc|pc-i440fx-[0-9.]+|q35|pc-q35-[0-9.]+",
                             "the machine; `q35` has no IDE, and SATA for the config drive", "[a-zA-Z0-9.-]+"),
-    "hw_firmware_type": Rule("bios|uefi", "the firmware; `uefi` on hosts with Debian's `ovmf`, its variables are kept "
-                             "while the server has its host and its image", ""),
+    "hw_firmware_type": Rule("bios|uefi", "the firmware; `uefi` on hosts with Debian's `ovmf`, its variables go "
+                             "along with a resize; a rebuild, and an unshelve after an offload, begin with new ones",
+                             ""),
     "hw_disk_bus": Rule("virtio|scsi|sata|ide", "bus of root disk, ephemeral disks and swap; `scsi`: of "
                          "volumes, too; else these are virtio, and with `sata` and `ide` none is booted from",
                          "usb|xen|uml|lxc|fdc"),
