@@ -85,7 +85,7 @@ class Driver:
         self.nics = Nics(self._domains, network, self._turns, self.virt.virt_type)
         parts = (self._domains, self.files, self._fence, self.events, self._turns)
         self.waits = DiskWaits(connection, settings.host)
-        self.resume_waiting = WaitingGuests(self.waits, self._domains, self.files, self._turns)
+        self.resume_waiting = WaitingGuests(self.waits, self._domains, self.files, self._turns, self.events)
         self._definer = Definer(settings, self.files, self.definitions, self.virt)
         self.power = PowerSwitch(parts, self._definer, self.nics, pretend=self._pretend)
         self.power.patience_s = settings.shutdown_timeout_s

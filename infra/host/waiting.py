@@ -6,11 +6,14 @@ from dataclasses import dataclass, field
 import libvirt
 
 from infra import logs
+from infra.contracts.power_states import RUNNING
 from infra.host.files.guest import GuestFiles
 from infra.host.heartbeats import Turns
 from infra.host.libvirt.disk_waits import DiskWaits
 from infra.host.libvirt.domains import Domains
+from infra.host.libvirt.events import Events
 from infra.host.reach import lost
+from infra.host.services.control import LifecycleEvent
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 30.0
 FORGOTTEN_S = 60.0
@@ -33,8 +36,9 @@ class WaitingGuests:
     go on, and where it is paused by the same error at once, again after ever longer. One that its owner has paused
     meanwhile stays so, and one on which a step works is left to that."""
 
-    def __init__(self, waits: DiskWaits, domains: Domains, files: GuestFiles, turns: Turns) -> None:
-        self._waits, self._domains, self._files, self._turns = waits, domains, files, turns
+    def __init__(self, waits: DiskWaits, domains: Domains, files: GuestFiles, turns: Turns, events: Events) -> None:
+        self._waits, self._domains, self._files = waits, domains, files
+        self._turns, self._events = turns, events
         self._known: dict[str, _Known] = {}
 
     def __call__(self) -> None:
@@ -52,6 +56,7 @@ class WaitingGuests:
             if not known.goes_on:
                 known.goes_on = True
                 log.info("guest goes on, its disks are back", instance_id=id)
+                self._events.seen(LifecycleEvent(instance_id=id, power_state=RUNNING, reason="its disks are back"))
             if now - known.seen > FORGOTTEN_S:
                 del self._known[id]
 

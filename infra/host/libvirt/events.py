@@ -79,6 +79,12 @@ class Events:
                 self._pending[event.instance_id] = event
                 self._changed.notify()
 
+    def seen(self, event: LifecycleEvent) -> None:
+        """What was looked at now, and is no echo of a step."""
+        with self._changed:
+            self._muted.pop((event.instance_id, event.power_state), None)
+        self.note(event)
+
     @contextmanager
     def held(self, instance_id: str, *, ends: bool = False, pauses: bool = False) -> Iterator[None]:
         """A step changes this instance: what it causes is no news, only a guest that is off when it ends well.
