@@ -34,7 +34,8 @@ log = logs.get(__name__)
 
 
 async def some_at_once(found: Sequence[Found], settle: Callable[[Found], Awaitable[None]]) -> int:
-    """Settle what a look found, `AT_ONCE` at a time; how many are left to the next look."""
+    """Settle what a look found, `AT_ONCE` at a time; how many are left to the next look, to be added afterwards
+    to what `settle` counted."""
     gate = asyncio.Semaphore(AT_ONCE)
 
     async def one(each: Found) -> None:
@@ -75,7 +76,8 @@ class Following:
             log.warning("ports not looked at", error=error.message)
             return FollowReport(away=error.message)
         report = FollowReport(servers=servers)
-        report.left += await some_at_once(differing, lambda one: self._settle(want, one, report))
+        unbegun = await some_at_once(differing, lambda one: self._settle(want, one, report))
+        report.left += unbegun
         if differing:
             log.info("ports followed", **report.model_dump())
         return report

@@ -62,7 +62,8 @@ class Growing:
             report.grown += done
             report.left += not done
 
-        report.left += await some_at_once(larger, tell)
+        unbegun = await some_at_once(larger, tell)
+        report.left += unbegun
         if larger:
             log.info("volumes followed", **report.model_dump())
         return report

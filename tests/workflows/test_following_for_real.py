@@ -340,11 +340,11 @@ async def test_one_whose_guest_gave_nothing_back_is_asked_again_once_it_is_off(c
     boot = await booted(cloud)
     (held,) = volumes(cloud, boot)
     assert at_volumes(cloud, "DELETE", f"/attachments/{held['attachment_id']}").status_code == 200
-    cloud.faults.arm(fail_before="take_volume")
+    cloud.faults.arm(fail_before="unplug_disk")
     found = await look(cloud)
     assert (found.released, found.left) == (0, 1)
     cloud.faults.arm()
-    assert (await look(cloud)).released == 0 and "take_volume" not in cloud.faults.ran, "not each minute"
+    assert (await look(cloud)).released == 0 and "unplug_disk" not in cloud.faults.ran, "not each minute"
     await act(cloud, boot, "os-stop")
     assert (await look(cloud)).released == 1 and volumes(cloud, boot) == []
     await ended(cloud, boot)
