@@ -174,3 +174,15 @@ def test_one_default_group_whoever_asks_first(demo: Api, race: Race) -> None:
     assert Counter(answer.status_code for answer in answers) == {201: 9, 409: 31}
     names = Counter(group["name"] for group in demo.get("/security-groups")["security_groups"])
     assert names["default"] == 1 and sum(names.values()) == 10
+
+
+def test_a_router_has_each_subnet_once(demo: Api, race: Race) -> None:
+    """On PostgreSQL no second subnet came to a router: it cannot tell whether two rows with JSON are the same."""
+    demo = race.user(demo)
+    subnets = [demo.subnet(demo.network(), f"10.1.{number}.0/24") for number in range(2)]
+    add = f"/routers/{demo.post('/routers', 'router', name='r')['id']}/add_router_interface"
+    wanted = [{"subnet_id": subnet["id"]} for subnet in subnets]
+    assert [demo.http.put(add, json=body).status_code for body in wanted] == [200, 200]
+    again = [demo.http.put(add, json=body) for body in wanted]
+    assert [answer.status_code for answer in again] == [400, 400]
+    assert all("already has a port on subnet" in answer.text for answer in again)

@@ -95,8 +95,8 @@ def _by_port(session: Session, ask: Asker, row: Router, port: Port) -> tuple[Por
 
 
 def _subnets_of(session: Session, port: Port) -> list[Subnet]:
-    query = select(Subnet).join(PortAddress, col(PortAddress.subnet_id) == col(Subnet.id)).distinct()
-    return list(session.exec(query.where(PortAddress.port_id == port.id).order_by(Subnet.id)))
+    mine = select(PortAddress.subnet_id).where(PortAddress.port_id == port.id)
+    return list(session.exec(select(Subnet).where(col(Subnet.id).in_(mine)).order_by(Subnet.id)))
 
 
 def _ipv6_port(session: Session, row: Router, network_id: str) -> Port | None:
