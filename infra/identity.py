@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections import OrderedDict
 from concurrent.futures import Future
+from datetime import UTC, datetime
 from hashlib import sha256
 from threading import Lock
 from typing import Any
@@ -19,6 +20,8 @@ MOST_KNOWN = 2000
 MOST_REFUSED = 2000
 MOST_AT_ONCE = 40
 """Questions that wait for identity, in threads that nothing else needs."""
+OUTLASTING_S = 2.0
+"""So long one who is believed by what was said of him last waits for identity to say it again."""
 AGES = 0.75
 """The part of an answer's time after which it is asked for anew, beside the request that it still serves."""
 
@@ -44,6 +47,11 @@ class TokenFacts(BaseModel):
     def addresses(self) -> dict[tuple[str, str], str]:
         """What was found in the catalog: (service type, region) → address."""
         return self._addresses
+
+    @property
+    def lives(self) -> bool:
+        """Whether the token has not ended by itself. One without an end has."""
+        return bool(self.expires_at) and datetime.fromisoformat(self.expires_at) > datetime.now(UTC)
 
     @classmethod
     def from_body(cls, token: dict[str, Any]) -> "TokenFacts":
@@ -92,6 +100,11 @@ class _Known:
         until, facts = self._facts.get(token, (0.0, None))
         return facts if until > time.monotonic() else None
 
+    def last(self, token: str) -> TokenFacts | None:
+        """What was said last of a token that has not ended yet, however long ago, unless that was forgotten."""
+        _, facts = self._facts.get(token, (0.0, None))
+        return facts if facts and facts.lives else None
+
     def ages(self, token: str) -> bool:
         """Whether the facts of a token that is known are soon believed no more."""
         until, _ = self._facts.get(token, (0.0, None))
@@ -137,9 +150,9 @@ def _digest(token: str) -> bytes:
 
 class TokenValidator:
     """Asks identity who a token is. The token authenticates its own validation (Keystone's `token_subject` rule),
-    so that a validating service holds no credentials. An answer, a refusal too, is believed for `token_cache_s`, never
-    longer; whoever sends request after request seldom waits for the next one, which is asked for while the last still
-    holds."""
+    so that a validating service holds no credentials. An answer, a refusal too, is believed for `token_cache_s`, and
+    longer only by `outlasting`; whoever sends request after request seldom waits for the next one, which is asked for
+    while the last still holds."""
 
     def __init__(self, settings: Settings) -> None:
         self._url = f"{settings.identity_url}/auth/tokens"
@@ -162,6 +175,17 @@ class TokenValidator:
             asking = self._asking[token] = asyncio.ensure_future(self._ask_aside(token, request_id))
             asking.add_done_callback(lambda done: self._answered(token, done))
         return facts if facts else await asyncio.shield(asking)
+
+    async def outlasting(self, token: str, request_id: str = "") -> TokenFacts:
+        """The same; but while identity does not answer, what it said last of a token holds, until the token's end. For
+        who reports that he is there: that nobody can be asked who he is makes him no absent one."""
+        last = self._known.last(token)
+        if last is None:
+            return await self.validate(token, request_id)
+        try:
+            return await asyncio.wait_for(self.validate(token, request_id), OUTLASTING_S)
+        except (IdentityUnavailable, TimeoutError):
+            return last
 
     def _answered(self, token: str, done: "asyncio.Future[TokenFacts]") -> None:
         """A refusal of what was asked ahead is what the next request meets; without an answer the last one holds for as

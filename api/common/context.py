@@ -53,15 +53,16 @@ class Context:
         }
 
 
-async def identify(scope: Scope) -> Context:
-    """Whose token a request carries; 401 without a good one, 503 when identity does not answer."""
+async def identify(scope: Scope, *, outlasts: bool = False) -> Context:
+    """Whose token a request carries; 401 without a good one, 503 when identity does not answer. `outlasts`: then what
+    it said last holds."""
     token = request_head.token(scope)
     if not token:
         raise Unauthorized
     validator: TokenValidator = scope["app"].state.tokens
     request_id: str = scope["state"]["request_id"]
     try:
-        facts = await validator.validate(token, request_id)
+        facts = await (validator.outlasting if outlasts else validator.validate)(token, request_id)
     except TokenInvalid as error:
         raise Unauthorized from error
     except IdentityUnavailable as error:

@@ -56,7 +56,8 @@ class Edge:
     async def _admit(self, scope: Scope, receive: Receive, answer: Answer) -> None:
         request_head.tidy(scope, self._url, self._settings.trusted_proxies)
         if not self._door.open.fullmatch(scope["path"]):
-            scope["state"]["caller"] = await identify(scope)
+            outlasts = self._door.outlasts.fullmatch(f"{scope['method']} {scope['path']}") is not None
+            scope["state"]["caller"] = await identify(scope, outlasts=outlasts)
         if self._door.streams.fullmatch(f"{scope['method']} {scope['path']}"):
             await self.app(scope, _patient(receive), answer)
             return

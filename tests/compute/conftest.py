@@ -14,6 +14,7 @@ from typing import Any
 
 import httpx
 import pytest
+from fastapi import FastAPI
 from pydantic import SecretStr
 from starlette.types import ASGIApp
 from temporalio.exceptions import ApplicationError
@@ -205,6 +206,7 @@ class Cloud:
     settings: Settings
     database: Database
     ledger: Ledger
+    compute: FastAPI
 
     def login(self, name: str, password: str, project: str) -> Api:
         domain = {"id": "default"}
@@ -290,15 +292,16 @@ def cloud(openstack: OpenStack, tmp_path_factory: pytest.TempPathFactory) -> Ite
         database = Database("compute", state_dir=settings.state_dir)
         database.migrate()
         ledger = Ledger(database, KeyRing.load(settings.codec_keys))
+        compute = create_compute(settings, ledger)
         apps = {
             "network": NetworkContract(api.network.app.create(settings)),
             "volume": api.volume.app.create(acting_as(settings, "cinder")),
-            "compute": Contract(create_compute(settings, ledger)),
+            "compute": Contract(compute),
             "placement": PlacementContract(api.placement.app.create(settings)),
         }
         for service, app in apps.items():
             running.enter_context(served(app, settings.port(service)))
-        yield Cloud(settings, database, ledger)
+        yield Cloud(settings, database, ledger, compute)
 
 
 @pytest.fixture(scope="package")

@@ -8,6 +8,7 @@ import pytest
 
 from infra.tables.compute import Allocation, Instance, Service, now
 from tests.compute.conftest import Api, Cloud
+from tests.ports import free_port
 
 REPORT = {
     "vcpus": 4,
@@ -56,6 +57,27 @@ def test_heartbeat(cloud: Cloud, admin: Api, service: Api, demo: Api, node: str)
     demo.refused("PUT", f"/kilonova/hosts/{node}", 403, json={"host": REPORT})
     service.refused("PUT", f"/kilonova/hosts/{node}", 400, json={"host": {}})
     service.refused("PUT", f"/kilonova/hosts/{node}", 400, json={"host": REPORT | {"started_at": "x"}})
+
+
+def test_a_host_that_reports_is_up_while_identity_is_away(
+    cloud: Cloud, admin: Api, service: Api, node: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Mechanism: `outlasts` of the compute service's door. All hosts were down after a minute without Keystone, and
+    every build and action was cut off, "as its host does not report any more". Of another host nobody is told."""
+    tokens, path = cloud.compute.state.tokens, f"/kilonova/hosts/{node}"
+    shown = one(admin, node)
+    with monkeypatch.context() as away:
+        away.setattr(tokens, "_url", f"http://127.0.0.1:{free_port()}/auth/tokens")
+        away.setattr(
+            tokens._known, "_facts", {token: (0.0, facts) for token, (_, facts) in tokens._known._facts.items()}
+        )
+        with cloud.database.write() as session:
+            session.get_one(Service, shown["id"]).last_seen = now() - timedelta(seconds=61)
+        service.put(path, {"host": REPORT})
+        assert service.post(f"{path}/instances", {"instances": {}})["instances"] == {}
+        service.refused("GET", f"{path}/claims", 503)
+        admin.refused("GET", "/os-services", 503)
+    assert one(admin, node)["state"] == "up"
 
 
 def test_disable_and_enable(admin: Api, service: Api, demo: Api, node: str) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import socket
 import subprocess
 import time
 import uuid
@@ -124,6 +125,53 @@ async def test_a_token_in_use_is_asked_about_before_its_answer_is_old(
                     await asyncio.sleep(0.05)
     finally:
         await ours.close()
+
+
+@pytest.mark.asyncio
+async def test_what_was_said_last_outlasts_identity_for_who_only_reports(
+    openstack: OpenStack, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a token that was refused, has ended or was never seen nothing holds; nor of any for another request.
+
+    Switched off by: `TokenValidator.outlasting` being `validate`."""
+    now, ours, good, gone = time.monotonic, TokenValidator(openstack.settings), make().sign_in(), make().sign_in()
+    later = SimpleNamespace(monotonic=lambda: now() + openstack.settings.token_cache_s)
+    try:
+        facts = await ours.outlasting(good.token)
+        await ours.outlasting(gone.token)
+        gone.ok("DELETE", "/auth/tokens", headers={"X-Subject-Token": gone.token})
+        monkeypatch.setattr("infra.identity.time", later)
+        with pytest.raises(TokenInvalid):
+            await ours.outlasting(gone.token)
+        monkeypatch.setattr(ours, "_url", f"http://127.0.0.1:{free_port()}/auth/tokens")
+        later.monotonic = lambda: now() + 3 * openstack.settings.token_cache_s
+        assert await ours.outlasting(good.token) is facts
+        for ask, token in ((ours.validate, good), (ours.outlasting, gone), (ours.outlasting, make().sign_in())):
+            with pytest.raises(IdentityUnavailable):
+                await ask(token.token)
+        facts.expires_at = "2026-01-01T00:00:00.000000Z"
+        with pytest.raises(IdentityUnavailable):
+            await ours.outlasting(good.token)
+    finally:
+        await ours.close()
+
+
+@pytest.mark.asyncio
+async def test_an_identity_that_hangs_keeps_no_report_waiting(
+    openstack: OpenStack, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Switched off by: `TokenValidator.outlasting` waiting for as long as its question may take."""
+    now, ours, good = time.monotonic, TokenValidator(openstack.settings), make().sign_in()
+    with socket.create_server(("127.0.0.1", 0)) as hanging:
+        try:
+            facts = await ours.outlasting(good.token)
+            monkeypatch.setattr("infra.identity.time", SimpleNamespace(monotonic=lambda: now() + 60))
+            monkeypatch.setattr("infra.identity.OUTLASTING_S", 0.2)
+            monkeypatch.setattr(ours, "_url", f"http://127.0.0.1:{hanging.getsockname()[1]}/auth/tokens")
+            assert await ours.outlasting(good.token) is facts
+            assert len(ours._asking) == 1, "it is still asked"
+        finally:
+            await ours.close()
 
 
 @pytest.mark.asyncio
