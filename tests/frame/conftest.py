@@ -66,7 +66,7 @@ async def tidy(cloud: FrameCloud) -> AsyncIterator[None]:
 
 @pytest.fixture
 def quick(cloud: FrameCloud) -> Iterator[None]:
-    """Workflow code runs as in earnest, not in the strict sandbox, which costs as much again: other tests have it."""
+    """Workflow code runs as in earnest, not in the strict sandbox, which other tests have."""
     cloud.strict = False
     yield
     cloud.strict = True
