@@ -77,10 +77,10 @@ def fill(file: Path) -> None:
 
 
 @contextmanager
-def small_disk(folder: Path) -> Iterator[None]:
+def small_disk(folder: Path, gib: int = DISK_GIB) -> Iterator[None]:
     """`folder` is a file system of its own, no block of which is kept for root."""
     image = folder.with_suffix(".ext4")
-    subprocess.run(["truncate", "-s", f"{DISK_GIB}G", image], check=True)
+    subprocess.run(["truncate", "-s", f"{gib}G", image], check=True)
     try:
         subprocess.run(["mkfs.ext4", "-q", "-m", "0", image], check=True)
         subprocess.run(["mount", "-o", "loop", image, folder], check=True)

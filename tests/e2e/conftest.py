@@ -1,16 +1,24 @@
-"""The cloud that the end-to-end tests share. It is theirs alone: a directory and ports of its own."""
+"""The cloud that the end-to-end tests share. It is theirs alone: a directory and ports of its own.
+
+The directory is a file system where one can be mounted, so that one of the tests can fill it."""
 
 import os
 import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
+from tests.chaos.troubles import small_disk
 from tests.e2e.cloud import PREFIX, Cloud
 from tests.ports import free_offset
+
+LOOP = Path("/dev/loop-control")
+DISK_GIB = 16
+"""As many as the flavors of all servers that are there at once need by the scheduler's count, twice."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -25,17 +33,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def machine(openstack_client: str) -> Iterator[Cloud]:
     """A cloud that is up, with the guest image `cirros`."""
     state_dir = Path(tempfile.mkdtemp(prefix="kilonova-e2e-"))
-    cloud = Cloud(state_dir, free_offset())
-    cloud.admin.program = cloud.demo.program = openstack_client
-    cloud.vendor_data.write_text('{"told": "by the operator"}')
     try:
-        up = cloud.kilonova("up", seconds=280)
-        assert up.returncode == 0, up.stdout + up.stderr
-        yield cloud
+        with small_disk(state_dir, DISK_GIB) if LOOP.exists() else nullcontext():
+            cloud = Cloud(state_dir, free_offset())
+            cloud.admin.program = cloud.demo.program = openstack_client
+            cloud.vendor_data.write_text('{"told": "by the operator"}')
+            try:
+                up = cloud.kilonova("up", seconds=280)
+                assert up.returncode == 0, up.stdout + up.stderr
+                yield cloud
+            finally:
+                down = cloud.kilonova("down")
+        assert down.returncode == 0, down.stdout
     finally:
-        down = cloud.kilonova("down")
         shutil.rmtree(state_dir, ignore_errors=True)
-    assert down.returncode == 0, down.stdout
 
 
 @pytest.fixture(scope="package")

@@ -73,7 +73,7 @@ class Trunked:
         self.sdk.network.delete_trunk_subports(self.trunk, [{"port_id": self.subport.id}])
 
     def interfaces(self) -> set[str]:
-        links = self.cloud.kilonova("exec", "--bridges", "--", "ip", "-o", "link").stdout
+        links = self.cloud.links()
         names = (tap_name(self.parent.id), tap_name(self.subport.id), outer_name(self.subport.id))
         return {name for name in names if f" {name}" in links}
 

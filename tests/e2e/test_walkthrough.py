@@ -54,34 +54,23 @@ def test_consoles(cloud: Cloud, demo_instance: Server) -> None:
     assert page.status_code == 200 and "noVNC" in page.text
 
 
-def test_a_volume_holds_what_the_guest_writes(cloud: Cloud) -> None:
+def test_a_build_with_a_volume_outlives_its_compute_worker_and_libvirtd(cloud: Cloud) -> None:
     volume = cloud.demo("volume", "create", "--size", "1", "data")["id"]
     wait_for(lambda: cloud.demo.sdk.block_storage.get_volume(volume).status == "available", 30, "the volume is made")
     device = f"uuid={volume},source_type=volume,destination_type=volume,boot_index=-1"
-    server = cloud.built(cloud.boot("with-volume", "--block-device", device))
-    assert cloud.demo.sdk.block_storage.get_volume(volume).status == "in-use"
-    written = cloud.ssh(server, f"echo '{MARK}' | sudo dd of=/dev/vdb conv=fsync 2>&1; sudo head -c 20 /dev/vdb")
-    assert MARK in written, written
-    cloud.demo("server", "delete", "--wait", server.id)
-    wait_for(lambda: cloud.demo.sdk.block_storage.get_volume(volume).status == "available", 30, "it is detached")
-    (file,) = [path for path in cloud.settings.state_dir.joinpath("volumes").rglob(f"*{volume}*") if path.is_file()]
-    with file.open("rb") as stored:
-        assert stored.read(len(MARK)) == MARK.encode()
-    cloud.demo("volume", "delete", volume)
-
-
-def test_a_build_outlives_its_compute_worker_and_libvirtd(cloud: Cloud) -> None:
     mine = cloud.settings.state_dir / "failpoints" / "spawn.after"
     mine.parent.mkdir(exist_ok=True)
     mine.touch()  # kills the worker when the guest runs, before anybody is told
     worker, daemon = cloud.pid("worker-compute"), cloud.pid("libvirtd")
-    server_id = cloud.boot("survivor")
+    server_id = cloud.boot("survivor", "--block-device", device)
     wait_for(lambda: not mine.exists(), 60, "the worker reaches the step", every_s=0.01)
     os.kill(daemon, signal.SIGKILL)
     server = cloud.built(server_id)
     assert cloud.pid("worker-compute") != worker and cloud.pid("libvirtd") != daemon
     assert len(cloud.qemu_pids(server_id)) == 1
-    assert cloud.ssh(server, "hostname").strip() == "survivor"
+    assert cloud.demo.sdk.block_storage.get_volume(volume).status == "in-use"
+    script = f"hostname; echo '{MARK}' | sudo dd of=/dev/vdb conv=fsync 2>/dev/null; sudo head -c {len(MARK)} /dev/vdb"
+    assert cloud.ssh(server, script).split("\n") == ["survivor", MARK]
 
 
 def test_a_guest_that_dies_is_seen(cloud: Cloud, demo_instance: Server) -> None:
@@ -109,16 +98,25 @@ def test_nothing_leaked(cloud: Cloud) -> None:
     assert re.search(r"^0 leaks, 0 repaired, 1 servers$", done.stdout, re.MULTILINE), done.stdout
 
 
-def test_down_leaves_nothing_and_up_brings_guests_back(cloud: Cloud) -> None:
+def test_down_leaves_nothing_and_up_brings_guests_and_their_volumes_back(cloud: Cloud) -> None:
     before = [row["ID"] for row in cloud.demo("server", "list")]
     down = cloud.kilonova("down")
     assert down.returncode == 0, down.stdout
     assert cloud.remains() == []
-    assert cloud.kilonova("up", "--no-image").returncode == 0
+    up = cloud.kilonova("up", "--no-image", "--demo-objects")
+    assert up.returncode == 0, up.stdout + up.stderr
     assert [row["ID"] for row in cloud.demo("server", "list")] == before != []
-    assert [row["Name"] for row in cloud.demo("keypair", "list")] == ["mykey"]
+    assert [row["Name"] for row in cloud.demo("keypair", "list")] == ["demo-key", "mykey"], "all else was there"
     assert cloud.demo("image", "show", "cirros")["status"] == "active"
     assert cloud.demo("network", "show", "provider")["id"] == cloud.network
     wait_for(lambda: cloud.demo("server", "show", before[0])["status"] == "ACTIVE", 60, "its host started it again")
     server = cloud.built(before[0])
-    assert cloud.ssh(server, "hostname").strip() == server.name == "survivor"
+    shown = cloud.ssh(server, f"hostname; sudo head -c {len(MARK)} /dev/vdb")
+    assert shown.split("\n") == [server.name, MARK] == ["survivor", MARK]
+    volume = cloud.demo("volume", "show", "data")["id"]
+    cloud.demo("server", "delete", "--wait", "survivor")
+    wait_for(lambda: cloud.demo.sdk.block_storage.get_volume(volume).status == "available", 30, "it is detached")
+    (file,) = [path for path in cloud.settings.state_dir.joinpath("volumes").rglob(f"*{volume}*") if path.is_file()]
+    with file.open("rb") as stored:
+        assert stored.read(len(MARK)) == MARK.encode()
+    cloud.demo("volume", "delete", volume)

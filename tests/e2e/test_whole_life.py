@@ -5,10 +5,12 @@ The tests run in this order, on one server; after test_walkthrough.py, whose clo
 import base64
 from collections.abc import Iterator
 from contextlib import nullcontext, suppress
+from pathlib import Path
 
 import pytest
 from openstack.exceptions import ConflictException
 
+from infra.hostnet import netns
 from tests.e2e.backups import Backups
 from tests.e2e.cloud import LOOK_S, Cloud, Server, wait_for
 from tests.e2e.deaf import Deaf
@@ -18,6 +20,7 @@ from tests.signing import signer
 from workers.cli.client import ClientFailed
 
 KEPT = "/home/cirros/kept"
+OTHER = b"no system"
 
 
 @pytest.fixture(scope="module")
@@ -159,6 +162,12 @@ def made_volume(cloud: Cloud, name: str) -> str:
     return volume
 
 
+def stored(cloud: Cloud, volume: str) -> Path:
+    """The volume's file."""
+    (file,) = [path for path in cloud.settings.state_dir.joinpath("volumes").rglob(f"*{volume}*") if path.is_file()]
+    return file
+
+
 def test_a_volume_comes_and_goes(cloud: Cloud, server: Server) -> None:
     volume = made_volume(cloud, "life-data")
     before = disks(cloud, server)
@@ -172,9 +181,8 @@ def test_a_volume_comes_and_goes(cloud: Cloud, server: Server) -> None:
     cloud.demo("server", "remove", "volume", "life", "life-data", answers=False)
     wait_for(lambda: disks(cloud, server) == before, 60, "the guest gave it back")
     wait_for(lambda: cloud.demo.sdk.block_storage.get_volume(volume).status == "available", 30, "it is free")
-    (file,) = [path for path in cloud.settings.state_dir.joinpath("volumes").rglob(f"*{volume}*") if path.is_file()]
-    with file.open("rb") as stored:
-        assert stored.read(16) == b"a volume of life"
+    with stored(cloud, volume).open("rb") as file:
+        assert file.read(16) == b"a volume of life"
     cloud.demo("volume", "delete", "life-data")
 
 
@@ -226,7 +234,7 @@ def test_a_tap_that_is_gone_is_named_and_comes_back(cloud: Cloud, server: Server
     before = boot_of(cloud, server)
     tap = f"tap{port.id[:11]}"
     watch.quiet.set()
-    assert cloud.kilonova("exec", "--bridges", "--", "ip", "link", "delete", tap).returncode == 0
+    netns.run(cloud.host.netns, ["ip", "link", "delete", tap])
     assert not cloud.pings(server.address)
     found = cloud.leaks()
     assert found.returncode == 1 and "tap" in found.stdout, found.stdout
@@ -245,22 +253,30 @@ def test_a_security_group_comes_and_goes(cloud: Cloud, server: Server) -> None:
     wait_for(lambda: cloud.pings(server.address), 15, "the rules are back")
 
 
-def test_an_image_of_it_boots_with_its_files(cloud: Cloud, server: Server) -> None:
-    """From a volume that had another image until a rebuild wrote this one over it (2.93)."""
+def test_an_image_of_it_boots_with_its_files(cloud: Cloud, server: Server, tmp_path: Path) -> None:
+    """From a volume that had another image, without a system, until a rebuild wrote this one over it (2.93)."""
     cloud.demo("server", "image", "create", "--name", "life-copy", "life")
     find = cloud.demo.sdk.image.find_image
     wait_for(lambda: (found := find("life-copy")) and found.status == "active", 90, "the image is there")
     becomes(cloud, server, "ACTIVE")
-    twin = cloud.built(cloud.boot("life-twin", "--boot-from-volume", "2"))
+    (tmp_path / "other").write_bytes(OTHER.ljust(1 << 20, b"\0"))
+    form = ["--disk-format", "raw", "--container-format", "bare", "--property", "os_shutdown_timeout=0"]
+    cloud.demo("image", "create", *form, "--file", str(tmp_path / "other"), "life-other")
+    options = ["--image", "life-other", "--boot-from-volume", "2", "--key-name", "mykey"]
+    made = cloud.demo(
+        "server", "create", "--flavor", "keywa.com", *options, "--nic", f"net-id={cloud.network}", "life-twin"
+    )
+    twin = cloud.built(made["id"])
     (root,) = cloud.demo.sdk.compute.volume_attachments(twin.id)
-    assert not kept(cloud, twin)
+    with stored(cloud, root.volume_id).open("rb") as volume:
+        assert volume.read(len(OTHER)) == OTHER
     rebuild = ["--os-compute-api-version", "2.93", "server", "rebuild", "--image", "life-copy"]
     cloud.demo(*rebuild, "--reimage-boot-volume", "life-twin", answers=False)
     becomes(cloud, twin, "ACTIVE")
     assert kept(cloud, twin) and cloud.ssh(twin, "hostname").strip() == "life-twin"
     cloud.demo("server", "delete", "--wait", "life-twin")
     cloud.demo("volume", "delete", root.volume_id)
-    cloud.demo("image", "delete", "life-copy")
+    cloud.demo("image", "delete", "life-copy", "life-other")
 
 
 def test_backups_rotate(cloud: Cloud, server: Server) -> None:
