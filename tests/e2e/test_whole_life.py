@@ -240,8 +240,9 @@ def test_a_tap_that_is_gone_is_named_and_comes_back(cloud: Cloud, server: Server
     assert found.returncode == 1 and "tap" in found.stdout, found.stdout
     mended = cloud.leaks("--repair")
     assert mended.returncode == 0, mended.stdout
-    watch.quiet.clear()
     wait_for(lambda: cloud.pings(server.address), 30, "the guest answers again")
+    wait_for(lambda: cloud.admin.sdk.network.get_port(port.id).status == "ACTIVE", 15, "its host has said so")
+    watch.quiet.clear()
     assert boot_of(cloud, server) == before
 
 
