@@ -51,6 +51,6 @@ def _become(argv: list[str], env: dict[str, str], log: str) -> None:
         os.dup2(descriptor, output)
     os.environ.clear()
     os.environ.update(env)
-    del sys.modules[argv[0]]  # it runs anew
+    sys.modules.pop(argv[0], None)  # it runs anew
     sys.argv = argv[:]
     runpy.run_module(argv[0], run_name="__main__", alter_sys=True)

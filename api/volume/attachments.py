@@ -34,7 +34,8 @@ def view(service: VolumeService, caller: Context, row: Attachment) -> dict[str, 
 def create(
     request: Request, body: AttachmentCreate, caller: VolumeCaller, service: Service, version: Version
 ) -> Response:
-    """Written, as what a detach answers, in the thread that made it: FastAPI would take a second turn of threads."""
+    """Make one."""
+    # As what a detach answers, written in the thread that made it: FastAPI would take a second turn of threads.
     wanted = body.attachment
     if wanted.mode and version < (3, 54):
         words = "Additional properties are not allowed ('mode' was unexpected)"

@@ -67,7 +67,8 @@ def summary(request: Request, caller: VolumeCaller, service: Service, version: V
 
 @router.get("/{volume_id}")
 def show(volume_id: str, caller: VolumeCaller, service: Service, version: Version) -> Response:
-    """Written in the thread that read it: FastAPI would take a second turn of threads for that."""
+    """Show one."""
+    # Written in the thread that read it: FastAPI would take a second turn of threads for that.
     with service.db.look() as store:
         row, used = service.records.look(store, caller, volume_id)
     return JSONResponse({"volume": views.volume(look(service, caller, version), row, used)})

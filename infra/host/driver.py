@@ -225,8 +225,7 @@ class Driver:
         made = self._definer.define(spec, clock) if state != PAUSED else None
         start = partial(self._domains.start, spec.instance_id, paused=not self._pretend, made=made)
         if self._pretend:
-            self.files.keep_running(spec.instance_id, True)
-            runs = self._let_run(spec, start) == RUNNING
+            runs = self._let_run(spec, lambda: self._begin_to_pretend(spec.instance_id, start)) == RUNNING
         else:
             start()
             self._domains.attach(spec.instance_id, {volume.device: volume_xml(volume) for volume in spec.volumes})
@@ -236,6 +235,11 @@ class Driver:
             self._see_running(spec.instance_id)
         clock.lap("run")
         return Spawned(power_state=RUNNING, virt_type=self.virt.virt_type, parts=clock.parts)
+
+    def _begin_to_pretend(self, instance_id: str, start: Callable[[], object]) -> object:
+        self._domains.connect()  # or a new connection would start what is noted, and this find it running
+        self.files.keep_running(instance_id, True)  # first: a worker that dies after the start notes nothing any more
+        return start()
 
     def _let_run(self, spec: DomainSpec, run: Callable[[], object]) -> object:
         """`run` begins the guest's first instruction: not without the claim, nor on one that may have moved since."""
@@ -251,6 +255,7 @@ class Driver:
         if not self._fence.holds(spec):
             self.files.forget_domain(spec.instance_id)
             self._domains.destroy(spec.instance_id)
+            self.files.leave_if_empty(spec.instance_id)
             raise self._fence.lost()
 
     def _see_running(self, instance_id: str) -> None:

@@ -20,7 +20,7 @@ from activities.resize import Resize
 from activities.scheduling.scheduler import Scheduler
 from activities.step import Where
 from infra.codec import KeyRing
-from infra.contracts.abilities import IMAGE_SIGNATURES, OF_THIS_RELEASE
+from infra.contracts.abilities import OF_THIS_RELEASE
 from infra.contracts.requests import Requester
 from infra.database import Database
 from infra.identity import TokenInvalid
@@ -92,7 +92,7 @@ class FrameCloud(Servers):
                 where: dict[str, Any] = {"binary": "nova-compute", "host": host, "zone": "nova", "last_seen": now()}
                 session.add(Service(id=str(uuid.uuid4()), number=number, **where))
                 capacity: dict[str, Any] = {"vcpus": 10_000, "memory_mb": 10**7, "disk_gb": 10**5}
-                capacity["facts"] = {"abilities": sorted(OF_THIS_RELEASE | {IMAGE_SIGNATURES})}
+                capacity["facts"] = {"abilities": sorted(OF_THIS_RELEASE)}
                 session.add(ComputeNode(host=host, id=str(uuid.uuid4()), number=number, **capacity))
 
     def control(self) -> list[Any]:

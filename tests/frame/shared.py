@@ -11,7 +11,7 @@ from typing import Any
 
 from tests.frame.world import World
 
-STATE = tuple(field.name for field in fields(World) if field.name not in ("claims", "guard"))
+STATE = tuple(field.name for field in fields(World) if field.name not in ("claims", "guard", "trusted"))
 
 
 class SharedWorld(World):

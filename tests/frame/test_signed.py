@@ -1,13 +1,24 @@
 """Whom a server trusts goes with every image that a host makes a disk of for it."""
 
 import pytest
+from sqlmodel import select
 
+from infra.contracts.abilities import IMAGE_SIGNATURES
+from infra.tables.compute import ComputeNode
 from tests.frame.cloud import FrameCloud
 from tests.frame.test_resize import row
 from tests.workflows.acting import do, request
 from tests.workflows.ways import ELSEWHERE
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+@pytest.fixture(autouse=True)
+def able(cloud: FrameCloud) -> None:
+    """Hosts verify signatures, whatever other tests had them tell."""
+    with cloud.database.write() as session:
+        for node in session.exec(select(ComputeNode)).all():
+            node.facts = {**node.facts, "abilities": sorted({*node.facts.get("abilities", ()), IMAGE_SIGNATURES})}
 
 
 async def test_builds_rescues_and_rebuilds(cloud: FrameCloud) -> None:

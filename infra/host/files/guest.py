@@ -81,6 +81,11 @@ class GuestFiles:
         for file in self._definitions(instance_id):
             file.unlink(missing_ok=True)
 
+    def leave_if_empty(self, instance_id: str) -> None:
+        """The directory of one that was undone before goes again."""
+        with contextlib.suppress(OSError):
+            self._paths.instance(instance_id).rmdir()
+
     def _definitions(self, instance_id: str) -> tuple[Path, Path]:
         """Of a domain that is to run again, and of one that is off."""
         place = self._paths.instance(instance_id)

@@ -291,6 +291,10 @@ class Domains:
         """instance id → attempt that made its domain, of every domain in `all`."""
         return {instance_id: self._attempts[instance_id][1] for instance_id in self.all()}
 
+    def connect(self) -> None:
+        """Raises LibvirtDown when libvirt is not there."""
+        self._libvirt.call(lambda connection: None)
+
     def waits_for(self, instance_id: str) -> list[str] | None:
         """See `waited_for`."""
         return self._libvirt.call(lambda connection: waited_for(find(connection, instance_id)))
