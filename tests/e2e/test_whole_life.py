@@ -203,7 +203,7 @@ def test_an_interface_comes_and_goes(cloud: Cloud, server: Server) -> None:
 
 
 def test_a_guest_without_hotplug_keeps_what_it_was_given_and_has_it_after_its_own_reboot(
-    cloud: Cloud, server: Server
+    cloud: Cloud, server: Server, watch: Watch
 ) -> None:
     """Mechanism: GuestSteps._take_back, LateReleases. QEMU meets a request to let go when the guest resets itself: it
     was without then, and its record said that it has both."""
@@ -215,10 +215,12 @@ def test_a_guest_without_hotplug_keeps_what_it_was_given_and_has_it_after_its_ow
         assert "The guest did not release the device" in deaf.told(action)
     assert disks(cloud, server) == before and deaf.nics() == 1, "the guest has seen nothing of either"
     assert deaf.kept()
+    watch.quiet.set()
     deaf.reboots()
     wait_for(lambda: boot_of(cloud, server) != boot, 60, "the guest has begun anew")
     wait_for(lambda: len(disks(cloud, server)) == len(before) + 1 and deaf.nics() == 2, 30, "it has both")
-    assert deaf.kept()
+    wait_for(deaf.kept, 15, "its host has said so")
+    watch.quiet.clear()
     deaf.ask_back("detach_volume")
     wait_for(lambda: disks(cloud, server) == before, 60, "the guest, which hears now, gave it back")
     becomes(cloud, server, "ACTIVE")

@@ -133,12 +133,19 @@ class Cloud(Servers):
         ]
         subnet = {"network_id": self.network, "ip_version": 4, "cidr": "10.7.0.0/20"}
         self.post("network", "/v2.0/subnets", {"subnet": subnet})
+        self._unlimited_volumes()
         for host in self.hosts.values():
             self.report(host)
 
     def report(self, host: Host) -> None:
         facts = host.driver.inventory()
         host.control.heartbeat({**facts, "host_ip": "127.0.0.1", "zone": "nova", "started_at": "2026-01-01T00:00:00Z"})
+
+    def _unlimited_volumes(self) -> None:
+        """What tests leave of volumes is in no other's way."""
+        limits = {"quota_set": {"volumes": -1, "gigabytes": -1}}
+        url = self.settings.url("volume", f"/v3/{self.project}/os-quota-sets/{self.project}")
+        httpx.put(url, json=limits, headers={"X-Auth-Token": self.token}).raise_for_status()
 
     def post(self, service: str, path: str, body: dict[str, Any]) -> dict[str, Any]:
         answer = httpx.post(self.settings.url(service, path), json=body, headers={"X-Auth-Token": self.token})
