@@ -1,5 +1,6 @@
 """A record follows its guest, though no event told of it."""
 
+from collections.abc import Iterator
 from contextlib import suppress
 
 import pytest
@@ -7,6 +8,7 @@ from sqlmodel import select
 
 from infra.contracts.power_states import RUNNING, SHUTDOWN
 from infra.host.driver import Driver
+from infra.host.services.control import LifecycleEvent
 from infra.host.states import StatesNow
 from infra.settings import Settings
 from infra.tables.compute import ActionEvent, Instance, InstanceAction
@@ -15,8 +17,11 @@ from tests.host.specs import spec
 
 
 @pytest.fixture
-def driver(cloud: Cloud, host: Settings) -> Driver:
-    return Driver(host, cloud.control)
+def driver(cloud: Cloud, host: Settings) -> Iterator[Driver]:
+    driver = Driver(host, cloud.control)
+    yield driver
+    for instance_id in driver.domains():
+        driver.destroy(instance_id)
 
 
 def active(cloud: Cloud, driver: Driver, instance_id: str, **more: str) -> None:
@@ -33,10 +38,14 @@ def server(cloud: Cloud, driver: Driver, **more: str) -> str:
     driver.spawn(wanted, lambda *_: None)
     with suppress(ZeroDivisionError), driver.events.held(wanted.instance_id):
         driver._domains.stop(wanted.instance_id)
-        until(lambda: driver.events._held[wanted.instance_id])
+        until(lambda: off(driver.events._held[wanted.instance_id]))  # the start's own event may be late
         raise ZeroDivisionError
     assert driver.domains()[wanted.instance_id] == SHUTDOWN
     return wanted.instance_id
+
+
+def off(event: LifecycleEvent | None) -> bool:
+    return event is not None and event.power_state == SHUTDOWN
 
 
 def record(cloud: Cloud, instance_id: str) -> tuple[str | None, int]:
