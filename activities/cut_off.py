@@ -42,8 +42,7 @@ class CutOff:
             report.released += done
             report.left += not done
 
-        unbegun = await some_at_once([one for one in losing if one[0].id not in tried], settle)
-        report.left += unbegun
+        await some_at_once([one for one in losing if one[0].id not in tried], settle, report)
         log.warning("volumes whose attachment was ended were taken from guests", **report.model_dump())
 
     async def _ended(self, held: Iterable[ServerAtRest]) -> set[str]:

@@ -33,9 +33,11 @@ Found = TypeVar("Found")
 log = logs.get(__name__)
 
 
-async def some_at_once(found: Sequence[Found], settle: Callable[[Found], Awaitable[None]]) -> int:
-    """Settle what a look found, `AT_ONCE` at a time; how many are left to the next look, to be added afterwards
-    to what `settle` counted."""
+async def some_at_once(
+    found: Sequence[Found], settle: Callable[[Found], Awaitable[None]], report: FollowReport
+) -> None:
+    """Settle what a look found, `AT_ONCE` at a time; what is left to the next look is counted beside what `settle`
+    counts."""
     gate = asyncio.Semaphore(AT_ONCE)
 
     async def one(each: Found) -> None:
@@ -43,7 +45,7 @@ async def some_at_once(found: Sequence[Found], settle: Callable[[Found], Awaitab
             await settle(each)
 
     await asyncio.gather(*(one(each) for each in found[:MOST]))
-    return len(found[MOST:])
+    report.left += len(found[MOST:])
 
 
 @dataclass(frozen=True)
@@ -76,8 +78,7 @@ class Following:
             log.warning("ports not looked at", error=error.message)
             return FollowReport(away=error.message)
         report = FollowReport(servers=servers)
-        unbegun = await some_at_once(differing, lambda one: self._settle(want, one, report))
-        report.left += unbegun
+        await some_at_once(differing, lambda one: self._settle(want, one, report), report)
         if differing:
             log.info("ports followed", **report.model_dump())
         return report

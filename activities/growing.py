@@ -62,8 +62,7 @@ class Growing:
             report.grown += done
             report.left += not done
 
-        unbegun = await some_at_once(larger, tell)
-        report.left += unbegun
+        await some_at_once(larger, tell, report)
         if larger:
             log.info("volumes followed", **report.model_dump())
         return report

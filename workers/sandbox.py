@@ -35,27 +35,8 @@ class StrictRunner(SandboxedWorkflowRunner):
         return _Instance(_Sandboxed(det, self.runner_class), det.info)
 
 
-class _PerThread(RestrictionContext):
-    """Whether workflow code runs, or is imported: of the thread that asks."""
-
-    def __init__(self) -> None:
-        self._here = threading.local()
-
-    @property
-    def is_runtime(self) -> bool:
-        return getattr(self._here, "is_runtime", False)
-
-    @is_runtime.setter
-    def is_runtime(self, value: bool) -> None:
-        self._here.is_runtime = value
-
-    @property
-    def in_activation(self) -> bool:
-        return getattr(self._here, "in_activation", False)
-
-    @in_activation.setter
-    def in_activation(self, value: bool) -> None:
-        self._here.in_activation = value
+class _PerThread(threading.local, RestrictionContext):
+    """Whether workflow code runs, or is imported: of the thread that asks, for which the SDK's own begins anew."""
 
 
 class _Sandboxed(Sandboxed):

@@ -55,10 +55,10 @@ class Edge:
 
     async def _admit(self, scope: Scope, receive: Receive, answer: Answer) -> None:
         request_head.tidy(scope, self._url, self._settings.trusted_proxies)
+        asked = f"{scope['method']} {scope['path']}"
         if not self._door.open.fullmatch(scope["path"]):
-            outlasts = self._door.outlasts.fullmatch(f"{scope['method']} {scope['path']}") is not None
-            scope["state"]["caller"] = await identify(scope, outlasts=outlasts)
-        if self._door.streams.fullmatch(f"{scope['method']} {scope['path']}"):
+            scope["state"]["caller"] = await identify(scope, outlasts=bool(self._door.outlasts.fullmatch(asked)))
+        if self._door.streams.fullmatch(asked):
             await self.app(scope, _patient(receive), answer)
             return
         self._require_small(scope)

@@ -34,9 +34,12 @@ OF_SPECS = {"quota:cpu_": CPU_LIMITS, "quota:vif_": VIF_LIMITS}
 """Beginnings of extra specs that need an ability."""
 
 
-def needed(properties: Mapping[str, str], flavor: Mapping[str, object], *, local_disks: bool) -> set[str]:
-    """Of a server with this image and this flavor. `local_disks`: it has some, whatever its flavor says."""
-    found = set()
+def needed(
+    properties: Mapping[str, str], flavor: Mapping[str, object], *, local_disks: bool, signed: bool = False
+) -> set[str]:
+    """Of a server with this image and this flavor. `local_disks`: it has some, whatever its flavor says; `signed`: its
+    image must be, by somebody whom its owner trusts."""
+    found = {IMAGE_SIGNATURES} if signed else set()
     if local_disks or flavor.get("ephemeral") or flavor.get("swap"):
         found.add(LOCAL_DISKS)
     if is_q35(properties.get("hw_machine_type", "")):

@@ -95,9 +95,9 @@ def write(settings: Settings) -> None:
             "import_filtering_opts": {"allowed_schemes": "[http,https]", "allowed_ports": "[80,443]"},
             "taskflow_executor": {"engine_mode": "serial", "max_workers": 2, "conversion_format": "qcow2"},
             "key_manager": {"backend": "kilonova"},
-            "image_certificates": {"directory": (settings.image_certificates or Path()).absolute()}
-            if settings.image_certificates
-            else {},
+            "image_certificates": {
+                "directory": settings.image_certificates.absolute() if settings.image_certificates else ""
+            },
             "oslo_policy": {"policy_file": here / "policy.yaml"},
             "oslo_middleware": {"max_request_body_size": 112 * 1024},
         },

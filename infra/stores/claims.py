@@ -157,9 +157,8 @@ def abilities_in(told: object) -> frozenset[str]:
 
 
 def needs_of(instance: Any) -> frozenset[str]:
-    local = bool(instance.local_disks)
-    needs = abilities.needed(instance.image_properties or {}, instance.flavor, local_disks=local)
-    needs |= {abilities.IMAGE_SIGNATURES} if instance.trusted_certificates else set()
+    local, signed = bool(instance.local_disks), bool(instance.trusted_certificates)
+    needs = abilities.needed(instance.image_properties or {}, instance.flavor, local_disks=local, signed=signed)
     for volume in instance.volumes or ():
         needs |= {abilities.SCSI_VOLUMES} if volume.get("bus") == "scsi" else set()
         needs |= {abilities.VOLUME_TYPES} if volume.get("volume_type") else set()

@@ -52,8 +52,8 @@ def prepare(call: ComputeCall, row: RowMapping, wish: dict[str, Any]) -> dict[st
     flavor, local = Flavor.model_validate(row["flavor"]), bool(row["image_ref"])
     require_fit(call, flavor, needs, local=bool(row["root_gb"]))
     require_machine(needs.properties, flavor, local=local)
-    asked = abilities.needed(needs.properties, row["flavor"], local_disks=bool(row["local_disks"]))
-    require_host(call, row, asked | ({abilities.IMAGE_SIGNATURES} if trusted else set()))
+    beside = {"local_disks": bool(row["local_disks"]), "signed": bool(trusted)}
+    require_host(call, row, abilities.needed(needs.properties, row["flavor"], **beside))
     volume_id = None if local else root_volume.written(call, row, wish["imageRef"], needs)
     columns = {column: wish[name] for name, column in COLUMNS.items() if name in wish}
     columns["disk_config"] = disk_config(wish.get("OS-DCF:diskConfig"), needs.properties, wish["imageRef"])

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from infra.contracts.errors import hopeless, host_cannot
+from infra.host.files.download import gone
 from infra.host.services.rest import Service
 
 PREFIX = "img_signature"
@@ -17,7 +18,7 @@ def properties_of(glance: Service, image_id: str) -> dict[str, str]:
     """What the image says of its signature. Source: Image API v2."""
     answer = glance.ask("GET", f"/images/{image_id}", 200, 404)
     if answer.status_code == 404:
-        raise hopeless(f"Image {image_id} could not be found.", code=404)
+        raise gone(image_id)
     return {name: value for name, value in answer.json().items() if name.startswith(PREFIX)}
 
 
