@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import quote
 
 import structlog
-from fastapi import FastAPI, Request, Response
+from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.datastructures import Headers, MutableHeaders
@@ -20,6 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from api.common import parsers, wording
 from api.common.edge import Edge, Render, respond
 from api.common.errors import ServiceError
+from api.common.ways import Ways
 from infra import logs
 from infra.identity import TokenValidator
 from infra.settings import Settings
@@ -62,6 +63,19 @@ class RequestIds:
         await self.app(scope, receive, answer)
 
 
+class Application(FastAPI):
+    """Whose requests go the short way to their routes."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.ways = Ways(self.router)
+        self.router.middleware_stack = self.ways
+
+    def include_router(self, router: APIRouter, *, prefix: str = "", **options: Any) -> None:
+        super().include_router(router, prefix=prefix, **options)
+        self.ways.add(router, prefix)
+
+
 def create_app(
     service: str,
     settings: Settings,
@@ -87,7 +101,7 @@ def create_app(
         finally:
             await app.state.tokens.close()
 
-    app = FastAPI(
+    app = Application(
         title=f"Kilonova {service}",
         lifespan=whole_life,
         redirect_slashes=False,

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Response
 from fastapi.responses import JSONResponse
 from sqlmodel import Session
 
@@ -65,13 +65,13 @@ class Resource(Generic[R, C, U]):
     def _reading(self, router: APIRouter) -> None:
         kind, before = self.kind, self.before_list
 
-        def list_all(ask: Ask) -> Any:
+        def list_all(ask: Ask) -> Response:
             if before:
                 before(ask)
             with ask.store.read() as session:
                 return json(page(session, ask, kind))
 
-        def show_one(ask: Ask) -> Any:
+        def show_one(ask: Ask) -> Response:
             with ask.store.read() as session:
                 return json(show(session, ask, kind, find(session, ask, kind, self._asked(ask))))
 
@@ -89,10 +89,10 @@ class Resource(Generic[R, C, U]):
                 rows = [create(session, ask, one, given(one, only_changes=True)) for one in wanted]
                 return made(session, ask, kind, rows, many), [row.id for row in rows]
 
-        def create_some(ask: Ask, body: JsonBody) -> Any:
+        def create_some(ask: Ask, body: JsonBody) -> Response:
             return create_now(ask, body)[0]
 
-        async def create_settled(ask: Ask, body: JsonBody) -> Any:
+        async def create_settled(ask: Ask, body: JsonBody) -> Response:
             def shown(session: Session, rows: list[R]) -> JSONResponse:
                 return made(session, ask, kind, rows, kind.collection in body)
 
@@ -125,10 +125,10 @@ class Resource(Generic[R, C, U]):
                 session.flush()
                 return json(show(session, ask, kind, row)), [row.id]
 
-        def update_one(ask: Ask, body: JsonBody) -> Any:
+        def update_one(ask: Ask, body: JsonBody) -> Response:
             return update_now(ask, body)[0]
 
-        async def update_settled(ask: Ask, body: JsonBody) -> Any:
+        async def update_settled(ask: Ask, body: JsonBody) -> Response:
             def shown(session: Session, rows: list[R]) -> JSONResponse:
                 return json(show(session, ask, kind, rows[0]))
 
