@@ -1,6 +1,6 @@
 """The domain itself: config drive, define, start, seen running (seed step 29)."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from temporalio import activity
@@ -22,27 +22,39 @@ from infra.contracts.hypervisor import (
     NicsOnHost,
     Spawned,
 )
+from infra.contracts.image import ImageOnHost
 from infra.contracts.power import Power, PowerOff, PowerOn, Reboot
+from infra.contracts.step import Done
 from infra.contracts.volume import DiskOnGuest, DiskSize, DiskSwap
 
 if TYPE_CHECKING:
     from infra.host.driver import Driver
+    from infra.host.files.images import ImageStore
 
 
 class Hypervisor:
     """Runs on the queue of the chosen host."""
 
-    def __init__(self, driver: "Driver") -> None:
-        self._driver = driver
+    def __init__(self, driver: "Driver", images: "ImageStore") -> None:
+        self._driver, self._images = driver, images
 
     @step(resource="domain", heavy=True, budget=timedelta(minutes=30))
     def spawn(self, spec: DomainSpec) -> Spawned:
-        """Make the config drive, define and start the domain, return once libvirt says that it runs.
+        """Make the config drive, define and start the domain, return once libvirt says that it runs. What `lays` says
+        is done first, as the step `fetch_to_host` does it; an image that went meanwhile is downloaded again.
 
         Idempotent: the instance id is the domain's UUID; defining again updates, and a domain that runs is left
         alone. Before the guest's first instruction the host checks that the claim (instance, attempt) is still its
         own. Raises Hopeless for a domain no host would accept, HostCannot when this one cannot start it."""
-        return self._driver.spawn(spec, activity.heartbeat)
+        along = {} if spec.lays is None else {"fetch_to_host": self._laid(spec.lays)}
+        spawned = self._driver.spawn(spec, activity.heartbeat)
+        spawned.along = along
+        return spawned
+
+    def _laid(self, want: ImageOnHost) -> Done:
+        begun = datetime.now(UTC)
+        disk = self._images.fetch(want, activity.heartbeat, activity.info().heartbeat_details)
+        return disk.model_copy(update={"started_at": begun, "finished_at": datetime.now(UTC)})
 
     @step(resource="domain", budget=timedelta(minutes=5))
     def destroy(self, spec: DomainRef) -> None:

@@ -100,7 +100,7 @@ class Host:
             Image(self.images, fence),
             Network(ports),
             Volume(volumes, VolumePlugger(volumes, self.driver.disks)),
-            Hypervisor(self.driver),
+            Hypervisor(self.driver, self.images),
             Agent(GuestAgent(self.driver)),
             Kept(Keeper(self.settings, self.driver)),
             Rescue(Rescues(self.settings, self.driver, self.images)),
@@ -177,7 +177,7 @@ async def _serve(settings: Settings, life: _Life) -> None:
     host.driver.events.start()
     client = await connect(settings, metrics_port=settings.host_metrics_port, patience_s=PATIENCE_S)
     unknown = meter(client).create_gauge("kilonova_unknown_guests", "Guests on this host that no record knows")
-    heartbeat = Heartbeat(settings, host.driver, host.control, life.stopping, unknown.set)
+    heartbeat = Heartbeat(settings, host.driver, host.control, host.images.newest, life.stopping, unknown.set)
     topology = None
     if host.hostnet and host.states:
         topology = TopologyPoll(settings, host.session, host.hostnet, host.states, TOPOLOGY_WAIT_S)

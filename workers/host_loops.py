@@ -42,17 +42,20 @@ class Heartbeat:
     nothing is left of before. Until the first reports have arrived a delete may still take the host for one that is
     down, and leave to it what lies here.
 
-    `counted` is told how many guests here nobody knows, whenever they were counted."""
+    `images` tells which the host has. `counted` is told how many guests here nobody knows, whenever they were
+    counted."""
 
     def __init__(
         self,
         settings: Settings,
         driver: Driver,
         control: ControlClient,
+        images: Callable[[], list[str]],
         stopping: threading.Event,
         counted: Callable[[int], None] = lambda _: None,
     ) -> None:
         self._settings, self._driver, self._control, self._stopping = settings, driver, control, stopping
+        self._images = images
         self._last = time.monotonic()
         self._aftermath = time.monotonic() + AFTERMATH_S  # when it ends
         self._counted, self._count_at = counted, 0.0
@@ -87,7 +90,7 @@ class Heartbeat:
                 "zone": self._settings.availability_zone,
                 "started_at": self.started_at.isoformat(),
                 "facts": {**host["facts"], "running": running, "unknown": self._unknown[:NAMED]}
-                | {"unknown_count": len(self._unknown)},
+                | {"unknown_count": len(self._unknown), "images": self._images()},
             }
         )
         self._last = time.monotonic()

@@ -15,7 +15,6 @@ with workflow.unsafe.imports_passed_through():
     from activities.services import Services
     from activities.volume import Volume
     from infra.contracts import patience
-    from infra.contracts.image import ImageOnHost
     from infra.contracts.instance import BuildDone, BuildFailed, InstanceRef
     from infra.contracts.network import Plugged
     from infra.contracts.step import Step
@@ -25,6 +24,7 @@ from workflows.attempt import Attempts, nothing
 from workflows.build import Build
 from workflows.inputs import (
     claim_request,
+    disk_on_host,
     domain_spec,
     first_addresses,
     leftovers,
@@ -88,21 +88,18 @@ class BootInstance(Build):
                         InstanceRef(instance_id=id),
                         undo=None,  # reads only
                     )
+                    lays = disk_on_host(req, claim, flavor) if req.image_id else None
+                    if lays and claim.has_image:  # no download to be watched: `spawn` makes the disk along
+                        on_host.owes(Image.remove_disk, lays, host)
                     disk, plugged, attached = await on_host.together(
                         on_host.step(
                             Image.fetch_to_host,
-                            ImageOnHost(
-                                instance_id=id,
-                                image_id=req.image_id,
-                                disk_gb=flavor.disk,
-                                trusted=req.trusted_certificates,
-                                attempt=claim.attempt,
-                            ),
+                            lays,
                             undo=Image.remove_disk,
                             at=host,
                         )
-                        if req.image_id
-                        else nothing(None),
+                        if lays and not claim.has_image
+                        else nothing(lays),
                         on_host.step(
                             Network.plug_ports,
                             ports_on_host(req, claim),

@@ -4,7 +4,7 @@ from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     from infra.contracts.hypervisor import DomainSpec, FlavorFacts, GuestConfig
-    from infra.contracts.image import DiskOnHost
+    from infra.contracts.image import DiskOnHost, ImageOnHost
     from infra.contracts.instance import DeletePlan
     from infra.contracts.network import Plugged, PortRequest, PortsOnHost
     from infra.contracts.operation import InstanceFacts
@@ -65,9 +65,26 @@ def volumes_on_host(req: BootRequest, claim: Claimed) -> VolumesOnHost:
     )
 
 
+def disk_on_host(req: BootRequest, claim: Claimed, flavor: FlavorFacts) -> ImageOnHost:
+    return ImageOnHost(
+        instance_id=req.instance_id,
+        image_id=req.image_id,
+        disk_gb=flavor.disk,
+        trusted=req.trusted_certificates,
+        attempt=claim.attempt,
+    )
+
+
 def domain_spec(
-    req: BootRequest, claim: Claimed, flavor: FlavorFacts, disk: DiskOnHost | None, plugged: Plugged, attached: Attached
+    req: BootRequest,
+    claim: Claimed,
+    flavor: FlavorFacts,
+    disk: DiskOnHost | ImageOnHost | None,
+    plugged: Plugged,
+    attached: Attached,
 ) -> DomainSpec:
+    """`disk`: the one that is there, the one that is to be made before the guest, or None."""
+    lays = disk if isinstance(disk, ImageOnHost) else None
     guest = GuestConfig(
         hostname=req.hostname,
         admin_pass=req.admin_pass,
@@ -89,7 +106,8 @@ def domain_spec(
         flavor=flavor,
         image_id=req.image_id,
         image_properties=req.image_properties,
-        disk=disk,
+        disk=DiskOnHost() if isinstance(disk, ImageOnHost) else disk,
+        lays=lays,
         local_disks=req.local_disks,
         vifs=plugged.vifs,
         volumes=attached.volumes,

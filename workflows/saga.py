@@ -75,9 +75,7 @@ class Saga:
         at: Place = HERE,
     ) -> Out:
         """Run `do(arg)`; should the workflow fail later, run `undo(arg)`."""
-        undoing = None if undo is None else (undo.__name__, lambda: self._undo(undo, arg, at))
-        if undoing is not None:
-            self._undos.append(undoing)
+        undoing = None if undo is None else self.owes(undo, arg, at)
         try:
             result = await self._run(do, arg, at)
         except FailureError as error:
@@ -88,6 +86,12 @@ class Saga:
             raise
         self.go_on(at)
         return result
+
+    def owes(self, undo: Callable[[Any, In], object], arg: In, at: Place = HERE) -> tuple[str, Undo]:
+        """Should the workflow fail from now on, run `undo(arg)`: of what is about to be done, by whichever step."""
+        undoing = (undo.__name__, lambda: self._undo(undo, arg, at))
+        self._undos.append(undoing)
+        return undoing
 
     async def commit(self, do: Callable[[Any, In], Out], arg: In) -> Out:
         """The record step that ends an operation: once it has taken effect, nothing before it is undone any more."""

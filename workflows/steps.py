@@ -35,8 +35,12 @@ class StepLog:
     def succeed(self, step: Step, result: object) -> None:
         step.result, step.finish_time = SUCCESS, workflow.now()
         if isinstance(result, Done):
+            began = result.started_at
+            for event, done in result.along.items():
+                self._along(step, event, done)
+                began = done.finished_at or began
             step.attempt, step.parts = result.attempt, result.parts
-            step.start_time = result.started_at or step.start_time
+            step.start_time = began or step.start_time
             step.finish_time = result.finished_at or step.finish_time
         metrics.stepped(step)
         self._tell(step)
@@ -46,6 +50,13 @@ class StepLog:
         step.result, step.finish_time, step.details = ERROR, workflow.now(), explain(error)
         metrics.stepped(step)
         self._tell(step)
+
+    def _along(self, step: Step, event: str, done: Done) -> None:
+        """What `step` did first is told before it, as the step that it is where it runs by itself."""
+        first = Step(event=event, host=step.host, start_time=step.start_time)
+        self.steps.insert(self.steps.index(step), first)
+        self._lines.pop(id(step))
+        self.succeed(first, done)
 
     def report(self) -> list[Step]:
         """Copies of the finished steps, to be written to the database with the operation's last word."""

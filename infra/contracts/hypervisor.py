@@ -6,7 +6,7 @@ from typing import Any, Literal
 from pydantic import BaseModel
 
 from infra.contracts.guarded import Guarded
-from infra.contracts.image import DiskOnHost
+from infra.contracts.image import DiskOnHost, ImageOnHost
 from infra.contracts.injected_files import InjectedFile
 from infra.contracts.local_disks import LocalDisk
 from infra.contracts.network import Vif
@@ -63,6 +63,7 @@ class DomainSpec(DomainRef):
     image_id: str = ""
     image_properties: dict[str, str] = {}
     disk: DiskOnHost | None = None  # None: boots from a volume
+    lays: ImageOnHost | None = None  # that disk, where no step before has made it: the host has its image already
     local_disks: list[LocalDisk] = []
     vifs: list[Vif] = []
     volumes: list[VolumeConnection] = []

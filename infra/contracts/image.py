@@ -14,6 +14,7 @@ class ImageOnHost(BaseModel):
 
 
 class DiskOnHost(Done):
-    """That the disk is there. Where it lies the host derives from the server's id, each time."""
+    """That the disk is there, or that `spawn` makes it. Where it lies the host derives from the server's id, each
+    time."""
 
     downloaded_bytes: int = 0  # 0 when the image was on the host already

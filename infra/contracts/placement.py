@@ -35,6 +35,7 @@ class Claimed(BaseModel):
     host: str
     zone: str = "nova"
     attempt: int  # grows with every new claim of this instance; the host checks it before the guest runs
+    has_image: bool = False  # as its last report says; a host of an older release tells of none
 
 
 class HostRef(BaseModel):

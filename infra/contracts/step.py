@@ -22,13 +22,14 @@ def in_bytes(heartbeat: object) -> tuple[int, int] | None:
 
 
 class Done(BaseModel):
-    """Base of a step's result. The worker's interceptor fills in all but `parts`."""
+    """Base of a step's result. The worker's interceptor fills in all but `parts` and `along`."""
 
     host: str = ""
     attempt: int = 1
     started_at: datetime | None = None
     finished_at: datetime | None = None
     parts: dict[str, float] = Field(default_factory=dict)  # seconds spent in each named part of the step
+    along: "dict[str, Done]" = Field(default_factory=dict)  # steps that this one did first, by name: their results
 
 
 class Step(BaseModel):

@@ -65,6 +65,7 @@ PLACED = (
 )
 SPAWNING = PLACED.values(task_state=states.SPAWNING)
 HOLD = insert(allocations)
+IMAGES_ON = select(nodes.c.facts["images"]).where(nodes.c.host == bindparam("at"))
 
 
 class Decides(Protocol):
@@ -100,7 +101,8 @@ class Claims:
             taken = {"vcpus": share.vcpus, "memory_mb": share.memory_mb, "disk_gb": share.disk_gb}
             held = {"consumer_id": want.instance_id, "instance_id": want.instance_id, "host": best.host}
             store.execute(HOLD, {**held, "attempt": attempt, **taken})
-            return Claimed(host=best.host, zone=best.zone, attempt=attempt)
+            here = not instance.trusted_certificates and _has_image(store, best.host, instance.image_ref)
+            return Claimed(host=best.host, zone=best.zone, attempt=attempt, has_image=here)
 
     def place(self, store: Connection, want: ClaimRequest, instance: Any, share: Share) -> Candidate:
         """The best host for the server, by its hints and its group; Hopeless `NoValidHost` when there is none."""
@@ -143,6 +145,12 @@ class Claims:
             if any(c.host == candidate.host for c in again):
                 return candidate
         return self._scheduler.choose(want, share, [], now())[0]  # raises: all were taken meanwhile
+
+
+def _has_image(store: Connection, host: str, image_ref: str | None) -> bool:
+    """Whether the host's last report names the image; one of an older release names none."""
+    named = store.scalar(IMAGES_ON, {"at": host}) if image_ref else None
+    return isinstance(named, list) and image_ref in named
 
 
 def unable(store: Connection, host: str, needs: frozenset[str]) -> frozenset[str]:

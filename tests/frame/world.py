@@ -7,6 +7,7 @@ without an effect here fails `activities()`, so that no new one is left out of t
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any, get_type_hints
 
 from temporalio import activity
@@ -159,9 +160,14 @@ class Effects(LifeEffects):
                 self.world.anywhere.discard(("volume", want.instance_id, volume.volume_id))
 
     def spawn(self, spec: Any) -> Spawned:
+        along: dict[str, Done] = {}
+        if spec.lays:
+            begun = datetime.now(UTC)
+            disk = self.fetch_to_host(spec.lays)
+            along["fetch_to_host"] = disk.model_copy(update={"started_at": begun, "finished_at": datetime.now(UTC)})
         self._define(spec)
         self.world.power[spec.instance_id] = RUNNING
-        return Spawned(power_state=RUNNING)
+        return Spawned(power_state=RUNNING, along=along)
 
     def destroy(self, ref: Any) -> None:
         for thing in [t for t in self.mine if t[0] in OF_GUEST and t[1] == ref.instance_id]:

@@ -67,7 +67,7 @@ def test_into_a_running_guest_and_into_it_again_when_it_starts(guest: Built, dis
     guest.spawn()
     until(guest.booted)
     for _ in range(2):
-        run(Hypervisor(guest.driver).plug_disk, disk)
+        run(Hypervisor(guest.driver, guest.store).plug_disk, disk)
         assert has(guest)
     held = {"instance_id": disk.instance_id, "attempt": disk.attempt}
     guest.driver.power.off(PowerOff(**held, timeout_s=0), quiet)
@@ -108,7 +108,7 @@ def test_a_connection_that_does_not_hold_is_made_anew_from_the_records(guest: Bu
     """Mechanism: PowerSwitch.on_as, Definer.define_again. What the host kept of the volume leads nowhere any more."""
     guest.spawn()
     until(guest.booted)
-    run(Hypervisor(guest.driver).plug_disk, disk)
+    run(Hypervisor(guest.driver, guest.store).plug_disk, disk)
     held = {"instance_id": disk.instance_id, "attempt": disk.attempt}
     power, files = guest.driver.power, guest.driver.files
     power.off(PowerOff(**held, timeout_s=0), quiet)
@@ -129,18 +129,18 @@ def test_a_guest_that_keeps_it_is_told_of_and_one_that_is_off_gives_it_back(
     monkeypatch.setattr(guest.driver.disks, "detach_s", 2.0)
     guest.spawn()
     until(guest.booted)
-    run(Hypervisor(guest.driver).plug_disk, disk)
+    run(Hypervisor(guest.driver, guest.store).plug_disk, disk)
     held = {"instance_id": disk.instance_id, "attempt": disk.attempt}
     guest.driver.power.pause(Guarded(**held), quiet)
     with pytest.raises(ApplicationError, match="is paused and cannot release the device /dev/vdb"):
-        run(Hypervisor(guest.driver).unplug_disk, disk)
+        run(Hypervisor(guest.driver, guest.store).unplug_disk, disk)
     guest.driver.power.unpause(Guarded(**held), quiet)
     with pytest.raises(ApplicationError, match="did not release the device /dev/vdb"):
-        run(Hypervisor(guest.driver).unplug_disk, disk)
+        run(Hypervisor(guest.driver, guest.store).unplug_disk, disk)
     assert has(guest) and guest.driver.files.volumes(disk.instance_id)
     guest.driver.power.off(PowerOff(**held, timeout_s=0), quiet)
     for _ in range(2):
-        run(Hypervisor(guest.driver).unplug_disk, disk)
+        run(Hypervisor(guest.driver, guest.store).unplug_disk, disk)
         assert not guest.driver.files.volumes(disk.instance_id)
     guest.driver.power.on(PowerOn(**held), quiet)
     assert not has(guest)
@@ -150,7 +150,7 @@ def test_a_host_that_lost_the_claim_leaves_the_guest_alone(guest: Built, disk: D
     guest.spawn()
     cloud.unclaim(guest.spec.instance_id)
     with pytest.raises(ApplicationError):
-        run(Hypervisor(guest.driver).plug_disk, disk)
+        run(Hypervisor(guest.driver, guest.store).plug_disk, disk)
     assert not has(guest)
 
 
@@ -253,7 +253,7 @@ def test_a_running_guest_sees_that_its_volume_has_grown(
     """The boot sector never reads the disk: QEMU has no other reason to connect to the export that was made anew."""
     guest.spawn()
     until(guest.booted)
-    run(Hypervisor(guest.driver).plug_disk, disk)
+    run(Hypervisor(guest.driver, guest.store).plug_disk, disk)
     volume_id = disk.volume.volume_id
     with volumes.user() as demo:
         grown = {"os-extend": {"new_size": 2}}
@@ -265,7 +265,7 @@ def test_a_running_guest_sees_that_its_volume_has_grown(
         connector.size(new_id())
     want = DiskSize(instance_id=disk.instance_id, attempt=disk.attempt, volume_id=volume_id, size_gb=2)
     for _ in range(2):
-        run(Hypervisor(guest.driver).grow_disk, want)
+        run(Hypervisor(guest.driver, guest.store).grow_disk, want)
         assert size(guest) == 2 << 30
     assert guest.driver.power_state(disk.instance_id) == RUNNING
 
@@ -287,7 +287,7 @@ def test_a_running_guest_sees_a_volume_on_scsi_grow_after_a_swap_to_a_larger_one
         until(guest.booted)
         demo.call("volume", "POST", f"/v3/volumes/{old.volume_id}/action", {"os-extend": {"new_size": 2}})
         until(lambda: demo.call("volume", "GET", f"/v3/volumes/{old.volume_id}")["volume"]["status"] == "in-use")
-        steps = Hypervisor(guest.driver)
+        steps = Hypervisor(guest.driver, guest.store)
         for _ in range(2):
             run(steps.grow_disk, DiskSize(**held, volume_id=old.volume_id, size_gb=2, device="sdb"))
             assert size(guest, "sdb") == 2 << 30
@@ -317,10 +317,10 @@ def test_another_volume_takes_its_place_with_the_same_bytes(
     guest sees the rest of a larger one when it is told, and could go back until then."""
     guest.spawn()
     until(guest.booted)
-    run(Hypervisor(guest.driver).plug_disk, disk)
+    run(Hypervisor(guest.driver, guest.store).plug_disk, disk)
     written(guest, "write -P 0x11 0 64k")
     held = {"instance_id": disk.instance_id, "attempt": disk.attempt}
-    want, steps, beats = DiskSwap(**held, old=disk.volume, new=other), Hypervisor(guest.driver), []
+    want, steps, beats = DiskSwap(**held, old=disk.volume, new=other), Hypervisor(guest.driver, guest.store), []
     for _ in range(2):
         guest.driver.swaps.swap(want, lambda *told: beats.append(told))
         assert source(guest) == other.export and size(guest) == 1 << 30

@@ -14,6 +14,7 @@ from infra.contracts.hypervisor import HostFacts, HostRef, NicsOnHost
 from infra.contracts.limits import Limits, Rate
 from infra.contracts.network import PortRequest
 from infra.host.driver import Driver
+from infra.host.files.images import ImageStore
 from infra.host.network.ports import PortPlugger
 from infra.host.network.states import PortStates
 from infra.hostnet import netns, shaping
@@ -54,6 +55,7 @@ def test_what_a_plugged_port_lost_is_found_and_plugged_again(
     all that was compared: a guest without tap, filter and DHCP entry counted as well."""
     settings, network = networked
     driver = Driver(settings, cloud.control, (network, PortStates(settings, cloud.session, network)))
+    steps = Hypervisor(driver, ImageStore(settings, cloud.session))
     plugger = PortPlugger(settings, cloud.session, network)
     want = net.want(PortRequest(port_id=new_id(), network_id=net.network_id))
     port, tap = want.ports[0].port_id, plugger.plug(want, quiet).vifs[0].tap
@@ -65,7 +67,7 @@ def test_what_a_plugged_port_lost_is_found_and_plugged_again(
         return kinds(driver.facts(), want.instance_id, port)
 
     make_tap()
-    run(Hypervisor(driver).sync_network, HostRef(host=HOST))
+    run(steps.sync_network, HostRef(host=HOST))
     assert found() == set()
     assert {VIF_LIMITS, SUBPORTS} <= set(driver.inventory()["facts"]["abilities"])
     driver.nics.limit(want.instance_id, Limits(inbound=Rate(average=1000)))
@@ -78,7 +80,7 @@ def test_what_a_plugged_port_lost_is_found_and_plugged_again(
     vifs = plugger.plug(again, quiet).vifs
     assert vifs[0].tap == tap
     make_tap()
-    run(Hypervisor(driver).mend_nics, NicsOnHost(instance_id=want.instance_id, vifs=vifs))  # it has its tap by now
+    run(steps.mend_nics, NicsOnHost(instance_id=want.instance_id, vifs=vifs))  # it has its tap by now
     assert found() == set()
     plugger.unplug(want, quiet)
 
@@ -91,6 +93,7 @@ def test_a_damaged_dhcp_entry_is_found_and_written_again(
     """Mechanism: Dnsmasq's `_is_written`: only what it had been told was compared, not what its file says now."""
     settings, network = networked
     driver = Driver(settings, cloud.control, (network, PortStates(settings, cloud.session, network)))
+    steps = Hypervisor(driver, ImageStore(settings, cloud.session))
     plugger = PortPlugger(settings, cloud.session, network)
     want = net.want(PortRequest(port_id=new_id(), network_id=net.network_id))
     port = want.ports[0].port_id
@@ -100,6 +103,6 @@ def test_a_damaged_dhcp_entry_is_found_and_written_again(
     facts: Any = driver.facts()
     assert port in facts.served[net.network_id] and port not in facts.answered
     assert "dhcp_entry" in kinds(facts, want.instance_id, port)
-    run(Hypervisor(driver).sync_network, HostRef(host=HOST))
+    run(steps.sync_network, HostRef(host=HOST))
     assert "dhcp_entry" not in kinds(driver.facts(), want.instance_id, port)
     plugger.unplug(want, quiet)

@@ -104,7 +104,7 @@ def test_another_clouds_control_plane_is_refused(
     control = ControlClient(host, cloud.session)
     with pytest.raises(ForeignCloud, match=f"the control plane that answers is cloud {ours}"):
         control.verdicts({gone: 1})
-    heartbeat = Heartbeat(host, driver, control, threading.Event())
+    heartbeat = Heartbeat(host, driver, control, list, threading.Event())
     with pytest.raises(ForeignCloud):
         heartbeat()
     with pytest.raises(ForeignCloud, match=f"this is cloud {ours}"):
@@ -123,7 +123,7 @@ def test_what_a_delete_left_to_a_host_that_was_taken_for_dead_goes(
 ) -> None:
     """Mechanism: Heartbeat._look, in the aftermath of a start and once a minute. The look before the worker's first
     report came before such a delete ended, and no other look followed: domain and disk stayed for ever."""
-    heartbeat = Heartbeat(host, driver, ControlClient(host, cloud.session), threading.Event())
+    heartbeat = Heartbeat(host, driver, ControlClient(host, cloud.session), list, threading.Event())
     for wait_s in (0.0, AFTERMATH_S + RECOUNT_S + 1):
         at = time.monotonic() + wait_s
         monkeypatch.setattr("workers.host_loops.time.monotonic", lambda at=at: at)
@@ -142,7 +142,7 @@ def test_unknown_guests_are_named_and_counted(cloud: Cloud, driver: Driver, host
     sent: list[dict[str, Any]] = []
     beat = control.heartbeat
     control.heartbeat = lambda facts: sent.append(facts) or beat(facts)  # type: ignore[method-assign,func-returns-value]
-    heartbeat = Heartbeat(host, driver, control, threading.Event(), counted.append)
+    heartbeat = Heartbeat(host, driver, control, list, threading.Event(), counted.append)
     heartbeat()
     heartbeat()
     assert counted[-1] == 1

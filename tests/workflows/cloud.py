@@ -138,8 +138,10 @@ class Cloud(Servers):
             self.report(host)
 
     def report(self, host: Host) -> None:
-        facts = host.driver.inventory()
-        host.control.heartbeat({**facts, "host_ip": "127.0.0.1", "zone": "nova", "started_at": "2026-01-01T00:00:00Z"})
+        told = host.driver.inventory()
+        facts = {**told["facts"], "images": host.images.newest()}
+        where = {"host_ip": "127.0.0.1", "zone": "nova", "started_at": "2026-01-01T00:00:00Z"}
+        host.control.heartbeat({**told, **where, "facts": facts})
 
     def _unlimited_volumes(self) -> None:
         """What tests leave of volumes is in no other's way."""

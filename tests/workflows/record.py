@@ -38,7 +38,7 @@ from tests.workflows import histories
 from tests.workflows.acting import body_of, stop_due
 from tests.workflows.cloud import Cloud, Services
 from tests.workflows.histories import HISTORIES
-from tests.workflows.servers import instance_of
+from tests.workflows.servers import HOSTS, instance_of
 from tests.workflows.ways import ELSEWHERE, SOFT_DELETE, WAYS, action_of
 from workers.replay import in_clear
 from workflows.actions import ACTIONS
@@ -232,6 +232,17 @@ async def diskless(r: Recorder) -> None:
     boot = await r.active(image_id="", ports=[], volumes=[])
     await r.keep(boot, BOOT, "bare")
     await r.keep(await r.deleting(boot), DELETE, "bare")
+
+
+@case
+async def image_there(r: Recorder) -> None:
+    """On a host whose report names the image: no step fetches it."""
+    first = r.cloud.request(forced_host=HOSTS[0])
+    await r.cloud.end(await r.boot(first))
+    await asyncio.to_thread(r.cloud.report, r.cloud.hosts[HOSTS[0]])
+    again = partial(r.cloud.request, forced_host=HOSTS[0], image_id=first.image_id)
+    await r.keep(await r.boot(again()), BOOT, "image-there")
+    await r.keep(await r.boot(again(), fail_after="spawn"), BOOT, "image-there-failed")
 
 
 @case

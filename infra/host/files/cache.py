@@ -25,6 +25,7 @@ from infra.host.services.rest import Service
 from infra.interruption import still_wanted
 
 SEEN_FOR_S = 60.0  # an image that was just looked at is not looked at again, unless it changed
+TOLD = 50  # images that a host's report names; of another one the host is asked to fetch it, and has it
 RESERVE = 256 << 20  # bytes that a download leaves free
 log = logs.get(__name__)
 
@@ -67,6 +68,14 @@ class ImageCache:
             os.utime(record)
             facts = json.loads(record.read_text())
             yield Base(file, facts["format"], facts["virtual_size"])
+
+    def newest(self) -> list[str]:
+        """Ids of at most `TOLD` images that are here, the one that was used last first."""
+        aged = []
+        for record in self._paths.images.glob("*.json"):
+            with contextlib.suppress(FileNotFoundError):  # evicted meanwhile
+                aged.append((record.stat().st_mtime, record.stem))
+        return [image_id for _, image_id in sorted(aged, reverse=True)[:TOLD]]
 
     def scrub(self) -> list[str]:
         """Read every cached image whole. One that is not what it was is fetched anew where a guest's disk lies over it,

@@ -13,7 +13,7 @@ from keystoneauth1.session import Session
 from infra.contracts.errors import hopeless, host_cannot
 from infra.contracts.image import DiskOnHost, ImageOnHost
 from infra.host.files import signed
-from infra.host.files.cache import Base, ImageCache
+from infra.host.files.cache import TOLD, Base, ImageCache
 from infra.host.files.download import Progress
 from infra.host.files.owner import Owner, opened
 from infra.host.files.paths import HostPaths, checked, is_test_driver, remove_tree
@@ -35,6 +35,7 @@ class ImageStore:
         self.cache = ImageCache(self._paths, self._glance)
         self._certificates = settings.image_certificates
         self._pretend = is_test_driver(settings)
+        self._pretended: set[str] = set()
         self._turns = Turns()
 
     def fetch(self, want: ImageOnHost, heartbeat: Heartbeat, heartbeat_details: Sequence[Any] = ()) -> DiskOnHost:
@@ -55,6 +56,10 @@ class ImageStore:
             downloaded_bytes=progress.fetched,
             parts={"image": round(cached - begun, 3), "overlay": round(time.monotonic() - cached, 3)},
         )
+
+    def newest(self) -> list[str]:
+        """Ids of images that this host has, for its report. One that pretends its guests has those it was asked for."""
+        return list(self._pretended)[:TOLD] if self._pretend else self.cache.newest()
 
     def fetch_only(self, want: ImageOnHost, heartbeat: Heartbeat) -> DiskOnHost:
         """See `activities.image.Image.cache_image`."""
@@ -129,6 +134,7 @@ class ImageStore:
             raise host_cannot("a host that pretends its guests fetches no image whose signature it could verify")
         self._paths.make_instance(want.instance_id)
         disk.write_text(want.image_id)
+        self._pretended.add(want.image_id)
         return DiskOnHost()
 
 

@@ -1,0 +1,30 @@
+"""A disk that `spawn` makes along: of a host whose report names the image."""
+
+from activities.hypervisor import Hypervisor
+from infra.contracts.image import DiskOnHost, ImageOnHost
+from tests.host.cloud import until
+from tests.host.glance import Glance
+from tests.host.hypervisor import Hypervisor as Libvirt
+from tests.host.steps import run
+from tests.host.test_guest import Built, driver, guest, hypervisor
+
+__all__ = ["driver", "guest", "hypervisor"]
+
+
+def test_a_disk_made_along(guest: Built, hypervisor: Libvirt, glance: Glance) -> None:
+    """Mechanism: Hypervisor.spawn, of a host whose report names the image. One that went meanwhile is fetched anew."""
+    guest.store.remove(guest.spec.instance_id)
+    lays = ImageOnHost(instance_id=guest.spec.instance_id, image_id=guest.spec.image_id, disk_gb=0)
+    assert guest.store.newest()[0] == guest.spec.image_id
+    want, spawn = guest.spec.model_copy(update={"lays": lays}), Hypervisor(guest.driver, guest.store).spawn
+    disk = run(spawn, want).along["fetch_to_host"]
+    assert isinstance(disk, DiskOnHost) and (disk.downloaded_bytes, {*disk.parts}) == (0, {"image", "overlay"})
+    assert disk.started_at and disk.finished_at and disk.started_at < disk.finished_at
+    until(guest.booted)
+    guest.driver.destroy(want.instance_id)
+    guest.store.remove(want.instance_id)
+    for file in (hypervisor.settings.host_dir / "images").glob(f"{want.image_id}*"):
+        file.unlink()
+    assert want.image_id not in guest.store.newest()
+    again = run(spawn, want).along["fetch_to_host"]
+    assert isinstance(again, DiskOnHost) and again.downloaded_bytes == len(glance.images[want.image_id].data)
