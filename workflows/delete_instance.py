@@ -115,17 +115,19 @@ class DeleteInstance(Operation):
         await self.tried(Hypervisor.power_off, off, at=host)
 
     async def _undo_on(self, host: Place, plan: DeletePlan) -> None:
-        id, project = plan.instance_id, plan.project_id
+        """Under the number of its claim, by which what another host has of the server is this one's to end."""
+        id = plan.instance_id
+        held: dict[str, Any] = {"instance_id": id, "project_id": plan.project_id, "attempt": plan.attempt}
         ports = [PortRequest(port_id=port, mine=mine) for port, mine in plan.port_ids.items()]
         await self.tried(Hypervisor.destroy, DomainRef(instance_id=id), at=host)
         disk = ImageOnHost(instance_id=id, image_id=plan.image_id, disk_gb=0)
         undone = [self.tried(Image.remove_disk, disk, at=host)]
         if ports:
-            wanted = PortsOnHost(instance_id=id, project_id=project, hostname=plan.name, ports=ports)
+            wanted = PortsOnHost(**held, hostname=plan.name, ports=ports)
             undone.append(self.tried(Network.unplug_ports, wanted, at=host))
         if plan.volumes:
-            held = VolumesOnHost(instance_id=id, project_id=project, volumes=plan.volumes, deleting=True)
-            undone.append(self.tried(Volume.detach_volumes, held, at=host))
+            attached = VolumesOnHost(**held, volumes=plan.volumes, deleting=True)
+            undone.append(self.tried(Volume.detach_volumes, attached, at=host))
         await asyncio.gather(*undone)
 
     async def _clean_on(self, host: Place, plan: DeletePlan) -> None:

@@ -43,9 +43,9 @@ class ParkedAt(BaseModel):
 
 
 class DeletePlan(BaseModel):
-    """What a server holds, as its record knows it. `host` is "" when it never had one, or lost it. `source`: the host
-    that may keep what it was before a resize took it to another; `moved_image` and `carried_image`: in which its disk
-    went, and what lay beside it."""
+    """What a server holds, as its record knows it. `host` is "" when it never had one, or lost it. `source`: the other
+    host of a resize, that may keep what the server was before, or have what could not be undone there; `moved_image` and
+    `carried_image`: in which its disk went, and what lay beside it."""
 
     instance_id: str
     project_id: str = ""

@@ -27,7 +27,7 @@ class PortsOnHost(BaseModel):
     availability_zone: str = "nova"
     security_groups: list[str] = []  # ids; empty means the project's default group
     ports: list[PortRequest]
-    attempt: int = 0  # of the claim that plugging needs; 0: none
+    attempt: int = 0  # of the claim that plugging needs, or under which another host's binding ends; 0: none
     held: bool = False  # the server has them: one that is gone, or another's by now, is left out, and none is made
 
 

@@ -52,7 +52,7 @@ class VolumesOnHost(BaseModel):
     instance_id: str
     project_id: str
     volumes: list[VolumeRequest]
-    attempt: int = 0  # of the claim that attaching needs; 0: none
+    attempt: int = 0  # of the claim that attaching needs, or under which another host's attachment ends; 0: none
     deleting: bool = False  # the server is deleted: `delete_on_termination` decides over volumes made for it
 
 

@@ -170,19 +170,19 @@ class Records:
 
     def _plan(self, session: Session, found: Instance, *, given_back: bool) -> DeletePlan:
         """`given_back`: the tenant's volumes were, at a build's end, and may be another server's by now."""
-        claim = session.execute(
-            text("SELECT host, attempt FROM allocations WHERE consumer_id = :id"), {"id": found.id}
-        ).first()
+        held = text("SELECT host, attempt FROM allocations WHERE consumer_id = :id")
+        claim = session.execute(held, {"id": found.id}).first()
         ports = {**found.requested_ports}
         ports |= {n["port_id"]: ports.get(n["port_id"], True) for n in found.networks}
         volumes = _made_for(found.volumes) if given_back else found.volumes
+        host = claim.host if claim else (found.host or "")
         return DeletePlan(
             instance_id=found.id,
             project_id=found.project_id,
             name=found.name,
-            host=claim.host if claim else (found.host or ""),
+            host=host,
             attempt=claim.attempt if claim else 0,
-            **resizes.left(session, found),
+            **resizes.left(session, found, host),
             image_id=found.image_ref,
             shelved_image=actions.shelved_image(session, found, ever=True),
             port_ids=ports,

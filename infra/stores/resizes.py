@@ -27,7 +27,7 @@ nodes, migrations = ComputeNode.__table__, MigrationRecord.__table__  # type: ig
 WAITING, MIGRATION = "finished", "migration"
 DISABLED = select(services.c.disabled).where(services.c.binary == "nova-compute", services.c.host == bindparam("at"))
 LAST = (
-    select(migrations.c.source_compute, migrations.c.dest_compute, migrations.c.request_id)
+    select(migrations.c.source_compute, migrations.c.dest_compute, migrations.c.request_id, migrations.c.status)
     .where(migrations.c.instance_id == bindparam("server"))
     .order_by(migrations.c.number.desc())
     .limit(1)
@@ -163,16 +163,20 @@ def give_up(store: Connection | Session, instance_id: str) -> bool:
     return True
 
 
-def left(session: Session, server: Instance) -> dict[str, str]:
-    """Of the server's last resize, where that took it to another host: `source`, the one that keeps what it was, or may
-    not have forgotten it yet, and the images in which it went. Fields of DeletePlan."""
+def left(session: Session, server: Instance, host: str) -> dict[str, str]:
+    """Of the last resize of the server, which is on `host` by its claim, where that took it to another: `source`, the
+    one that keeps what it was, or may not have forgotten it yet, or from which it came back and left what could not be
+    undone; and the images in which it went. Fields of DeletePlan."""
     found = session.execute(LAST, {"server": server.id}).first()
     if found is None or found.source_compute == found.dest_compute:
         return {}
     local = [LocalDisk.model_validate(disk) for disk in server.local_disks or ()]
     beside = carried(server.image_properties or {}, local)
+    other = found.source_compute
+    if other == host:
+        other = "" if found.status == "reverted" else found.dest_compute
     return {
-        "source": found.source_compute if found.source_compute != server.host else "",
+        "source": other,
         "moved_image": image_by(server, found.request_id),
         "carried_image": carried_id_of(server.id, found.request_id) if beside else "",
     }

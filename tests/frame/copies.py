@@ -37,6 +37,7 @@ class Model:
     anywhere: list[Any] = field(default_factory=list)
     power: int | None = None
     parted: list[Any] = field(default_factory=list)
+    at: list[Any] = field(default_factory=list)
     shelving: list[str] = field(default_factory=list)
 
     def ids(self) -> set[str]:
@@ -114,7 +115,7 @@ class Copies:
         held = [(thing[2], thing[2] in world.in_use) for thing in model.anywhere if thing[0] == "attachment"]
         ids: dict[str, str] = {}
         _number(json.dumps([instance_id, server.networks, server.volumes, image]), ids)
-        things = [model.here, model.anywhere, model.parted, model.shelving, devices, held]
+        things = [model.here, model.anywhere, model.parted, model.at, model.shelving, devices, held]
         listed = [_in_order(_renamed(each, ids)) for each in things]
         return _number(
             json.dumps([_renamed(rows, ids), image and ids[image], model.power, listed], sort_keys=True), ids
@@ -131,6 +132,7 @@ class Copies:
             for things in (*world.here.values(), world.anywhere):
                 things -= {thing for thing in things if thing[1] == instance_id}
             world.parted -= {each for each in world.parted if each[0] == instance_id}
+            world.at = {key: host for key, host in world.at.items() if key[0] != instance_id}
             world.power.pop(instance_id, None)
 
     def _look(self, world: World, instance_id: str) -> Model:
@@ -148,6 +150,7 @@ class Copies:
             model.anywhere = [thing for thing in world.anywhere if thing[1] == instance_id]
             model.power = world.power.get(instance_id)
             model.parted = [each for each in world.parted if each[0] == instance_id]
+            model.at = [(*key, host) for key, host in world.at.items() if key[0] == instance_id]
         model.shelving = [what for _, _, what in model.anywhere if what in world.shelving]
         return model
 
@@ -171,6 +174,7 @@ class Copies:
                 world.here.setdefault(host, set()).update(_renamed(things, ids))
             world.anywhere.update(_renamed(model.anywhere, ids))
             world.parted.update(_renamed(model.parted, ids))
+            world.at.update({(id, what): host for id, what, host in _renamed(model.at, ids)})
             world.shelving.update(_renamed(model.shelving, ids))
             if model.power is not None:
                 world.power[copied] = model.power

@@ -78,6 +78,11 @@ def seen_on(cloud: FrameCloud, handle: Handle) -> set[str]:
     return {host for host, *_ in cloud.of(instance_of(handle)) if host}
 
 
+def held_by(cloud: FrameCloud, handle: Handle) -> set[str]:
+    """Hosts that have ports or attachments of the server, as the services know it."""
+    return {host for (id, _), host in cloud.things.at.items() if id == instance_of(handle)}
+
+
 @pytest.mark.parametrize("step", ARRIVING)
 @pytest.mark.parametrize("when", ["fail_before", "fail_after"])
 async def test_a_host_that_cannot_is_left_for_the_next(cloud: FrameCloud, more: None, step: str, when: str) -> None:
@@ -154,6 +159,42 @@ async def test_a_delete_between_two_hosts_gets_through(cloud: FrameCloud, more: 
     cloud.faults.release.set()
     assert await cloud.end(handle) is None
     assert row(cloud, handle).vm_state == "deleted" and cloud.of(instance_of(handle)) == []
+
+
+async def test_a_delete_ends_what_an_arrival_left_that_could_not_be_undone(cloud: FrameCloud, more: None) -> None:
+    """Mechanism: the number of the claim in a delete's undos, and `resizes.left`. The server's host left alone what
+    another one had, and nobody looked there."""
+    handle = await server(cloud, ELSEWHERE)
+    home = row(cloud, handle).host or ""
+    cloud.faults.arm(hold="arrive", fail_before="come_back")
+    begun(cloud, request(cloud, handle, ELSEWHERE))
+    await asyncio.wait_for(cloud.faults.held.wait(), 20)
+    lost = row(cloud, handle).host or ""
+    others = {*HOSTS, *MORE} - {home}
+    for host in others:
+        silence(cloud, host, True)
+    await asyncio.sleep(TWO_LOOKS_S)
+    cloud.faults.release.set()
+    assert "not undone: come_back" in str(await cloud.end(handle))
+    for host in others:
+        silence(cloud, host, False)
+    assert row(cloud, handle).host == home and set(cloud.claims_of(instance_of(handle))) == {home} != {lost}
+    assert held_by(cloud, handle) == {lost} and seen_on(cloud, handle) == {home, lost}
+    cloud.faults.arm()
+    await cloud.delete(handle)
+    assert await cloud.end(handle) is None and cloud.of(instance_of(handle)) == []
+    assert "release_services" not in cloud.faults.ran
+
+
+async def test_a_delete_ends_what_a_revert_left_half_way(cloud: FrameCloud) -> None:
+    """The host that was left has ports and volumes again, and the record says the other one."""
+    handle = await server(cloud, "revertResize elsewhere")
+    there = row(cloud, handle).host
+    assert "come_back" in str(await do(cloud, handle, "revertResize elsewhere", fail_after="come_back"))
+    assert row(cloud, handle).host == there and there not in held_by(cloud, handle)
+    cloud.faults.arm()
+    await cloud.delete(handle)
+    assert await cloud.end(handle) is None and cloud.of(instance_of(handle)) == []
 
 
 async def test_a_request_of_before_tries_one_host_and_takes_no_ephemeral_disk(cloud: FrameCloud, more: None) -> None:

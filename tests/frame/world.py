@@ -55,6 +55,7 @@ class World:
     marks: dict[str, bool] = field(default_factory=dict)  # volume id → whether it says that it goes with its server
     disks: dict[tuple[str, str], str] = field(default_factory=dict)  # (server, device) → volume, once it was swapped
     parted: set[tuple[str, str]] = field(default_factory=set)  # (server, volume): kept for it, on no host
+    at: dict[tuple[str, str], str] = field(default_factory=dict)  # (server, port or attachment) → the host that has it
     in_use: set[str] = field(default_factory=set)  # attachments that are complete, on no host
     written: dict[str, str] = field(default_factory=dict)  # volume id → image that was written over it
     sizes: dict[str, int] = field(default_factory=dict)  # volume id → GiB, as a guest was told
@@ -108,6 +109,7 @@ class Effects(LifeEffects):
                 self.mine.discard(("tap", want.instance_id, port.port_id))
                 continue
             self.mine.add(("tap", want.instance_id, port.port_id))
+            self.world.at[want.instance_id, port.port_id] = self.host
             if port.mine:
                 self.world.anywhere.add(("port", want.instance_id, port.port_id))
             ip = FixedIp(ip_address="10.7.0.9", subnet_id="subnet", cidr="10.7.0.0/20")
@@ -127,21 +129,26 @@ class Effects(LifeEffects):
     def unplug_ports(self, want: Any) -> None:
         for port in want.ports:
             self.mine.discard(("tap", want.instance_id, port.port_id))
-            self.world.anywhere.discard(("port", want.instance_id, port.port_id))
+            if self._may_end(want, port.port_id):
+                self.world.anywhere.discard(("port", want.instance_id, port.port_id))
         for thing in [t for t in self.world.anywhere if t[:2] == ("group", want.instance_id)]:
             self.world.anywhere.discard(thing)
 
     def part_ports(self, want: Any) -> None:
         for port in want.ports:
             self.mine.discard(("tap", want.instance_id, port.port_id))
+            if self.world.at.get((want.instance_id, port.port_id)) == self.host:
+                del self.world.at[want.instance_id, port.port_id]
 
     def part_volumes(self, want: Any) -> None:
         for volume in want.volumes:
             self.world.parted.add((want.instance_id, volume.volume_id))
+            self.world.at.pop((want.instance_id, volume.attachment_id), None)
 
     def attach_volumes(self, want: Any) -> Attached:
         for volume in want.volumes:
             self.world.anywhere.add(("attachment", want.instance_id, volume.attachment_id))
+            self.world.at[want.instance_id, volume.attachment_id] = self.host
             self.world.parted.discard((want.instance_id, volume.volume_id))
             if volume.create:
                 self.world.anywhere.add(("volume", want.instance_id, volume.volume_id))
@@ -154,10 +161,17 @@ class Effects(LifeEffects):
 
     def detach_volumes(self, want: Any) -> None:
         for volume in want.volumes:
+            if not self._may_end(want, volume.attachment_id):
+                continue
             self.world.anywhere.discard(("attachment", want.instance_id, volume.attachment_id))
             self.world.parted.discard((want.instance_id, volume.volume_id))
             if volume.create and (volume.delete_on_termination or not want.deleting):
                 self.world.anywhere.discard(("volume", want.instance_id, volume.volume_id))
+
+    def _may_end(self, want: Any, what: str) -> bool:
+        """Not what another host has by now, unless the claim is this one's."""
+        ours = want.attempt > 0 and self.world.claims(want.instance_id).get(self.host) == want.attempt
+        return ours or self.world.at.get((want.instance_id, what), self.host) == self.host
 
     def spawn(self, spec: Any) -> Spawned:
         along: dict[str, Done] = {}

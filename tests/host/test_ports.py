@@ -193,6 +193,18 @@ def test_a_zombies_late_step_takes_nothing(cloud: Cloud, net: Net, host: Setting
     late.unplug(want, quiet)
 
 
+def test_who_has_the_claim_ends_what_another_host_has(cloud: Cloud, net: Net, host: Settings) -> None:
+    """Mechanism: Fence.rules. A move whose way back was given up leaves ports on the host that it went to."""
+    here = PortPlugger(host, cloud.session, None, cloud.control)
+    want = net.want(attempt=1)
+    PortPlugger(host.model_copy(update={"host": "other"}), cloud.session, None).plug(want, quiet)
+    here.unplug(want, quiet)
+    assert net.port(want.ports[0].port_id) is not None, "without the claim"
+    cloud.claim(want.instance_id)
+    here.unplug(want, quiet)
+    assert net.port(want.ports[0].port_id) is None
+
+
 def test_an_undo_that_the_next_host_overtakes_leaves_the_port(
     cloud: Cloud, net: Net, plugger: PortPlugger, host: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -29,8 +29,12 @@ class Fence:
 
     def superseded(self, want: Claimed) -> bool:
         """Whether a later attempt has the instance on this host: what is here is its own by now, not an old undo's.
-        An undo without a number (0) is a delete's, and supersedes whatever is here."""
+        An undo without a number (0) is of a delete that found no claim, and supersedes whatever is here."""
         return want.attempt > 0 and self.attempt(want) > want.attempt
+
+    def rules(self, want: Claimed) -> bool:
+        """Whether the claim is asked for and this host's: what another host has of the instance is this one's to end."""
+        return want.attempt > 0 and self.attempt(want) == want.attempt
 
     def attempt(self, want: Claimed) -> int:
         """The number of this host's claim on the instance; 0 when it has none, and where nothing is fenced."""

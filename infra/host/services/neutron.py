@@ -104,13 +104,13 @@ class Ports:
     def release(self, want: PortsOnHost, request: PortRequest) -> str | None:
         """Delete our port, unbind the tenant's; its id in the network service, None when it is absent.
 
-        Only while it belongs to this instance, and (`fenced`) to this host: the build may have moved with its port.
-        Fails, to be tried again, when the port changed since it was looked at."""
+        Only while it belongs to this instance, and (`fenced`) to this host, or the claim is: the build may have moved
+        with its port. Fails, to be tried again, when the port changed since it was looked at."""
         port = self.find(want, request)
         if port is None:
             return None
         elsewhere = self._fenced and port.get("binding:host_id") not in ("", None, self._host)
-        if port["device_id"] != want.instance_id or elsewhere:
+        if port["device_id"] != want.instance_id or (elsewhere and not self._fence.rules(want)):
             return str(port["id"])
         if request.mine:
             self._api.ask("DELETE", f"/ports/{port['id']}", 204, 404, headers=as_read(port))
