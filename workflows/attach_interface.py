@@ -70,7 +70,7 @@ class AttachInterface(ServerOperation):
         vif = plugged.vifs[0]
         await saga.step(
             Hypervisor.plug_nic,
-            NicOnGuest(instance_id=server.instance_id, attempt=server.attempt, vif=vif),
+            NicOnGuest(instance_id=server.instance_id, attempt=server.attempt, vif=vif, anew=True),
             undo=Hypervisor.unplug_nic,
             at=host,
         )

@@ -132,6 +132,8 @@ class NicsOnHost(BaseModel):
 
 
 class NicOnGuest(Guarded):
-    """One plugged port, and the guest that is to have it, or not to have it any more."""
+    """One plugged port, and the guest that is to have it, or not to have it any more. `anew`: it is given by this very
+    operation; should that be undone the port goes, and a guest that keeps it does not start with it again."""
 
     vif: Vif
+    anew: bool = False

@@ -34,5 +34,12 @@ class DiskPlugger(GuestSteps):
                     lambda: self._domains.has_disk(id, device),
                     lambda: self._domains.unplug(id, device),
                 )
-            kept = {name: xml for name, xml in self._files.volumes(id).items() if name != device}
-            self._files.keep_volumes(id, kept)
+            self._forget(id, device)
+
+    def forget(self, want: DiskOnGuest, heartbeat: Heartbeat) -> None:
+        """Of a guest that keeps a disk which leads nowhere any more: it is not given it again."""
+        with self._at_work(want, heartbeat):
+            self._forget(want.instance_id, want.volume.device)
+
+    def _forget(self, id: str, device: str) -> None:
+        self._files.keep_volumes(id, {name: xml for name, xml in self._files.volumes(id).items() if name != device})

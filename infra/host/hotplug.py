@@ -39,11 +39,12 @@ class VolumePlugger:
 
     def take_back(self, want: VolumeOnGuest, heartbeat: Heartbeat) -> Done:
         """See `activities.volume.Volume.take_volume_back`. What may go better when it is tried again is tried again
-        before the attachment ends."""
+        before the attachment ends. With that the disk leads nowhere: no start, and no late release, puts it in again."""
         try:
             return self.take(want, heartbeat)
         except ApplicationError:
             self._connector.detach(want.on_host, heartbeat)
+            self._disks.forget(_disk(want, _known(want)), heartbeat)
             raise
 
 

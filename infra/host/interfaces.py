@@ -54,6 +54,8 @@ class InterfacePlugger(GuestSteps):
             if self._pretend:
                 self._rewrite(id, mac, None)
                 return
+            if want.anew:  # whatever the guest says now
+                self._interfaces.forget(id, mac)
             self._take_back(id, mac, lambda: self._interfaces.has(id, mac), lambda: self._interfaces.ask_back(id, mac))
             self._interfaces.forget(id, mac)
             self._files.note_drive(id, outdated=True)

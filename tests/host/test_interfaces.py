@@ -80,6 +80,10 @@ def test_into_a_running_guest_that_keeps_it_and_out_of_one_that_is_off(
     power.off(PowerOff(**held, timeout_s=0), quiet)
     power.on(PowerOn(**held), quiet)
     assert runs_with(guest)
+    until(guest.booted)
+    with pytest.raises(ApplicationError, match=f"did not release the device {MAC}"):
+        plugger.unplug(nic.model_copy(update={"anew": True}), quiet)
+    assert runs_with(guest) and not starts_with(guest), "but for what is undone, whose port goes"
     power.off(PowerOff(**held, timeout_s=0), quiet)
     for _ in range(2):
         plugger.unplug(nic, quiet)
