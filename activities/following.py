@@ -16,7 +16,7 @@ from activities.step import Where, step
 from infra import logs
 from infra.contracts.errors import NeighbourAway
 from infra.contracts.following import Begins, FollowReport, FollowRequest, ServerAtRest
-from infra.contracts.network import PortNow
+from infra.contracts.network import PortNow, differ
 
 if TYPE_CHECKING:
     from infra.host.services.ports_now import PortsNow
@@ -145,7 +145,8 @@ def _changed(port: dict[str, Any], seen: PortNow | None, server_id: str) -> bool
     """Not being seen is no change. A record of before there was a digest says nothing of what its drive tells."""
     if seen is None or seen.device_id != server_id:
         return False
-    return sorted(port["fixed_ips"]) != sorted(seen.fixed_ips) or port.get("now") not in (None, seen.told)
+    known = port.get("now")
+    return sorted(port["fixed_ips"]) != sorted(seen.fixed_ips) or (known is not None and differ(known, seen.told))
 
 
 def _missing(server: ServerAtRest, seen: dict[str, PortNow]) -> dict[str, str]:

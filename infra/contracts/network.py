@@ -31,6 +31,7 @@ class PortsOnHost(BaseModel):
     held: bool = False  # the server has them: one that is gone, or another's by now, is left out, and none is made
 
 
+WITH_MTU = "/"
 OF_SUBNET = ("cidr", "gateway_ip", "dns_nameservers", "host_routes", "enable_dhcp", "ipv6_address_mode")
 """What an address knows of its subnet."""
 
@@ -73,7 +74,7 @@ def networks_now(known: list[dict[str, Any]], vifs: list[Vif]) -> list[dict[str,
 def network_of(vif: Vif) -> dict[str, Any]:
     """A server's port as its record keeps it (column `networks`). `told`: what a config drive that is written now tells
     of it; `now`: what one would have to tell by the last look."""
-    told = digest_of(vif.mac_address, vif.fixed_ips)
+    told = digest_of(vif.mac_address, vif.fixed_ips, vif.mtu)
     return {
         "port_id": vif.port_id,
         "network_id": vif.network_id,
@@ -86,15 +87,23 @@ def network_of(vif: Vif) -> dict[str, Any]:
     }
 
 
-def digest_of(mac_address: str, fixed_ips: list[FixedIp]) -> str:
-    """Of what a config drive tells of a port: its addresses with what their subnets say."""
+def digest_of(mac_address: str, fixed_ips: list[FixedIp], mtu: int) -> str:
+    """Of what a config drive tells of a port: its addresses with what their subnets say, and the network's MTU."""
     ips = sorted((ip.model_dump() for ip in fixed_ips), key=lambda ip: str(ip["ip_address"]))
-    return hashlib.sha256(json.dumps([mac_address, ips], sort_keys=True).encode()).hexdigest()[:16]
+    digest = hashlib.sha256(json.dumps([mac_address, ips], sort_keys=True).encode()).hexdigest()[:16]
+    return f"{digest}{WITH_MTU}{mtu}"
+
+
+def differ(known: str, now: str) -> bool:
+    """Two such digests. One of a record of before MTUs were among it says nothing of them."""
+    if WITH_MTU not in known:
+        now, *_ = now.split(WITH_MTU)
+    return known != now
 
 
 def drive_is_old(networks: list[dict[str, Any]]) -> bool:
     """Whether the last look at a server's ports found other than what its config drive tells."""
-    return any(port.get("told") != port.get("now") for port in networks)
+    return any(differ(port.get("told") or "", port.get("now") or "") for port in networks)
 
 
 def vif_of(port: dict[str, Any]) -> Vif:

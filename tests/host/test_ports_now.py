@@ -12,7 +12,7 @@ from keystoneauth1.session import Session
 from keystoneauth1.token_endpoint import Token
 
 from infra.contracts.errors import NeighbourAway
-from infra.contracts.network import PortNow, PortsHeld
+from infra.contracts.network import PortNow, PortsHeld, differ, digest_of, drive_is_old
 from infra.host.services import ports_now
 from infra.host.services.ports_now import PortsNow
 
@@ -112,11 +112,22 @@ def test_a_service_that_fails_has_said_nothing(network: Network) -> None:
         network.looks.gone({"a": "server"}, {"a": "net"}, knows=True)
 
 
-def test_what_ports_tell_costs_two_questions(network: Network) -> None:
-    """Mechanism: PortsNow._shown asks for subnets alone. It asked for networks too, whose names nobody reads."""
+def test_what_ports_tell_costs_three_questions(network: Network) -> None:
+    """Mechanism: PortsNow._shown. Of all ports at once: the ports, their subnets, and the MTU of their networks."""
     network.ports = {"a": "server", "b": "server"}
     assert network.looks.all().keys() == {"a", "b"}
-    assert network.asked == 2
+    assert network.asked == 3
+    network.networks = []
+    assert network.looks.all() == {}, "of a network that is not told nothing is known"
+
+
+def test_what_was_noted_before_there_were_mtus_tells_of_no_change() -> None:
+    """Mechanism: `differ`. Every server would have been refreshed by the first look of a new release."""
+    now = digest_of("m", [], 1450)
+    before, _ = now.split("/")
+    assert not differ(before, now) and differ("another", now) and differ(digest_of("m", [], 1500), now)
+    assert not drive_is_old([{"told": before, "now": now}, {"told": before, "now": before}, {}])
+    assert drive_is_old([{"told": now, "now": digest_of("m", [], 1400)}])
 
 
 def test_what_an_older_worker_saw_is_read() -> None:

@@ -62,6 +62,7 @@ CHANGES: dict[str, Callable[[Card], None]] = {
     "one more": lambda card: put(card, "port", fixed_ips=[{"ip_address": "10.1.0.9"}, {"ip_address": "10.1.0.10"}]),
     "name servers": lambda card: put(card, "subnet", dns_nameservers=["10.1.0.53"]),
     "the gateway": lambda card: put(card, "subnet", gateway_ip=None),
+    "the network's MTU": lambda card: put(card, "network", mtu=1400),
     "routes": lambda card: put(card, "subnet", host_routes=[{"destination": "10.9.0.0/24", "nexthop": "10.1.0.3"}]),
 }
 

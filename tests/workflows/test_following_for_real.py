@@ -116,6 +116,23 @@ async def test_what_a_subnet_says_is_told_at_the_next_start(cloud: Cloud, subnet
     await ended(cloud, boot)
 
 
+async def test_a_network_s_mtu_is_told_at_the_next_start(cloud: Cloud) -> None:
+    """Mechanism: the MTU in `digest_of`. A start and a soft reboot had the drive of before, a hard reboot alone the new
+    one."""
+    boot = await booted(cloud)
+    url = cloud.settings.url("network", f"/v2.0/networks/{cloud.network}")
+    before = httpx.get(url, headers={"X-Auth-Token": cloud.token}).json()["network"]["mtu"]
+    change(cloud, f"/networks/{cloud.network}", {"network": {"mtu": before - 50}})
+    try:
+        assert (await look(cloud)).refreshed == 1 and drive_is_old(held(cloud, boot))
+        assert (await look(cloud)).refreshed == 0
+        await act(cloud, boot, "reboot", type="SOFT")
+        assert not drive_is_old(held(cloud, boot))
+    finally:
+        change(cloud, f"/networks/{cloud.network}", {"network": {"mtu": before}})
+    await ended(cloud, boot)
+
+
 async def test_a_port_that_was_deleted_leaves_its_guest(cloud: Cloud) -> None:
     boot = await booted(cloud)
     (known,) = held(cloud, boot)

@@ -12,7 +12,7 @@ from infra.host.network import bindings
 from infra.host.services.control import ControlClient
 from infra.host.services.fence import Fence
 from infra.host.services.neutron import Body, Ports
-from infra.host.services.ports_now import PortsNow, fixed_ip
+from infra.host.services.ports_now import PortsNow, fixed_ip, mtu_of
 from infra.settings import Settings
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ class PortPlugger:
             mac_address=port["mac_address"],
             tap=f"tap{port['id'][:11]}",
             bridge=bridge or ("" if self._hostnet else self._bridge(network)),
-            mtu=network.get("mtu") or 1500,
+            mtu=mtu_of(network),
             fixed_ips=[_fixed_ip(fixed, about["subnets"]) for fixed in port["fixed_ips"]],
             tag=request.tag,
         )

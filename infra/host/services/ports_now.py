@@ -55,15 +55,16 @@ class PortsNow:
         return [id for id in lost if knows or found or networks[id] in here]
 
     def _shown(self, ports: Sequence[Body]) -> dict[str, PortNow]:
-        """What ports' subnets tell is asked for once. A port whose subnet is not told of came between the questions,
-        and is left to the next look."""
+        """What ports' subnets and networks tell is asked for once. A port of which something is not told came between
+        the questions, and is left to the next look."""
         nets = {port["network_id"] for port in ports}
         fields = ("id", *OF_SUBNET)
         subnets = {net["id"]: net for net in self._some("/subnets", "subnets", "network_id", nets, fields)}
+        mtus = {net["id"]: mtu_of(net) for net in self._some("/networks", "networks", "id", nets, ("id", "mtu"))}
         return {
-            port["id"]: _port(port, subnets)
+            port["id"]: _port(port, subnets, mtus[port["network_id"]])
             for port in ports
-            if all(fixed["subnet_id"] in subnets for fixed in port["fixed_ips"])
+            if port["network_id"] in mtus and all(fixed["subnet_id"] in subnets for fixed in port["fixed_ips"])
         }
 
     def _some(self, path: str, kind: str, key: str, ids: Iterable[str], fields: Sequence[str]) -> Iterator[Body]:
@@ -73,13 +74,18 @@ class PortsNow:
             yield from self._api.pages(path, kind, some)
 
 
-def _port(port: Body, subnets: dict[str, Body]) -> PortNow:
+def _port(port: Body, subnets: dict[str, Body], mtu: int) -> PortNow:
     ips = [fixed_ip(fixed, subnets[fixed["subnet_id"]]) for fixed in port["fixed_ips"]]
     return PortNow(
         device_id=port["device_id"] or "",
         fixed_ips=[ip.ip_address for ip in ips],
-        told=digest_of(port["mac_address"], ips),
+        told=digest_of(port["mac_address"], ips, mtu),
     )
+
+
+def mtu_of(network: Body) -> int:
+    """Where the service knows of none, what Ethernet has."""
+    return network.get("mtu") or 1500
 
 
 def fixed_ip(fixed: Body, subnet: Body) -> FixedIp:
