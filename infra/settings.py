@@ -134,6 +134,7 @@ class Settings(BaseSettings):
     way_out_dns: list[str] = []  # name servers for the guests' questions; default: the machine's own
     vendor_data_file: Path | None = None  # a JSON object that every guest of this host reads as vendor_data.json
     image_certificates: Path | None = None  # a directory: certificates of images' signatures, each as ID.pem
+    default_trusted_certificates: list[str] = []  # ids: trusted by servers whose request names none
     guest_uid: int = 0  # user of QEMU and owner of disks; 0: this host's own libvirt says, and owns
     guest_uid_first: int = 0  # each guest is a user of its own, from this one on; 0: all are guest_uid
     guest_uid_count: int = 0  # how many user ids from guest_uid_first on are for guests, and for nothing else
@@ -166,6 +167,12 @@ class Settings(BaseSettings):
     def volumes_are_not_exported_in_the_clear(self) -> Self:
         if self.nbd_address and self.nbd_tls_dir is None:
             raise ValueError("nbd_address needs nbd_tls_dir: volumes reach other machines by TLS only")
+        return self
+
+    @model_validator(mode="after")
+    def who_is_trusted_is_known(self) -> Self:
+        if self.default_trusted_certificates and self.image_certificates is None:
+            raise ValueError("default_trusted_certificates needs image_certificates: none can be trusted without")
         return self
 
     @model_validator(mode="after")

@@ -221,8 +221,7 @@ def _moving(want: ResizeClaim, server: Row[Any]) -> frozenset[str]:
     """What a host must be able to that the server leaves or comes to."""
     local = [LocalDisk.model_validate(disk) for disk in server.local_disks or ()]
     beside = want.carries and carried(server.image_properties or {}, local)
-    needs = {abilities.MOVES, abilities.CARRIES} if beside else {abilities.MOVES}
-    return frozenset(needs | {abilities.IMAGE_SIGNATURES} if server.trusted_certificates else needs)
+    return frozenset((abilities.MOVES, abilities.CARRIES) if beside else (abilities.MOVES,))
 
 
 def _go_back(store: Connection | Session, kept: Row[Any]) -> None:

@@ -67,6 +67,13 @@ def test_nobody_is_trusted_where_the_operator_named_no_certificates(lab: Lab, cl
     assert demo.refused("POST", f"/servers/{server}/action", 400, "2.63", json=rebuild) == UNSET
 
 
+def on_a_host_that_verifies(cloud: Cloud, demo: Api) -> str:
+    able: dict[str, Any] = {"vcpus": 1, "memory_mb": 1, "disk_gb": 1, "facts": {"abilities": [IMAGE_SIGNATURES]}}
+    with cloud.database.write() as store:
+        store.merge(ComputeNode(host="signing", id=str(uuid.uuid4()), **able))
+    return cloud.server(demo, host="signing", image_ref=str(uuid.uuid4()), trusted_certificates=["before"])
+
+
 @pytest.mark.usefixtures("configured")
 def test_a_rebuild_keeps_them_changes_them_or_takes_them_away(lab: Lab, cloud: Cloud, demo: Api) -> None:
     server = cloud.server(demo, host="node1", image_ref=str(uuid.uuid4()), trusted_certificates=["before"])
@@ -76,16 +83,40 @@ def test_a_rebuild_keeps_them_changes_them_or_takes_them_away(lab: Lab, cloud: C
     answer = demo.post(path, {"rebuild": {**rebuild, "trusted_image_certificates": None}}, 202, "2.63")
     assert answer["server"]["trusted_image_certificates"] is None
     assert cloud.ledger.bodies[-1]["columns"]["trusted_certificates"] is None
-    able: dict[str, Any] = {"vcpus": 1, "memory_mb": 1, "disk_gb": 1, "facts": {"abilities": [IMAGE_SIGNATURES]}}
-    with cloud.database.write() as store:
-        store.merge(ComputeNode(host="signing", id=str(uuid.uuid4()), **able))
-    server = cloud.server(demo, host="signing", image_ref=str(uuid.uuid4()), trusted_certificates=["before"])
+    server = on_a_host_that_verifies(cloud, demo)
     path = f"/servers/{server}/action"
     answer = demo.post(path, {"rebuild": {**rebuild, "trusted_image_certificates": [ID]}}, 202, "2.63")
     assert answer["server"]["trusted_image_certificates"] == [ID]
     answer = demo.post(path, {"rebuild": rebuild}, 202, "2.63")
     assert answer["server"]["trusted_image_certificates"] == ["before"]
     assert "trusted_certificates" not in cloud.ledger.bodies[-1]["columns"]
+
+
+@pytest.mark.usefixtures("configured")
+def test_who_names_none_trusts_those_of_the_operator(lab: Lab, cloud: Cloud, demo: Api) -> None:
+    """Mechanism: `trusted_by`. As Nova's `default_trusted_certificate_ids`, at each microversion, though 2.63 alone shows it."""
+    cloud.settings.default_trusted_certificates = ["house"]
+    try:
+        for version, named, trusted in (
+            ("2.62", {}, ["house"]),
+            ("2.63", {}, ["house"]),
+            ("2.63", {"trusted_image_certificates": None}, ["house"]),
+            ("2.63", {"trusted_image_certificates": [ID]}, [ID]),
+        ):
+            request = lab.boot(demo, version, **named)
+            assert request.trusted_certificates == trusted
+            shown = demo.get(f"/servers/{request.instance_id}", version="2.63")["server"]
+            assert shown["trusted_image_certificates"] == trusted
+        root = {"boot_index": 0, "uuid": lab.image, "source_type": "image", "destination_type": "volume"}
+        body = lab.server(imageRef="", block_device_mapping_v2=[root | {"volume_size": 1}])
+        assert "booting from volume" in demo.refused("POST", "/servers", 400, "2.63", json=body)
+        server = on_a_host_that_verifies(cloud, demo)
+        for named, trusted in (({"trusted_image_certificates": None}, ["house"]), ({}, ["before"])):
+            body = {"rebuild": {"imageRef": lab.image, **named}}
+            answer = demo.post(f"/servers/{server}/action", body, 202, "2.63")
+            assert answer["server"]["trusted_image_certificates"] == trusted
+    finally:
+        cloud.settings.default_trusted_certificates = []
 
 
 @pytest.mark.usefixtures("configured")

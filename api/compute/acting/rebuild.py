@@ -13,7 +13,7 @@ from api.compute.boot import names
 from api.compute.boot.images import image, require_fit
 from api.compute.boot.personality import injected_files
 from api.compute.boot.properties import disk_config, require_machine
-from api.compute.boot.signed import OF_VOLUME, require_signed
+from api.compute.boot.signed import OF_VOLUME, require_signed, trusted_by
 from api.compute.call import ComputeCall
 from api.compute.errors import bad_request
 from api.compute.records import extras, instances, port_groups, quotas
@@ -47,6 +47,8 @@ def prepare(call: ComputeCall, row: RowMapping, wish: dict[str, Any]) -> dict[st
     needs = image(call, wish["imageRef"], "Cannot find image for rebuild")
     if needs.devices:
         raise bad_request(f"Image {wish['imageRef']} is unacceptable: it names volumes and has no data of its own.")
+    if "trusted_image_certificates" in wish:  # null: the operator's, if there are any
+        wish = wish | {"trusted_image_certificates": trusted_by(call, wish["trusted_image_certificates"]) or None}
     trusted = wish.get("trusted_image_certificates", row["trusted_certificates"])
     require_signed(call, trusted, local=bool(row["image_ref"]), volume_words=OF_VOLUME)
     flavor, local = Flavor.model_validate(row["flavor"]), bool(row["image_ref"])

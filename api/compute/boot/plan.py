@@ -16,7 +16,7 @@ from api.compute.boot.personality import injected_files
 from api.compute.boot.place import Hinted, Place, hints, place
 from api.compute.boot.port_quota import servers_with_ports
 from api.compute.boot.properties import disk_config, require_machine
-from api.compute.boot.signed import require_signed
+from api.compute.boot.signed import require_signed, trusted_by
 from api.compute.call import ComputeCall
 from api.compute.errors import bad_request, forbidden
 from api.compute.records import quotas, server_groups
@@ -55,7 +55,7 @@ def plan(call: ComputeCall, wish: ServerCreate, body: dict[str, Any]) -> list[Bo
         repeated = names.is_repeatable(call) and session.get(Instance, str(first)) is not None
         stored = _stored(session, call, wish, chosen_hints)
     chosen_disks = with_local_disks(disks(call, wish), stored.flavor)
-    require_signed(call, wish.trusted_image_certificates, local=bool(chosen_disks.image_id))
+    require_signed(call, trusted_by(call, wish.trusted_image_certificates), local=bool(chosen_disks.image_id))
     require_fit(call, stored.flavor, chosen_disks.needs, local=bool(chosen_disks.image_id))
     require_machine(chosen_disks.needs.properties, stored.flavor, local=bool(chosen_disks.image_id))
     cards = nics(call, wish.networks, stored.count)
@@ -131,7 +131,7 @@ def _shared(call: ComputeCall, wish: ServerCreate, stored: Stored, chosen: Disks
         "description": wish.description if call.since(19) else wish.name,
         "image_id": chosen.image_id,
         "image_properties": chosen.needs.properties,
-        "trusted_certificates": wish.trusted_image_certificates or [],
+        "trusted_certificates": trusted_by(call, wish.trusted_image_certificates),
         "local_disks": list(chosen.local),
         "flavor_id": stored.flavor.id,
         "availability_zone": stored.place.zone,

@@ -9,6 +9,12 @@ FROM_VOLUME = "Image certificate validation is not supported when booting from v
 OF_VOLUME = "Image certificate validation is not supported for volume-backed servers."
 
 
+def trusted_by(call: ComputeCall, named: Sequence[str] | None) -> list[str]:
+    """Those that were named, or, as in Nova (`default_trusted_certificate_ids`), the operator's, of one who names
+    none."""
+    return [*(named or call.settings.default_trusted_certificates)]
+
+
 def require_signed(
     call: ComputeCall, trusted: Sequence[str] | None, *, local: bool, volume_words: str = FROM_VOLUME
 ) -> None:
