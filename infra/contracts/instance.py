@@ -44,7 +44,7 @@ class ParkedAt(BaseModel):
 
 class DeletePlan(BaseModel):
     """What a server holds, as its record knows it. `host` is "" when it never had one, or lost it. `source`: the other
-    host of a resize, that may keep what the server was before, or have what could not be undone there; `moved_image` and
+    host of a resize, which may keep what the server was before, or have what could not be undone; `moved_image` and
     `carried_image`: in which its disk went, and what lay beside it."""
 
     instance_id: str

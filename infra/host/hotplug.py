@@ -39,7 +39,7 @@ class VolumePlugger:
 
     def take_back(self, want: VolumeOnGuest, heartbeat: Heartbeat) -> Done:
         """See `activities.volume.Volume.take_volume_back`. What may go better when it is tried again is tried again
-        before the attachment ends. With that the disk leads nowhere: no start, and no late release, puts it in again."""
+        before the attachment ends. With that the disk leads nowhere: no start and no late release puts it in again."""
         try:
             return self.take(want, heartbeat)
         except ApplicationError:

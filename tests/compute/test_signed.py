@@ -94,7 +94,7 @@ def test_a_rebuild_keeps_them_changes_them_or_takes_them_away(lab: Lab, cloud: C
 
 @pytest.mark.usefixtures("configured")
 def test_who_names_none_trusts_those_of_the_operator(lab: Lab, cloud: Cloud, demo: Api) -> None:
-    """Mechanism: `trusted_by`. As Nova's `default_trusted_certificate_ids`, at each microversion, though 2.63 alone shows it."""
+    """Mechanism: `trusted_by`. As Nova's `default_trusted_certificate_ids`, also where 2.63 is not asked for."""
     cloud.settings.default_trusted_certificates = ["house"]
     try:
         for version, named, trusted in (

@@ -33,7 +33,7 @@ class Fence:
         return want.attempt > 0 and self.attempt(want) > want.attempt
 
     def rules(self, want: Claimed) -> bool:
-        """Whether the claim is asked for and this host's: what another host has of the instance is this one's to end."""
+        """Whether the claim, asked for, is this host's: what another host has of the instance is this one's to end."""
         return want.attempt > 0 and self.attempt(want) == want.attempt
 
     def attempt(self, want: Claimed) -> int:
