@@ -21,6 +21,8 @@ from typing import Any
 
 import pytest
 
+from tests import preloaded
+
 JOINS = Path(__file__).with_name("joins.py")
 
 
@@ -31,8 +33,10 @@ def loading(specs: Iterable[Any], config: pytest.Config, place: Path) -> Iterato
     for spec in specs:
         spec.python = f"{sys.executable} -S -E {JOINS} {door}"
     argv = [sys.executable, "-m", "tests.loaded", str(door), *config.args]
-    with subprocess.Popen(argv, cwd=config.rootpath, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL):
-        yield
+    with preloaded.serving(place) as openstack:
+        env = {**os.environ, preloaded.NAMED: openstack}
+        with subprocess.Popen(argv, cwd=config.rootpath, env=env, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL):
+            yield
 
 
 def main(door: str, *places: str) -> None:

@@ -18,6 +18,7 @@ from infra import credentials
 from infra.bootstrap import bootstrap
 from infra.settings import Settings
 from tests.ports import free_offset
+from tests.preloaded import Preloaded
 from workers.processes import OPENSTACK, embedded_argv
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -36,18 +37,23 @@ class OpenStack:
     def __init__(self, state_dir: Path, offset: int | None = None, **settings: Any) -> None:
         offset = free_offset() if offset is None else offset
         self.settings = Settings(state_dir=state_dir, port_offset=offset, **settings)
-        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self.processes: dict[str, subprocess.Popen[bytes] | Preloaded] = {}
         self.settings.log_dir.mkdir(parents=True, exist_ok=True)
         bootstrap(self.settings, HOSTS)
         cheap_passwords(self.settings)
 
-    def start(self, *services: str) -> None:
-        """`identity`, `image`: those that do not run yet, all at once; returns when they answer."""
+    def start(self, *services: str, program: bool = False) -> None:
+        """`identity`, `image`: those that do not run yet, all at once; returns when they answer.
+
+        `program`: as a cloud starts them, each from nothing; else forked from a process that has loaded them."""
         new = [service for service in services if service not in self.processes]
         for service in new:
-            with (self.settings.log_dir / f"{OPENSTACK[service]}.log").open("ab") as log:
-                argv = embedded_argv(self.settings, service)
-                self.processes[service] = subprocess.Popen(argv, cwd=ROOT, stdout=log, stderr=log)
+            argv, log = embedded_argv(self.settings, service), self.settings.log_dir / f"{OPENSTACK[service]}.log"
+            if program:
+                with log.open("ab") as said:
+                    self.processes[service] = subprocess.Popen(argv, cwd=ROOT, stdout=said, stderr=said)
+            else:
+                self.processes[service] = Preloaded(argv[argv.index("-m") + 2 :], log)
         for service in new:
             self._wait(service)
 

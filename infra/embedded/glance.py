@@ -1,9 +1,11 @@
 """Glance as a WSGI application, over a store that is up to date."""
 
+import importlib
 import json
 import os
 import sys
 from collections.abc import Callable, Iterable
+from functools import cache as once
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ from infra.credentials import write_private
 from infra.embedded import cache, definitions, sqlite
 from infra.embedded.native import native_threads
 
+LOADED = ("glance.api.v2.router", "glance.common.wsgi_app", "glance.db.sqlalchemy.api", "keystonemiddleware.auth_token")
 TOKENS_S = 60.0
 SERVICE_MAY = ("get_image", "get_images", "download_image", "get_member", "get_members")
 NO_HOST = "(role:service and not role:kilonova-host)"
@@ -24,12 +27,20 @@ UNFINISHED = {
 one that a shelved server waits in."""
 
 
+@once
+def load() -> None:
+    """All that is the same for any folder: to import Glance is most of its start."""
+    native_threads()
+    sqlite.install()
+    for name in LOADED:
+        importlib.import_module(name)
+
+
 def prepare(folder: Path) -> Any:
     """`folder` holds glance-api.conf. Once a process, since Glance's configuration is global."""
-    native_threads()
+    load()
     os.environ["OS_GLANCE_CONFIG_DIR"] = str(folder)
     sys.argv = ["glance-api"]
-    sqlite.install()
     _write_policy(folder)
     from glance.common import wsgi_app
     from glance.db.sqlalchemy import api

@@ -1,29 +1,47 @@
 """Keystone as a WSGI application, over a store, users and a catalog that are up to date."""
 
+import importlib
 import json
 import os
 import sys
+from functools import cache as once
 from pathlib import Path
 from typing import Any
 
 from infra.embedded import cache, saml, sqlite
 from infra.embedded.native import native_threads
 
+LOADED = (
+    "keystone.common.sql.upgrades",
+    "keystone.server.flask.core",
+    "infra.embedded.bootstrap",
+    "infra.embedded.one_context_each",
+)
 
-def prepare(folder: Path) -> Any:
-    """`folder` holds keystone.conf and bootstrap.json. Once a process, since Keystone's configuration is global."""
+
+@once
+def load() -> None:
+    """All that is the same for any folder: to import Keystone is most of its start."""
     native_threads()
-    os.environ["OS_KEYSTONE_CONFIG_FILES"] = str(folder / "keystone.conf")
-    sys.argv = ["keystone"]
     saml.install()
     sqlite.install()
     cache.register()
+    for name in LOADED:
+        importlib.import_module(name)
+    from infra.embedded import one_token_each
+
+    one_token_each.install()
+
+
+def prepare(folder: Path) -> Any:
+    """`folder` holds keystone.conf and bootstrap.json. Once a process, since Keystone's configuration is global."""
+    load()
+    os.environ["OS_KEYSTONE_CONFIG_FILES"] = str(folder / "keystone.conf")
+    sys.argv = ["keystone"]
     from keystone.common.sql import upgrades
     from keystone.server.flask import core
 
-    from infra.embedded import bootstrap, one_context_each, one_token_each
-
-    one_token_each.install()
+    from infra.embedded import bootstrap, one_context_each
 
     def migrate() -> None:
         upgrades.offline_sync_database_to_version()

@@ -1,6 +1,7 @@
 """Schemathesis on every operation of every service, as a member and as an admin: no 5xx but a documented 501.
 
-The values of test_malformed.py are chosen; these are Hypothesis's own, both what fits the schemas and what does not."""
+The values of test_malformed.py are chosen; these are Hypothesis's own, both what fits the schemas and what does not:
+the same at each run, for all operations (CI) or a quarter of them (`tests/edge/effort.py`)."""
 
 from collections import Counter
 
@@ -8,7 +9,7 @@ import httpx
 import pytest
 
 from tests.compute.conftest import HTTP, Api, Cloud
-from tests.edge import described, things
+from tests.edge import described, effort, things
 
 SERVICES = ("compute", "placement", "network", "volume")
 
@@ -26,7 +27,7 @@ def test_no_generated_request_is_an_error_of_ours(
 
     url, tokens = cloud.settings.url(service), {"member": demo.token, "admin": admin.token}
     openapi = httpx.get(f"{url}/openapi.json", headers={"X-Auth-Token": demo.token}, **HTTP).json()
-    operations = generated.operations(described.with_everything(openapi, service, ids[service]))
+    operations = effort.of(generated.operations(described.with_everything(openapi, service, ids[service])))
     with generated.sessions(tokens) as callers:
         answers = [
             one
@@ -40,6 +41,7 @@ def test_no_generated_request_is_an_error_of_ours(
             f"{service} {who}: {counts.total()} requests, {len(operations)} operations, {dict(sorted(counts.items()))}"
         )
         assert counts.total() >= 2 * len(operations)
-        assert counts[200] > 5 or (service, who) == ("placement", "member")  # who is told of no host
+        few = 5 if effort.WHOLE else 0
+        assert counts[200] > few or (service, who) == ("placement", "member")  # who is told of no host
     wrong = [text for _, _, text in answers if text]
     assert not wrong, "\n".join([f"{len(wrong)} of {len(answers)}", *wrong[:40]])

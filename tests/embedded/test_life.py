@@ -11,6 +11,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,7 @@ AWAY_S = 0.05
 def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenStack]:
     found = OpenStack(tmp_path_factory.mktemp("own"))
     try:
-        found.start("identity", "image")
+        found.start("identity", "image", program=True)
         yield found
     finally:
         found.stop()
@@ -228,7 +229,8 @@ def test_the_first_start_killed_at_any_time_is_made_good_by_the_next(tmp_path: P
     try:
         for after_s in (1.5, 2.5, 3.5):
             with suppress(AssertionError):
-                starting = threading.Thread(target=openstack.start, args=("identity", "image"), daemon=True)
+                start = partial(openstack.start, "identity", "image", program=True)
+                starting = threading.Thread(target=start, daemon=True)
                 starting.start()
                 time.sleep(after_s)
                 for process in list(openstack.processes.values()):
