@@ -149,6 +149,7 @@ async def measure(cloud: Cloud, ready_s: float, fresh_mib: float, count: int) ->
         return 1
 
     costs = await in_turns(cloud, floor.BareBoot, boot, count // TURNS)
+    strict = await in_turns(cloud, floor.BareBuild, boot, max(1, count // TURNS // 2))
     posts, totals = [], []
     for number in range(count):
         begun = time.perf_counter()
@@ -182,6 +183,7 @@ async def measure(cloud: Cloud, ready_s: float, fresh_mib: float, count: int) ->
         ),
         ("floor: accepted p50 / ended p50", f"{p50(costs.accepted):.0f} / {p50(costs.ended):.0f} ms", ""),
         ("CPU per boot, all processes", costs.beside(), "1.3 x floor"),
+        ("— beside a floor with one step on the host", f"{strict.beside()} of {strict.bare:.0f} ms", ""),
         *((f"— of it {name}", f"{ms:.1f} ms", "") for name, ms in ranked if ms >= 0.5),
         ("CPU of the idle cloud", f"{sum(costs.idle.values()):.0f} ms a second", ""),
         ("POST p50 / p95, one at a time", f"{p50(posts):.0f} / {p95(posts):.0f} ms", "40 ms"),

@@ -30,15 +30,20 @@ def nothing(request: Request) -> Request:
 class BareBoot:
     """Four local steps, one step on a host (the image), one more (spawn), one local step: as a boot without NICs."""
 
+    on_host = 2
+
     def __init__(self) -> None:
         self._accepted = False
 
     @workflow.run
     async def run(self, request: Request) -> None:
+        await self.steps(request)
+
+    async def steps(self, request: Request) -> None:
         for number in range(4):
             await workflow.execute_local_activity(nothing, request, start_to_close_timeout=SHORT)
             self._accepted = self._accepted or number == 1
-        for _ in range(2):
+        for _ in range(self.on_host):
             await workflow.execute_activity(nothing, request, start_to_close_timeout=SHORT, task_queue=HOST_QUEUE)
         await workflow.execute_local_activity(nothing, request, start_to_close_timeout=SHORT)
 
@@ -46,6 +51,17 @@ class BareBoot:
     async def accepted(self) -> str:
         await workflow.wait_condition(lambda: self._accepted)
         return "ok"
+
+
+@workflow.defn
+class BareBuild(BareBoot):
+    """The same with one step on the host: as a boot on one that has its image."""
+
+    on_host = 1
+
+    @workflow.run
+    async def run(self, request: Request) -> None:
+        await self.steps(request)
 
 
 @workflow.defn
@@ -92,7 +108,7 @@ async def serve(address: str) -> None:
         control = Worker(
             client,
             task_queue=FLOOR_QUEUE,
-            workflows=[BareBoot, BareAction],
+            workflows=[BareBoot, BareBuild, BareAction],
             activities=[nothing],
             activity_executor=pool,
             workflow_runner=UnsandboxedWorkflowRunner(),
