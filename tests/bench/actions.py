@@ -1,18 +1,23 @@
-"""`make bench-actions`: what actions on a server cost, beside a bare workflow of their shape in the same run.
+"""`make bench-actions`: what actions on a server cost, beside the one bare workflow whose shape all of them have.
 
 On libvirt's test driver, whose calls take no time: what is measured is what Kilonova adds to the bare libvirt call."""
 
 import asyncio
 import os
 import time
+from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 from tests.bench import floor
 from tests.bench.boot import Cloud, Row, main, p50
-from tests.bench.turns import TURNS, Costs, floor_of, in_turns
+from tests.bench.turns import ROUNDS, Costs, Ours, floor_of, in_turns, quartiles
 
 PAIRS = (("os-stop", "SHUTOFF", "os-start", "ACTIVE"), ("pause", "PAUSED", "unpause", "ACTIVE"))
 PACE_S = 0.2
+Calls = dict[str, Callable[[], Awaitable[tuple[float, float]]]]
+"""By name, what is done one after the other: (seconds until the answer, until the server rests)."""
+Times = dict[str, list[tuple[float, float]]]
 
 
 class Server:
@@ -65,27 +70,48 @@ async def volume_of(cloud: Cloud) -> str:
     return found
 
 
-async def one_pair(server: Server, calls: Any, count: int) -> tuple[Costs, list[Any], list[float]]:
-    """(CPU of one action, [(answer, rest) of each kind], acceptances of bare workflows in between)."""
-    times: list[list[tuple[float, float]]] = [[] for _ in calls]
-    server.patient = True
-
-    async def all_of_them() -> int:
-        for call in calls:
+def all_of(server: Server, calls: Calls) -> Ours:
+    async def act() -> int:
+        server.patient = True
+        for call in calls.values():
             await call()
         return len(calls)
 
-    await all_of_them()  # what is done once, such as a service's sign-in, is not what one costs
-    costs = await in_turns(server.cloud, floor.BareAction, all_of_them, max(count // TURNS, 1))
-    server.patient, bare = False, []
+    return act
+
+
+async def answers(server: Server, kinds: dict[str, Calls], count: int) -> tuple[Times, list[float]]:
+    """((answer, rest) of each call by name, acceptances of bare workflows in turns with them)."""
+    times: Times = {name: [] for calls in kinds.values() for name in calls}
+    bare: list[float] = []
+    server.patient = False
     async with floor_of(server.cloud, floor.BareAction) as (one, _):
         for _ in range(count):
-            for call, kept in zip(calls, times, strict=True):
-                kept.append(await call())
-                await asyncio.sleep(PACE_S)
+            for calls in kinds.values():
                 bare.append((await one())[0])
                 await asyncio.sleep(PACE_S)
-    return costs, times, bare
+                for name, call in calls.items():
+                    times[name].append(await call())
+                    await asyncio.sleep(PACE_S)
+    return times, bare
+
+
+def rows_of(kind: str, costs: Costs, times: Times, bare: list[float]) -> list[Row]:
+    most = sorted(costs.ours.items(), key=lambda each: -each[1])[:8]
+    every = [one for kept in times.values() for one in kept]
+    both, floor_ms = p50([answer for answer, _ in every]), p50(bare)
+    low, high = quartiles([answer * 1000 / floor_ms for answer, _ in every])
+    told = ", ".join(f"{name} {p50([answer for answer, _ in kept]):.0f}" for name, kept in times.items())
+    return [
+        (f"{kind}: CPU of one", costs.beside(), "1.5 x"),
+        (f"— of it {', '.join(each for each, _ in most)}", ", ".join(f"{ms:.1f}" for _, ms in most), ""),
+        (
+            f"{kind}: answer p50",
+            f"{both:.0f} ms = {both / floor_ms:.2f} x floor ({low:.2f} to {high:.2f}); {told}",
+            "1.5 x",
+        ),
+        (f"{kind}: until it rests p50", f"{p50([rest for _, rest in every]):.0f} ms", "bare call + 150 ms"),
+    ]
 
 
 async def measure(cloud: Cloud, ready_s: float, fresh_mib: float, count: int) -> list[Row]:
@@ -94,23 +120,24 @@ async def measure(cloud: Cloud, ready_s: float, fresh_mib: float, count: int) ->
     server_id, _ = await cloud.post("acted-upon")
     await cloud.active(server_id)
     server, volume = Server(cloud, server_id), await volume_of(cloud)
-    pairs: list[tuple[str, Any]] = [
-        (f"{one} and {back}", (lambda a=one, s=there: server.act(a, s), lambda a=back, s=here: server.act(a, s)))
+    kinds: dict[str, Calls] = {
+        f"{one} and {back}": {one: partial(server.act, one, there), back: partial(server.act, back, here)}
         for one, there, back, here in PAIRS
+    }
+    attached = {"attach": partial(server.attach, volume), "detach": partial(server.detach, volume)}
+    kinds[" and ".join(attached)] = attached
+    whole = [all_of(server, calls) for calls in kinds.values()]
+    for act in whole:
+        await act()  # what is done once, such as a service's sign-in, is not what one costs
+    found = await in_turns(cloud, floor.BareAction, whole, max(count // 3 // ROUNDS, 1))
+    times, bare = await answers(server, kinds, count // 3)
+    low, high = (each * 1000 for each in quartiles(bare))
+    rows: list[Row] = [
+        ("floor: CPU of a bare workflow", found[0].floor.told(), ""),
+        ("floor: accepted p50", f"{p50(bare):.0f} ms ({low:.0f} to {high:.0f})", ""),
     ]
-    pairs.append(("attach and detach", (lambda: server.attach(volume), lambda: server.detach(volume))))
-    rows: list[Row] = []
-    for name, calls in pairs:
-        costs, times, between = await one_pair(server, calls, count // 3)
-        most = sorted(costs.ours.items(), key=lambda each: -each[1])[:6]
-        answers = p50([answer for kept in times for answer, _ in kept])
-        rests = p50([rest for kept in times for _, rest in kept])
-        rows += [
-            (f"{name}: CPU of one (floor {costs.bare:.0f} ms)", costs.beside(), "1.5 x"),
-            (f"— of it {', '.join(each for each, _ in most)}", ", ".join(f"{ms:.1f}" for _, ms in most), ""),
-            (f"{name}: answer p50", f"{answers:.0f} ms = {answers / p50(between):.2f} x floor in turns", "1.5 x"),
-            (f"{name}: until it rests p50", f"{rests:.0f} ms", "bare call + 150 ms"),
-        ]
+    for (kind, calls), costs in zip(kinds.items(), found, strict=True):
+        rows += rows_of(kind, costs, {name: times[name] for name in calls}, bare)
     return [*rows, ("load average at the end", f"{os.getloadavg()[0]:.1f}", "")]
 
 

@@ -19,7 +19,7 @@ import psutil
 from infra import credentials
 from infra.settings import Settings
 from tests.bench import floor
-from tests.bench.turns import TURNS, in_turns
+from tests.bench.turns import ROUNDS, in_turns
 
 ROOT = Path(__file__).resolve().parents[2]
 KILONOVA = ROOT / ".venv" / "bin" / "kilonova"
@@ -148,8 +148,8 @@ async def measure(cloud: Cloud, ready_s: float, fresh_mib: float, count: int) ->
         await cloud.active(server_id, 0.1)
         return 1
 
-    costs = await in_turns(cloud, floor.BareBoot, boot, count // TURNS)
-    strict = await in_turns(cloud, floor.BareBuild, boot, max(1, count // TURNS // 2))
+    (costs,) = await in_turns(cloud, floor.BareBoot, [boot], count // ROUNDS)
+    (strict,) = await in_turns(cloud, floor.BareBuild, [boot], max(1, count // ROUNDS // 2))
     posts, totals = [], []
     for number in range(count):
         begun = time.perf_counter()
@@ -176,14 +176,10 @@ async def measure(cloud: Cloud, ready_s: float, fresh_mib: float, count: int) ->
         ("ready after `kilonova up`", f"{ready_s:.1f} s", "10 s"),
         ("PSS of the whole cloud, fresh", f"{fresh_mib:.0f} MiB", "950 MiB"),
         ("PSS after all boots", f"{cloud.pss_mib():.0f} MiB", "flat"),
-        (
-            "floor: CPU per bare workflow",
-            f"{costs.bare:.0f} ms (Temporal {costs.server:.0f}, workers {costs.workers:.0f})",
-            "",
-        ),
-        ("floor: accepted p50 / ended p50", f"{p50(costs.accepted):.0f} / {p50(costs.ended):.0f} ms", ""),
+        ("floor: CPU per bare workflow", costs.floor.told(), ""),
+        ("floor: accepted p50 / ended p50", f"{p50(costs.floor.accepted):.0f} / {p50(costs.floor.ended):.0f} ms", ""),
         ("CPU per boot, all processes", costs.beside(), "1.3 x floor"),
-        ("— beside a floor with one step on the host", f"{strict.beside()} of {strict.bare:.0f} ms", ""),
+        ("— beside a floor with one step on the host", f"{strict.beside()} of {strict.floor.cpu:.0f} ms", ""),
         *((f"— of it {name}", f"{ms:.1f} ms", "") for name, ms in ranked if ms >= 0.5),
         ("CPU of the idle cloud", f"{sum(costs.idle.values()):.0f} ms a second", ""),
         ("POST p50 / p95, one at a time", f"{p50(posts):.0f} / {p95(posts):.0f} ms", "40 ms"),

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +21,7 @@ from infra.temporal import runtime_in
 from tests.bench import floor
 
 IDLE_S = 5
-TURNS = 6
+ROUNDS = 6
 
 
 class Watched(Protocol):
@@ -36,67 +36,118 @@ class Watched(Protocol):
 
 RunsBare = Callable[[], Awaitable[tuple[float, float]]]
 """Runs one bare workflow: (seconds until it was accepted, until it ended)."""
+Ours = Callable[[], Awaitable[int]]
+"""Does one thing or several, at the pace of a patient client, and tells how many."""
 
 
 @dataclass
-class Costs:
-    """CPU in ms: of one of ours by process, and of the idle cloud by process in a second; of a bare workflow,
-    Temporal's and its workers'. `ratios`: ours to the bare, of each turn. Seconds: of bare workflows, until they were
-    accepted, and until they ended."""
+class Floor:
+    """What a bare workflow costs: CPU in ms, of Temporal and of its workers, and in each round of the run. Seconds:
+    until it was accepted, and until it ended."""
 
-    ours: dict[str, float]
-    idle: dict[str, float]
     server: float
     workers: float
-    ratios: list[float]
+    rounds: list[float]
     accepted: list[float]
     ended: list[float]
 
     @property
-    def bare(self) -> float:
+    def cpu(self) -> float:
         return self.server + self.workers
 
+    def told(self) -> str:
+        low, high = quartiles(self.rounds)
+        parts = f"Temporal {self.server:.0f}, workers {self.workers:.0f}"
+        return f"{self.cpu:.0f} ms (rounds {low:.0f} to {high:.0f}; {parts})"
+
+
+@dataclass
+class Costs:
+    """CPU in ms, by process: of one of ours, and of the idle cloud in a second. `ratios`: ours to the floor, in each
+    round."""
+
+    ours: dict[str, float]
+    idle: dict[str, float]
+    floor: Floor
+    ratios: list[float]
+
     def beside(self) -> str:
-        """What one of ours costs, the quotient of the means, and between which the turns' own lie."""
+        """What one of ours costs, the quotient of the means, and between which the rounds' own lie."""
         ms = sum(self.ours.values())
-        low, _, high = statistics.quantiles(self.ratios, n=4)
-        return f"{ms:.0f} ms = {ms / self.bare:.2f} x floor (turns {low:.2f} to {high:.2f})"
+        low, high = quartiles(self.ratios)
+        return f"{ms:.0f} ms = {ms / self.floor.cpu:.2f} x floor (rounds {low:.2f} to {high:.2f})"
 
 
-async def in_turns(cloud: Watched, shape: floor.Bare, ours: Callable[[], Awaitable[int]], each: int) -> Costs:
-    """`ours` does one thing or several, at the pace of a patient client, and tells how many. What the idle cloud uses
-    is taken off both sides."""
-    done: list[tuple[dict[str, float], int, float]] = []
-    bare: list[tuple[float, float, float]] = []
-    times: list[tuple[float, float]] = []
+def quartiles(values: list[float]) -> tuple[float, float]:
+    """The lower and the upper one."""
+    low, _, high = statistics.quantiles(values, n=4)
+    return low, high
+
+
+async def in_turns(cloud: Watched, shape: floor.Bare, kinds: Sequence[Ours], each: int) -> list[Costs]:
+    """What each kind of ours costs, beside one floor: in a round each kind has its turn, with bare workflows before it.
+    What the idle cloud uses is taken off both sides."""
     async with floor_of(cloud, shape) as (one, mine):
         idle = await _idle(cloud)
-        for _ in range(TURNS):
-            used, begun = _used(mine), time.perf_counter()
-            for _ in range(each):
-                times.append(await one())
-                await asyncio.sleep(0.25)
-            server, workers = (now - then for now, then in zip(_used(mine), used, strict=True))
-            bare.append((server, workers, time.perf_counter() - begun))
-            before, begun = cloud.cpu_by_name(), time.perf_counter()
-            count = sum([await ours() for _ in range(each)])
-            after = cloud.cpu_by_name()
-            spent = {name: after[name] - then for name, then in before.items()}
-            done.append((spent, count, time.perf_counter() - begun))
+        spent = _Spent(cloud, one, mine, each)
+        for _ in range(ROUNDS):
+            await spent.a_round(kinds)
         later = await _idle(cloud)  # what is done once a minute must not be taken for what is always done
     idle = {name: min(each_s, later.get(name, 0.0)) for name, each_s in idle.items()}
-    costs = [{name: (s - idle.get(name, 0.0) * t) / n * 1000 for name, s in spent.items()} for spent, n, t in done]
-    floors = [((s - idle["temporal"] * t) / each * 1000, w / each * 1000) for s, w, t in bare]
-    accepted, ended = zip(*times, strict=True)
-    return Costs(
-        ours={name: statistics.mean(cost[name] for cost in costs) for name in costs[0]},
-        idle={name: used * 1000 for name, used in idle.items()},
-        server=statistics.mean(server for server, _ in floors),
-        workers=statistics.mean(workers for _, workers in floors),
-        ratios=[sum(cost.values()) / sum(base) for cost, base in zip(costs, floors, strict=True)],
-        accepted=list(accepted),
-        ended=list(ended),
-    )
+    return spent.costs(idle)
+
+
+class _Spent:
+    """What was spent so far: seconds of CPU and of time, in each turn."""
+
+    def __init__(self, cloud: Watched, one: RunsBare, mine: list[psutil.Process], each: int) -> None:
+        self._cloud, self._one, self._mine, self._each = cloud, one, mine, each
+        self._bare: list[list[tuple[float, float, float]]] = []
+        self._times: list[tuple[float, float]] = []
+        self._done: list[list[tuple[dict[str, float], int, float]]] = []
+
+    async def a_round(self, kinds: Sequence[Ours]) -> None:
+        self._bare.append([])
+        self._done.append([])
+        for ours in kinds:
+            self._bare[-1].append(await self._turn_of_bare())
+            before, begun = self._cloud.cpu_by_name(), time.perf_counter()
+            count = sum([await ours() for _ in range(self._each)])
+            after = self._cloud.cpu_by_name()
+            used = {name: after[name] - then for name, then in before.items()}
+            self._done[-1].append((used, count, time.perf_counter() - begun))
+
+    async def _turn_of_bare(self) -> tuple[float, float, float]:
+        used, begun = _used(self._mine), time.perf_counter()
+        for _ in range(self._each):
+            self._times.append(await self._one())
+            await asyncio.sleep(0.25)
+        server, workers = (now - then for now, then in zip(_used(self._mine), used, strict=True))
+        return server, workers, time.perf_counter() - begun
+
+    def costs(self, idle: dict[str, float]) -> list[Costs]:
+        turns = [
+            [((s - idle["temporal"] * t) / self._each * 1000, w / self._each * 1000) for s, w, t in a_round]
+            for a_round in self._bare
+        ]
+        accepted, ended = zip(*self._times, strict=True)
+        bare = Floor(
+            server=statistics.mean(server for a_round in turns for server, _ in a_round),
+            workers=statistics.mean(workers for a_round in turns for _, workers in a_round),
+            rounds=[statistics.mean(map(sum, a_round)) for a_round in turns],
+            accepted=list(accepted),
+            ended=list(ended),
+        )
+        shown = {name: used * 1000 for name, used in idle.items()}
+        found = []
+        for of_kind in zip(*self._done, strict=True):
+            each = [
+                {name: (s - idle.get(name, 0.0) * t) / n * 1000 for name, s in used.items()} for used, n, t in of_kind
+            ]
+            ours = {name: statistics.mean(one[name] for one in each) for name in each[0]}
+            ratios = [sum(one.values()) / base for one, base in zip(each, bare.rounds, strict=True)]
+            found.append(Costs(ours=ours, idle=shown, floor=bare, ratios=ratios))
+        return found
 
 
 async def _idle(cloud: Watched) -> dict[str, float]:
