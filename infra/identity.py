@@ -13,6 +13,7 @@ import requests
 from anyio import CapacityLimiter, to_thread
 from pydantic import BaseModel, PrivateAttr
 
+from infra.known_tokens import KnownTokens
 from infra.settings import Settings
 from infra.transport import Transport
 
@@ -90,10 +91,11 @@ class IdentityUnavailable(Exception):
 
 
 class _Known:
-    """Facts of tokens that were good at most `seconds` ago. Safe for threads."""
+    """Facts of tokens that were good at most `seconds` ago. Safe for threads. With `told`, what other processes of this
+    machine were told is known, too, for as long as they believe it."""
 
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
+    def __init__(self, seconds: float, told: KnownTokens | None = None) -> None:
+        self._seconds, self._told = seconds, told
         self._facts: dict[str, tuple[float, TokenFacts]] = {}
 
     def get(self, token: str) -> TokenFacts | None:
@@ -110,17 +112,31 @@ class _Known:
         until, _ = self._facts.get(token, (0.0, None))
         return until - time.monotonic() < self._seconds * (1 - AGES)
 
+    def hear(self, token: str) -> None:
+        """What another process was told since."""
+        told = self._told.get(_digest(token)) if self._told else None
+        if told and told[0] + self._seconds > max(self._facts.get(token, (0.0,))[0], time.monotonic()):
+            self._keep(token, told[0], TokenFacts.from_body(told[1]))
+
     def judge(self, token: str, answer: requests.Response) -> TokenFacts:
         """What identity answered about `token`, kept when it is good."""
         try:
-            facts = _judge(answer)
+            body = _judge(answer)
         except TokenInvalid:
             self._facts.pop(token, None)
+            if self._told:
+                self._told.forget(_digest(token))
             raise
         now = time.monotonic()
+        if self._told:
+            self._told.keep(_digest(token), now, body)
+        return self._keep(token, now, TokenFacts.from_body(body))
+
+    def _keep(self, token: str, said: float, facts: TokenFacts) -> TokenFacts:
         if len(self._facts) > MOST_KNOWN:
+            now = time.monotonic()
             self._facts = {k: v for k, v in list(self._facts.items()) if v[0] > now}
-        self._facts[token] = (now + self._seconds, facts)
+        self._facts[token] = (said + self._seconds, facts)
         return facts
 
 
@@ -156,7 +172,8 @@ class TokenValidator:
 
     def __init__(self, settings: Settings) -> None:
         self._url = f"{settings.identity_url}/auth/tokens"
-        self._known, self._known_without_catalog = _Known(settings.token_cache_s), _Known(settings.token_cache_s)
+        told = KnownTokens(settings.run_dir / "tokens")
+        self._known, self._known_without_catalog = _Known(settings.token_cache_s, told), _Known(settings.token_cache_s)
         self._refused = _Refused(settings.token_cache_s)
         self._http, self._threads = Transport(), CapacityLimiter(MOST_AT_ONCE)
         self._asking: dict[str, asyncio.Future[TokenFacts]] = {}
@@ -165,6 +182,8 @@ class TokenValidator:
 
     async def validate(self, token: str, request_id: str = "") -> TokenFacts:
         """Facts of `token`; raises TokenInvalid or IdentityUnavailable. Of requests at once one asks."""
+        if self._known.ages(token):
+            self._known.hear(token)
         facts = self._known.get(token)
         if facts and not self._known.ages(token):
             return facts
@@ -237,9 +256,10 @@ def _headers(token: str, request_id: str) -> dict[str, str]:
     return headers | {"X-OpenStack-Request-ID": request_id} if request_id else headers
 
 
-def _judge(answer: requests.Response) -> TokenFacts:
+def _judge(answer: requests.Response) -> dict[str, Any]:
     if answer.status_code in (401, 404):
         raise TokenInvalid  # a 403 says that identity's rules are wrong, and nothing of the token
     if answer.status_code != 200:
         raise IdentityUnavailable(f"identity answered {answer.status_code}")
-    return TokenFacts.from_body(answer.json()["token"])
+    token: dict[str, Any] = answer.json()["token"]
+    return token
