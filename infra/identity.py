@@ -25,6 +25,8 @@ OUTLASTING_S = 2.0
 """So long one who is believed by what was said of him last waits for identity to say it again."""
 AGES = 0.75
 """The part of an answer's time after which it is asked for anew, beside the request that it still serves."""
+HEARD_AGES = 0.95
+"""The same for what another service was told, who is the first to ask anew."""
 
 
 class TokenFacts(BaseModel):
@@ -97,6 +99,7 @@ class _Known:
     def __init__(self, seconds: float, told: KnownTokens | None = None) -> None:
         self._seconds, self._told = seconds, told
         self._facts: dict[str, tuple[float, TokenFacts]] = {}
+        self._heard: set[str] = set()
 
     def get(self, token: str) -> TokenFacts | None:
         until, facts = self._facts.get(token, (0.0, None))
@@ -110,13 +113,14 @@ class _Known:
     def ages(self, token: str) -> bool:
         """Whether the facts of a token that is known are soon believed no more."""
         until, _ = self._facts.get(token, (0.0, None))
-        return until - time.monotonic() < self._seconds * (1 - AGES)
+        return until - time.monotonic() < self._seconds * (1 - (HEARD_AGES if token in self._heard else AGES))
 
     def hear(self, token: str) -> None:
         """What another process was told since."""
         told = self._told.get(_digest(token)) if self._told else None
         if told and told[0] + self._seconds > max(self._facts.get(token, (0.0,))[0], time.monotonic()):
             self._keep(token, told[0], TokenFacts.from_body(told[1]))
+            self._heard.add(token)
 
     def judge(self, token: str, answer: requests.Response) -> TokenFacts:
         """What identity answered about `token`, kept when it is good."""
@@ -136,7 +140,9 @@ class _Known:
         if len(self._facts) > MOST_KNOWN:
             now = time.monotonic()
             self._facts = {k: v for k, v in list(self._facts.items()) if v[0] > now}
+            self._heard.intersection_update(list(self._facts))
         self._facts[token] = (said + self._seconds, facts)
+        self._heard.discard(token)
         return facts
 
 
