@@ -5,6 +5,7 @@ from infra.contracts.volume import DiskOnGuest, DiskSize
 from infra.host.guest_steps import GuestSteps
 from infra.host.heartbeats import Heartbeat
 from infra.host.libvirt.domain_xml import volume_xml
+from infra.host.reach import lost
 
 
 class DiskPlugger(GuestSteps):
@@ -33,6 +34,7 @@ class DiskPlugger(GuestSteps):
                     f"/dev/{device}",
                     lambda: self._domains.has_disk(id, device),
                     lambda: self._domains.unplug(id, device),
+                    lambda: ", whose volume does not answer" if self._is_lost(id, device) else "",
                 )
             self._forget(id, device)
 
@@ -40,6 +42,9 @@ class DiskPlugger(GuestSteps):
         """Of a guest that keeps a disk which leads nowhere any more: it is not given it again."""
         with self._at_work(want, heartbeat):
             self._forget(want.instance_id, want.volume.device)
+
+    def _is_lost(self, id: str, device: str) -> bool:
+        return bool(lost({name: xml for name, xml in self._files.volumes(id).items() if name == device}))
 
     def _forget(self, id: str, device: str) -> None:
         self._files.keep_volumes(id, {name: xml for name, xml in self._files.volumes(id).items() if name != device})

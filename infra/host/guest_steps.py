@@ -45,8 +45,10 @@ class GuestSteps:
             self._fence.require(want)
             yield
 
-    def _take_back(self, id: str, device: str, has: Callable[[], bool], ask: Callable[[], None]) -> None:
-        """Ask until the guest has the device no more; Hopeless (409) when it keeps it.
+    def _take_back(
+        self, id: str, device: str, has: Callable[[], bool], ask: Callable[[], None], why: Callable[[], str] = str
+    ) -> None:
+        """Ask until the guest has the device no more; Hopeless (409) when it keeps it, with what `why` says of that.
 
         A paused guest is not asked: it would answer when it goes on, after its server was told that it kept it."""
         end, asked, pause = time.monotonic() + self.detach_s, 0.0, pauses()
@@ -58,7 +60,7 @@ class GuestSteps:
                 raise hopeless(f"The guest is paused and cannot release the device {device}; let it go on.", code=409)
             now = time.monotonic()
             if now > end:
-                raise hopeless(f"The guest did not release the device {device}.", code=409)
+                raise hopeless(f"The guest did not release the device {device}{why()}.", code=409)
             if now - asked > ASK_AGAIN_S:
                 asked = now
                 ask()

@@ -14,9 +14,10 @@ from infra.host.definer import Definer
 from infra.host.guest_steps import GuestSteps, pauses, waits
 from infra.host.heartbeats import Heartbeat
 from infra.host.libvirt.domain_xml import volume_xml
+from infra.host.libvirt.faults import LibvirtDown
 from infra.host.libvirt.machine_xml import properties_in
 from infra.host.parts import Network, Parts
-from infra.host.reach import require_volumes
+from infra.host.reach import lost, named, require_volumes
 from infra.interruption import still_wanted
 
 ASK_AGAIN_S = 10.0
@@ -62,6 +63,8 @@ class PowerSwitch(GuestSteps):
                 self._begin(want.instance_id)
             except (LookupError, libvirt.libvirtError) as error:
                 if want.spec is not None:
+                    if gone := lost(self._files.volumes(want.instance_id)):
+                        raise LibvirtDown(f"the volume at {named(gone)} does not answer") from None
                     raise
                 why = str(error) if isinstance(error, LookupError) else "libvirt could not start it"
                 return Power(power_state=SHUTDOWN, lacking=why)
@@ -97,17 +100,29 @@ class PowerSwitch(GuestSteps):
     def unpause(self, want: Guarded, heartbeat: Heartbeat) -> Power:
         """See `activities.hypervisor.Hypervisor.unpause`."""
         with self._at_work(want, heartbeat):
-            state = self._domains.resume(want.instance_id)
+            state = self._resumed(want.instance_id)
             if self._domains.waits_for(want.instance_id) is None:
                 _now(state, RUNNING)
             self._files.note_paused(want.instance_id, paused=False)
             return Power(power_state=state or RUNNING)
+
+    def _resumed(self, instance_id: str) -> int | None:
+        try:
+            return self._domains.resume(instance_id)
+        except (LibvirtDown, libvirt.libvirtError):
+            if gone := lost(self._files.volumes(instance_id)):  # QEMU waits for it, and libvirt for QEMU
+                raise hopeless(
+                    f"The volume at {named(gone)} does not answer: the guest stays paused.", code=409
+                ) from None
+            raise
 
     def suspend(self, want: Guarded, heartbeat: Heartbeat) -> Power:
         """See `activities.hypervisor.Hypervisor.suspend`."""
         with self._at_work(want, heartbeat, ends=True):
             if (disks := self._domains.waits_for(want.instance_id)) is not None:
                 raise hopeless(f"{waits(disks)} and cannot be suspended.", code=409)
+            if self._runs(want.instance_id) and (gone := lost(self._files.volumes(want.instance_id))):
+                raise hopeless(f"The volume at {named(gone)} does not answer: the guest cannot be suspended.", code=409)
             self._files.keep_running(want.instance_id, False)
             self._domains.save(want.instance_id)
             _now(self._domains.power_state(want.instance_id), SHUTDOWN)

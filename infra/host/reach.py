@@ -1,33 +1,55 @@
-"""Whether servers of volumes take a connection."""
+"""Whether servers of volumes answer."""
 
 import socket
+import struct
 from collections.abc import Iterable, Mapping
 
 from infra.contracts.errors import host_cannot
 from infra.host.libvirt.domain_xml import servers
 
+PATIENCE_S = 2.0
+GREETING, REPLY = 18, 20
+"""Octets that a server of NBD says first, and with which it answers an option without data."""
+ABORT = struct.pack(">I8sII", 3, b"IHAVEOPT", 2, 0)
+"""What a client says that wants nothing. Source: the NBD protocol, "Newstyle negotiation"."""
+
 
 def unreachable(servers: Iterable[tuple[str, int]]) -> str:
-    """The first volume server that takes no connection, as host:port (or path:0 of a UNIX socket), else ""."""
+    """The first volume server that does not answer, as host:port (or path:0 of a UNIX socket), else ""."""
     for host, port in sorted(servers):
         try:
-            if port:
-                socket.create_connection((host, port), timeout=2.0).close()
+            if port:  # by TLS it answers nobody before that begins
+                socket.create_connection((host, port), timeout=PATIENCE_S).close()
             else:
-                with socket.socket(socket.AF_UNIX) as local:
-                    local.settimeout(2.0)
-                    local.connect(host)
+                _ask(host)
         except OSError:
             return f"{host}:{port}"
     return ""
 
 
+def _ask(path: str) -> None:
+    """The gate takes connections and greets whatever the storage daemon behind it does, which answers this."""
+    with socket.socket(socket.AF_UNIX) as local:
+        local.settimeout(PATIENCE_S)
+        local.connect(path)
+        local.sendall(ABORT)
+        left = GREETING + REPLY
+        while left:
+            if not (some := local.recv(left)):
+                raise ConnectionResetError(path)
+            left -= len(some)
+
+
 def lost(disks: Mapping[str, str]) -> list[str]:
-    """Those devices of `disks` (device → XML) whose server takes no connection."""
+    """Those devices of `disks` (device → XML) whose server does not answer."""
     return [device for device, xml in sorted(disks.items()) if unreachable(servers([xml]))]
+
+
+def named(devices: Iterable[str]) -> str:
+    return ", ".join(f"/dev/{device}" for device in devices)
 
 
 def require_volumes(disks: Mapping[str, str]) -> None:
     """HostCannot where a guest that is ended now could not have its volumes again."""
     if gone := lost(disks):
-        raise host_cannot(f"the volume at {', '.join(f'/dev/{device}' for device in gone)} does not answer")
+        raise host_cannot(f"the volume at {named(gone)} does not answer")
