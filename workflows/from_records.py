@@ -14,7 +14,7 @@ with workflow.unsafe.imports_passed_through():
     from infra.contracts.volume import Attached
 
 from workflows.attempt import nothing
-from workflows.inputs import domain_of, held_ports, volumes_of
+from workflows.inputs import domain_of, held_ports, held_volumes
 from workflows.saga import Place, Saga
 
 
@@ -31,7 +31,7 @@ async def connected(server: InstanceFacts, host: Place, saga: Saga) -> tuple[Plu
         else nothing(Plugged()),
         saga.step(
             Volume.attach_volumes,
-            volumes_of(server),
+            held_volumes(server),
             undo=None,  # they are the server's, attached before
             at=host,
         )

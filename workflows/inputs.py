@@ -150,6 +150,11 @@ def volumes_of(server: InstanceFacts) -> VolumesOnHost:
     )
 
 
+def held_volumes(server: InstanceFacts) -> VolumesOnHost:
+    """The same, to be connected once more to the host that has them: one whose attachment was ended is refused."""
+    return volumes_of(server).model_copy(update={"held": True})
+
+
 def domain_of(
     server: InstanceFacts, guest: GuestConfig, disk: DiskOnHost | None, plugged: Plugged, attached: Attached
 ) -> DomainSpec:

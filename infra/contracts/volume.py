@@ -54,6 +54,7 @@ class VolumesOnHost(BaseModel):
     volumes: list[VolumeRequest]
     attempt: int = 0  # of the claim that attaching needs, or under which another host's attachment ends; 0: none
     deleting: bool = False  # the server is deleted: `delete_on_termination` decides over volumes made for it
+    held: bool = False  # the server has them: an attachment that was ended behind its back is not made anew
 
 
 class VolumeConnection(BaseModel):

@@ -21,7 +21,7 @@ from infra.contracts.volume import parted_id
 from infra.openstack import service_session
 from infra.temporal import CONTROL_QUEUE
 from tests.ports import free_offset
-from tests.workflows.acting import starting
+from tests.workflows.acting import request, starting
 from tests.workflows.cloud import BIN, ROOT, Cloud
 from tests.workflows.test_interfaces_for_real import Handle, act, macs, port
 from workers.sign_in import as_service
@@ -364,6 +364,26 @@ async def test_one_whose_guest_gave_nothing_back_is_asked_again_once_it_is_off(c
     assert (await look(cloud)).released == 0 and "unplug_disk" not in cloud.faults.ran, "not each minute"
     await act(cloud, boot, "os-stop")
     assert (await look(cloud)).released == 1 and volumes(cloud, boot) == []
+    await ended(cloud, boot)
+    assert at_volumes(cloud, "DELETE", f"/volumes/{held['volume_id']}").status_code == 202
+
+
+async def test_no_boot_takes_it_again(cloud: Cloud) -> None:
+    """Mechanism: `held`. A hard reboot, or a start, before the look had the volume attached anew, as if nobody had
+    ended that; the guest runs on as it was, or stays off."""
+    boot = await booted(cloud)
+    (held,) = volumes(cloud, boot)
+    attachment = f"/attachments/{held['attachment_id']}"
+    assert at_volumes(cloud, "DELETE", attachment).status_code == 200
+    refused = f"The attachment of volume {held['volume_id']} to this server was ended; detach it first."
+    cloud.faults.arm()
+    await cloud.ops.start(*request(cloud, boot, "reboot"))
+    assert refused in str(await cloud.end(boot)) and "power_off" not in cloud.faults.ran
+    record = cloud.record(boot)
+    assert record is not None and (record.vm_state, record.task_state, record.power_state) == ("active", None, 1)
+    assert at_volumes(cloud, "GET", attachment).status_code == 404
+    assert (await look(cloud)).released == 1 and volumes(cloud, boot) == []
+    await act(cloud, boot, "reboot", type="HARD")
     await ended(cloud, boot)
     assert at_volumes(cloud, "DELETE", f"/volumes/{held['volume_id']}").status_code == 202
 

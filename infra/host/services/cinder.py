@@ -82,7 +82,7 @@ class Volumes:
         What is made here takes nothing from anybody, so the claim is asked for afterwards. An attachment that is there
         may be another host's by now, and is taken over with the claim only."""
         connector = self._connector(device)
-        attached = self._taken(want, request, connector)
+        attached = self._held(want, request) or self._taken(want, request, connector)
         if not attached.get("connection_info"):  # it was reserved before, or is on another host
             self._fence.require(want)  # Cinder has no condition to send along: what is asked here holds a moment longer
             path, body = f"/attachments/{attached['id']}", {"attachment": {"connector": connector}}
@@ -100,6 +100,19 @@ class Volumes:
         attached = self._taken(want, request, None)
         if complete:
             self._complete(attached["id"])
+
+    def _held(self, want: VolumesOnHost, request: VolumeRequest) -> Body | None:
+        """The attachment of a volume that the server has, to be connected to this host. None for one to be made: so is
+        one that was being parted from its host, whose stand-in keeps the volume. Hopeless when it was ended."""
+        if not want.held:
+            return None
+        known = self._attachment(request.attachment_id)
+        if known and known["instance"] == want.instance_id:
+            return {"id": request.attachment_id}
+        if self._attachment(parted_id(want.instance_id, request.volume_id)) is None:
+            words = f"The attachment of volume {request.volume_id} to this server was ended; detach it first."
+            raise hopeless(words, code=409)
+        return None
 
     def _taken(self, want: VolumesOnHost, request: VolumeRequest, connector: Body | None) -> Body:
         """The attachment, connected with `connector` when it is made by this; else its id alone.
