@@ -7,6 +7,7 @@ import httpx
 import pytest
 
 from api.compute.operations import Busy
+from api.compute.routes import volume_attachments
 from infra.contracts.operation import ActionRequest
 from infra.tables.compute import ComputeNode
 from tests.compute.conftest import HTTP, Api, Cloud
@@ -148,3 +149,24 @@ def test_a_volume_for_several_servers_needs_a_client_that_knows_of_it(cloud: Clo
     assert words == "Multiattach volumes are only supported starting with compute API version 2.60."
     demo.post(f"/servers/{server}/os-volume_attachments", asked, 200, "2.60")
     assert cloud.ledger.started[-1] == (server, "attach_volume")
+
+
+def test_the_look_at_a_volume_begins_before_that_at_its_server(
+    cloud: Cloud, demo: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It takes longer, and what it says is heard last all the same.
+
+    Switched off by: `attach_volume` going on without letting it begin."""
+    in_threads, begun = volume_attachments.run_in_threadpool, []
+
+    async def seen(work: Any, *args: Any) -> Any:
+        begun.append(work.__name__)
+        return await in_threads(work, *args)
+
+    monkeypatch.setattr(volume_attachments, "run_in_threadpool", seen)
+    server, volume = cloud.server(demo, host="node1"), cloud.volume(demo)
+    demo.post(f"/servers/{server}/os-volume_attachments", {"volumeAttachment": {"volumeId": volume}}, 202)
+    nowhere = {"volumeAttachment": {"volumeId": str(uuid.uuid4())}}
+    words = demo.refused("POST", f"/servers/{uuid.uuid4()}/os-volume_attachments", 404, json=nowhere)
+    assert words.startswith("Instance")
+    assert begun == ["volume", "_wanted"] * 2

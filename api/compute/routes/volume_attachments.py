@@ -43,6 +43,7 @@ async def attach_volume(call: Call, server_id: str, body: Body) -> Response:
     action = ACTIONS["attach_volume"]
     looking = asyncio.ensure_future(_look(call, body))  # beside the look at the server, whose refusals come first
     looking.add_done_callback(lambda done: done.cancelled() or done.exception())
+    await asyncio.sleep(0)  # its thread begins first: it takes longer
     row, wish = await run_in_threadpool(_wanted, call, server_id, action.rule, body)
     size = _require_usable(call, row, wish.volume_id, await looking)
     attachment_id = attached_id(row["id"], call.requester.request_id, wish.volume_id)
