@@ -226,6 +226,10 @@ class TokenValidator:
         """The same for threads, without the catalog."""
         if facts := self._known_without_catalog.get(token):
             return facts
+        if self._known.ages(token):
+            self._known.hear(token)
+        if facts := self._known.get(token):
+            return facts
         if token in self._refused:
             raise TokenInvalid
         with self._guard:
