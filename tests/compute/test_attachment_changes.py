@@ -5,9 +5,9 @@ from typing import Any
 
 import httpx
 import pytest
+from fastapi.concurrency import run_in_threadpool
 
 from api.compute.operations import Busy
-from api.compute.routes import volume_attachments
 from infra.contracts.operation import ActionRequest
 from infra.tables.compute import ComputeNode
 from tests.compute.conftest import HTTP, Api, Cloud
@@ -157,13 +157,13 @@ def test_the_look_at_a_volume_begins_before_that_at_its_server(
     """It takes longer, and what it says is heard last all the same.
 
     Switched off by: `attach_volume` going on without letting it begin."""
-    in_threads, begun = volume_attachments.run_in_threadpool, []
+    begun: list[str] = []
 
     async def seen(work: Any, *args: Any) -> Any:
         begun.append(work.__name__)
-        return await in_threads(work, *args)
+        return await run_in_threadpool(work, *args)
 
-    monkeypatch.setattr(volume_attachments, "run_in_threadpool", seen)
+    monkeypatch.setattr("api.compute.routes.volume_attachments.run_in_threadpool", seen)
     server, volume = cloud.server(demo, host="node1"), cloud.volume(demo)
     demo.post(f"/servers/{server}/os-volume_attachments", {"volumeAttachment": {"volumeId": volume}}, 202)
     nowhere = {"volumeAttachment": {"volumeId": str(uuid.uuid4())}}
