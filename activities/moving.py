@@ -23,7 +23,7 @@ class Moving:
     def leave_host(self, want: Leaving) -> Power:
         """Have the guest shut itself down (ended when it does not in time). All that it is stays here.
 
-        Off is success. Raises HostCannot when this host has lost the server."""
+        Off is success. Raises HostCannot when this host has lost the server, or could not start it again."""
         return self._mover.leave(want, activity.heartbeat)
 
     @step(resource="domain", heavy=True, budget=timedelta(minutes=30))

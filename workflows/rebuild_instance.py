@@ -157,7 +157,7 @@ class RebuildInstance(ServerOperation):
         root = [volume for volume in held.volumes if volume.volume_id == volume_id]
         await saga.step(
             Hypervisor.power_off,
-            PowerOff(instance_id=server.instance_id, attempt=server.attempt),
+            PowerOff(instance_id=server.instance_id, attempt=server.attempt, comes_back=True),
             undo=Hypervisor.power_on if server.vm_state == "active" else None,  # else it was off before
             at=host,
         )

@@ -18,7 +18,8 @@ class Mover:
 
     def leave(self, want: Leaving, heartbeat: Heartbeat) -> Power:
         """See `activities.moving.Moving.leave_host`."""
-        return self._driver.power.off(PowerOff(instance_id=want.instance_id, attempt=want.attempt), heartbeat)
+        off = PowerOff(instance_id=want.instance_id, attempt=want.attempt, comes_back=want.runs)
+        return self._driver.power.off(off, heartbeat)
 
     def come_back(self, want: Leaving, heartbeat: Heartbeat) -> Power:
         """See `activities.moving.Moving.come_back`."""

@@ -4,15 +4,19 @@ waits for it, and whatever waits for QEMU does; each step ends in time, and says
 import signal
 import time
 from collections.abc import Callable, Iterator
+from typing import Any, cast
 
 import pytest
 from temporalio.exceptions import ApplicationError
 
 from infra.contracts.guarded import Guarded
+from infra.contracts.network import PortsOnHost
 from infra.contracts.power import PowerOff, PowerOn, Reboot
+from infra.contracts.resize import Leaving
 from infra.contracts.snapshot import SnapshotOnHost
 from infra.contracts.volume import DiskOnGuest, VolumeRequest, VolumesOnHost
 from infra.host.libvirt.faults import LibvirtDown
+from infra.host.mover import Mover
 from infra.host.services.rest import Unexpected
 from infra.host.services.volumes import VolumeConnector
 from infra.host.snapshots import Snapshots
@@ -59,9 +63,20 @@ def test_each_step_ends_and_says_what_is_so(hung: Writing, monkeypatch: pytest.M
     snapshots.remove(copy)
     out = DiskOnGuest.model_validate({**hung.held, "volume": hung.guest.spec.volumes[0]})
     anew = Reboot.model_validate({**hung.held, "soft": False, "request_id": "r", "spec": hung.guest.spec})
+    mover = Mover(driver, cast(Any, None), cast(Any, None))  # which it has for the way back
+    nothing: dict[str, Any] = {"instance_id": hung.id, "project_id": "p"}
+    leaving = Leaving(
+        instance_id=hung.id,
+        attempt=1,
+        spec=hung.guest.spec,
+        ports=PortsOnHost(**nothing, hostname="h", ports=[]),
+        volumes=VolumesOnHost(**nothing, volumes=[]),
+        runs=True,
+    )
     told: tuple[tuple[Callable[[], object], str], ...] = (
         (lambda: power.suspend(this, quiet), "/dev/vdb does not answer: the guest cannot be suspended"),
         (lambda: power.reboot(anew, quiet), "the volume at /dev/vdb does not answer"),
+        (lambda: mover.leave(leaving, quiet), "the volume at /dev/vdb does not answer"),
         (lambda: driver.disks.unplug(out, quiet), "did not release the device /dev/vdb, whose volume does not answer"),
     )
     for do, words in told:
