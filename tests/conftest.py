@@ -24,9 +24,9 @@ os.environ.setdefault("SSL_CERT_FILE", str(HERE / "nobody.pem"))
 _PLAIN = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
 structlog.configure(processors=[*structlog.get_config()["processors"][:-1], _PLAIN])
 """A traceback in colours and frames costs as much as all else of a request that fails."""
-_LONG = "e2e frame resilience guests edge hostnet workflows host actions embedded network volume compute"
+_LONG = "e2e resilience host frame hostnet guests actions network volume workflows embedded compute edge"
 LONG = (*_LONG.split(), "cli", "security", "guest")
-"""What takes longest: begun early, it leaves the short folders to fill the gaps. Guests and waiting take turns."""
+"""What takes longest, in that order: begun early, it leaves the short ones to fill the gaps."""
 NICENESS = 5
 """Of processes that do not begin with the longest group: its chain is as long as the run, theirs fill the gaps."""
 BEGUN = pytest.StashKey[bool]()
