@@ -13,7 +13,7 @@ import structlog
 from xdist.scheduler.loadscope import LoadScopeScheduling
 
 from tests import first, loaded
-from tests.clients.functional import PROGRAM, served
+from tests.clients.functional import PROGRAM, served_to_all
 from tests.openstack import OpenStack
 from workers import settle
 
@@ -112,7 +112,7 @@ def openstack(keystone: OpenStack) -> OpenStack:
 @pytest.fixture(scope="session")
 def openstack_client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The program `openstack`: the unmodified client, whose modules are loaded once for all commands of a run."""
-    with served(Path(sys.executable).parent, tmp_path_factory.mktemp("client")) as door:
+    with served_to_all(Path(sys.executable).parent, tmp_path_factory.mktemp("client")) as door:
         os.environ["OPENSTACK_SERVED"] = str(door)
         yield str(PROGRAM)
         del os.environ["OPENSTACK_SERVED"]

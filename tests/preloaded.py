@@ -3,7 +3,7 @@
     python -m tests.preloaded DOOR      loads each when it is first asked for; ends with its standard input
 
 A run whose processes are forked (`tests/loaded.py`) has one such process, named in the environment; any other test
-process begins its own."""
+process begins its own. The run's has the unmodified client besides, once for all."""
 
 import contextlib
 import functools
@@ -18,6 +18,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 NAMED = "PRELOADED_FOR_TESTS"
 PATIENCE_S = 60
@@ -27,7 +28,7 @@ class Preloaded:
     """`python -m workers.embedded ARGUMENTS…`, used as `subprocess.Popen` is; `log` gets what it says."""
 
     def __init__(self, arguments: list[str], log: Path) -> None:
-        wanted = {"arguments": arguments, "environment": dict(os.environ)}
+        wanted = {"arguments": arguments, "environment": dict(os.environ), "niceness": os.nice(0)}
         with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as door, log.open("ab") as said:
             _come(door, os.environ.get(NAMED) or _own())
             socket.send_fds(door, [json.dumps(wanted).encode()], [said.fileno()])
@@ -56,6 +57,18 @@ class Preloaded:
     def __del__(self) -> None:
         with contextlib.suppress(AttributeError, OSError):
             os.close(self._process)
+
+
+def client(command: list[str], environment: dict[str, str], directory: Path) -> Path | None:
+    """Where the run's one client is served, by the command and a door, as the first who asks wants it; None where each
+    process begins its own."""
+    if NAMED not in os.environ:
+        return None
+    wanted = {"arguments": ["client", *command], "environment": environment, "directory": str(directory)}
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as door:
+        _come(door, os.environ[NAMED])
+        door.sendall(json.dumps(wanted).encode())
+        return Path(door.recv(1 << 10).decode())
 
 
 @contextlib.contextmanager
@@ -89,11 +102,18 @@ def main(door: str) -> None:
     listening.bind(door)
     listening.listen(64)
     doors: dict[str, socket.socket] = {}
+    client: subprocess.Popen[bytes] | None = None
     while 0 not in select.select([listening.fileno(), 0], [], [])[0]:
         asked = listening.accept()[0]
         with asked:
             wanted, handed, _, _ = socket.recv_fds(asked, 1 << 20, 1)
-            service = json.loads(wanted)["arguments"][0]
+            service, *command = json.loads(wanted)["arguments"]
+            if service == "client":
+                about = json.loads(wanted)
+                place: dict[str, Any] = {"env": about["environment"], "cwd": about["directory"]}
+                client = client or subprocess.Popen([*command, f"{door}-client"], stdin=subprocess.DEVNULL, **place)
+                asked.sendall(f"{door}-client".encode())
+                continue
             if service not in doors:
                 doors[service], theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
                 if os.fork() == 0:
@@ -104,6 +124,9 @@ def main(door: str) -> None:
                 theirs.close()
             socket.send_fds(doors[service], [wanted], [*handed, asked.fileno()])
             os.close(handed[0])
+    if client:
+        client.terminate()
+        client.wait()
     for each in doors.values():
         each.close()
     for _ in doors:
@@ -146,6 +169,7 @@ def _become(wanted: dict[str, object], said: int, serve: object) -> None:
     for output in (1, 2):
         os.dup2(said, output)
     os.close(said)
+    os.setpriority(os.PRIO_PROCESS, 0, max(os.nice(0), wanted["niceness"]))  # type: ignore[call-overload]
     os.environ.clear()
     os.environ.update(wanted["environment"])  # type: ignore[call-overload]
     status = 1

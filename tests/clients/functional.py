@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from rich.console import Console
 
 from infra import credentials
 from infra.settings import Settings
+from tests import preloaded
 from tests.clients.outcomes import Run, read
 from tests.clients.tools import HERE, environment
 from tests.e2e.cloud import wait_for
@@ -162,11 +163,23 @@ def served(programs: Path, directory: Path) -> Iterator[Path]:
     """The client, loaded once for all commands: 0.2 s of CPU each instead of 3. It remembers where it was loaded: the
     tests drop each variable that could name clouds.yaml, which it then looks for in its directory."""
     door = Path(tempfile.mkdtemp(dir=directory)) / "door"
-    command = [str(programs / "python"), str(HERE / "functional" / "serve.py"), str(door)]
-    server = subprocess.Popen(command, cwd=directory, env=_environment(programs, directory))
+    server = subprocess.Popen([*_serve(programs), str(door)], cwd=directory, env=_environment(programs, directory))
     try:
         wait_for(door.exists, 60, "the client is loaded")
         yield door
     finally:
         server.terminate()
         server.wait(10)
+
+
+@contextmanager
+def served_to_all(programs: Path, directory: Path) -> Iterator[Path]:
+    """As `served`, and where the processes of a run share what is loaded by one process for all of them."""
+    door = preloaded.client(_serve(programs), _environment(programs, directory), directory)
+    with served(programs, directory) if door is None else nullcontext(door) as found:
+        wait_for(found.exists, 60, "the client is loaded")
+        yield found
+
+
+def _serve(programs: Path) -> list[str]:
+    return [str(programs / "python"), str(HERE / "functional" / "serve.py")]
