@@ -235,6 +235,32 @@ def test_a_guest_that_keeps_it_keeps_the_attachment_unless_that_is_undone(
     run(steps.take_volume_back, whole)
 
 
+def test_no_other_takes_the_place_of_one_that_its_guest_kept(
+    guest: Built, whole: VolumeOnGuest, volumes: Cloud, steps: Volume, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Mechanism: `looks.has_this`. The record knows nothing of a disk that was undone, and gives its name to the next
+    volume, which counted as given: the guest had the dead disk under that name."""
+    monkeypatch.setattr(guest.driver.disks, "detach_s", 0.2)
+    guest.spawn()
+    until(guest.booted)
+    run(steps.give_volume, whole)
+    with pytest.raises(ApplicationError, match="did not release"):
+        run(steps.take_volume_back, whole)
+    with volumes.user() as demo:
+        other = whole.model_copy(update={"volume": new_volume(demo, guest.spec).volumes[0]})
+    with pytest.raises(ApplicationError, match="still has another disk as /dev/vdb"):
+        run(steps.give_volume, other)
+    with pytest.raises(ApplicationError, match="did not release"):
+        run(steps.take_volume_back, other)
+    assert status(volumes, other) == "available" and not guest.driver.files.volumes(whole.instance_id)
+    guest.driver.power.off(PowerOff(instance_id=whole.instance_id, attempt=whole.attempt, timeout_s=0), quiet)
+    guest.driver.start(whole.instance_id)
+    run(steps.give_volume, other)
+    assert has(guest) and status(volumes, other) == "in-use"
+    guest.driver.destroy(whole.instance_id)
+    run(steps.take_volume_back, other)
+
+
 def test_a_claim_that_goes_while_the_volume_is_attached_takes_it_along(
     guest: Built, whole: VolumeOnGuest, volumes: Cloud, steps: Volume, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -18,8 +18,10 @@ from infra.host.libvirt.growing import grow
 from infra.host.libvirt.looks import (
     POWER,
     devices,
+    disk_as,
     find,
     has_acpi,
+    has_this,
     limits_of,
     living,
     marks_of,
@@ -201,11 +203,11 @@ class Domains:
         return self._libvirt.call(work, 60.0)
 
     def plug(self, instance_id: str, device: str, xml: str) -> None:
-        """Put a disk into a running guest; one that has it is left alone."""
+        """Put a disk into a running guest; one that has it is left alone. Hopeless when it has another in its place."""
 
         def work(connection: Any) -> None:
             domain = find(connection, instance_id)
-            if domain is not None and domain.isActive() and device not in devices(domain.XMLDesc(0)):
+            if domain is not None and domain.isActive() and not has_this(xml, device, domain.XMLDesc(0)):
                 domain.attachDeviceFlags(xml, libvirt.VIR_DOMAIN_AFFECT_LIVE)
 
         self._libvirt.call(work, START_S)
@@ -217,11 +219,9 @@ class Domains:
             domain = find(connection, instance_id)
             if domain is None or not domain.isActive():
                 return
-            for disk in ElementTree.fromstring(domain.XMLDesc(0)).iterfind("./devices/disk"):  # noqa: S314 - libvirt's
-                target = disk.find("target")
-                if target is not None and target.get("dev") == device:
-                    with tolerating(is_wrong_state, is_missing, is_no_device):
-                        domain.detachDeviceFlags(ElementTree.tostring(disk, "unicode"), libvirt.VIR_DOMAIN_AFFECT_LIVE)
+            if (disk := disk_as(device, domain.XMLDesc(0))) is not None:
+                with tolerating(is_wrong_state, is_missing, is_no_device):
+                    domain.detachDeviceFlags(ElementTree.tostring(disk, "unicode"), libvirt.VIR_DOMAIN_AFFECT_LIVE)
 
         self._libvirt.call(work)
 

@@ -6,6 +6,7 @@ from xml.etree import ElementTree
 
 import libvirt
 
+from infra.contracts.errors import hopeless
 from infra.contracts.limits import Limits
 from infra.contracts.power_states import CRASHED, NOSTATE, PAUSED, RUNNING, SHUTDOWN, SUSPENDED
 from infra.host.libvirt.faults import is_missing
@@ -29,6 +30,21 @@ def devices(xml: str) -> set[str]:
     """Target devices of a domain's disks."""
     targets = ElementTree.fromstring(xml).iterfind("./devices/disk/target")  # noqa: S314 - libvirt wrote it
     return {target.get("dev", "") for target in targets}
+
+
+def disk_as(device: str, xml: str) -> ElementTree.Element | None:
+    """The domain's disk of this name."""
+    disks = ElementTree.fromstring(xml).iterfind("./devices/disk")  # noqa: S314 - libvirt wrote it
+    return next((disk for disk in disks if any(to.get("dev") == device for to in disk.iterfind("target"))), None)
+
+
+def has_this(disk: str, device: str, xml: str) -> bool:
+    """Whether the domain has the disk. Hopeless when it has another of its name, which it was to give back and kept."""
+    if (there := disk_as(device, xml)) is None:
+        return False
+    if there.findtext("serial") != ElementTree.fromstring(disk).findtext("serial"):  # noqa: S314 - we wrote it
+        raise hopeless(f"The guest still has another disk as /dev/{device}.", code=409)
+    return True
 
 
 def has_acpi(domain: Any) -> bool:
