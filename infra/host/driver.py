@@ -255,6 +255,8 @@ class Driver:
         if not self._fence.holds(spec):
             self.files.forget_domain(spec.instance_id)
             self._domains.destroy(spec.instance_id)
+            if spec.lays and not self._fence.superseded(spec):  # the undo that would take the disk away has been here
+                self.files.remove_all(spec.instance_id)
             self.files.leave_if_empty(spec.instance_id)
             raise self._fence.lost()
 

@@ -1,8 +1,11 @@
 """A disk that `spawn` makes along: of a host whose report names the image."""
 
+import pytest
+from temporalio.exceptions import ApplicationError
+
 from activities.hypervisor import Hypervisor
 from infra.contracts.image import DiskOnHost, ImageOnHost
-from tests.host.cloud import until
+from tests.host.cloud import Cloud, until
 from tests.host.glance import Glance
 from tests.host.hypervisor import Hypervisor as Libvirt
 from tests.host.steps import run
@@ -28,3 +31,17 @@ def test_a_disk_made_along(guest: Built, hypervisor: Libvirt, glance: Glance) ->
     assert want.image_id not in guest.store.newest()
     again = run(spawn, want).along["fetch_to_host"]
     assert isinstance(again, DiskOnHost) and again.downloaded_bytes == len(glance.images[want.image_id].data)
+
+
+def test_a_late_one_leaves_no_disk(guest: Built, cloud: Cloud) -> None:
+    """Mechanism: Driver._require_claim. The build has moved on, and its undo has been here: nobody would come for the
+    disk, and the image below it counted as used. What a later attempt has here by now stays."""
+    id = guest.spec.instance_id
+    guest.store.remove(id)
+    lays = ImageOnHost(instance_id=id, image_id=guest.spec.image_id, disk_gb=0)
+    late, spawn = guest.spec.model_copy(update={"lays": lays}), Hypervisor(guest.driver, guest.store).spawn
+    for attempt, host, left in ((2, "other", []), (3, guest.driver._host, [id])):
+        cloud.claim(id, attempt=attempt, host=host)
+        with pytest.raises(ApplicationError, match="no longer holds the claim"):
+            run(spawn, late)
+        assert guest.driver.domains() == {} and guest.driver.facts().instance_dirs == left
