@@ -71,8 +71,9 @@ class Application(FastAPI):
         self.ways = Ways(self.router)
         self.router.middleware_stack = self.ways
 
-    def include_router(self, router: APIRouter, *, prefix: str = "", **options: Any) -> None:
-        super().include_router(router, prefix=prefix, **options)
+    def include_router(self, router: APIRouter, *, prefix: str = "") -> None:  # type: ignore[override]
+        """Whatever else stands before routes, as dependencies do, their own router says: the short way knows that."""
+        super().include_router(router, prefix=prefix)
         self.ways.add(router, prefix)
 
 

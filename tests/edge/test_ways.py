@@ -217,6 +217,12 @@ async def test_the_answer_is_fastapis(method: str, path: str, body: bytes, kind:
     assert told[0][0] == status
 
 
+def test_what_an_including_adds_is_not_passed_by() -> None:
+    """Switched off by: `Application.include_router` taking what `Ways` does not know of, as a gate in front."""
+    with pytest.raises(TypeError):
+        Application().include_router(router, dependencies=[Depends(Gate())])  # type: ignore[call-arg]
+
+
 def test_what_these_go() -> None:
     app = app_of(Application)
     assert isinstance(app, Application)
