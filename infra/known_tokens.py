@@ -27,13 +27,13 @@ class KnownTokens:
     def get(self, digest: bytes) -> tuple[float, dict[str, Any]] | None:
         """(when it was said, by `time.monotonic`; the body's `token`). None, too, for what was said before this machine
         was started: that clock began anew."""
+        if not self._usable:
+            return None
         try:
-            kept = json.loads((self._place / digest.hex()).read_bytes()) if self._usable else None
-        except (OSError, ValueError):
+            kept = json.loads((self._place / digest.hex()).read_bytes())
+            return (kept["said"], kept["token"]) if abs(_offset() - kept["offset"]) < SAME_S else None
+        except (OSError, ValueError, LookupError, TypeError):
             return None
-        if kept is None or abs(_offset() - kept["offset"]) > SAME_S:
-            return None
-        return kept["said"], kept["token"]
 
     def keep(self, digest: bytes, said: float, token: dict[str, Any]) -> None:
         if not self._usable:

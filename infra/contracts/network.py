@@ -95,10 +95,10 @@ def digest_of(mac_address: str, fixed_ips: list[FixedIp], mtu: int) -> str:
 
 
 def differ(known: str, now: str) -> bool:
-    """Two such digests. One of a record of before MTUs were among it says nothing of them."""
-    if WITH_MTU not in known:
-        now, *_ = now.split(WITH_MTU)
-    return known != now
+    """Two such digests. One of before MTUs were among it, in a record or by a worker of then, says nothing of them."""
+    if WITH_MTU in known and WITH_MTU in now:
+        return known != now
+    return known.partition(WITH_MTU)[0] != now.partition(WITH_MTU)[0]
 
 
 def drive_is_old(networks: list[dict[str, Any]]) -> bool:

@@ -110,13 +110,14 @@ def test_a_directory_that_others_come_to_tells_nothing(tmp_path: Path) -> None:
     assert len(list(place.iterdir())) == 1
 
 
-def test_half_a_file_tells_nothing(tmp_path: Path) -> None:
+def test_half_a_file_or_another_release_s_tells_nothing(tmp_path: Path) -> None:
     mine = KnownTokens(tmp_path / "tokens")
     mine.keep(DIGEST, time.monotonic(), BODY)
     (kept,) = (tmp_path / "tokens").iterdir()
     assert kept.stat().st_mode & 0o777 == 0o600
-    kept.write_text('{"said": ')
-    assert mine.get(DIGEST) is None
+    for text in ('{"said": ', "", "[]", "{}", '{"said": 1, "offset": "x", "token": {}}'):
+        kept.write_text(text)
+        assert mine.get(DIGEST) is None, text
 
 
 def test_what_nobody_believes_is_swept_and_there_are_never_too_many(

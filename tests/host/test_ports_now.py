@@ -126,6 +126,7 @@ def test_what_was_noted_before_there_were_mtus_tells_of_no_change() -> None:
     now = digest_of("m", [], 1450)
     before, _ = now.split("/")
     assert not differ(before, now) and differ("another", now) and differ(digest_of("m", [], 1500), now)
+    assert not differ(now, before), "an older worker looked last"
     assert not drive_is_old([{"told": before, "now": now}, {"told": before, "now": before}, {}])
     assert drive_is_old([{"told": now, "now": digest_of("m", [], 1400)}])
 
