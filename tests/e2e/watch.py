@@ -9,7 +9,7 @@ import httpx
 
 from tests.e2e.cloud import Cloud
 
-OFTEN_S, AT_REST_S = 0.15, 0.9
+OFTEN_S, AT_REST_S = 0.4, 0.9
 RESTED_S = 3.0
 """As long as hosts are apart in their reports: what an action is to bring later than its end has come by then."""
 
@@ -17,7 +17,7 @@ RESTED_S = 3.0
 class Watch(threading.Thread):
     """`wrong`: what was lacking while the server was ACTIVE with nothing going on; `looks`: how often that was seen.
 
-    It looks five times a second while the server changes and just after; at one that rests, and whose guest boots
+    It looks twice a second while the server changes and just after; at one that rests, and whose guest boots
     meanwhile, once: each look asks two services, three times. A look counts when the server was the same before and
     after its ports were read. A port that is just being attached shows no address of its server yet, and is none of its
     ports."""
