@@ -27,9 +27,6 @@ structlog.configure(processors=[*structlog.get_config()["processors"][:-1], _PLA
 _LONG = "e2e resilience host frame hostnet guests actions network volume workflows embedded compute edge"
 LONG = (*_LONG.split(), "cli", "security", "guest")
 """What takes longest, in that order: begun early, it leaves the short ones to fill the gaps."""
-NICENESS = 5
-"""Of processes that do not begin with the longest group: its chain is as long as the run, theirs fill the gaps."""
-BEGUN = pytest.StashKey[bool]()
 MEASURED = ("auditing", "compute", "frame", "host", "hostnet", "resilience", "workflows")
 """Folders that run workflows and steps in their own process. Others do without what coverage costs: Python calls it for
 each line of every module, though it counts those of two packages."""
@@ -75,15 +72,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.relative_to(HERE).parts[0] not in MEASURED:
             item.add_marker("no_cover")
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Where tests run beside each other, all but the process of the longest group gives way, with what it starts."""
-    begins = not item.config.stash.setdefault(BEGUN, False)
-    item.config.stash[BEGUN] = True
-    if begins and "PYTEST_XDIST_WORKER" in os.environ and group(item.nodeid) != LONG[0]:
-        os.nice(NICENESS)
 
 
 def pytest_collection_finish() -> None:

@@ -28,7 +28,7 @@ class Preloaded:
     """`python -m workers.embedded ARGUMENTS…`, used as `subprocess.Popen` is; `log` gets what it says."""
 
     def __init__(self, arguments: list[str], log: Path) -> None:
-        wanted = {"arguments": arguments, "environment": dict(os.environ), "niceness": os.nice(0)}
+        wanted = {"arguments": arguments, "environment": dict(os.environ)}
         with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as door, log.open("ab") as said:
             _come(door, os.environ.get(NAMED) or _own())
             socket.send_fds(door, [json.dumps(wanted).encode()], [said.fileno()])
@@ -169,7 +169,6 @@ def _become(wanted: dict[str, object], said: int, serve: object) -> None:
     for output in (1, 2):
         os.dup2(said, output)
     os.close(said)
-    os.setpriority(os.PRIO_PROCESS, 0, max(os.nice(0), wanted["niceness"]))  # type: ignore[call-overload]
     os.environ.clear()
     os.environ.update(wanted["environment"])  # type: ignore[call-overload]
     status = 1

@@ -70,11 +70,13 @@ class ImageCache:
             yield Base(file, facts["format"], facts["virtual_size"])
 
     def newest(self) -> list[str]:
-        """Ids of at most `TOLD` images that are here, the one that was used last first."""
+        """Ids of at most `TOLD` images that are here, the one that was used last first. What cannot be read, since it
+        was evicted or its disk fails, is not told: the host reports all the same."""
         aged = []
-        for record in self._paths.images.glob("*.json"):
-            with contextlib.suppress(FileNotFoundError):  # evicted meanwhile
-                aged.append((record.stat().st_mtime, record.stem))
+        with contextlib.suppress(OSError):
+            for record in self._paths.images.glob("*.json"):
+                with contextlib.suppress(OSError):
+                    aged.append((record.stat().st_mtime, record.stem))
         return [image_id for _, image_id in sorted(aged, reverse=True)[:TOLD]]
 
     def scrub(self) -> list[str]:
