@@ -19,6 +19,7 @@ from infra.contracts.abilities import OF_THIS_RELEASE
 from infra.tables.compute import ComputeNode, MigrationRecord, Service, now
 from infra.temporal import compute_queue
 from tests.frame.cloud import FrameCloud
+from tests.frame.copies import Copies
 from tests.frame.test_outages import ARRIVING, TWO_LOOKS_S, why
 from tests.frame.test_resize import asking, row
 from tests.frame.world import activities_on
@@ -34,7 +35,8 @@ MORE = ("node3", "node4")
 
 @pytest_asyncio.fixture(loop_scope="session", scope="module")
 async def more(cloud: FrameCloud) -> AsyncIterator[None]:
-    """Two hosts more: there are three to go to."""
+    """Two hosts more: there are three to go to. A server that went there is no model for other files' servers."""
+    models, cloud.copies = cloud.copies, Copies(cloud.database, cloud.ring)
     with cloud.database.write() as session:
         for number, host in enumerate(MORE, len(HOSTS)):
             where: dict[str, Any] = {"binary": "nova-compute", "host": host, "zone": "nova", "number": number}
@@ -59,6 +61,7 @@ async def more(cloud: FrameCloud) -> AsyncIterator[None]:
     with cloud.database.write() as session:
         session.execute(delete(Service).where(col(Service.host).in_(MORE)))
         session.execute(delete(ComputeNode).where(col(ComputeNode.host).in_(MORE)))
+    cloud.copies = models
 
 
 def silence(cloud: FrameCloud, host: str, silent: bool) -> None:
