@@ -34,6 +34,11 @@ class Faults(Interceptor):
     looks: int = 0  # how often the watch looked after a host: that is no step, and comes when it likes
     apart: dict[str, "Faults"] = field(default_factory=dict)  # server's id → the faults of that server alone
 
+    @property
+    def done(self) -> list[str]:
+        """What `ran` of operations. Runs that begin others look whether these are due, and do so when they like."""
+        return [step for step in self.ran if step != "is_due"]
+
     def arm(self, **faults: Any) -> None:
         self.__init__(**faults, apart=self.apart)  # type: ignore[misc]
 

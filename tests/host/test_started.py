@@ -71,6 +71,7 @@ def test_a_connection_that_did_not_define_the_guest_looks_for_it(
         driver._domains._libvirt._drop("libvirtd was started again")
         return held(want)
 
+    monkeypatch.setattr(driver, "report_quietly", lambda: None)  # beside it, whenever its thread comes to it
     monkeypatch.setattr("infra.host.definer.domain_xml", limited)
     monkeypatch.setattr(driver._domains._groups, "bound", lambda *told: bound.append(told[-1].cpu_shares))
     wanted = spec(cloud.claim(new_id()))
