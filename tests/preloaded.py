@@ -107,6 +107,8 @@ def main(door: str) -> None:
         asked = listening.accept()[0]
         with asked:
             wanted, handed, _, _ = socket.recv_fds(asked, 1 << 20, 1)
+            if not wanted:
+                continue  # it came, and died before it asked
             service, *command = json.loads(wanted)["arguments"]
             if service == "client":
                 about = json.loads(wanted)
