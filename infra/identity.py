@@ -116,7 +116,9 @@ class _Known:
         return until - time.monotonic() < self._seconds * (1 - (HEARD_AGES if token in self._heard else AGES))
 
     def hear(self, token: str) -> None:
-        """What another process was told since."""
+        """What another process was told since, where what is known here ages."""
+        if not self.ages(token):
+            return
         told = self._told.get(_digest(token)) if self._told else None
         if told and told[0] + self._seconds > max(self._facts.get(token, (0.0,))[0], time.monotonic()):
             self._keep(token, told[0], TokenFacts.from_body(told[1]))
@@ -188,8 +190,7 @@ class TokenValidator:
 
     async def validate(self, token: str, request_id: str = "") -> TokenFacts:
         """Facts of `token`; raises TokenInvalid or IdentityUnavailable. Of requests at once one asks."""
-        if self._known.ages(token):
-            self._known.hear(token)
+        self._known.hear(token)
         facts = self._known.get(token)
         if facts and not self._known.ages(token):
             return facts
@@ -226,8 +227,7 @@ class TokenValidator:
         """The same for threads, without the catalog."""
         if facts := self._known_without_catalog.get(token):
             return facts
-        if self._known.ages(token):
-            self._known.hear(token)
+        self._known.hear(token)
         if facts := self._known.get(token):
             return facts
         if token in self._refused:

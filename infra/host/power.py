@@ -17,7 +17,7 @@ from infra.host.libvirt.domain_xml import volume_xml
 from infra.host.libvirt.faults import LibvirtDown
 from infra.host.libvirt.machine_xml import properties_in
 from infra.host.parts import Network, Parts
-from infra.host.reach import lost, named, require_volumes
+from infra.host.reach import require_volumes, silent
 from infra.interruption import still_wanted
 
 ASK_AGAIN_S = 10.0
@@ -63,8 +63,8 @@ class PowerSwitch(GuestSteps):
                 self._begin(want.instance_id)
             except (LookupError, libvirt.libvirtError) as error:
                 if want.spec is not None:
-                    if gone := lost(self._files.volumes(want.instance_id)):
-                        raise LibvirtDown(f"the volume at {named(gone)} does not answer") from None
+                    if words := silent(self._files.volumes(want.instance_id)):
+                        raise LibvirtDown(f"the {words}") from None
                     raise
                 why = str(error) if isinstance(error, LookupError) else "libvirt could not start it"
                 return Power(power_state=SHUTDOWN, lacking=why)
@@ -110,10 +110,8 @@ class PowerSwitch(GuestSteps):
         try:
             return self._domains.resume(instance_id)
         except (LibvirtDown, libvirt.libvirtError):
-            if gone := lost(self._files.volumes(instance_id)):  # QEMU waits for it, and libvirt for QEMU
-                raise hopeless(
-                    f"The volume at {named(gone)} does not answer: the guest stays paused.", code=409
-                ) from None
+            if words := silent(self._files.volumes(instance_id)):  # QEMU waits for it, and libvirt for QEMU
+                raise hopeless(f"The {words}: the guest stays paused.", code=409) from None
             raise
 
     def suspend(self, want: Guarded, heartbeat: Heartbeat) -> Power:
@@ -121,8 +119,8 @@ class PowerSwitch(GuestSteps):
         with self._at_work(want, heartbeat, ends=True):
             if (disks := self._domains.waits_for(want.instance_id)) is not None:
                 raise hopeless(f"{waits(disks)} and cannot be suspended.", code=409)
-            if self._runs(want.instance_id) and (gone := lost(self._files.volumes(want.instance_id))):
-                raise hopeless(f"The volume at {named(gone)} does not answer: the guest cannot be suspended.", code=409)
+            if self._runs(want.instance_id) and (words := silent(self._files.volumes(want.instance_id))):
+                raise hopeless(f"The {words}: the guest cannot be suspended.", code=409)
             self._files.keep_running(want.instance_id, False)
             self._domains.save(want.instance_id)
             _now(self._domains.power_state(want.instance_id), SHUTDOWN)

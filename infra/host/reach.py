@@ -45,11 +45,13 @@ def lost(disks: Mapping[str, str]) -> list[str]:
     return [device for device, xml in sorted(disks.items()) if unreachable(servers([xml]))]
 
 
-def named(devices: Iterable[str]) -> str:
-    return ", ".join(f"/dev/{device}" for device in devices)
+def silent(disks: Mapping[str, str]) -> str:
+    """In words, which volumes among them do not answer; "" when all do."""
+    gone = ", ".join(f"/dev/{device}" for device in lost(disks))
+    return f"volume at {gone} does not answer" if gone else ""
 
 
 def require_volumes(disks: Mapping[str, str]) -> None:
     """HostCannot where a guest that is ended now could not have its volumes again."""
-    if gone := lost(disks):
-        raise host_cannot(f"the volume at {named(gone)} does not answer")
+    if words := silent(disks):
+        raise host_cannot(f"the {words}")

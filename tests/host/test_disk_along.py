@@ -3,23 +3,22 @@
 import pytest
 from temporalio.exceptions import ApplicationError
 
-from activities.hypervisor import Hypervisor
 from infra.contracts.image import DiskOnHost, ImageOnHost
 from tests.host.cloud import Cloud, until
 from tests.host.glance import Glance
-from tests.host.hypervisor import Hypervisor as Libvirt
+from tests.host.hypervisor import Hypervisor
 from tests.host.steps import run
 from tests.host.test_guest import Built, driver, guest, hypervisor
 
 __all__ = ["driver", "guest", "hypervisor"]
 
 
-def test_a_disk_made_along(guest: Built, hypervisor: Libvirt, glance: Glance) -> None:
+def test_a_disk_made_along(guest: Built, hypervisor: Hypervisor, glance: Glance) -> None:
     """Mechanism: Hypervisor.spawn, of a host whose report names the image. One that went meanwhile is fetched anew."""
     guest.store.remove(guest.spec.instance_id)
     lays = ImageOnHost(instance_id=guest.spec.instance_id, image_id=guest.spec.image_id, disk_gb=0)
     assert guest.store.newest()[0] == guest.spec.image_id
-    want, spawn = guest.spec.model_copy(update={"lays": lays}), Hypervisor(guest.driver, guest.store).spawn
+    want, spawn = guest.spec.model_copy(update={"lays": lays}), guest.steps.spawn
     disk = run(spawn, want).along["fetch_to_host"]
     assert isinstance(disk, DiskOnHost) and (disk.downloaded_bytes, {*disk.parts}) == (0, {"image", "overlay"})
     assert disk.started_at and disk.finished_at and disk.started_at < disk.finished_at
@@ -39,7 +38,7 @@ def test_a_late_one_leaves_no_disk(guest: Built, cloud: Cloud) -> None:
     id = guest.spec.instance_id
     guest.store.remove(id)
     lays = ImageOnHost(instance_id=id, image_id=guest.spec.image_id, disk_gb=0)
-    late, spawn = guest.spec.model_copy(update={"lays": lays}), Hypervisor(guest.driver, guest.store).spawn
+    late, spawn = guest.spec.model_copy(update={"lays": lays}), guest.steps.spawn
     for attempt, host, left in ((2, "other", []), (3, guest.driver._host, [id])):
         cloud.claim(id, attempt=attempt, host=host)
         with pytest.raises(ApplicationError, match="no longer holds the claim"):

@@ -9,7 +9,6 @@ import libvirt_qemu
 import pytest
 from temporalio.exceptions import ApplicationError
 
-from activities.hypervisor import Hypervisor
 from activities.volume import Volume
 from infra.contracts.guarded import Guarded
 from infra.contracts.hypervisor import DomainRef
@@ -28,7 +27,7 @@ from infra.host.hotplug import VolumePlugger
 from infra.host.libvirt.domain_xml import volume_xml
 from infra.host.services.volumes import VolumeConnector
 from tests.host.cloud import Cloud, User, new_id, until
-from tests.host.hypervisor import Hypervisor as Libvirt
+from tests.host.hypervisor import Hypervisor
 from tests.host.steps import run
 from tests.host.test_guest import RUNNING, Built, driver, guest, hypervisor, quiet
 
@@ -48,7 +47,7 @@ def new_volume(demo: User, server: Guarded | DomainRef, gib: int = 1) -> Volumes
 
 
 @pytest.fixture
-def disk(volumes: Cloud, guest: Built, hypervisor: Libvirt) -> Iterator[DiskOnGuest]:
+def disk(volumes: Cloud, guest: Built, hypervisor: Hypervisor) -> Iterator[DiskOnGuest]:
     """A volume that is attached to the server in the volume service, and not in the guest yet."""
     with volumes.user() as demo:
         want = new_volume(demo, guest.spec)
@@ -67,7 +66,7 @@ def test_into_a_running_guest_and_into_it_again_when_it_starts(guest: Built, dis
     guest.spawn()
     until(guest.booted)
     for _ in range(2):
-        run(Hypervisor(guest.driver, guest.store).plug_disk, disk)
+        run(guest.steps.plug_disk, disk)
         assert has(guest)
     held = {"instance_id": disk.instance_id, "attempt": disk.attempt}
     guest.driver.power.off(PowerOff(**held, timeout_s=0), quiet)
@@ -76,7 +75,7 @@ def test_into_a_running_guest_and_into_it_again_when_it_starts(guest: Built, dis
     assert has(guest)
 
 
-def test_on_scsi_where_the_image_has_it(guest: Built, volumes: Cloud, hypervisor: Libvirt) -> None:
+def test_on_scsi_where_the_image_has_it(guest: Built, volumes: Cloud, hypervisor: Hypervisor) -> None:
     """There from the start, put in while it runs, and given back: beside root disk and config drive on the same bus."""
     spec, domains, connector = guest.spec, guest.driver._domains, VolumeConnector(hypervisor.settings, volumes.session)
     spec.image_properties = {"hw_disk_bus": "scsi", "hw_cdrom_bus": "scsi"}
@@ -108,7 +107,7 @@ def test_a_connection_that_does_not_hold_is_made_anew_from_the_records(guest: Bu
     """Mechanism: PowerSwitch.on_as, Definer.define_again. What the host kept of the volume leads nowhere any more."""
     guest.spawn()
     until(guest.booted)
-    run(Hypervisor(guest.driver, guest.store).plug_disk, disk)
+    run(guest.steps.plug_disk, disk)
     held = {"instance_id": disk.instance_id, "attempt": disk.attempt}
     power, files = guest.driver.power, guest.driver.files
     power.off(PowerOff(**held, timeout_s=0), quiet)
@@ -129,18 +128,18 @@ def test_a_guest_that_keeps_it_is_told_of_and_one_that_is_off_gives_it_back(
     monkeypatch.setattr(guest.driver.disks, "detach_s", 2.0)
     guest.spawn()
     until(guest.booted)
-    run(Hypervisor(guest.driver, guest.store).plug_disk, disk)
+    run(guest.steps.plug_disk, disk)
     held = {"instance_id": disk.instance_id, "attempt": disk.attempt}
     guest.driver.power.pause(Guarded(**held), quiet)
     with pytest.raises(ApplicationError, match="is paused and cannot release the device /dev/vdb"):
-        run(Hypervisor(guest.driver, guest.store).unplug_disk, disk)
+        run(guest.steps.unplug_disk, disk)
     guest.driver.power.unpause(Guarded(**held), quiet)
     with pytest.raises(ApplicationError, match="did not release the device /dev/vdb"):
-        run(Hypervisor(guest.driver, guest.store).unplug_disk, disk)
+        run(guest.steps.unplug_disk, disk)
     assert has(guest) and guest.driver.files.volumes(disk.instance_id)
     guest.driver.power.off(PowerOff(**held, timeout_s=0), quiet)
     for _ in range(2):
-        run(Hypervisor(guest.driver, guest.store).unplug_disk, disk)
+        run(guest.steps.unplug_disk, disk)
         assert not guest.driver.files.volumes(disk.instance_id)
     guest.driver.power.on(PowerOn(**held), quiet)
     assert not has(guest)
@@ -150,12 +149,12 @@ def test_a_host_that_lost_the_claim_leaves_the_guest_alone(guest: Built, disk: D
     guest.spawn()
     cloud.unclaim(guest.spec.instance_id)
     with pytest.raises(ApplicationError):
-        run(Hypervisor(guest.driver, guest.store).plug_disk, disk)
+        run(guest.steps.plug_disk, disk)
     assert not has(guest)
 
 
 @pytest.fixture
-def steps(volumes: Cloud, guest: Built, hypervisor: Libvirt) -> Volume:
+def steps(volumes: Cloud, guest: Built, hypervisor: Hypervisor) -> Volume:
     connector = VolumeConnector(hypervisor.settings, volumes.session, volumes.control)
     return Volume(connector, VolumePlugger(connector, guest.driver.disks))
 
@@ -280,12 +279,12 @@ def test_a_claim_that_goes_while_the_volume_is_attached_takes_it_along(
 
 
 def test_a_running_guest_sees_that_its_volume_has_grown(
-    guest: Built, disk: DiskOnGuest, volumes: Cloud, hypervisor: Libvirt
+    guest: Built, disk: DiskOnGuest, volumes: Cloud, hypervisor: Hypervisor
 ) -> None:
     """The boot sector never reads the disk: QEMU has no other reason to connect to the export that was made anew."""
     guest.spawn()
     until(guest.booted)
-    run(Hypervisor(guest.driver, guest.store).plug_disk, disk)
+    run(guest.steps.plug_disk, disk)
     volume_id = disk.volume.volume_id
     with volumes.user() as demo:
         grown = {"os-extend": {"new_size": 2}}
@@ -297,13 +296,13 @@ def test_a_running_guest_sees_that_its_volume_has_grown(
         connector.size(new_id())
     want = DiskSize(instance_id=disk.instance_id, attempt=disk.attempt, volume_id=volume_id, size_gb=2)
     for _ in range(2):
-        run(Hypervisor(guest.driver, guest.store).grow_disk, want)
+        run(guest.steps.grow_disk, want)
         assert size(guest) == 2 << 30
     assert guest.driver.power_state(disk.instance_id) == RUNNING
 
 
 def test_a_running_guest_sees_a_volume_on_scsi_grow_after_a_swap_to_a_larger_one_too(
-    guest: Built, volumes: Cloud, hypervisor: Libvirt
+    guest: Built, volumes: Cloud, hypervisor: Hypervisor
 ) -> None:
     """QEMU has a disk on SCSI at another place than one on virtio: asked at that, it would never look at the export."""
     spec, connector = guest.spec, VolumeConnector(hypervisor.settings, volumes.session)
@@ -319,7 +318,7 @@ def test_a_running_guest_sees_a_volume_on_scsi_grow_after_a_swap_to_a_larger_one
         until(guest.booted)
         demo.call("volume", "POST", f"/v3/volumes/{old.volume_id}/action", {"os-extend": {"new_size": 2}})
         until(lambda: demo.call("volume", "GET", f"/v3/volumes/{old.volume_id}")["volume"]["status"] == "in-use")
-        steps = Hypervisor(guest.driver, guest.store)
+        steps = guest.steps
         for _ in range(2):
             run(steps.grow_disk, DiskSize(**held, volume_id=old.volume_id, size_gb=2, device="sdb"))
             assert size(guest, "sdb") == 2 << 30
@@ -333,7 +332,7 @@ def test_a_running_guest_sees_a_volume_on_scsi_grow_after_a_swap_to_a_larger_one
 
 
 @pytest.fixture
-def other(volumes: Cloud, disk: DiskOnGuest, hypervisor: Libvirt) -> Iterator[VolumeConnection]:
+def other(volumes: Cloud, disk: DiskOnGuest, hypervisor: Hypervisor) -> Iterator[VolumeConnection]:
     """Another volume of the server's, larger, that is to take the first one's place."""
     with volumes.user() as demo:
         want = new_volume(demo, disk, gib=2)
@@ -349,10 +348,10 @@ def test_another_volume_takes_its_place_with_the_same_bytes(
     guest sees the rest of a larger one when it is told, and could go back until then."""
     guest.spawn()
     until(guest.booted)
-    run(Hypervisor(guest.driver, guest.store).plug_disk, disk)
+    run(guest.steps.plug_disk, disk)
     written(guest, "write -P 0x11 0 64k")
     held = {"instance_id": disk.instance_id, "attempt": disk.attempt}
-    want, steps, beats = DiskSwap(**held, old=disk.volume, new=other), Hypervisor(guest.driver, guest.store), []
+    want, steps, beats = DiskSwap(**held, old=disk.volume, new=other), guest.steps, []
     for _ in range(2):
         guest.driver.swaps.swap(want, lambda *told: beats.append(told))
         assert source(guest) == other.export and size(guest) == 1 << 30

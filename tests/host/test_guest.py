@@ -17,6 +17,7 @@ import pycdlib
 import pytest
 from temporalio.exceptions import ApplicationError
 
+from activities.hypervisor import Hypervisor as Steps
 from infra.contracts.errors import HOST_CANNOT
 from infra.contracts.hypervisor import DomainSpec, GuestConfig
 from infra.contracts.image import ImageOnHost
@@ -65,6 +66,10 @@ class Built:
     spec: DomainSpec
     driver: Driver
     store: ImageStore
+
+    @property
+    def steps(self) -> Steps:
+        return Steps(self.driver, self.store)
 
     def spawn(self) -> Any:
         return self.driver.spawn(self.spec, quiet)
