@@ -64,6 +64,15 @@ class Connection:
             self._drop("no answer in time")
             raise LibvirtDown(f"libvirt did not answer within {timeout:g} s") from error
 
+    def ensure(self, timeout: float = 30.0) -> None:
+        """There is a connection. Raises LibvirtDown."""
+        future = self._pool.submit(self._open)
+        try:
+            future.result(timeout)
+        except FutureTimeout as error:
+            future.cancel()
+            raise LibvirtDown(f"libvirt did not answer within {timeout:g} s") from error
+
     def _do(self, work: Callable[[Any], T]) -> T:
         connection = self._open()
         try:

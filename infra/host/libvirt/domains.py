@@ -293,7 +293,7 @@ class Domains:
 
     def connect(self) -> None:
         """Raises LibvirtDown when libvirt is not there."""
-        self._libvirt.call(lambda connection: None)
+        self._libvirt.ensure()
 
     def waits_for(self, instance_id: str) -> list[str] | None:
         """See `waited_for`."""
