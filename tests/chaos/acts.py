@@ -1,5 +1,6 @@
 """What tenants ask of their servers in a storm: every row of the table of actions, or the reason why not."""
 
+import os
 import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -13,6 +14,8 @@ LEFT_OUT = {
     "extend_volume": "an event of the volume service, not a request of a tenant",
     "refresh_network": "an event of the network service, not a request of a tenant; hosts look by themselves as well",
 }
+ASKED = frozenset(filter(None, os.environ.get("CHAOS_ACTIONS", "").split(",")))
+"""Rows that are asked for; empty: every one."""
 LARGER = "chaos-larger"
 OWN = "chaos-own"
 """Name of volumes that tenants make: whoever asks once more after a lost answer has one that it knows nothing of."""
@@ -47,7 +50,7 @@ class Acts:
 
     def names(self, vm_state: str) -> list[str]:
         """Rows that pass in this state; now and then any, which is refused, and that is well."""
-        rows = [row for row in ACTIONS.values() if row.name not in LEFT_OUT]
+        rows = [row for row in ACTIONS.values() if row.name not in LEFT_OUT and (not ASKED or row.name in ASKED)]
         if self.dice.random() < 0.85 and (passing := [r for r in rows if vm_state in r.transition.allowed]):
             rows = passing
         return [row.name for row in rows]

@@ -6,7 +6,7 @@ has at most: 2 of QEMU, else as many as come), CHAOS_SEED (random, printed), CHA
 average), CHAOS_DRIVER (test; `qemu` boots real guests on one host), CHAOS_DATABASE (`postgresql`: every store on a
 server that is killed, too), CHAOS_TROUBLE (`kills`; or some of kills,slow,absent,full-disk, with a comma between),
 CHAOS_VXLAN (1; 0: hosts that pretend guests carry no networks either, which needs no root), CHAOS_KEEP (copy the state
-directory there).
+directory there), CHAOS_ACTIONS (rows of the table of actions, with a comma between; all).
 What is wrong at the end is told with its whole story (tests/chaos/story.py). The last line counts; exit status 0 when
 nothing is stuck, lost, doubled or leaked."""
 
@@ -30,7 +30,7 @@ import activities
 from activities import step
 from infra.contracts.states import RESTING
 from tests.chaos import floating, story, troubles, tunnels
-from tests.chaos.acts import Acts
+from tests.chaos.acts import ASKED, Acts
 from tests.chaos.cloud import KILLED, KILONOVA, Cloud, Tenant
 from tests.chaos.leaks import leaks
 from tests.chaos.truth import untruths_that_stay
@@ -38,6 +38,7 @@ from tests.chaos.watch import Heartbeats
 from tests.frame.world import READS
 from tests.ports import free_offset
 from tests.postgres import Server
+from workflows.actions import ACTIONS
 
 for _module in pkgutil.iter_modules(activities.__path__):
     importlib.import_module(f"activities.{_module.name}")
@@ -250,6 +251,8 @@ async def chaos(cloud: Cloud, seed: int, seconds: float, env: dict[str, str]) ->
 def main() -> int:
     seed = int(os.environ.get("CHAOS_SEED") or random.SystemRandom().randrange(10**6))
     seconds = float(os.environ.get("CHAOS_SECONDS", "180"))
+    if unknown := ASKED - {row.name for row in ACTIONS.values()}:
+        raise SystemExit(f"no such row: {', '.join(sorted(unknown))}")
     hosts, offset = "1" if DRIVER == "qemu" else os.environ.get("CHAOS_HOSTS", "3"), free_offset()
     print(f"seed {seed}, {seconds:.0f} s, {hosts} hosts, driver {DRIVER}, {DATABASE}", flush=True)
     with ExitStack() as stack:
