@@ -3,7 +3,8 @@
     python -m tests.peer --ours ADMIN-OPENRC MEMBER-OPENRC --peer ADMIN-OPENRC MEMBER-OPENRC [--to FILE] [CLAUSE…]
 
 Both clouds need an image service, a flat physical network `provider`, and nothing of what tests/peer/things.py makes;
-what it made is left there. A member needs no role but `member`."""
+what it made is left there. A member needs no role but `member`. What asks for an extension of the network API that
+one of the two has not is left out and counted."""
 
 import argparse
 import json
@@ -15,7 +16,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from tests.peer import compute, edge, network, servers, things
+from tests.peer import compute, edge, lacking, network, servers, things
 from tests.peer.asks import Ask
 from tests.peer.clouds import Answer, Cloud, opened
 from tests.peer.compare import Difference, differences
@@ -27,14 +28,14 @@ ROUNDS = {"servers": servers.asks, "compute": compute.asks, "network": network.a
 def main() -> int:
     given = _arguments()
     sides = opened(*map(Path, given.ours)), opened(*map(Path, given.peer))
+    lacks = lacking.between(sides)
+    kept = Path(given.ids) if given.ids else None
     with ThreadPoolExecutor(2) as both:
-        for made in [
-            both.submit(_made, side, Path(given.ids) if given.ids else None, n) for n, side in enumerate(sides)
-        ]:
+        for made in [both.submit(_made, side, kept, n, lacks.things) for n, side in enumerate(sides)]:
             made.result()
         newest = _newest(sides[0]), _newest(sides[1])
         counted: Counter[str] = Counter()
-        for ask in _chosen(given.rounds, given.every):
+        for ask in lacks.asked(_chosen(given.rounds, given.every)):
             pair = [both.submit(_asked, side, ask) for side in sides]
             answers = pair[0].result(), pair[1].result()
             found = differences(*answers, sides, newest)
@@ -43,6 +44,8 @@ def main() -> int:
             if found and given.to:
                 _keep(Path(given.to), ask, found)
             _print(ask, found)
+    if lacks.absent:
+        print(lacks)
     print(dict(counted))
     return 1 if counted["different"] else 0
 
@@ -60,12 +63,12 @@ def _arguments() -> Any:
     return parser.parse_args()
 
 
-def _made(cloud: Cloud, kept: Path | None, side: int) -> None:
+def _made(cloud: Cloud, kept: Path | None, side: int, without: frozenset[str]) -> None:
     path = kept.with_suffix(f".{side}") if kept else None
     if path and path.exists():
         cloud.ids |= json.loads(path.read_text())
         return
-    things.make(cloud)
+    things.make(cloud, without)
     if path:
         path.write_text(json.dumps(cloud.ids))
 

@@ -66,8 +66,8 @@ THINGS: list[tuple[str, str, str, str, dict[str, Any]]] = [
 SERVERS = {"server": "member", "stopped": "member", "locked": "member", "foreign": "admin"}
 
 
-def make(cloud: Cloud) -> None:
-    """Everything that requests name by `{name}`; servers have come to rest."""
+def make(cloud: Cloud, without: frozenset[str]) -> None:
+    """Everything that requests name by `{name}`, but `without`; servers have come to rest."""
     compute = cloud.ask("admin", "compute", "GET", "/v2.1/os-hypervisors", None, NEWEST).body["hypervisors"][0]
     cloud.ids |= {"hypervisor": compute["id"], "host": compute["hypervisor_hostname"]}
     services = cloud.ask("admin", "compute", "GET", "/v2.1/os-services?binary=nova-compute", None, NEWEST).body[
@@ -75,7 +75,7 @@ def make(cloud: Cloud) -> None:
     ]
     cloud.ids |= {"service": services[0]["id"], "service_host": services[0]["host"]}
     _give_room(cloud)
-    for name, who, service, path, body in THINGS:
+    for name, who, service, path, body in (thing for thing in THINGS if thing[0] not in without):
         made = _post(cloud, who, service, path, body)
         cloud.ids[name] = str(next(iter(made.values()))["id"])
     body = {"keypair": {"name": "peer-key", "public_key": KEY}}
@@ -83,13 +83,18 @@ def make(cloud: Cloud) -> None:
     cloud.ids["fingerprint"] = cloud.ask("member", "compute", "GET", "/v2.1/os-keypairs/peer-key", None, {}).body[
         "keypair"]["fingerprint"]  # fmt: skip
     _ask(cloud, "member", "network", "PUT", "/v2.0/routers/{router}/add_router_interface", {"subnet_id": "{subnet}"})
+    if "forwarding" not in without:
+        _forward(cloud)
+    _image(cloud)
+    _servers(cloud)
+
+
+def _forward(cloud: Cloud) -> None:
     forwarding = {"port_forwarding": {"internal_port_id": "{free_port}", "internal_port": 22, "external_port": 22,
                                       "internal_ip_address": _address_of(cloud, "free_port"),
                                           "protocol": "tcp"}}  # fmt: skip
     made = _post(cloud, "member", "network", "/v2.0/floatingips/{forwarded}/port_forwardings", forwarding)
     cloud.ids["forwarding"] = made["port_forwarding"]["id"]
-    _image(cloud)
-    _servers(cloud)
 
 
 def _give_room(cloud: Cloud) -> None:
