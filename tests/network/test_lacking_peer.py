@@ -1,4 +1,4 @@
-"""What `python -m tests.peer` leaves out where one of two networks lacks an extension, and what it asks nevertheless."""
+"""What `python -m tests.peer` leaves out where one of two networks lacks an extension, and what it asks still."""
 
 import json
 
