@@ -12,7 +12,7 @@ import pytest
 import structlog
 from xdist.scheduler.loadscope import LoadScopeScheduling
 
-from tests import first, loaded
+from tests import effort, first, loaded
 from tests.clients.functional import PROGRAM, served_to_all
 from tests.openstack import OpenStack
 from workers import settle
@@ -63,7 +63,11 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFolder:
     return ByFolder(config, log)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if left_out := effort.left_out(items):
+        config.hook.pytest_deselected(items=list(left_out))
+        items[:] = [item for item in items if item not in left_out]
+
     def place(item: pytest.Item) -> int:
         mine = group(item.nodeid)
         return LONG.index(mine) if mine in LONG else len(LONG)

@@ -10,15 +10,16 @@ from itertools import chain
 import httpx
 import pytest
 
+from tests import effort
 from tests.compute.conftest import HTTP, Api, Cloud
-from tests.edge import effort, malformed, raw, templates, things
+from tests.edge import malformed, raw, templates, things
 from tests.edge.described import NEWEST
 from tests.edge.malformed import Ask
 
 SERVICES = ("compute", "placement", "network", "volume")
 MOST = int(os.environ.get("KILONOVA_MALFORMED", "500"))
 """Requests with bodies per service and caller, of the other kinds three fifths of it; with all that there are, some
-70,000, it takes minutes. Of what is chosen CI sends all, any other run a quarter (`tests/edge/effort.py`)."""
+70,000, it takes minutes. Of what is chosen all are sent, or a quarter where tests take turns (`tests/effort.py`)."""
 KINDS = ("path", "query", "header", "body")
 
 

@@ -10,12 +10,13 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from workers.cli.screen import out
 
 HERE = Path(sys.executable).parent
+IN_TURNS = "TESTS_IN_TURNS"
 _PRINTING = threading.Lock()
 
 
@@ -25,12 +26,14 @@ class Check:
     command: list[str]
     within_s: float
     again: list[str] | None = None  # with the files of tests that failed, once more; only what fails twice counts
+    in_turns: bool = False  # of the tests that take turns (`tests/effort.py`) those are asked whose turn it is
 
 
 def checks(arguments: list[str], coverage: bool = False) -> list[Check]:
     """All checks; with arguments for pytest only pytest with these.
 
-    `coverage`: pytest fails below 98 % of the branches of workflows/ and activities/."""
+    `coverage`: pytest fails below 98 % of the branches of workflows/ and activities/. Without it, and outside CI, tests
+    that take turns do so."""
     pytest = [str(HERE / "python"), "-m", "pytest", *(["--cov"] if coverage else [])]
     if arguments:
         return [Check("pytest", [*pytest, *arguments], 3300)]
@@ -44,7 +47,13 @@ def checks(arguments: list[str], coverage: bool = False) -> list[Check]:
         Check("import contracts", [str(HERE / "lint-imports"), "--no-logo"], 120),
         # Guests and clouds on a busy machine miss time limits now and then: the files of what failed are run once more
         # by themselves, whole because tests of a file may follow each other, and what fails both times has failed.
-        Check("pytest", [*pytest, *beside], 3000, [*pytest, *(["--cov-append"] if coverage else [])]),
+        Check(
+            "pytest",
+            [*pytest, *beside],
+            3000,
+            [*pytest, *(["--cov-append"] if coverage else [])],
+            in_turns=not (coverage or os.environ.get("CI")),
+        ),
     ]
 
 
@@ -60,11 +69,13 @@ def run(root: Path, arguments: list[str], coverage: bool = False) -> int:
         results |= {check.name: done.result() for check, done in zip(others, beside, strict=True)}
         if results[last.name] == 1 and last.again and (files := failed_files(root)):
             out.print(f"[yellow]== {last.name}: once more by themselves: {' '.join(files)}[/]")
-            results[last.name] = bounded(Check(last.name, [*last.again, *files], 800), root, Path(state_dir))
+            once_more = replace(last, command=[*last.again, *files], within_s=800)
+            results[last.name] = bounded(once_more, root, Path(state_dir))
     failed = [name for name, code in results.items() if code]
     summary = f"{len(results) - len(failed)} checks passed, {len(failed)} failed in {time.monotonic() - begun:.0f}s"
-    unmeasured = "" if coverage or arguments else "; coverage was not measured (--coverage)"
-    out.print(f"== {summary}{': ' + ', '.join(failed) if failed else ''}{unmeasured} ==")
+    less = "" if coverage or arguments else "; coverage was not measured (--coverage)"
+    less += "; of what takes turns a quarter was asked (CI=1 asks all)" if last.in_turns else ""
+    out.print(f"== {summary}{': ' + ', '.join(failed) if failed else ''}{less} ==")
     return 1 if failed else 0
 
 
@@ -91,6 +102,8 @@ def bounded(check: Check, root: Path, state_dir: Path, log: Path | None = None) 
     own = {"KILONOVA_STATE_DIR": str(state_dir), "PATH": f"{HERE}{os.pathsep}{os.environ.get('PATH', os.defpath)}"}
     cloud = ("KILONOVA_PORT_OFFSET", "KILONOVA_NETNS")
     env = {name: value for name, value in os.environ.items() if name not in cloud and not name.startswith("OS_")} | own
+    if check.in_turns:
+        env[IN_TURNS] = "1"
     with log.open("w") if log else nullcontext() as said:
         process = subprocess.Popen(
             check.command,

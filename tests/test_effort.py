@@ -1,0 +1,91 @@
+"""A quarter is a quarter: what one turn leaves out another asks, and who is named is asked whole."""
+
+import os
+from itertools import chain
+from pathlib import Path
+
+import pytest
+
+from tests import effort
+from workers.cli import checks
+
+
+def test_all_turns_together_ask_all_of_it_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Mechanism: `effort.of`. Each in the order of before; who takes no turns asks all at once."""
+    things = [f"{number:02}" for number in range(30)]
+    monkeypatch.setattr(effort, "WHOLE", False)
+    turns = []
+    for turn in range(effort.PARTS):
+        monkeypatch.setattr(effort, "_turn", lambda turn=turn: turn)
+        turns.append(effort.of(things))
+    assert sorted(chain(*turns)) == things
+    assert all(asked == sorted(asked) and len(asked) in (7, 8) for asked in turns)
+    monkeypatch.setattr(effort, "WHOLE", True)
+    assert effort.of(things) == things
+
+
+def test_files_are_dealt_out_once_each_at_like_cost() -> None:
+    costs = {f"{number}": float(number) for number in range(1, 41)}
+    dealt = effort.hands(costs)
+    assert sorted(chain(*dealt)) == sorted(costs)
+    each = [sum(costs[name] for name in hand) for hand in dealt]
+    assert max(each) - min(each) <= max(costs.values()) / effort.PARTS
+
+
+CASES = """
+import pytest
+
+@pytest.mark.turns
+@pytest.mark.parametrize("case", range(9))
+def test_cases(case): pass
+
+def test_always(): pass
+"""
+A_FILE = """
+import pytest
+
+pytestmark = pytest.mark.turns(file=2)
+
+def test_one(): pass
+
+@pytest.mark.parametrize("case", range(2))
+def test_two(case): pass
+"""
+
+
+class Gathering:
+    items: list[pytest.Item]
+
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        self.items = list(items)
+
+
+def test_cases_take_turns_by_themselves_and_files_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Mechanism: `effort.left_out`."""
+    (tmp_path / "test_cases.py").write_text(CASES)
+    for name in "abcd":
+        (tmp_path / f"test_{name}.py").write_text(A_FILE)
+    found = Gathering()
+    asked = ["--collect-only", "-q", "-s", "-p", "no:cacheprovider", "-c", os.devnull, "--rootdir", str(tmp_path)]
+    assert pytest.main([*asked, str(tmp_path)], plugins=[found]) == 0
+    every = {item.nodeid for item in found.items}
+    assert len(every) == 10 + 4 * 3
+    monkeypatch.setattr(effort, "WHOLE", False)
+    turns = []
+    for turn in range(effort.PARTS):
+        monkeypatch.setattr(effort, "_turn", lambda turn=turn: turn)
+        turns.append(every - {item.nodeid for item in effort.left_out(found.items)})
+    assert set.union(*turns) == every and set.intersection(*turns) == {"test_cases.py::test_always"}
+    assert sum(map(len, turns)) == len(every) + 3
+    files = [{name.partition("::")[0] for name in asked} - {"test_cases.py"} for asked in turns]
+    assert all(len(each) == 1 for each in files) and all(len(asked) in (1 + 3 + 2, 1 + 3 + 3) for asked in turns)
+    monkeypatch.setattr(effort, "WHOLE", True)
+    assert effort.left_out(found.items) == set()
+
+
+def test_only_a_run_of_all_that_is_not_ci_s_takes_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CI", raising=False)
+    assert checks.checks([])[-1].in_turns
+    assert not checks.checks(["tests/frame"])[-1].in_turns and not checks.checks([], coverage=True)[-1].in_turns
+    monkeypatch.setenv("CI", "true")
+    assert not checks.checks([])[-1].in_turns
