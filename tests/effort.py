@@ -1,8 +1,8 @@
 """How much of what the tests can ask a run asks: `./kilonova test` takes turns, any other run, and CI's, asks all.
 
 A turn is one of four. Which one follows from the code: the same when a test is run again, another when the code is
-another. What takes turns has the mark `turns`: each of a function's cases by itself, or a whole file, whose tests may
-follow each other, by `turns(file=SECONDS)`: of processor time, by which files are dealt out."""
+another. A function with the mark `turns` has its cases take turns by themselves; of `FILES`, whose tests may follow each
+other, a turn has some whole."""
 
 import os
 import random
@@ -20,6 +20,34 @@ from workers.cli.checks import IN_TURNS
 ROOT = Path(__file__).parents[1]
 CODE = ("activities", "api", "infra", "workers", "workflows")
 PARTS = 4
+FILES = {
+    "tests/embedded/test_life.py": 52,
+    "tests/e2e/test_full_disk.py": 49,
+    "tests/resilience/test_moves.py": 40,
+    "tests/workflows/test_following_for_real.py": 35,
+    "tests/e2e/test_trunks.py": 33,
+    "tests/network/test_concurrency.py": 30,
+    "tests/frame/test_recovery.py": 26,
+    "tests/resilience/test_identity_away.py": 21,
+    "tests/resilience/test_leaks.py": 20,
+    "tests/resilience/test_guests_move.py": 20,
+    "tests/volume/test_changes.py": 20,
+    "tests/embedded/test_tokens.py": 20,
+    "tests/e2e/test_following.py": 18,
+    "tests/guest/test_boot.py": 18,
+    "tests/e2e/test_firmware.py": 17,
+    "tests/host/test_tidying.py": 16,
+    "tests/security/test_doors.py": 15,
+    "tests/resilience/test_overload.py": 13,
+    "tests/compute/test_guide.py": 12,
+    "tests/volume/test_full_store.py": 10,
+    "tests/cli/test_unusable.py": 10,
+    "tests/host/test_hung.py": 8,
+    "tests/clients/test_functional.py": 8,
+    "tests/resilience/test_network_leaks.py": 7,
+    "tests/resilience/test_deadline.py": 7,
+}
+"""Some seconds of processor time of each: what is dear for what it adds to the tests that every run asks."""
 T = TypeVar("T")
 WHOLE = IN_TURNS not in os.environ
 
@@ -37,19 +65,13 @@ def left_out(items: Iterable[pytest.Item]) -> set[pytest.Item]:
     if WHOLE:
         return set()
     cases: dict[str, list[pytest.Item]] = defaultdict(list)
-    files: dict[str, list[pytest.Item]] = defaultdict(list)
-    costs: dict[str, float] = {}
+    files, left = {*FILES} - {*hands(FILES)[_turn()]}, set()
     for item in items:
-        if mark := item.get_closest_marker("turns"):
-            file = item.nodeid.partition("::")[0]
-            if "file" in mark.kwargs:
-                costs[file] = mark.kwargs["file"]
-                files[file].append(item)
-            else:
-                cases[item.nodeid.partition("[")[0]].append(item)
-    asked = {item for found in cases.values() for item in of(found)}
-    asked |= {item for file in hands(costs)[_turn()] for item in files[file]}
-    return {item for found in (*cases.values(), *files.values()) for item in found} - asked
+        if item.nodeid.partition("::")[0] in files:
+            left.add(item)
+        elif item.get_closest_marker("turns"):
+            cases[item.nodeid.partition("[")[0]].append(item)
+    return left.union(*({*found} - {*of(found)} for found in cases.values()))
 
 
 def hands(costs: dict[str, float]) -> list[list[str]]:

@@ -42,14 +42,9 @@ def test_cases(case): pass
 def test_always(): pass
 """
 A_FILE = """
-import pytest
-
-pytestmark = pytest.mark.turns(file=2)
-
 def test_one(): pass
 
-@pytest.mark.parametrize("case", range(2))
-def test_two(case): pass
+def test_two(): pass
 """
 
 
@@ -62,25 +57,32 @@ class Gathering:
 
 def test_cases_take_turns_by_themselves_and_files_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Mechanism: `effort.left_out`."""
+    files = {f"test_{name}.py": 2.0 for name in "abcd"}
+    for name in files:
+        (tmp_path / name).write_text(A_FILE)
     (tmp_path / "test_cases.py").write_text(CASES)
-    for name in "abcd":
-        (tmp_path / f"test_{name}.py").write_text(A_FILE)
     found = Gathering()
-    asked = ["--collect-only", "-q", "-s", "-p", "no:cacheprovider", "-c", os.devnull, "--rootdir", str(tmp_path)]
-    assert pytest.main([*asked, str(tmp_path)], plugins=[found]) == 0
+    bare = ["--collect-only", "-q", "-s", "-p", "no:cacheprovider", "-p", "no:schemathesis", "-c", os.devnull]
+    assert pytest.main([*bare, "--rootdir", str(tmp_path), str(tmp_path)], plugins=[found]) == 0
     every = {item.nodeid for item in found.items}
-    assert len(every) == 10 + 4 * 3
+    assert len(every) == 10 + 4 * 2
     monkeypatch.setattr(effort, "WHOLE", False)
+    monkeypatch.setattr(effort, "FILES", files)
     turns = []
     for turn in range(effort.PARTS):
         monkeypatch.setattr(effort, "_turn", lambda turn=turn: turn)
         turns.append(every - {item.nodeid for item in effort.left_out(found.items)})
     assert set.union(*turns) == every and set.intersection(*turns) == {"test_cases.py::test_always"}
-    assert sum(map(len, turns)) == len(every) + 3
-    files = [{name.partition("::")[0] for name in asked} - {"test_cases.py"} for asked in turns]
-    assert all(len(each) == 1 for each in files) and all(len(asked) in (1 + 3 + 2, 1 + 3 + 3) for asked in turns)
+    assert sum(map(len, turns)) == len(every) + 3  # the one that takes none, three times more
+    whole = [sorted(name for name in files if f"{name}::test_one" in asked) for asked in turns]
+    assert sorted(chain(*whole)) == sorted(files)
+    assert all(f"{name}::test_two" in asked for [name], asked in zip(whole, turns, strict=True))
     monkeypatch.setattr(effort, "WHOLE", True)
     assert effort.left_out(found.items) == set()
+
+
+def test_files_that_take_turns_are_there() -> None:
+    assert [name for name in effort.FILES if not (effort.ROOT / name).is_file()] == []
 
 
 def test_only_a_run_of_all_that_is_not_ci_s_takes_turns(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -59,6 +59,7 @@ def answered(answer: httpx.Response) -> tuple[int, str, str]:
     return answer.status_code, name, fault["message"]
 
 
+@pytest.mark.turns
 @pytest.mark.parametrize(
     ("about", "message"),
     [

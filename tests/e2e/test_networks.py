@@ -160,6 +160,7 @@ def pair_passes(world: World, red: Tenant) -> bool:
     return losses(world.ssh(red.address, script)) == ["0"]
 
 
+@pytest.mark.turns
 @pytest.mark.parametrize("part", range(PARTS))
 def test_every_process_is_killed_in_the_middle_of_every_change(cloud: Cloud, changes: Changes, part: int) -> None:
     """A change that was answered holds, whoever is killed while it is carried out: all that the supervisor keeps, and

@@ -35,6 +35,7 @@ def stores_away() -> Iterator[None]:
         event.remove(Engine, "before_cursor_execute", refuse)
 
 
+@pytest.mark.turns
 @pytest.mark.parametrize("service", SERVICES)
 def test_with_its_store_away_nothing_is_said_to_be_absent(cloud: Cloud, admin: Api, fresh: Api, service: str) -> None:
     """Mechanism: api.common.failures.AWAY. Every GET that succeeds is asked again; it says the same or 503."""

@@ -91,6 +91,7 @@ def callers(cloud: Cloud, admin: Api, demo: Api, other: Api) -> dict[str, str]:
     return {kind: caller.token for kind, caller in found.items()} | {"nobody": "", "forger": "gAAAAABm" + "A" * 180}
 
 
+@pytest.mark.turns
 @pytest.mark.parametrize("service_name", SERVICES)
 def test_nobody_where_they_do_not_belong(cloud: Cloud, demo: Api, callers: dict[str, str], service_name: str) -> None:
     ids = things.made_by(cloud, demo)[service_name]

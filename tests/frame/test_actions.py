@@ -14,6 +14,7 @@ from api.compute import operations
 from infra.contracts.search import REQUEST_KEY
 from infra.tables.compute import Instance
 from infra.temporal import CONTROL_QUEUE
+from tests import effort
 from tests.frame.cloud import FrameCloud as Cloud
 from tests.workflows.acting import Handle as Handle
 from tests.workflows.acting import delete_at, do, request, server, starting
@@ -69,6 +70,7 @@ async def together(cloud: Cloud, names: Iterable[str], case: Callable[[Cloud, st
             group.create_task(one(name))
 
 
+@pytest.mark.turns
 @every_action
 @pytest.mark.parametrize("when", ["fail_before", "fail_after"])
 @pytest.mark.usefixtures("quick")
@@ -96,6 +98,7 @@ async def test_a_failure_at_any_step_puts_the_server_back(cloud: Cloud, name: st
     await drop(cloud, handle)
 
 
+@pytest.mark.turns
 @every_action
 async def test_every_step_may_run_twice(cloud: Cloud, name: str) -> None:
     handle = await server(cloud, name)
@@ -115,6 +118,7 @@ async def test_an_action_is_found_by_its_host_from_the_start(cloud: Cloud) -> No
     await drop(cloud, handle)
 
 
+@pytest.mark.turns
 @every_action
 @pytest.mark.usefixtures("quick")
 async def test_a_delete_at_any_step_gets_through(cloud: Cloud, name: str) -> None:
@@ -127,6 +131,7 @@ async def test_a_delete_at_any_step_gets_through(cloud: Cloud, name: str) -> Non
     await together(cloud, dict.fromkeys(await steps(cloud, name)), at)
 
 
+@pytest.mark.turns
 @every_action
 @pytest.mark.usefixtures("quick")
 async def test_the_same_request_again_is_the_same_operation(cloud: Cloud, name: str) -> None:
@@ -175,7 +180,7 @@ async def test_another_request_during_any_action_is_refused(cloud: Cloud, monkey
         assert await cloud.end(handle) is None
         await drop(cloud, handle)
 
-    await together(cloud, sorted(WAYS), during)
+    await together(cloud, effort.of(sorted(WAYS)), during)
 
 
 async def test_another_request_that_comes_with_the_start_is_told_what_is_done(cloud: Cloud) -> None:
@@ -199,6 +204,7 @@ async def test_another_request_that_comes_with_the_start_is_told_what_is_done(cl
     await drop(cloud, handle)
 
 
+@pytest.mark.turns
 @every_action
 @pytest.mark.usefixtures("quick")
 async def test_from_another_state_it_is_refused(cloud: Cloud, name: str) -> None:

@@ -29,6 +29,7 @@ async def steps(cloud: Cloud) -> list[str]:
     return KNOWN
 
 
+@pytest.mark.turns
 @pytest.mark.parametrize("when", ["fail_before", "fail_after"])
 @pytest.mark.parametrize("run_twice", [False, True])
 async def test_a_failure_at_any_step_unwinds(cloud: Cloud, when: str, run_twice: bool) -> None:

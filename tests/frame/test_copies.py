@@ -24,6 +24,7 @@ def nothing_copied_yet(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cloud, "copies", Copies(cloud.database, cloud.ring))
 
 
+@pytest.mark.turns
 @pytest.mark.usefixtures("nothing_copied_yet", "quick")
 @pytest.mark.parametrize("before", [*STARTS, OF_A_VOLUME], ids=" ".join)
 async def test_a_copy_is_what_was_built(cloud: Cloud, before: tuple[str, ...]) -> None:

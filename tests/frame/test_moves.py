@@ -86,6 +86,7 @@ def held_by(cloud: FrameCloud, handle: Handle) -> set[str]:
     return {host for (id, _), host in cloud.things.at.items() if id == instance_of(handle)}
 
 
+@pytest.mark.turns
 @pytest.mark.parametrize("step", ARRIVING)
 @pytest.mark.parametrize("when", ["fail_before", "fail_after"])
 async def test_a_host_that_cannot_is_left_for_the_next(cloud: FrameCloud, more: None, step: str, when: str) -> None:
@@ -104,6 +105,7 @@ async def test_a_host_that_cannot_is_left_for_the_next(cloud: FrameCloud, more: 
     await cloud.drop(handle)
 
 
+@pytest.mark.turns
 @pytest.mark.parametrize("step", ARRIVING)
 async def test_a_host_that_falls_silent_is_left_for_the_next(cloud: FrameCloud, more: None, step: str) -> None:
     handle = await server(cloud, ELSEWHERE)

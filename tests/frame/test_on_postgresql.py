@@ -46,6 +46,7 @@ def on_postgresql(cloud: Cloud) -> Iterator[None]:
             theirs.engine.dispose()
 
 
+@pytest.mark.turns
 @pytest.mark.parametrize("invariant", INVARIANTS)
 async def test_holds(cloud: Cloud, invariant: str) -> None:
     assert cloud.database.engine.dialect.name == "postgresql"

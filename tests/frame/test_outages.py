@@ -8,6 +8,7 @@ from sqlmodel import col, select
 
 from activities.step import STEPS, Where
 from infra.tables.compute import ActionEvent, Instance
+from tests import effort
 from tests.frame.cloud import FrameCloud
 from tests.frame.test_actions import every_action, steps, together
 from tests.frame.test_builds import steps as steps_of_a_build
@@ -151,9 +152,10 @@ async def test_a_delete_while_any_action_ends_gets_through(cloud: FrameCloud, en
         assert row(cloud, handle).vm_state == "deleted"
         assert await cloud.leaks() == []
 
-    await together(cloud, sorted(WAYS), at_the_end_of)
+    await together(cloud, effort.of(sorted(WAYS)), at_the_end_of)
 
 
+@pytest.mark.turns
 @every_action
 @pytest.mark.usefixtures("quick")
 async def test_a_host_that_falls_silent_during_an_action_puts_the_server_back(cloud: FrameCloud, name: str) -> None:
@@ -218,10 +220,11 @@ async def test_a_delete_during_any_action_on_a_host_that_falls_silent_leaves_not
         for host in HOSTS:
             cloud.forget(host, handle)
 
-    await together(cloud, sorted(WAYS), holding)
+    asked = effort.of(sorted(WAYS))
+    await together(cloud, asked, holding)
     cloud.silence(*HOSTS)
     await asyncio.sleep(TWO_LOOKS_S)
-    await together(cloud, sorted(WAYS), deleted)
+    await together(cloud, asked, deleted)
 
 
 async def test_a_neighbour_that_is_away_is_waited_for_and_blames_no_host(cloud: FrameCloud) -> None:

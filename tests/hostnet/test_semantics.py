@@ -127,6 +127,7 @@ def arrived(receiver: socket.socket, wait: float) -> set[bytes]:
     return found
 
 
+@pytest.mark.turns
 @pytest.mark.parametrize("seed", range(12))
 def test_what_arrives_is_what_the_model_says(host: Host, seed: int) -> None:
     dice = random.Random(seed)

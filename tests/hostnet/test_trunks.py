@@ -306,6 +306,7 @@ def test_what_is_missing_of_a_subport_or_too_many_is_named_and_mended(carried: t
 SECONDS = (0.02, 0.06, 0.1, 0.15, 0.2, 0.3, 0.45)
 
 
+@pytest.mark.turns
 @pytest.mark.parametrize("after_s", SECONDS)
 def test_a_worker_that_is_killed_in_the_middle_leaves_nothing_that_sync_does_not_finish(
     make_host: Callable[..., Host], after_s: float

@@ -128,6 +128,7 @@ def answer_of(model: Model, wanted: list[FixedIp] | None) -> str:
     return "IpAddressAlreadyAllocated" if (row.id, one.ip_address) in model.used else ""
 
 
+@pytest.mark.turns
 @pytest.mark.parametrize("seed", range(12))
 def test_addresses_follow_the_model(store: Store, seed: int) -> None:
     chance = random.Random(seed)

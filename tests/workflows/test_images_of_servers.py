@@ -46,6 +46,7 @@ async def test_an_image_is_active_and_says_whose_it_is(cloud: Cloud) -> None:
     await drop(cloud, handle)
 
 
+@pytest.mark.turns
 @pytest.mark.parametrize("step", ["create_image", "take_snapshot", "upload_snapshot", "remove_snapshot"])
 @pytest.mark.parametrize("when", ["fail_before", "fail_after"])
 async def test_it_is_active_or_gone_wherever_it_fails(cloud: Cloud, step: str, when: str) -> None:
