@@ -1,15 +1,12 @@
 """How much of what the tests can ask a run asks: `./kilonova test` takes turns, any other run, and CI's, asks all.
 
-A turn is one of four. Which one follows from the code: the same when a test is run again, another when the code is
-another. A function with the mark `turns` has its cases take turns by themselves; of `FILES`, whose tests may follow each
-other, a turn has some whole."""
+A turn is one of four, one after the other with each commit. A function with the mark `turns` has its cases take turns
+by themselves; of `FILES`, whose tests may follow each other, a turn has some whole."""
 
 import os
 import random
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from functools import cache
-from hashlib import sha256
 from pathlib import Path
 from typing import TypeVar
 
@@ -18,7 +15,6 @@ import pytest
 from workers.cli.checks import IN_TURNS
 
 ROOT = Path(__file__).parents[1]
-CODE = ("activities", "api", "infra", "workers", "workflows")
 PARTS = 4
 FILES = {
     "tests/embedded/test_life.py": 52,
@@ -50,6 +46,7 @@ FILES = {
 """Some seconds of processor time of each: what is dear for what it adds to the tests that every run asks."""
 T = TypeVar("T")
 WHOLE = IN_TURNS not in os.environ
+TURN = int(os.environ.get(IN_TURNS, "0")) % PARTS
 
 
 def of(things: Sequence[T]) -> list[T]:
@@ -57,7 +54,7 @@ def of(things: Sequence[T]) -> list[T]:
     if WHOLE:
         return list(things)
     mixed = random.Random(len(things)).sample(range(len(things)), len(things))
-    return [things[place] for place in sorted(mixed[_turn() :: PARTS])]
+    return [things[place] for place in sorted(mixed[TURN::PARTS])]
 
 
 def left_out(items: Iterable[pytest.Item]) -> set[pytest.Item]:
@@ -65,7 +62,7 @@ def left_out(items: Iterable[pytest.Item]) -> set[pytest.Item]:
     if WHOLE:
         return set()
     cases: dict[str, list[pytest.Item]] = defaultdict(list)
-    files, left = {*FILES} - {*hands(FILES)[_turn()]}, set()
+    files, left = {*FILES} - {*hands(FILES)[TURN]}, set()
     for item in items:
         if item.nodeid.partition("::")[0] in files:
             left.add(item)
@@ -80,11 +77,3 @@ def hands(costs: dict[str, float]) -> list[list[str]]:
     for name in sorted(costs, key=lambda name: (-costs[name], name)):
         min(dealt, key=lambda hand: sum(costs[each] for each in hand)).append(name)
     return dealt
-
-
-@cache
-def _turn() -> int:
-    digest = sha256()
-    for file in sorted(file for part in CODE for file in (ROOT / part).rglob("*.py")):
-        digest.update(file.read_bytes())
-    return digest.digest()[0] % PARTS

@@ -1,6 +1,7 @@
 """A quarter is a quarter: what one turn leaves out another asks, and who is named is asked whole."""
 
 import os
+import subprocess
 from itertools import chain
 from pathlib import Path
 
@@ -16,7 +17,7 @@ def test_all_turns_together_ask_all_of_it_once(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(effort, "WHOLE", False)
     turns = []
     for turn in range(effort.PARTS):
-        monkeypatch.setattr(effort, "_turn", lambda turn=turn: turn)
+        monkeypatch.setattr(effort, "TURN", turn)
         turns.append(effort.of(things))
     assert sorted(chain(*turns)) == things
     assert all(asked == sorted(asked) and len(asked) in (7, 8) for asked in turns)
@@ -70,7 +71,7 @@ def test_cases_take_turns_by_themselves_and_files_whole(tmp_path: Path, monkeypa
     monkeypatch.setattr(effort, "FILES", files)
     turns = []
     for turn in range(effort.PARTS):
-        monkeypatch.setattr(effort, "_turn", lambda turn=turn: turn)
+        monkeypatch.setattr(effort, "TURN", turn)
         turns.append(every - {item.nodeid for item in effort.left_out(found.items)})
     assert set.union(*turns) == every and set.intersection(*turns) == {"test_cases.py::test_always"}
     assert sum(map(len, turns)) == len(every) + 3  # the one that takes none, three times more
@@ -87,7 +88,16 @@ def test_files_that_take_turns_are_there() -> None:
 
 def test_only_a_run_of_all_that_is_not_ci_s_takes_turns(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CI", raising=False)
-    assert checks.checks([])[-1].in_turns
-    assert not checks.checks(["tests/frame"])[-1].in_turns and not checks.checks([], coverage=True)[-1].in_turns
+    assert checks.checks([])[-1].takes_turns
+    assert not checks.checks(["tests/frame"])[-1].takes_turns and not checks.checks([], coverage=True)[-1].takes_turns
     monkeypatch.setenv("CI", "true")
-    assert not checks.checks([])[-1].in_turns
+    assert not checks.checks([])[-1].takes_turns
+
+
+def test_each_commit_has_the_next_turn(tmp_path: Path) -> None:
+    assert checks.turn(tmp_path) == "0"
+    git = ["git", "-C", str(tmp_path), "-c", "user.name=one", "-c", "user.email=one@example.org"]
+    subprocess.run([*git, "init", "-q"], check=True)
+    for number in (1, 2):
+        subprocess.run([*git, "commit", "-q", "--allow-empty", "-m", "a commit"], check=True)
+        assert checks.turn(tmp_path) == str(number)

@@ -26,7 +26,7 @@ class Check:
     command: list[str]
     within_s: float
     again: list[str] | None = None  # with the files of tests that failed, once more; only what fails twice counts
-    in_turns: bool = False  # of the tests that take turns (`tests/effort.py`) those are asked whose turn it is
+    takes_turns: bool = False  # of the tests that do (`tests/effort.py`) those are asked whose turn it is
 
 
 def checks(arguments: list[str], coverage: bool = False) -> list[Check]:
@@ -52,7 +52,7 @@ def checks(arguments: list[str], coverage: bool = False) -> list[Check]:
             [*pytest, *beside],
             3000,
             [*pytest, *(["--cov-append"] if coverage else [])],
-            in_turns=not (coverage or os.environ.get("CI")),
+            takes_turns=not (coverage or os.environ.get("CI")),
         ),
     ]
 
@@ -74,7 +74,7 @@ def run(root: Path, arguments: list[str], coverage: bool = False) -> int:
     failed = [name for name, code in results.items() if code]
     summary = f"{len(results) - len(failed)} checks passed, {len(failed)} failed in {time.monotonic() - begun:.0f}s"
     less = "" if coverage or arguments else "; coverage was not measured (--coverage)"
-    less += "; of what takes turns a quarter was asked (CI=1 asks all)" if last.in_turns else ""
+    less += "; of what takes turns a quarter was asked (CI=1 asks all)" if last.takes_turns else ""
     out.print(f"== {summary}{': ' + ', '.join(failed) if failed else ''}{less} ==")
     return 1 if failed else 0
 
@@ -87,6 +87,12 @@ def told(check: Check, root: Path, state_dir: Path) -> int:
         out.print(f"[bold]== {check.name}[/]")
         print(log.read_text(), end="", flush=True)
     return code
+
+
+def turn(root: Path) -> str:
+    """How many commits there are: what fails is asked again until it is committed that it is mended."""
+    counted = subprocess.run(["git", "-C", str(root), "rev-list", "--count", "HEAD"], capture_output=True, text=True)
+    return counted.stdout.strip() or "0"
 
 
 def failed_files(root: Path) -> list[str]:
@@ -102,8 +108,8 @@ def bounded(check: Check, root: Path, state_dir: Path, log: Path | None = None) 
     own = {"KILONOVA_STATE_DIR": str(state_dir), "PATH": f"{HERE}{os.pathsep}{os.environ.get('PATH', os.defpath)}"}
     cloud = ("KILONOVA_PORT_OFFSET", "KILONOVA_NETNS")
     env = {name: value for name, value in os.environ.items() if name not in cloud and not name.startswith("OS_")} | own
-    if check.in_turns:
-        env[IN_TURNS] = "1"
+    if check.takes_turns:
+        env[IN_TURNS] = turn(root)
     with log.open("w") if log else nullcontext() as said:
         process = subprocess.Popen(
             check.command,
