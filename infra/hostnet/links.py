@@ -146,7 +146,8 @@ def plan(wanted: Wanted, record: BridgeRecord | None, links: dict[str, Link]) ->
     ours = (set(done.addresses) & wanted.addresses) | (wanted.addresses - link.addresses)
     done = done.model_copy(update={"addresses": sorted(ours)})
     for tap in sorted(wanted.taps & links.keys()):
-        if links[tap].master != name:
+        making = not (links[tap].master or links[tap].up)  # libvirt sets a tap up after it put it into its bridge
+        if links[tap].master != name and not making:
             lines.append(f"link set dev {tap} master {name}")
     return lines, done
 

@@ -141,6 +141,20 @@ def test_a_killed_dnsmasq_and_a_removed_bridge_come_back(host: Host, tmp_path: P
     assert "10.9.0.1/24" in links.snapshot(host.home)["net0"].addresses
 
 
+def test_a_tap_that_libvirt_is_still_making_is_left_to_it(host: Host) -> None:
+    """Mechanism: libvirt makes a tap, puts it into its bridge (EBUSY where somebody did so before) and then sets it up:
+    a repair in between, or the plugging of another port, failed the guest's start."""
+    plug, bridge = host.port(11), f"br-{host.network_id[:11]}"
+    host.net.plug(plug)
+    ip(host.ns, "tuntap", "add", plug.tap, "mode", "tap")
+    assert host.net.sync() == []
+    host.net.plug(host.port(12))
+    assert links.snapshot(host.ns)[plug.tap].master == ""
+    ip(host.ns, "link", "set", plug.tap, "up")
+    assert host.net.sync() == [f"bridge {bridge}"]
+    assert links.snapshot(host.ns)[plug.tap].master == bridge
+
+
 def test_everything_comes_back_from_the_port_files_as_after_a_reboot(host: Host) -> None:
     host.net.plug(host.port(11))
     before = host.net.describe()
