@@ -8,7 +8,7 @@ from infra.contracts.states import SOFT_DELETED
 from workflows.action import Action
 from workflows.change_password import ChangePassword, ChangePasswordBody
 from workflows.confirm_resize import ConfirmResize
-from workflows.crash_dump_instance import CrashDumpInstance
+from workflows.crash_dump_instance import CrashDumpBody, CrashDumpInstance
 from workflows.create_backup import CreateBackup
 from workflows.create_image import CreateBackupBody, CreateImage, CreateImageBody
 from workflows.device_actions import DEVICES
@@ -116,6 +116,7 @@ ACTIONS: dict[str, Action] = {
                 allowed=frozenset(("active", "paused", "rescued", "resized", "error")),
                 doing="crash-dumping",
             ),
+            body=CrashDumpBody,
             since=17,
         ),
         Action(

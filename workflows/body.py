@@ -23,6 +23,7 @@ class Body(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
     may_be_null: ClassVar[bool] = False  # null stands for an empty object
+    is_null: ClassVar[bool] = False  # nothing else stands for it
 
 
 @dataclass(frozen=True, slots=True)

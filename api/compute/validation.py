@@ -68,7 +68,9 @@ def action_body(call: ComputeCall, model: type[Body] | None, body: dict[str, Any
     value = body[key]
     if model is None:
         return {}  # Nova's schema for these lets anything pass
-    if value is None and model.may_be_null:
+    if model.is_null and value is not None:
+        raise bad_request(f"Invalid input for field/attribute {key}. It is not of type 'null'")
+    if value is None and (model.may_be_null or model.is_null):
         value = {}
     if not isinstance(value, dict):
         raise bad_request(f"Invalid input for field/attribute {key}. It is not of type 'object'")

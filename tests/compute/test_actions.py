@@ -123,6 +123,23 @@ def test_unknown_actions(cloud: Cloud, demo: Api) -> None:
     demo.refused("POST", f"/servers/{server}/action", 404, "2.6", json={"os-getVNCConsole": {"type": "novnc"}})
 
 
+def test_an_empty_body_of_another_type_is_no_empty_body(cloud: Cloud, demo: Api) -> None:
+    """Mechanism: whatever Python calls false stood for an empty object."""
+    server = cloud.server(demo, host="node1")
+
+    def refused(name: str, *bodies: object) -> None:
+        for body in bodies:
+            demo.refused("POST", f"/servers/{server}/action", 400, json={name: body})
+
+    refused("lock", [], "", 0, False)
+    refused("os-getConsoleOutput", None, [], "", 0, False)
+    refused("trigger_crash_dump", {}, [], "", 0, "now", {"unknown": 1})  # Nova's schema: null
+    act(demo, server, "trigger_crash_dump")
+    for body in (None, {}):
+        act(demo, server, "lock", body)
+    act(demo, server, "lock", [], version="2.72")
+
+
 def test_decisions_over_builds(cloud: Cloud, demo: Api, other: Api) -> None:
     server = cloud.server(demo, vm_state="error")
     for name, decision in (("retry", "again"), ("resume", "retry"), ("abort", "abort")):

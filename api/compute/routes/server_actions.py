@@ -64,7 +64,7 @@ async def run_action(call: Call, server_id: str, body: Body) -> Response:
     if call.version > last:
         raise not_found()
     row = await run_in_threadpool(instances.read, call, server_id, rule)
-    return await handler(call, row, {name: body[name] or {}})
+    return await handler(call, row, body)
 
 
 async def start_action(call: ComputeCall, server_id: str, action: Action, body: dict[str, Any]) -> Response:
@@ -161,7 +161,7 @@ async def inject_network_info(call: ComputeCall, row: RowMapping, _body: dict[st
 
 
 async def lock(call: ComputeCall, row: RowMapping, body: dict[str, Any]) -> Response:
-    wish = parse(call, Lock, body, "lock") if call.since(73) else Lock()
+    wish = Lock() if body["lock"] is None or not call.since(73) else parse(call, Lock, body, "lock")
     await run_in_threadpool(instances.lock, call, row, wish.locked_reason)
     return Response(status_code=202)
 
