@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from pydantic import Field, StringConstraints
+from pydantic import BeforeValidator, Field, StringConstraints
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
@@ -14,7 +14,7 @@ with workflow.unsafe.imports_passed_through():
     from infra.contracts.snapshot import ImageToBe, SnapshotOnHost, image_id_of
 
 from workflows.body import Body
-from workflows.fields import Metadata, Name
+from workflows.fields import Metadata, Name, not_bool
 from workflows.requests import Accepted
 from workflows.saga import Saga, control
 from workflows.server_operation import ServerOperation
@@ -33,7 +33,7 @@ class CreateBackupBody(Body):
 
     name: Name
     backup_type: Annotated[str, StringConstraints(min_length=1, max_length=255)]
-    rotation: Annotated[int, Field(ge=0, le=0x7FFFFFFF)]
+    rotation: Annotated[int, BeforeValidator(not_bool), Field(ge=0, le=0x7FFFFFFF)]
     metadata: Metadata = {}
 
 

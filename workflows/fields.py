@@ -14,7 +14,7 @@ from workflows.body import Body
 KEY = re.compile(r"[a-zA-Z0-9\-_:. ]{1,255}")
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
     for char in text:
         kind = unicodedata.category(char)
         if kind.startswith("C") or kind in ("Zl", "Zp"):
@@ -25,7 +25,7 @@ def _printable(text: str) -> str:
 def _name(text: str) -> str:
     if not text or text != text.strip():
         raise ValueError("The string is empty, or starts or ends with whitespace.")
-    return _printable(text)
+    return printable(text)
 
 
 def _address(version: int | None) -> Any:
@@ -46,6 +46,23 @@ def _base64(text: str) -> str:
     return text
 
 
+def not_bool(value: Any) -> Any:
+    """For numbers: to Python, as not to JSON Schema, a boolean is one."""
+    if isinstance(value, bool):
+        raise ValueError("It is not of type 'integer', 'string'")
+    return value
+
+
+def _not_number(value: Any) -> Any:
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        raise ValueError("It is not of type 'boolean', 'string'")
+    return value
+
+
+Boolean = Annotated[bool, BeforeValidator(_not_number)]
+"""A boolean, or one of the words for it that Nova knows; no number."""
+
+
 def _unique(values: list[str]) -> list[str]:
     if len({*values}) != len(values):
         raise ValueError(f"{values} has non-unique elements")
@@ -61,7 +78,7 @@ def checked_keys(value: dict[str, Any]) -> dict[str, Any]:
 
 
 Name = Annotated[str, StringConstraints(max_length=255), AfterValidator(_name)]
-Description = Annotated[str, StringConstraints(max_length=255), AfterValidator(_printable)]
+Description = Annotated[str, StringConstraints(max_length=255), AfterValidator(printable)]
 Address = Annotated[str, _address(None)]
 AddressV4 = Annotated[str, _address(4)]
 AddressV6 = Annotated[str, _address(6)]

@@ -27,6 +27,7 @@ from workflows.fields import (
     AddressV4,
     AddressV6,
     Base64,
+    Boolean,
     Description,
     ImageRef,
     InjectedFileBody,
@@ -50,7 +51,7 @@ class RebuildBody(Body):
     adminPass: str = ""
     name: Name = ""
     metadata: Metadata = {}
-    preserve_ephemeral: bool = False
+    preserve_ephemeral: Boolean = False
     disk_config: Literal["AUTO", "MANUAL"] = Field("MANUAL", alias="OS-DCF:diskConfig")
     personality: Annotated[list[InjectedFileBody], Since(1, 56)] = []
     accessIPv4: AddressV4 = ""

@@ -15,9 +15,11 @@ from workflows.fields import Address as Address
 from workflows.fields import AddressV4 as AddressV4
 from workflows.fields import AddressV6 as AddressV6
 from workflows.fields import Base64 as Base64
+from workflows.fields import Boolean as Boolean
 from workflows.fields import Description as Description
 from workflows.fields import Metadata as Metadata
 from workflows.fields import Name as Name
+from workflows.fields import not_bool, printable
 
 Model = TypeVar("Model", bound=BaseModel)
 LABEL = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9-]{0,61}[a-zA-Z0-9]")
@@ -123,18 +125,13 @@ def _tag(text: str) -> str:
     return text
 
 
-def _not_bool(value: Any) -> Any:
-    if isinstance(value, bool):
-        raise ValueError("It is not of type 'integer', 'string'")
-    return value
-
-
 Uuid = Annotated[str, AfterValidator(_uuid)]
 Tag = Annotated[str, StringConstraints(max_length=60), AfterValidator(_tag)]
 Tags = Annotated[list[Tag], Field(max_length=50)]
+Printable = Annotated[str, AfterValidator(printable)]
 Host = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=r"^[a-zA-Z0-9\-._]*$")]
-Positive = Annotated[int, BeforeValidator(_not_bool), Field(ge=1, le=0x7FFFFFFF)]
-Natural = Annotated[int, BeforeValidator(_not_bool), Field(ge=0, le=0x7FFFFFFF)]
+Positive = Annotated[int, BeforeValidator(not_bool), Field(ge=1, le=0x7FFFFFFF)]
+Natural = Annotated[int, BeforeValidator(not_bool), Field(ge=0, le=0x7FFFFFFF)]
 
 
 def require_hostname(call: ComputeCall, hostname: str | None) -> None:

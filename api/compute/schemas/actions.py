@@ -6,9 +6,12 @@ from pydantic import BeforeValidator, Field, StringConstraints
 
 from api.compute.validation import Strict
 from workflows.body import Since
+from workflows.fields import not_bool
 
 Length = Annotated[
-    int, BeforeValidator(lambda value: int(value) if isinstance(value, str) and value.lstrip("-").isdigit() else value)
+    int,
+    BeforeValidator(lambda value: int(value) if isinstance(value, str) and value.lstrip("-").isdigit() else value),
+    BeforeValidator(not_bool),
 ]
 
 

@@ -4,7 +4,7 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
 
-from api.compute.validation import Metadata, Name, Natural, Positive, Strict
+from api.compute.validation import Boolean, Metadata, Name, Natural, Positive, Printable, Strict
 from workflows.body import Since
 
 
@@ -32,7 +32,7 @@ FlavorId = Annotated[
     AfterValidator(_trimmed),
 ]
 Specs = Annotated[Metadata, BeforeValidator(_text)]
-Long = Annotated[str, StringConstraints(max_length=65535)]
+Long = Annotated[Printable, StringConstraints(max_length=65535)]
 
 
 class FlavorCreate(Strict):
@@ -46,7 +46,7 @@ class FlavorCreate(Strict):
     ephemeral: Natural = Field(0, alias="OS-FLV-EXT-DATA:ephemeral")
     swap: Natural = 0
     rxtx_factor: Annotated[float, Field(gt=0, le=3.40282e38, allow_inf_nan=False), Since(1, 101)] = 1.0
-    is_public: bool = Field(True, alias="os-flavor-access:is_public")
+    is_public: Boolean = Field(True, alias="os-flavor-access:is_public")
     description: Annotated[Long | None, Since(55)] = None
 
 

@@ -4,12 +4,14 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, BeforeValidator, Field, StringConstraints
 
+from api.common import parsers
 from api.compute import limits
 from api.compute.validation import (
     Address,
     AddressV4,
     AddressV6,
     Base64,
+    Boolean,
     Description,
     Host,
     Metadata,
@@ -29,7 +31,17 @@ Hostname = Annotated[str, StringConstraints(min_length=1, max_length=255, patter
 """A fully qualified name, as from 2.94 on; `validation.require_hostname` is stricter before."""
 BootIndex = Annotated[int, Field(ge=-(2**31), le=2**31)]
 Ignored = Any
-Texts = Annotated[list[str], BeforeValidator(lambda value: [value] if isinstance(value, str) else value)]
+
+
+def _one_or_ids(value: Any) -> Any:
+    """Nova's schema of `same_host`: one of any text, or a list of ids."""
+    if isinstance(value, list) and not all(isinstance(one, str) and parsers.is_uuid(one) for one in value):
+        raise ValueError("It is not a 'uuid'")
+    return [value] if isinstance(value, str) else value
+
+
+Texts = Annotated[list[str], BeforeValidator(_one_or_ids)]
+DEVICE_NAME = StringConstraints(min_length=1, max_length=255, pattern=r"^[a-zA-Z0-9._\-r/]*$")
 ServerIds = Annotated[list[Uuid], BeforeValidator(lambda value: [value] if isinstance(value, str) else value)]
 
 
@@ -57,8 +69,8 @@ class Disk(Strict):
     boot_index: BootIndex | None = None
     volume_size: Natural | Literal[""] | None = None
     volume_type: Annotated[Annotated[str, StringConstraints(max_length=255)] | None, Since(67)] = None
-    delete_on_termination: bool = False
-    device_name: Annotated[str, StringConstraints(max_length=255, pattern=r"^[a-zA-Z0-9._\-r/]*$")] | None = None
+    delete_on_termination: Boolean = False
+    device_name: Annotated[str, DEVICE_NAME] | None = None
     guest_format: str | None = None
     device_type: str | None = None
     disk_bus: str | None = None
@@ -102,11 +114,11 @@ class ServerCreate(Strict):
     availability_zone: Name | None = None
     block_device_mapping: list[Any] = []
     block_device_mapping_v2: list[Disk] = []
-    config_drive: bool | Literal[""] | None = None
+    config_drive: Boolean | Literal[""] | None = None
     key_name: Name | None = None
     min_count: Positive = 1
     max_count: Positive | None = None
-    return_reservation_id: bool = False
+    return_reservation_id: Boolean = False
     security_groups: Annotated[list[GroupWish], Field(max_length=limits.SECURITY_GROUPS)] | None = None
     user_data: Base64 | None = None
     description: Annotated[Description | None, Since(19)] = None
