@@ -88,8 +88,11 @@ async def serve(settings: Settings, services: list[str]) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop)
     tasks = {asyncio.create_task(server.serve()): service for service, server in servers.items()}
+    noted = asyncio.create_task(_noted(settings, servers["compute"])) if "compute" in servers else None
     done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     asked = stopped.is_set()
+    if noted:
+        noted.cancel()
     stop()
     await asyncio.wait(tasks)
     for task in tasks:
@@ -97,6 +100,12 @@ async def serve(settings: Settings, services: list[str]) -> None:
             raise error
     if not asked:
         raise ServerFailed(", ".join(sorted(tasks[task] for task in done)))
+
+
+async def _noted(settings: Settings, compute: Server) -> None:
+    from workers.listening import listening  # the other services know none of its tables
+
+    await listening(settings, compute)
 
 
 def run(settings: Settings, services: list[str]) -> None:

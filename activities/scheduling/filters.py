@@ -1,9 +1,9 @@
 """Nova's filters of hosts. Source: nova/scheduler/filters, by their names there."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 
-from infra.contracts.placement import Candidate, ClaimRequest, Reported, Share
+from infra.contracts.placement import Candidate, ClaimRequest, Ear, Reported, Share
 from infra.settings import Settings
 
 ABILITIES = "ComputeCapabilitiesFilter"
@@ -17,14 +17,14 @@ Filter = Callable[[Candidate], bool]
 class Filters:
     """`up`: whether a host's service counts as up at a moment."""
 
-    def __init__(self, settings: Settings, up: Callable[[Reported, datetime], bool]) -> None:
+    def __init__(self, settings: Settings, up: Callable[[Reported, datetime, Sequence[Ear]], bool]) -> None:
         self._settings, self._up = settings, up
 
     def of(self, want: ClaimRequest, share: Share, at: datetime) -> Iterator[tuple[str, Filter]]:
         """(name, whether a host passes), in the order in which they are asked."""
         s = self._settings
         yield "RetryFilter", lambda c: c.host not in want.tried
-        yield "ComputeFilter", lambda c: not c.disabled and self._up(c, at)
+        yield "ComputeFilter", lambda c: not c.disabled and self._up(c, at, c.ears)
         yield "AvailabilityZoneFilter", lambda c: want.zone is None or c.zone == want.zone
         yield ABILITIES, lambda c: want.needs <= c.abilities
         yield "RequestedHostFilter", lambda c: want.requested_host is None or c.host == want.requested_host

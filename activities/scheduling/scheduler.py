@@ -9,7 +9,7 @@ from activities.scheduling.filters import ABILITIES, BINDING, FITS, Filters
 from activities.scheduling.liveness import is_up
 from activities.scheduling.weighers import best_first
 from infra.contracts import abilities
-from infra.contracts.placement import Candidate, ClaimRequest, Reported, Share
+from infra.contracts.placement import Candidate, ClaimRequest, Ear, Reported, Share
 from infra.settings import Settings
 
 NO_VALID_HOST = "NoValidHost"
@@ -20,8 +20,8 @@ class Scheduler:
         self._settings = settings
         self._filters = Filters(settings, self.up)
 
-    def up(self, service: Reported, at: datetime) -> bool:
-        return is_up(service, at, timedelta(seconds=self._settings.host_down_after_s))
+    def up(self, service: Reported, at: datetime, ears: Sequence[Ear] = ()) -> bool:
+        return is_up(service, at, timedelta(seconds=self._settings.host_down_after_s), ears)
 
     def choose(
         self, want: ClaimRequest, share: Share, candidates: Sequence[Candidate], at: datetime

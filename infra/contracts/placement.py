@@ -52,6 +52,14 @@ class Reported(Protocol):
 
 
 @dataclass(frozen=True)
+class Ear:
+    """A time in which an API took hosts' reports without a pause."""
+
+    since: datetime
+    until: datetime
+
+
+@dataclass(frozen=True)
 class Share:
     """What one guest takes, or a host has."""
 
@@ -75,6 +83,7 @@ class Candidate:
     failed_builds: int = 0  # since the last one that succeeded, the last of them at `failed_at`
     failed_at: datetime | None = None
     abilities: frozenset[str] = frozenset()
+    ears: tuple[Ear, ...] = ()  # of a host that did not report lately: when its report would have been heard
     servers: frozenset[str] = frozenset()  # of those that the request names, or its group has: what is here
 
     def of(self, wanted: Iterable[str]) -> int:

@@ -10,9 +10,9 @@ from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select,
 from infra.contracts import abilities, states
 from infra.contracts.errors import hopeless
 from infra.contracts.hypervisor import local_gb
-from infra.contracts.placement import Candidate, Claimed, ClaimRequest, Reported, Share
+from infra.contracts.placement import Candidate, Claimed, ClaimRequest, Ear, Reported, Share
 from infra.database import Database
-from infra.stores import server_groups
+from infra.stores import listening, server_groups
 from infra.tables.compute import Allocation, ComputeNode, Instance, Service, now
 
 instances, allocations = Instance.__table__, Allocation.__table__  # type: ignore[attr-defined]
@@ -75,7 +75,7 @@ class Decides(Protocol):
         self, want: ClaimRequest, share: Share, candidates: Sequence[Candidate], at: datetime
     ) -> list[Candidate]: ...
     def lacking(self, share: Share, host: Candidate, at: datetime) -> list[str]: ...
-    def up(self, service: Reported, at: datetime) -> bool: ...
+    def up(self, service: Reported, at: datetime, ears: Sequence[Ear] = ()) -> bool: ...
 
 
 class Claims:
@@ -124,24 +124,34 @@ class Claims:
     def is_up(self, host: str) -> bool:
         with self._db.engine.connect() as store:
             found = store.execute(HOSTS.where(services.c.host == host)).first()
-        return found is not None and self._scheduler.up(found, now())
+            return found is not None and self._is_up(store, found)
 
     def up_hosts(self) -> list[str]:
         with self._db.engine.connect() as store:
-            found = store.execute(HOSTS).all()
-        return sorted(service.host for service in found if self._scheduler.up(service, now()))
+            return sorted(service.host for service in store.execute(HOSTS).all() if self._is_up(store, service))
+
+    def _is_up(self, store: Connection, service: Reported) -> bool:
+        """When its report would have been heard is asked of those alone that did not report lately."""
+        return self._scheduler.up(service, now()) or self._scheduler.up(service, now(), listening.ears(store))
+
+    def _known(self, store: Connection, want: ClaimRequest) -> list[Candidate]:
+        found, at = _candidates(store, want), now()
+        if all(self._scheduler.up(c, at) for c in found):
+            return found
+        heard = listening.ears(store)
+        return [replace(c, ears=heard) for c in found]
 
     def _claimed(self, store: Connection, host: str, attempt: int) -> Claimed:
         found = store.execute(HOSTS.where(services.c.host == host)).first()
         return Claimed(host=host, zone=found.zone if found else "nova", attempt=attempt)
 
     def _best(self, store: Connection, want: ClaimRequest, share: Share) -> Candidate:
-        fitting = self._scheduler.choose(want, share, _candidates(store, want), now())
+        fitting = self._scheduler.choose(want, share, self._known(store, want), now())
         if self._db.sqlite:
             return fitting[0]
         for candidate in fitting:  # another control worker may be claiming: take the node's lock, look again
             store.execute(select(nodes.c.host).where(nodes.c.host == candidate.host).with_for_update()).one()
-            again = self._scheduler.choose(want, share, _candidates(store, want), now())
+            again = self._scheduler.choose(want, share, self._known(store, want), now())
             if any(c.host == candidate.host for c in again):
                 return candidate
         return self._scheduler.choose(want, share, [], now())[0]  # raises: all were taken meanwhile

@@ -164,7 +164,8 @@ class MigrationRecord(Base, table=True):
 
 
 class Service(Base, table=True):
-    """A process that reports: nova-compute on each host, nova-scheduler and nova-conductor for the control worker."""
+    """A process that reports: nova-compute on each host, nova-scheduler and nova-conductor for the control worker,
+    nova-osapi_compute for the API (stores/listening.py)."""
 
     __tablename__ = "services"
     __table_args__ = (UniqueConstraint("binary", "host"),)

@@ -18,6 +18,7 @@ from infra.contracts.network import Plugged
 from infra.contracts.placement import Claimed
 from infra.contracts.requests import BootRequest
 from infra.contracts.volume import Attached
+from infra.stores.listening import LISTENER
 from infra.tables.compute import Allocation, ComputeNode, Service, now
 from infra.temporal import compute_queue
 from tests.workflows.cloud import NODE, Cloud
@@ -46,11 +47,12 @@ class Extra:
         self.host.control.heartbeat({**facts, **more})
 
     def fall_silent(self) -> None:
-        """As if the last heartbeat were long ago."""
+        """As if the last heartbeat were long ago, and the API had listened since long before."""
+        silent = update(Service).where(col(Service.host) == self.name, col(Service.binary) != LISTENER)
+        listens = update(Service).where(col(Service.binary) == LISTENER)
         with self.cloud.database.write() as session:
-            session.execute(
-                update(Service).where(col(Service.host) == self.name).values(last_seen=now() - timedelta(days=1))
-            )
+            session.execute(silent.values(last_seen=now() - timedelta(days=1)))
+            session.execute(listens.values(updated_at=now() - timedelta(days=2)))
 
     def forget(self) -> None:
         for instance_id in self.guests():  # its hypervisor outlives it

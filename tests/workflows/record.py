@@ -28,6 +28,7 @@ from infra.contracts.audit import AuditRequest, RepairRequest
 from infra.contracts.operation import STEPS_OF, ActionRequest
 from infra.contracts.requests import BootRequest, DeleteRequest, Fault
 from infra.starting import Starter, timer_id
+from infra.stores.listening import LISTENER
 from infra.tables.compute import Instance, Service, now
 from infra.temporal import CONTROL_QUEUE, connect, server_workflow_id
 from tests.faults import Faults
@@ -207,9 +208,11 @@ class Recorder:
         (self.into / f"{workflow}-{end}.json").write_text(text)
 
     def silence(self, host: str, silent: bool) -> None:
-        """Have a host seem dead, or alive again."""
+        """Have a host seem dead to an API that always listened, or alive again."""
         seen = now() - timedelta(days=1) if silent else now()
         with self.cloud.database.write() as session:
+            listens = update(Service).where(col(Service.binary) == LISTENER)
+            session.execute(listens.values(updated_at=now() - timedelta(days=2)))
             session.execute(update(Service).where(col(Service.host) == host).values(last_seen=seen))
 
 

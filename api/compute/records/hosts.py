@@ -10,6 +10,7 @@ from sqlmodel import Session
 from activities.scheduling import liveness
 from api.compute.call import ComputeCall
 from infra.contracts.placement import Reported
+from infra.stores.listening import LISTENER
 from infra.tables.compute import Allocation, ComputeNode, Instance, Service, now
 
 services, nodes = Service.__table__, ComputeNode.__table__  # type: ignore[attr-defined]
@@ -58,7 +59,7 @@ def _status(call: ComputeCall, service: Any) -> str:
 
 
 def all_services(session: Session, host: str = "", binary: str = "") -> list[Service]:
-    query = select(Service).order_by(services.c.number, services.c.id)
+    query = select(Service).where(services.c.binary != LISTENER).order_by(services.c.number, services.c.id)
     if host:
         query = query.where(services.c.host == host)
     if binary:

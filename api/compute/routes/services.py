@@ -15,6 +15,7 @@ from api.compute.records import aggregates, hosts
 from api.compute.schemas.services import ServiceAction, ServiceUpdate
 from api.compute.validation import check_query, check_values
 from api.compute.views.hosts import service_view
+from infra.stores.listening import LISTENER
 from infra.tables.compute import Allocation, ComputeNode, Instance, Service, now
 
 router = APIRouter()
@@ -107,10 +108,10 @@ def _find(session: Session, call: ComputeCall, service_id: str) -> Service:
     if call.since(53):
         if not is_uuid(service_id):
             raise bad_request(f"Invalid uuid {service_id[:64]}")
-        query = select(Service).where(columns.id == service_id)
+        query = select(Service).where(columns.binary != LISTENER, columns.id == service_id)
     else:
         try:
-            query = select(Service).where(columns.number == parsers.whole(service_id))
+            query = select(Service).where(columns.binary != LISTENER, columns.number == parsers.whole(service_id))
         except parsers.Malformed:
             raise bad_request("Invalid input received: id must be an integer") from None
     found = session.scalars(query.limit(2)).all()
