@@ -55,7 +55,8 @@ def plan(call: ComputeCall, wish: ServerCreate, body: dict[str, Any]) -> list[Bo
         repeated = names.is_repeatable(call) and session.get(Instance, str(first)) is not None
         stored = _stored(session, call, wish, chosen_hints)
     chosen_disks = with_local_disks(disks(call, wish), stored.flavor)
-    require_signed(call, trusted_by(call, wish.trusted_image_certificates), local=bool(chosen_disks.image_id))
+    trusted = trusted_by(call, wish.trusted_image_certificates)
+    require_signed(call, trusted, local=bool(chosen_disks.image_id))
     require_fit(call, stored.flavor, chosen_disks.needs, local=bool(chosen_disks.image_id))
     require_machine(chosen_disks.needs.properties, stored.flavor, local=bool(chosen_disks.image_id))
     cards = nics(call, wish.networks, stored.count)
@@ -63,6 +64,7 @@ def plan(call: ComputeCall, wish: ServerCreate, body: dict[str, Any]) -> list[Bo
     count = servers_with_ports(call, wish.min_count, stored.count, made)
     group_ids, group_names = groups(call, wish.security_groups)
     shared = _shared(call, wish, stored, chosen_disks) | {
+        "trusted_certificates": trusted,
         "hints": chosen_hints.kept,
         "shown_hints": chosen_hints.shown,
         "security_groups": group_ids,
@@ -131,7 +133,6 @@ def _shared(call: ComputeCall, wish: ServerCreate, stored: Stored, chosen: Disks
         "description": wish.description if call.since(19) else wish.name,
         "image_id": chosen.image_id,
         "image_properties": chosen.needs.properties,
-        "trusted_certificates": trusted_by(call, wish.trusted_image_certificates),
         "local_disks": list(chosen.local),
         "flavor_id": stored.flavor.id,
         "availability_zone": stored.place.zone,
