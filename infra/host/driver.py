@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -108,8 +108,9 @@ class Driver:
         checked(spec.instance_id)
         with beating(heartbeat), self._turns.take(spec.instance_id), self.events.held(spec.instance_id):
             try:
-                spawned = self._spawn(spec)
-                self.nics.carried(spec.instance_id)
+                with self._fence.unless_lost(spec, lambda: self._leave(spec)) if spec.lays else nullcontext():
+                    spawned = self._spawn(spec)
+                    self.nics.carried(spec.instance_id)
                 return spawned
             except libvirt.libvirtError as error:
                 if lost := unreachable({(volume.socket or volume.host, volume.port) for volume in spec.volumes}):
@@ -216,7 +217,9 @@ class Driver:
     def _spawn(self, spec: DomainSpec) -> Spawned:
         clock = Clock()
         state = self._domains.power_state(spec.instance_id)
-        if state is not None and self._domains.attempt(spec.instance_id) != spec.attempt:
+        if state is not None and (made_by := self._domains.attempt(spec.instance_id)) != spec.attempt:
+            if (made_by or 0) > spec.attempt:
+                raise self._fence.lost()
             self._domains.destroy(spec.instance_id)  # of a build that was given up
             state = None
         if state == RUNNING:
@@ -253,12 +256,17 @@ class Driver:
 
     def _require_claim(self, spec: DomainSpec) -> None:
         if not self._fence.holds(spec):
+            self._leave(spec)
+            raise self._fence.lost()
+
+    def _leave(self, spec: DomainSpec) -> None:
+        """What a spawn without its claim made; a later attempt's is none of it."""
+        if (self._domains.attempt(spec.instance_id) or 0) <= spec.attempt:
             self.files.forget_domain(spec.instance_id)
             self._domains.destroy(spec.instance_id)
-            if spec.lays and not self._fence.superseded(spec):  # the undo that would take the disk away has been here
-                self.files.remove_all(spec.instance_id)
-            self.files.leave_if_empty(spec.instance_id)
-            raise self._fence.lost()
+        if spec.lays and not self._fence.superseded(spec):  # the undo that would take the disk away has been here
+            self.files.remove_all(spec.instance_id)
+        self.files.leave_if_empty(spec.instance_id)
 
     def _see_running(self, instance_id: str) -> None:
         end = time.monotonic() + 5.0

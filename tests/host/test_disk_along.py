@@ -44,3 +44,28 @@ def test_a_late_one_leaves_no_disk(guest: Built, cloud: Cloud) -> None:
         with pytest.raises(ApplicationError, match="no longer holds the claim"):
             run(spawn, late)
         assert guest.driver.domains() == {} and guest.driver.facts().instance_dirs == left
+
+
+def test_a_late_one_that_fails_before_it_asks_leaves_none_either(guest: Built, cloud: Cloud) -> None:
+    """What it laid was the next reconcile's to find. With its claim the undo comes, and all stays for that."""
+    id = guest.spec.instance_id
+    guest.store.remove(id)
+    lays = ImageOnHost(instance_id=id, image_id=guest.spec.image_id, disk_gb=0)
+    refused = guest.spec.flavor.model_copy(update={"ram": 1 << 40})
+    late = guest.spec.model_copy(update={"lays": lays, "flavor": refused})
+    for host, left in ((guest.driver._host, [id]), ("other", [])):
+        cloud.claim(id, host=host)
+        with pytest.raises(ApplicationError) as failed:
+            run(guest.steps.spawn, late)
+        assert "no longer holds" not in str(failed.value)
+        assert [*guest.driver.domains()] == guest.driver.facts().instance_dirs == left
+
+
+def test_a_late_one_leaves_the_guest_of_a_later_attempt_alone(guest: Built, cloud: Cloud) -> None:
+    """It took the domain for one of a build that was given up, and ended it."""
+    id = guest.spec.instance_id
+    cloud.claim(id, attempt=3)
+    run(guest.steps.spawn, guest.spec.model_copy(update={"attempt": 3}))
+    with pytest.raises(ApplicationError, match="no longer holds the claim"):
+        run(guest.steps.spawn, guest.spec)
+    assert guest.driver.domains() == {id: 1} and guest.driver._domains.attempt(id) == 3
