@@ -17,7 +17,7 @@ from infra.host.libvirt.domain_xml import volume_xml
 from infra.host.libvirt.faults import LibvirtDown
 from infra.host.libvirt.machine_xml import properties_in
 from infra.host.parts import Network, Parts
-from infra.host.reach import require_volumes, silent
+from infra.host.reach import hanging, require_volumes, silent
 from infra.interruption import still_wanted
 
 ASK_AGAIN_S = 10.0
@@ -93,6 +93,10 @@ class PowerSwitch(GuestSteps):
     def pause(self, want: Guarded, heartbeat: Heartbeat) -> Power:
         """See `activities.hypervisor.Hypervisor.pause`."""
         with self._at_work(want, heartbeat, pauses=True):
+            volumes = self._files.volumes(want.instance_id)
+            if volumes and self._domains.power_state(want.instance_id) == RUNNING and (words := hanging(volumes)):
+                # QEMU would wait for it, libvirt for QEMU, and one of this host's threads for libvirt.
+                raise hopeless(f"The {words}: the guest cannot be paused.", code=409)
             now = _now(self._domains.pause(want.instance_id), PAUSED)
             self._files.note_paused(want.instance_id, paused=True)
             return now

@@ -16,15 +16,18 @@ ABORT = struct.pack(">I8sII", 3, b"IHAVEOPT", 2, 0)
 
 def unreachable(servers: Iterable[tuple[str, int]]) -> str:
     """The first volume server that does not answer, as host:port (or path:0 of a UNIX socket), else ""."""
-    for host, port in sorted(servers):
-        try:
-            if port:  # by TLS it answers nobody before that begins
-                socket.create_connection((host, port), timeout=PATIENCE_S).close()
-            else:
-                _ask(host)
-        except OSError:
-            return f"{host}:{port}"
-    return ""
+    return next((f"{host}:{port}" for host, port in sorted(servers) if _failure(host, port)), "")
+
+
+def _failure(host: str, port: int) -> OSError | None:
+    try:
+        if port:  # by TLS it answers nobody before that begins
+            socket.create_connection((host, port), timeout=PATIENCE_S).close()
+        else:
+            _ask(host)
+    except OSError as error:
+        return error
+    return None
 
 
 def _ask(path: str) -> None:
@@ -47,7 +50,23 @@ def lost(disks: Mapping[str, str]) -> list[str]:
 
 def silent(disks: Mapping[str, str]) -> str:
     """In words, which volumes among them do not answer; "" when all do."""
-    gone = ", ".join(f"/dev/{device}" for device in lost(disks))
+    return _in_words(lost(disks))
+
+
+def hanging(disks: Mapping[str, str]) -> str:
+    """The same, of those whose server takes a connection and is silent: what QEMU asks of it, it waits for. One that is
+    gone has QEMU see an error."""
+    return _in_words(
+        [
+            device
+            for device, xml in sorted(disks.items())
+            if any(isinstance(_failure(host, port), TimeoutError) for host, port in servers([xml]))
+        ]
+    )
+
+
+def _in_words(devices: list[str]) -> str:
+    gone = ", ".join(f"/dev/{device}" for device in devices)
     return f"volume at {gone} does not answer" if gone else ""
 
 

@@ -4,6 +4,7 @@ waits for it, and whatever waits for QEMU does; each step ends in time, and says
 import signal
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, cast
 
 import pytest
@@ -21,7 +22,7 @@ from infra.host.services.rest import Unexpected
 from infra.host.services.volumes import VolumeConnector
 from infra.host.snapshots import Snapshots
 from tests.host.cloud import new_id
-from tests.host.test_waiting import PAUSED, SHUTDOWN, Writing, driver, guest, hypervisor, quiet, writing
+from tests.host.test_waiting import PAUSED, RUNNING, SHUTDOWN, Writing, driver, guest, hypervisor, quiet, writing
 
 __all__ = ["driver", "guest", "hypervisor", "writing"]
 
@@ -75,13 +76,14 @@ def test_each_step_ends_and_says_what_is_so(hung: Writing, monkeypatch: pytest.M
     )
     told: tuple[tuple[Callable[[], object], str], ...] = (
         (lambda: power.suspend(this, quiet), "/dev/vdb does not answer: the guest cannot be suspended"),
+        (lambda: power.pause(this, quiet), "/dev/vdb does not answer: the guest cannot be paused"),
         (lambda: power.reboot(anew, quiet), "the volume at /dev/vdb does not answer"),
         (lambda: mover.leave(leaving, quiet), "the volume at /dev/vdb does not answer"),
         (lambda: driver.disks.unplug(out, quiet), "did not release the device /dev/vdb, whose volume does not answer"),
     )
     for do, words in told:
         assert words in str(in_time(do)) and hung.hypervisor.qemu(hung.id) == pid
-    in_time(lambda: power.pause(this, quiet))  # QEMU has stopped its processors, and waits for what they wrote
+    in_time(lambda: driver._domains.pause(hung.id))  # QEMU has stopped its processors, and waits for what they wrote
     assert power.pause(this, quiet).power_state == PAUSED
     assert "/dev/vdb does not answer: the guest stays paused" in str(in_time(lambda: power.unpause(this, quiet)))
     off = PowerOff.model_validate({**hung.held, "timeout_s": 1})
@@ -89,6 +91,17 @@ def test_each_step_ends_and_says_what_is_so(hung: Writing, monkeypatch: pytest.M
     started = PowerOn.model_validate({**hung.held, "spec": hung.guest.spec})
     assert "the volume at /dev/vdb does not answer" in str(in_time(lambda: power.on_as(started, quiet)))
     assert hung.is_(SHUTDOWN) and not hung.hypervisor.qemu(hung.id), "nothing is left half begun"
+
+
+def test_no_pause_holds_a_thread_of_its_host(hung: Writing, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Mechanism: PowerSwitch.pause asks first. The call to libvirt was given up, and its thread was not free until the
+    storage answered; the host has sixteen, here one: it heard of no guest any more."""
+    driver, power = hung.guest.driver, hung.guest.driver.power
+    monkeypatch.setattr(driver._domains._libvirt, "_pool", alone := ThreadPoolExecutor(1))
+    refused = in_time(lambda: power.pause(Guarded.model_validate(hung.held), quiet))
+    assert hung.is_(RUNNING)
+    assert "/dev/vdb does not answer: the guest cannot be paused" in str(refused)
+    alone.shutdown(wait=False)
 
 
 def test_one_that_is_deleted_meanwhile_ends(hung: Writing) -> None:
