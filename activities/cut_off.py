@@ -29,7 +29,7 @@ class CutOff:
 
     async def take(self, begins: Begins, held: list[ServerAtRest], report: FollowReport) -> None:
         """As the services sort their failures: one that does not answer has said nothing."""
-        able = [server for server in held if server.vm_state in begins.transition.allowed - {"paused"}]
+        able = [server for server in held if _may_lose(server, begins)]
         ended = await self._ended(able)
         losing = [(server, volume) for server in able for id, volume in _attached(server).items() if id in ended]
         if not losing:
@@ -64,6 +64,13 @@ class CutOff:
             if id not in there and parted_id(server.id, volume) not in there
         }
         return set(self._volumes.ended(gone)) if gone else set()
+
+
+def _may_lose(server: ServerAtRest, begins: Begins) -> bool:
+    """A guest that is paused can give nothing back. A build that failed has no host, and asks for its volumes again."""
+    if server.vm_state == "error" and not server.host:
+        return False
+    return server.vm_state in begins.transition.allowed - {"paused"}
 
 
 def _attached(server: ServerAtRest) -> dict[str, str]:

@@ -65,6 +65,12 @@ class Services:
         with beating(activity.heartbeat):
             return VolumeSeen(size_gb=self._volumes.size(want.volume_id))
 
+    @step(on=Where.CONTROL, budget=timedelta(minutes=1), tries=0)
+    def require_attachments(self, want: VolumesOnHost) -> None:
+        """That the instance has its volumes still. Reads only. Raises Hopeless (409) when an attachment was ended."""
+        with beating(activity.heartbeat):
+            self._volumes.require(want)
+
     @step(on=Where.CONTROL, resource="volumes", budget=timedelta(hours=1), tries=0)
     def reimage_volume(self, want: VolumeReimage) -> None:
         """Write an image over a volume that the instance has reserved and no host reads: hosts may not.

@@ -1,23 +1,26 @@
-"""What a server needs on a host that has nothing of it: its disk from an image, its ports, its volumes; and how the
-latter leave a host."""
+"""What a server needs on a host that has nothing of it: its disk from an image, its ports, its volumes; how the latter
+leave a host, and whether they are its own still."""
 
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     from activities.image import Image
     from activities.network import Network
+    from activities.services import Services
     from activities.volume import Volume
     from infra.contracts.image import DiskOnHost, ImageOnHost
     from infra.contracts.network import Plugged
-    from infra.contracts.operation import InstanceFacts
+    from infra.contracts.operation import ActionRequest, InstanceFacts
     from infra.contracts.volume import Attached
 
 from workflows.attempt import nothing
-from workflows.inputs import held_ports, ports_of, volumes_of
-from workflows.saga import Place, Saga
+from workflows.inputs import held_ports, held_volumes, ports_of, volumes_of
+from workflows.saga import Place, Saga, control
 
 MOST_HOSTS = 3
 """So many are tried, as of a build."""
+ASKING = 3
+"""`steps_of` of requests since it is asked whether a server has its volumes still."""
 
 
 async def brought(
@@ -47,7 +50,7 @@ async def brought(
         else nothing(Plugged()),
         saga.step(
             Volume.attach_volumes,
-            volumes_of(server),
+            held_volumes(server),
             undo=Volume.part_volumes,
             at=host,
         )
@@ -72,4 +75,16 @@ async def parted(server: InstanceFacts, host: Place, saga: Saga) -> None:
             volumes_of(server),
             undo=None,
             at=host,
+        )
+
+
+async def require_volumes(req: ActionRequest, server: InstanceFacts, saga: Saga) -> None:
+    """Hopeless (409) when an attachment was ended behind the server's back: what follows ends the guest, or what its
+    volume had, and could neither go on nor back without it."""
+    if server.volumes and req.steps_of >= ASKING:
+        await saga.step(
+            Services.require_attachments,
+            held_volumes(server),
+            undo=None,  # reads only
+            at=control(),
         )

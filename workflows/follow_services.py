@@ -15,6 +15,8 @@ with workflow.unsafe.imports_passed_through():
 
 from workflows.actions import ACTIONS
 
+STUCK = frozenset(("error", "suspended", "rescued"))
+"""vm_states in which nobody may detach a volume, and from which none gets away whose attachment was ended."""
 AT_MOST_S = 120.0
 """An operation that a look begins holds its server no longer: the next look begins it again."""
 
@@ -45,10 +47,11 @@ def asked() -> FollowRequest:
         refresh=_begins("refresh_network"),
         detach=_begins("detach_interface"),
         extend=_begins("extend_volume"),
-        release=_begins("detach_volume"),
+        release=_begins("detach_volume", also=STUCK),
     )
 
 
-def _begins(name: str) -> Begins:
+def _begins(name: str, also: frozenset[str] = frozenset()) -> Begins:
     row = ACTIONS[name]
-    return Begins(action=name, workflow=row.workflow.__name__, transition=row.transition, deadline_s=AT_MOST_S)
+    transition = row.transition.model_copy(update={"allowed": row.transition.allowed | also})
+    return Begins(action=name, workflow=row.workflow.__name__, transition=transition, deadline_s=AT_MOST_S)

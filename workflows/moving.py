@@ -33,10 +33,10 @@ with workflow.unsafe.imports_passed_through():
     from infra.contracts.snapshot import SHELVED, ImageRef, ImageToBe, SnapshotOnHost, carried_id_of, image_id_of
     from infra.contracts.volume import Attached
 
-from workflows.arriving import MOST_HOSTS, brought, parted
+from workflows.arriving import MOST_HOSTS, brought, parted, require_volumes
 from workflows.attempt import go_on_without, none_left, reason_of
 from workflows.create_image import MakesImage
-from workflows.inputs import domain_of, held_ports, volumes_of
+from workflows.inputs import domain_of, held_ports, held_volumes
 from workflows.requests import Accepted
 from workflows.saga import Place, Saga, control, kind
 from workflows.server_operation import ServerOperation
@@ -63,6 +63,7 @@ class Moves(MakesImage):
         """The guest leaves its host for that of `there`, the server as it is to be. Its disk goes in an image, and what
         lies beside that in another."""
         runs, source = server.vm_state == "active", self.host_of(server)
+        await require_volumes(req, server, saga)
         guest = await guest_of(server, saga)
         await saga.step(
             Moving.leave_host,
@@ -219,7 +220,7 @@ def leaving(server: InstanceFacts, guest: GuestConfig, *, runs: bool) -> Leaving
         attempt=server.attempt,
         spec=domain_of(server, guest, disk, Plugged(), Attached()),
         ports=held_ports(server),
-        volumes=volumes_of(server),
+        volumes=held_volumes(server),
         runs=runs,
     )
 

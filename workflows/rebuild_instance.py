@@ -22,6 +22,7 @@ with workflow.unsafe.imports_passed_through():
     from infra.contracts.power import PowerOff
     from infra.contracts.volume import Attached, VolumeReimage
 
+from workflows.arriving import require_volumes
 from workflows.body import Body, Since
 from workflows.fields import (
     AddressV4,
@@ -138,6 +139,7 @@ class RebuildInstance(ServerOperation):
             undo=None,  # reads only
         )
         if wish.volume_id:
+            await require_volumes(req, server, saga)
             await self._reimage(wish.volume_id, wish.image_id, server, host, saga)
         before = _before(req, server, runs=server.vm_state == "active" and not wish.volume_id)
         await saga.step(
@@ -172,7 +174,12 @@ class RebuildInstance(ServerOperation):
         )
         await saga.step(
             Services.reimage_volume,
-            VolumeReimage(instance_id=server.instance_id, volume_id=volume_id, image_id=image_id),
+            VolumeReimage(
+                instance_id=server.instance_id,
+                volume_id=volume_id,
+                image_id=image_id,
+                attachment_id=root[0].attachment_id if root else "",
+            ),
             undo=None,  # there is no copy of what it had
             at=control(),
         )

@@ -9,6 +9,7 @@ with workflow.unsafe.imports_passed_through():
     from infra.contracts.operation import ActionRequest, InstanceChange, InstanceFacts
     from infra.contracts.resize import Migration, ResizeClaim, ShapeOnHost
 
+from workflows.arriving import require_volumes
 from workflows.moving import move_back
 from workflows.resizing import as_it_was, aside_of, columns_of, migration_of
 from workflows.saga import Saga
@@ -26,6 +27,7 @@ class RevertResize(ServerOperation):
 
     async def revert(self, req: ActionRequest, server: InstanceFacts, saga: Saga) -> InstanceChange:
         migration = migration_of(server)
+        await require_volumes(req, server, saga)
         if migration.source not in ("", server.host):
             power_state = await move_back(
                 self, server, as_it_was(server, migration), saga, runs=migration.old_vm_state == "active"

@@ -50,7 +50,7 @@ class SwapVolume(ServerOperation):
         self.unless_undone(volumes=[*server.volumes, new | {"device": None}])
         had = await saga.step(
             Volume.attach_volumes,
-            _on_host(server, old),
+            _on_host(server, old).model_copy(update={"held": True}),
             undo=None,  # it is the server's, attached before
             at=host,
         )

@@ -9,6 +9,7 @@ with workflow.unsafe.imports_passed_through():
     from infra.contracts.power_states import RUNNING
     from infra.contracts.rescue import RescueDisk
 
+from workflows.arriving import require_volumes
 from workflows.rescue_instance import kept_for_rescue
 from workflows.saga import Saga
 from workflows.server_operation import ServerOperation
@@ -24,6 +25,7 @@ class UnrescueInstance(ServerOperation):
 
     async def unrescue(self, req: ActionRequest, server: InstanceFacts, saga: Saga) -> InstanceChange:
         host = self.host_of(server)
+        await require_volumes(req, server, saga)
         await saga.step(
             Kept.bring_back,
             kept_for_rescue(server, runs=True),

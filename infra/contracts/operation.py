@@ -43,9 +43,10 @@ class Stands(Protocol):
     def host(self) -> str | None: ...
 
 
-STEPS_OF = 2
+STEPS_OF = 3
 """The steps that new requests ask for: 1 has one step on the host for an attachment, where 0 had two; with 2 a resize
-takes along what lies beside the root disk, and tries more than one other host."""
+takes along what lies beside the root disk, and tries more than one other host; with 3 what ends a guest asks first
+whether its server has its volumes still."""
 
 
 class ActionRequest(BaseModel):

@@ -129,6 +129,7 @@ class VolumeReimage(BaseModel):
     instance_id: str
     volume_id: str
     image_id: str
+    attachment_id: str = ""  # by which the instance has the volume reserved; "": not told
 
 
 class VolumeMark(BaseModel):

@@ -28,7 +28,7 @@ class DiskPlugger(GuestSteps):
         """See `activities.hypervisor.Hypervisor.unplug_disk`."""
         device, id = want.volume.device, want.instance_id
         with self._at_work(want, heartbeat):
-            if not self._pretend:
+            if not self._pretend and not self._has_other_names(id, device):
                 self._take_back(
                     id,
                     f"/dev/{device}",
@@ -36,15 +36,16 @@ class DiskPlugger(GuestSteps):
                     lambda: self._domains.unplug(id, device),
                     lambda: ", whose volume does not answer" if self._is_lost(id, device) else "",
                 )
-            self._forget(id, device)
+            self._files.forget_volume(id, device)
 
     def forget(self, want: DiskOnGuest, heartbeat: Heartbeat) -> None:
         """Of a guest that keeps a disk which leads nowhere any more: it is not given it again."""
         with self._at_work(want, heartbeat):
-            self._forget(want.instance_id, want.volume.device)
+            self._files.forget_volume(want.instance_id, want.volume.device)
 
     def _is_lost(self, id: str, device: str) -> bool:
         return bool(lost({name: xml for name, xml in self._files.volumes(id).items() if name == device}))
 
-    def _forget(self, id: str, device: str) -> None:
-        self._files.keep_volumes(id, {name: xml for name, xml in self._files.volumes(id).items() if name != device})
+    def _has_other_names(self, id: str, device: str) -> bool:
+        """A rescue without volumes calls the guest's own disk by the first free name, which may be a volume's."""
+        return self._files.is_rescued(id) and device not in self._files.volumes(id)

@@ -81,6 +81,7 @@ class LifeEffects:
     def reimage_volume(self, want: Any) -> None:
         assert self.world.power.get(want.instance_id, SHUTDOWN) == SHUTDOWN, "the guest writes to it"
         assert (want.instance_id, want.volume_id) in self.world.parted, "a host has it"
+        assert ("attachment", want.instance_id, want.attachment_id) in self.world.anywhere, "it may be another server's"
         self.world.written[want.volume_id] = want.image_id
 
     def set_aside(self, want: Any) -> Power:

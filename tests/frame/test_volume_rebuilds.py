@@ -16,7 +16,7 @@ from workflows.action import Action
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.usefixtures("quick")]
 IMAGE = str(WAYS["rebuild"].body["image_id"])
-BEFORE = ("fetch_guest", "power_off")
+BEFORE = ("fetch_guest", "require_attachments", "power_off")
 WRITING = ("part_volumes", "reimage_volume", "set_aside", "plug_ports", "attach_volumes", "spawn")
 
 
@@ -42,7 +42,7 @@ async def test_its_volume_is_written_while_no_host_has_it_each_step_may_run_twic
     handle = await of_a_volume(cloud)
     assert await rebuild(cloud, handle, run_twice=True) is None
     ran = cloud.faults.done
-    assert ran[:6] == ["begin_action", *BEFORE, *WRITING[:3]] and ran[-3:] == ["spawn", "end_action", "forget_aside"]
+    assert ran[:7] == ["begin_action", *BEFORE, *WRITING[:3]] and ran[-3:] == ["spawn", "end_action", "forget_aside"]
     assert set(ran) == {"begin_action", *BEFORE, *WRITING, "end_action", "forget_aside"}
     assert cloud.things.written[volume_of(cloud, handle)] == IMAGE
     record = cloud.record(handle)

@@ -28,7 +28,7 @@ import activities.snapshot
 import activities.volume
 from activities.step import STEPS, Where
 from infra.contracts.audit import RepairPlan
-from infra.contracts.errors import host_cannot
+from infra.contracts.errors import hopeless, host_cannot
 from infra.contracts.hypervisor import Spawned
 from infra.contracts.image import DiskOnHost
 from infra.contracts.network import FixedIp, Plugged, PortAddresses, PortsFound, Vif
@@ -38,6 +38,7 @@ from infra.contracts.volume import Attached, VolumeConnection, VolumeSeen
 from tests.frame.life import LifeEffects
 
 RUNNING, PAUSED, SHUTDOWN = 1, 3, 4
+ENDED = "the attachment was ended"
 OF_GUEST = ("domain", "plugged", "nic", "local disk", "carried")
 """What goes with the guest."""
 Thing = tuple[str, str, str]
@@ -142,10 +143,19 @@ class Effects(LifeEffects):
 
     def part_volumes(self, want: Any) -> None:
         for volume in want.volumes:
+            if ("attachment", want.instance_id, volume.attachment_id) not in self.world.anywhere:
+                continue
             self.world.parted.add((want.instance_id, volume.volume_id))
             self.world.at.pop((want.instance_id, volume.attachment_id), None)
 
+    def require_attachments(self, want: Any) -> None:
+        for volume in want.volumes:
+            if ("attachment", want.instance_id, volume.attachment_id) not in self.world.anywhere:
+                raise hopeless(ENDED, code=409)
+
     def attach_volumes(self, want: Any) -> Attached:
+        if want.held:
+            self.require_attachments(want)
         for volume in want.volumes:
             self.world.anywhere.add(("attachment", want.instance_id, volume.attachment_id))
             self.world.at[want.instance_id, volume.attachment_id] = self.host

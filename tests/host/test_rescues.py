@@ -9,6 +9,7 @@ from temporalio.exceptions import ApplicationError
 from infra.contracts.aside import Aside
 from infra.contracts.hypervisor import GuestConfig
 from infra.contracts.rescue import RescueDisk, RescueGuest
+from infra.contracts.volume import DiskOnGuest
 from infra.host.keeper import Keeper
 from infra.host.libvirt.rescue_xml import later, stable, unstable
 from infra.host.libvirt.virt_type import boot_sector
@@ -17,8 +18,9 @@ from tests.host.cloud import new_id, until
 from tests.host.glance import Glance, StoredImage
 from tests.host.hypervisor import Hypervisor
 from tests.host.test_guest import MIB, RUNNING, Built, driver, guest, hypervisor, quiet
+from tests.host.test_waiting import Writing, writing
 
-__all__ = ["driver", "guest", "hypervisor"]
+__all__ = ["driver", "guest", "hypervisor", "writing"]
 RESCUED = "the rescue runs"
 DOMAIN = """<domain><devices>
 <disk type='file' device='disk'><source file='/own'/><target dev='vda' bus='virtio'/><boot order='1'/>
@@ -125,6 +127,25 @@ def test_rescued_and_back(
     assert (drive.read_bytes(), paths.disk(rescuing.id).stat().st_ino) == (before, inode)
     left = {file.name for file in paths.instance(rescuing.id).iterdir()}
     assert not {name for name in left if "rescue" in name}
+
+
+def test_a_volume_that_is_taken_away_meanwhile_is_not_there_afterwards(
+    writing: Writing, hypervisor: Hypervisor, glance: Glance
+) -> None:
+    """Mechanism: DiskPlugger._has_other_names. The rescue calls the guest's own disk as the volume was called, and an
+    unplug took that; what was set aside had the volume still."""
+    rescuing, driver = Rescuing(writing.guest, hypervisor, glance), writing.guest.driver
+    rescuing.begin()
+    until(lambda: RESCUED in writing.guest.log)
+    assert driver._domains.has_disk(rescuing.id, "vdb")
+    with writing.cloud.user("admin") as admin:
+        admin.call("volume", "DELETE", f"/v3/attachments/{writing.attachment_id}")
+    out = DiskOnGuest.model_validate({**writing.held, "volume": writing.guest.spec.volumes[0]})
+    for _ in range(2):
+        driver.disks.unplug(out, quiet)
+    assert driver._domains.has_disk(rescuing.id, "vdb"), "its own"
+    rescuing.end()
+    assert writing.is_(RUNNING) and not driver._domains.has_disk(rescuing.id, "vdb")
 
 
 def made(file: Path) -> tuple[int, int]:

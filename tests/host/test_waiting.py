@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import libvirt
 import pytest
 from temporalio.exceptions import ApplicationError
 
@@ -175,6 +176,26 @@ def test_an_attachment_that_was_ended_lets_go_of_its_guest(writing: Writing, mon
     driver.disks.unplug(out, quiet)
     assert power.on_as(PowerOn.model_validate(writing.held), quiet).power_state == RUNNING
     assert not driver._domains.has_disk(writing.id, "vdb")
+
+
+def test_one_that_is_suspended_keeps_its_memory_until_it_boots_anew(writing: Writing) -> None:
+    """It cannot go on without its volume. Taken out by a look, it is not there for the hard reboot, which is what is
+    left to its owner."""
+    driver, power = writing.guest.driver, writing.guest.driver.power
+    this = Guarded.model_validate(writing.held)
+    power.suspend(this, quiet)
+    with writing.cloud.user("admin") as admin:
+        admin.call("volume", "DELETE", f"/v3/attachments/{writing.attachment_id}")
+    for _ in range(2):
+        with pytest.raises(libvirt.libvirtError):
+            power.resume(this, quiet)
+        assert writing.is_(SHUTDOWN) and driver._domains.saved(writing.id)
+        driver.disks.unplug(
+            DiskOnGuest.model_validate({**writing.held, "volume": writing.guest.spec.volumes[0]}), quiet
+        )
+    anew = writing.guest.spec.model_copy(update={"volumes": []})
+    power.reboot(Reboot.model_validate({**writing.held, "soft": False, "request_id": "r", "spec": anew}), quiet)
+    assert writing.is_(RUNNING) and not driver._domains.has_disk(writing.id, "vdb")
 
 
 def test_a_start_that_died_before_the_volumes_begins_anew(writing: Writing, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -447,6 +447,18 @@ async def moved(r: Recorder) -> None:
 
 
 @case
+async def asked_before(r: Recorder) -> None:
+    """What ends a guest, or the rescue's, once it was asked whether the server has its volumes still. Without that,
+    recorded by `steps_of` 2 and kept: resizes `carried`, ways back `elsewhere`, and what else ends so."""
+    server = await r.active(image_id="0b3e3a2e-0000-4000-8000-000000000008")
+    await r.keep(await r.act(server, ELSEWHERE), "resize_instance", "asked")
+    await r.keep(await r.act(server, "revertResize"), "revert_resize", "asked")
+    await r.cloud.end(await r.act(server, "rescue"))
+    await r.keep(await r.act(server, "unrescue"), "unrescue_instance", "asked")
+    await r.cloud.delete(server)
+
+
+@case
 async def in_one_step(r: Recorder) -> None:
     """A volume attached and detached, each by one step on the host."""
     server, volume = await r.active(image_id="", ports=[], volumes=[]), await r.volume()

@@ -19,11 +19,13 @@ from infra.contracts.following import FollowReport
 from infra.contracts.network import drive_is_old
 from infra.contracts.volume import parted_id
 from infra.openstack import service_session
+from infra.tables.compute import Instance
 from infra.temporal import CONTROL_QUEUE
 from tests.ports import free_offset
 from tests.workflows.acting import request, starting
 from tests.workflows.cloud import BIN, ROOT, Cloud
 from tests.workflows.test_interfaces_for_real import Handle, act, macs, port
+from tests.workflows.ways import WAYS
 from workers.sign_in import as_service
 from workflows.follow_services import FollowServices
 
@@ -386,6 +388,52 @@ async def test_no_boot_takes_it_again(cloud: Cloud) -> None:
     await act(cloud, boot, "reboot", type="HARD")
     await ended(cloud, boot)
     assert at_volumes(cloud, "DELETE", f"/volumes/{held['volume_id']}").status_code == 202
+
+
+async def test_neither_leaving_its_host_nor_coming_back_takes_it_again(cloud: Cloud) -> None:
+    """Mechanism: `held` of what comes to a host, and `Volumes.part`. Both had the volume attached anew."""
+    boot = await booted(cloud)
+    (held,) = volumes(cloud, boot)
+    ours = [held["attachment_id"], parted_id(boot.id.removeprefix("server-"), held["volume_id"])]
+    await act(cloud, boot, "shelve", **WAYS["shelve"].body)
+    assert at_volumes(cloud, "DELETE", f"/attachments/{ours[0]}").status_code == 200
+    await act(cloud, boot, "shelveOffload")
+    await cloud.ops.start(*request(cloud, boot, "unshelve"))
+    assert "was ended; detach it first" in str(await cloud.end(boot))
+    record = cloud.record(boot)
+    assert record is not None and (record.vm_state, record.host) == ("shelved_offloaded", None)
+    assert {at_volumes(cloud, "GET", f"/attachments/{id}").status_code for id in ours} == {404}
+    assert (await look(cloud)).released == 1 and volumes(cloud, boot) == []
+    await act(cloud, boot, "unshelve")
+    await ended(cloud, boot)
+    assert at_volumes(cloud, "DELETE", f"/volumes/{held['volume_id']}").status_code == 202
+
+
+@pytest.mark.parametrize("vm_state", ["error", "suspended"])
+async def test_one_whose_owner_may_detach_nothing_loses_it_too(cloud: Cloud, vm_state: str) -> None:
+    """A hard reboot, which is what helps such a server, was refused until it was detached, and that was refused too."""
+    boot = await booted(cloud)
+    await act(cloud, boot, "suspend")
+    with cloud.database.write() as session:
+        session.get_one(Instance, boot.id.removeprefix("server-")).vm_state = vm_state
+    (held,) = volumes(cloud, boot)
+    assert (await look(cloud)).released == 0
+    assert at_volumes(cloud, "DELETE", f"/attachments/{held['attachment_id']}").status_code == 200
+    found = await look(cloud)
+    assert (found.released, found.left, found.away) == (1, 0, "") and volumes(cloud, boot) == []
+    record = cloud.record(boot)
+    assert record is not None and record.vm_state == vm_state
+    await act(cloud, boot, "reboot", type="HARD")
+    await ended(cloud, boot)
+    assert at_volumes(cloud, "DELETE", f"/volumes/{held['volume_id']}").status_code == 202
+
+
+async def test_a_build_that_failed_keeps_what_it_asks_for_again(cloud: Cloud) -> None:
+    boot = await cloud.boot(fail_after="spawn")
+    assert await cloud.end(boot) is not None
+    held = volumes(cloud, boot)
+    assert held and (await look(cloud)).released == 0 and volumes(cloud, boot) == held
+    await ended(cloud, boot)
 
 
 async def test_a_service_that_knows_neither_volume_nor_attachment_takes_nothing(cloud: Cloud) -> None:

@@ -87,6 +87,8 @@ for _name in ("attach_volume", "detach_volume"):
     ENDS[_name]["one-step"] = ("COMPLETED", "")
 for _name in ("resize_instance", "confirm_resize", "revert_resize"):
     ENDS[_name]["elsewhere"] = ("COMPLETED", "")
+for _name in ("resize_instance", "revert_resize", "unrescue_instance"):
+    ENDS[_name]["asked"] = ("COMPLETED", "")
 ENDS["resize_instance"] |= {
     "carried": ("COMPLETED", ""),
     "carried-failed": ("FAILED", "injected at end_action"),
@@ -118,6 +120,9 @@ TELLING = {  # a word that only this kind of end has in it
     "resize_instance-carried-nowhere": "(?s)(?=.*claim_resize.*claim_resize)(?=.*come back on node)",
     "confirm_resize-elsewhere": "clean up on node",
     "revert_resize-elsewhere": "(?s)(?=.*come back on node)(?=.*remove disk on node)",
+    "resize_instance-asked": "(?s)(?=.*require_attachments.*leave host on node)(?=.*arrive on node)",
+    "revert_resize-asked": "(?s)(?=.*require_attachments.*come back on node)",
+    "unrescue_instance-asked": "(?s)require_attachments.*bring_back|require_attachments.*bring back",
     "create_image-volume-backed": "snapshot_volumes",
     "rebuild_instance-volume-written": "reimage_volume",
     "rebuild_instance-volume-kept": "bring_back|set_aside",

@@ -18,6 +18,8 @@ from infra.volume_doors import let_in
 ON, OFF, NEW = "domain.xml", "domain-off.xml", "domain.xml.new"
 """Of the test driver's guests: the definition of one that runs, of one that is off, and one that is being written."""
 
+KEPT_VOLUMES = "volumes.json.rescue"
+
 
 class GuestFiles:
     """Absent is fine everywhere."""
@@ -46,6 +48,16 @@ class GuestFiles:
             self.let_in(instance_id, disks)
         else:
             file.unlink(missing_ok=True)
+
+    def forget_volume(self, instance_id: str, device: str) -> None:
+        """Neither the guest nor what it is again after its rescue has it any more."""
+        self.keep_volumes(instance_id, {name: xml for name, xml in self.volumes(instance_id).items() if name != device})
+        if (kept := self._paths.instance(instance_id) / KEPT_VOLUMES).exists():
+            before = json.loads(kept.read_text())
+            write_private(kept, json.dumps({name: xml for name, xml in before.items() if name != device}))
+
+    def is_rescued(self, instance_id: str) -> bool:
+        return (self._paths.instance(instance_id) / "rescue.kept").exists()
 
     def let_in(self, instance_id: str, disks: dict[str, str]) -> None:
         """The guest's user, and no other guest's, comes to the sockets of its volumes. Each start asks for it again:

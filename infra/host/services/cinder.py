@@ -12,6 +12,7 @@ from infra.contracts.volume import (
     GOES_WITH_IT,
     MADE_FOR,
     VolumeMark,
+    VolumeReimage,
     VolumeRequest,
     VolumesOnHost,
     parted_id,
@@ -104,15 +105,24 @@ class Volumes:
     def _held(self, want: VolumesOnHost, request: VolumeRequest) -> Body | None:
         """The attachment of a volume that the server has, to be connected to this host. None for one to be made: so is
         one that was being parted from its host, whose stand-in keeps the volume. Hopeless when it was ended."""
-        if not want.held:
+        if not want.held or not self.require(want.instance_id, request):
             return None
-        known = self._attachment(request.attachment_id)
-        if known and known["instance"] == want.instance_id:
-            return {"id": request.attachment_id}
-        if self._attachment(parted_id(want.instance_id, request.volume_id)) is None:
-            words = f"The attachment of volume {request.volume_id} to this server was ended; detach it first."
+        return {"id": request.attachment_id}
+
+    def require(self, instance_id: str, held: VolumeRequest | VolumeReimage) -> bool:
+        """Hopeless (409) when the instance's attachment was ended; else as `_keeps`."""
+        if (keeps := self._keeps(instance_id, held)) is None:
+            words = f"The attachment of volume {held.volume_id} to this server was ended; detach it first."
             raise hopeless(words, code=409)
-        return None
+        return keeps
+
+    def _keeps(self, instance_id: str, held: VolumeRequest | VolumeReimage) -> bool | None:
+        """Whether the instance's attachment is there. False: it is being made anew, and its stand-in keeps the volume
+        meanwhile; None: it was ended, and the volume may be another server's by now."""
+        known = self._attachment(held.attachment_id)
+        if known and known["instance"] == instance_id:
+            return True
+        return None if self._attachment(parted_id(instance_id, held.volume_id)) is None else False
 
     def _taken(self, want: VolumesOnHost, request: VolumeRequest, connector: Body | None) -> Body:
         """The attachment, connected with `connector` when it is made by this; else its id alone.
@@ -164,8 +174,10 @@ class Volumes:
 
     def part(self, want: VolumesOnHost, request: VolumeRequest) -> None:
         """On no host any more, still the instance's: the same attachment, reserved. Meanwhile a second one keeps others
-        off the volume, as Nova does it."""
+        off the volume, as Nova does it. One that was ended is not made anew."""
         if self._fenced and self._fence.superseded(want):
+            return
+        if self._keeps(want.instance_id, request) is None:
             return
         meanwhile = request.model_copy(update={"attachment_id": parted_id(want.instance_id, request.volume_id)})
         self.reserve(want, meanwhile)

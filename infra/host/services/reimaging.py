@@ -15,8 +15,11 @@ PAUSE_S, LONGEST_PAUSE_S = 0.1, 2.0
 
 def write_image(volumes: Volumes, want: VolumeReimage) -> None:
     """Returns once the volume has the image. One that is being written already is waited for: the volume's state tells,
-    so that no event needs to arrive. Hopeless in Cinder's words when it is refused, and when it failed."""
+    so that no event needs to arrive. Hopeless in Cinder's words when it is refused, and when it failed; in ours (409)
+    when the volume is not the instance's any more."""
     if _status(volumes, want) != WRITING:
+        if want.attachment_id:
+            volumes.require(want.instance_id, want)
         volumes.reimage(want.volume_id, want.image_id)
     pause = PAUSE_S
     while (status := _status(volumes, want)) == WRITING:

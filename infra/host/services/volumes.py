@@ -54,6 +54,10 @@ class VolumeConnector:
         """Attach the tenant's own volumes to the instance, before it has a host. `complete`: they are in use."""
         at_once(lambda request: self._volumes.reserve(want, request, complete=complete), want.volumes)
 
+    def require(self, want: VolumesOnHost) -> None:
+        """See `activities.services.Services.require_attachments`."""
+        at_once(lambda request: self._volumes.require(want.instance_id, request), want.volumes)
+
     def mark(self, want: VolumeMark, *, goes: bool) -> None:
         self._volumes.mark(want, goes=goes)
 
