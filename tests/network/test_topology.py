@@ -2,16 +2,21 @@
 
 import asyncio
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
 import httpx
 import pytest
+from sqlalchemy import update
+from sqlmodel import col
 
 from api.network.model import hosts
 from api.network.news import News
+from infra.database import Database
+from infra.tables.network import Host as Row
+from infra.tables.network import now
 from tests.network.conftest import Api, Cloud
 
 Make = Callable[..., dict[str, Any]]
@@ -196,6 +201,46 @@ def test_another_host_takes_over_from_a_silent_one(
     monkeypatch.undo()
     other.report()
     assert demo.get(f"/routers/{router['id']}")["router"]["status"] == "BUILD"
+
+
+@pytest.fixture
+def present(cloud: Cloud) -> Iterator[None]:
+    """Hosts that were heard in a time to come are long silent for what is tested next."""
+    yield
+    with Database("network", state_dir=cloud.settings.state_dir).transaction() as store:
+        future = col(Row.seen_at) > now()
+        store.execute(update(Row).where(future).values(seen_at=now() - timedelta(hours=1)))
+
+
+def test_nothing_moves_since_nobody_was_heard(
+    demo: Api, two: tuple[Host, Host], outside: dict[str, Any], present: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The service was away, or hung: what users ask before the first report, and that report, take nothing from the
+    others. Who does not report since is silent like any other."""
+    router, network = routed(demo, outside)
+    holder = next(host for host in two if host.topology()["routers"])
+    other = next(host for host in two if host is not holder)
+    holder.bind(demo.port(network))
+    holder.report(routers={router["id"]: "ACTIVE"})
+    ahead = timedelta(0)
+
+    def holds() -> bool:
+        mine = holder.network(network)
+        assert mine
+        return bool(mine["serves_dhcp"]) and [one["id"] for one in holder.topology()["routers"]] == [router["id"]]
+
+    monkeypatch.setattr(hosts, "SILENT_AFTER", timedelta(seconds=4))
+    monkeypatch.setattr(hosts, "now", lambda: now() + ahead)
+    ahead = timedelta(seconds=30)
+    demo.port(network)
+    assert holds(), "before the first report"
+    other.report()
+    assert holds(), "after it"
+    for more in (2, 4, 6):
+        ahead = timedelta(seconds=30 + more)
+        other.report()
+    assert not holds(), "it did not come back"
+    assert [one["id"] for one in other.topology()["routers"]] == [router["id"]]
 
 
 def test_floating_addresses_reach_the_routers_host(demo: Api, two: tuple[Host, Host], outside: dict[str, Any]) -> None:

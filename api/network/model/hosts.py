@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from datetime import timedelta
 
-from sqlalchemy import ColumnElement
+from sqlalchemy import ColumnElement, func, update
 from sqlmodel import Session, col, select
 
 from api.network.model.kinds import batches
@@ -12,6 +12,8 @@ from infra.tables.network import FloatingIp, Host, Port, Router, now
 
 SILENT_AFTER = timedelta(seconds=20)
 """A host that has not reported for so long loses its routers and DHCP to another one."""
+UNHEARD = 0.75
+"""Of that time: when no host at all was heard for so long, this service was away. Each reports every three seconds."""
 NETWORK_OWNERS = "network:"
 
 
@@ -20,12 +22,21 @@ def alive() -> ColumnElement[bool]:
     return col(Host.seen_at) > now() - SILENT_AFTER
 
 
+def kept_names(session: Session) -> set[str]:
+    """Of hosts that keep what they serve: they were heard when any host was last. That nobody was heard since is no
+    word about them."""
+    newest = session.scalar(select(func.max(Host.seen_at)))
+    heard = col(Host.seen_at) > min(newest, now()) - SILENT_AFTER if newest else alive()
+    return set(session.exec(select(Host.name).where(heard, col(Host.admin_state_up))))
+
+
 def alive_names(session: Session) -> set[str]:
     return set(session.exec(select(Host.name).where(alive())))
 
 
 def report(session: Session, name: str, body: HostReport) -> None:
     """Notes the host and its word on routers, floating addresses and ports; what is not this host's is left alone."""
+    _hear_anew(session)
     host = session.get(Host, name)
     if host is None:
         host = Host(name=name)
@@ -36,6 +47,14 @@ def report(session: Session, name: str, body: HostReport) -> None:
     _floating_ips(session, name, body.floating_ips)
     _ports(session, name, body.ports)
     session.flush()
+
+
+def _hear_anew(session: Session) -> None:
+    """This is the first report after a time in which none arrived, and this service was away rather than all hosts:
+    those that were heard when it went are silent from now on."""
+    newest = session.scalar(select(func.max(Host.seen_at)))
+    if newest and newest < now() - SILENT_AFTER * UNHEARD:
+        session.execute(update(Host).where(col(Host.seen_at) > newest - SILENT_AFTER).values(seen_at=now()))
 
 
 def _routers(session: Session, host: str, states: Mapping[str, str]) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from sqlalchemy import func, or_
 from sqlmodel import Session, col, select
 
-from api.network.model.hosts import alive
+from api.network.model.hosts import alive, kept_names
 from infra.tables.network import FloatingIp, Host, Network, Port, Router, Subnet
 
 GATEWAY = "network:router_gateway"
@@ -15,16 +15,17 @@ GATEWAY = "network:router_gateway"
 def place(session: Session) -> None:
     """Gives every router, and DHCP of every network that has guests, a live host that can reach its networks.
 
-    Only what has no such host is moved. Costs two indexed queries while there is nothing to move."""
+    Only what has no such host is moved, and nothing because nobody was heard, which is no word about any host. Costs
+    two indexed queries while there is nothing to move."""
     hosts = list(session.exec(select(Host).where(alive(), Host.admin_state_up).order_by(Host.name)))
-    _place_routers(session, hosts)
-    _place_dhcp(session, hosts)
+    kept = kept_names(session)
+    _place_routers(session, hosts, kept)
+    _place_dhcp(session, hosts, kept)
     session.flush()
 
 
-def _place_routers(session: Session, hosts: list[Host]) -> None:
-    names = [host.name for host in hosts]
-    lost = or_(col(Router.host).is_(None), col(Router.host).not_in(names))
+def _place_routers(session: Session, hosts: list[Host], kept: set[str]) -> None:
+    lost = or_(col(Router.host).is_(None), col(Router.host).not_in(kept))
     rows = list(session.exec(select(Router).where(lost).order_by(Router.id)))
     if not rows:
         return
@@ -63,11 +64,10 @@ def _physical_of_routers(session: Session, ids: list[str]) -> dict[str, set[str]
     return found
 
 
-def _place_dhcp(session: Session, hosts: list[Host]) -> None:
-    names = [host.name for host in hosts]
+def _place_dhcp(session: Session, hosts: list[Host], kept: set[str]) -> None:
     served = col(Network.id).in_(select(Subnet.network_id).where(Subnet.enable_dhcp))
     used = col(Network.id).in_(select(Port.network_id).where(Port.host != ""))
-    lost = or_(col(Network.dhcp_host).is_(None), col(Network.dhcp_host).not_in(names))
+    lost = or_(col(Network.dhcp_host).is_(None), col(Network.dhcp_host).not_in(kept))
     rows = list(session.exec(select(Network).where(lost, served, used).order_by(Network.id)))
     if not rows:
         return
