@@ -1,6 +1,8 @@
 """Switching guests on and off, each under the claim's number: a host that lost a server leaves it alone."""
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from xml.etree.ElementTree import fromstring
 
 import libvirt
@@ -45,7 +47,7 @@ class PowerSwitch(GuestSteps):
 
     def on(self, want: Guarded, heartbeat: Heartbeat) -> Power:
         """See `activities.hypervisor.Hypervisor.power_on`."""
-        with self._at_work(want, heartbeat):
+        with self._at_work(want, heartbeat), self._volumes_named(want.instance_id):
             self._begin(want.instance_id)
         return Power(power_state=RUNNING)
 
@@ -132,7 +134,7 @@ class PowerSwitch(GuestSteps):
 
     def resume(self, want: Guarded, heartbeat: Heartbeat) -> Power:
         """See `activities.hypervisor.Hypervisor.resume`. libvirt begins from the written memory where there is one."""
-        with self._at_work(want, heartbeat):
+        with self._at_work(want, heartbeat), self._volumes_named(want.instance_id):
             if self._domains.saved(want.instance_id):
                 self._files.keep_running(want.instance_id, True)
                 self._files.let_in(want.instance_id, self._files.volumes(want.instance_id))
@@ -167,6 +169,16 @@ class PowerSwitch(GuestSteps):
         if state == PAUSED:  # by an earlier try that went no further
             self._domains.stop(spec.instance_id)
         self._definer.define_again(spec)
+
+    @contextmanager
+    def _volumes_named(self, instance_id: str) -> Iterator[None]:
+        """What does not start for want of a volume fails with the volume's name; it may answer yet."""
+        try:
+            yield
+        except libvirt.libvirtError:
+            if words := silent(self._files.volumes(instance_id)):
+                raise LibvirtDown(f"the {words}") from None
+            raise
 
     def _runs(self, instance_id: str) -> bool:
         return self._domains.power_state(instance_id) in (RUNNING, PAUSED)

@@ -16,6 +16,7 @@ from infra.contracts.guarded import Guarded
 from infra.contracts.image import ImageOnHost
 from infra.contracts.power import PowerOff, PowerOn, Reboot
 from infra.contracts.volume import DiskOnGuest, VolumeRequest, VolumesOnHost
+from infra.host.libvirt.faults import LibvirtDown
 from infra.host.services.volumes import VolumeConnector
 from infra.host.waiting import FIRST_PAUSE_S
 from infra.nbd import volumes_dir
@@ -171,6 +172,8 @@ def test_an_attachment_that_was_ended_lets_go_of_its_guest(writing: Writing, mon
     monkeypatch.setattr(power, "patience_s", 3600)
     assert power.off(PowerOff.model_validate(writing.held), quiet).power_state == SHUTDOWN
     assert power.on_as(PowerOn.model_validate(writing.held), quiet).lacking == "libvirt could not start it"
+    with pytest.raises(LibvirtDown, match="the volume at /dev/vdb does not answer"):
+        power.on(PowerOn.model_validate(writing.held), quiet)
     assert writing.is_(SHUTDOWN) and not writing.hypervisor.qemu(writing.id)
     out = DiskOnGuest.model_validate({**writing.held, "volume": writing.guest.spec.volumes[0]})
     driver.disks.unplug(out, quiet)
@@ -186,9 +189,11 @@ def test_one_that_is_suspended_keeps_its_memory_until_it_boots_anew(writing: Wri
     power.suspend(this, quiet)
     with writing.cloud.user("admin") as admin:
         admin.call("volume", "DELETE", f"/v3/attachments/{writing.attachment_id}")
-    for _ in range(2):
-        with pytest.raises(libvirt.libvirtError):
+    silent = (LibvirtDown, "the volume at /dev/vdb does not answer")
+    for error, words in (silent, (libvirt.libvirtError, "Failed to connect")):
+        with pytest.raises(error, match=words) as told:
             power.resume(this, quiet)
+        assert writing.guest.spec.volumes[0].export not in str(told.value)
         assert writing.is_(SHUTDOWN) and driver._domains.saved(writing.id)
         driver.disks.unplug(
             DiskOnGuest.model_validate({**writing.held, "volume": writing.guest.spec.volumes[0]}), quiet

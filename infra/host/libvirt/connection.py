@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import libvirt
 
 from infra import logs
-from infra.host.libvirt.faults import LibvirtDown, is_connection_loss
+from infra.host.libvirt.faults import LibvirtDown, conceal, is_connection_loss
 
 T = TypeVar("T")
 KEEPALIVE_S, KEEPALIVE_COUNT = 5, 3  # a libvirtd that hangs is noticed within 15 seconds
@@ -78,6 +78,7 @@ class Connection:
         try:
             return work(connection)
         except libvirt.libvirtError as error:
+            conceal(error)
             if is_connection_loss(error) or not connection.isAlive():
                 self._drop(str(error))
                 raise LibvirtDown(f"connection to libvirt lost: {error}") from error

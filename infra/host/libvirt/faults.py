@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 
 import libvirt
 
@@ -14,6 +15,7 @@ CONFIG_REJECTED = {
     libvirt.VIR_ERR_DOM_EXIST,
 }
 CONNECTION_LOST = {libvirt.VIR_ERR_INVALID_CONN, libvirt.VIR_ERR_NO_CONNECT, libvirt.VIR_ERR_RPC}
+EXPORT = re.compile(r'("export": ?")[^"]*')
 FROM_TRANSPORT = {libvirt.VIR_FROM_RPC, libvirt.VIR_FROM_REMOTE}
 AMBIGUOUS = {libvirt.VIR_ERR_SYSTEM_ERROR, libvirt.VIR_ERR_INTERNAL_ERROR}
 PASSING = {
@@ -31,6 +33,15 @@ class LibvirtDown(Exception):
 def is_connection_loss(error: libvirt.libvirtError) -> bool:
     code = error.get_error_code()
     return code in CONNECTION_LOST or (code in AMBIGUOUS and error.get_error_domain() in FROM_TRANSPORT)
+
+
+def conceal(error: libvirt.libvirtError) -> None:
+    """Take the secrets of exports out of what libvirt tells: it repeats QEMU's command line, on which they are where a
+    guest is to go on from its written memory."""
+    told = EXPORT.sub(r"\1***", str(error))
+    if told != str(error):
+        error.args = (told,)
+        error.err = error.err and (*error.err[:2], told, *(None if isinstance(e, str) else e for e in error.err[3:]))
 
 
 def is_missing(error: libvirt.libvirtError) -> bool:
