@@ -71,6 +71,11 @@ def test_null_is_no_value_where_nova_has_none(admin: Api, method: str, path: str
     assert "None is not of a type that it may have" in words
 
 
+def test_a_config_drive_is_wanted_or_not(admin: Api) -> None:
+    server = {"name": "x", "flavorRef": "tiny", "networks": "none", "config_drive": ""}
+    assert "config_drive" in admin.refused("POST", "/servers", 400, json={"server": server})
+
+
 def test_hints_that_are_null(demo: Api) -> None:
     server = {"name": "x", "flavorRef": "tiny", "networks": "none"}
     for hints in (None, {"group": None}, {"same_host": None}):

@@ -129,7 +129,7 @@ def _errors(ours: Any, theirs: Any) -> list[Difference]:
 
 SCHEMA = [
     (r"(Additional properties are not allowed|.* does not match any of the regexes).*", "unexpected"),
-    (r"(is not of type|is not one of|is not valid under any|should be a valid) .*|is not a '[\w-]+'", "kind"),
+    (r"(is not of (a )?type|is not one of|is not valid under any|should be a valid) .*|is not a '[\w-]+'", "kind"),
     (
         r"(is too (long|short)|does not match .*|is (less|greater) than .*|should be non-empty|has too (many|few) .*)",
         "bounds",

@@ -114,7 +114,7 @@ class ServerCreate(Strict):
     availability_zone: Name | None = None
     block_device_mapping: list[Any] = []
     block_device_mapping_v2: list[Disk] = []
-    config_drive: Boolean | Literal[""] | None = None
+    config_drive: Boolean | None = None
     key_name: Name | None = None
     min_count: Positive = 1
     max_count: Positive | None = None
