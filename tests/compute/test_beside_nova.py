@@ -76,6 +76,14 @@ def test_a_config_drive_is_wanted_or_not(admin: Api) -> None:
     assert "config_drive" in admin.refused("POST", "/servers", 400, json={"server": server})
 
 
+@pytest.mark.parametrize("name", ["accessIPv4", "accessIPv6"])
+def test_an_address_of_access_is_one(admin: Api, name: str) -> None:
+    """Nova knows no way to take one back either."""
+    server = {"name": "x", "flavorRef": "tiny", "networks": "none", name: ""}
+    assert name in admin.refused("POST", "/servers", 400, json={"server": server})
+    assert name in admin.refused("PUT", f"/servers/{NEVER}", 400, json={"server": {name: ""}})
+
+
 def test_hints_that_are_null(demo: Api) -> None:
     server = {"name": "x", "flavorRef": "tiny", "networks": "none"}
     for hints in (None, {"group": None}, {"same_host": None}):

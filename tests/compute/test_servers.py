@@ -205,8 +205,8 @@ def test_update(cloud: Cloud, demo: Api) -> None:
     assert (shown["description"], shown["accessIPv4"]) == ("d", "10.0.0.9")
     assert shown["OS-EXT-SRV-ATTR:hostname"] == "h.example"
     assert "OS-EXT-STS:vm_state" in shown
-    old = demo.put(f"/servers/{server}", {"server": {"accessIPv4": ""}}, version="2.74")["server"]
-    assert old["accessIPv4"] == ""
+    old = demo.put(f"/servers/{server}", {"server": {"accessIPv4": "10.0.0.10"}}, version="2.74")["server"]
+    assert old["accessIPv4"] == "10.0.0.10"
     assert "OS-EXT-STS:vm_state" not in old
     assert demo.put(f"/servers/{server}", {"server": {"description": None}})["server"]["description"] is None
 

@@ -108,8 +108,8 @@ class ServerCreate(Strict):
     metadata: Metadata = {}
     networks: list[NetworkWish] | Literal["auto", "none"] | None = None
     disk_config: Literal["AUTO", "MANUAL"] | None = Field(None, alias="OS-DCF:diskConfig")
-    access_ip_v4: AddressV4 | Literal[""] | None = Field(None, alias="accessIPv4")
-    access_ip_v6: AddressV6 | Literal[""] | None = Field(None, alias="accessIPv6")
+    access_ip_v4: AddressV4 | None = Field(None, alias="accessIPv4")
+    access_ip_v6: AddressV6 | None = Field(None, alias="accessIPv6")
     personality: Annotated[list[InjectedFileBody], Since(1, 56)] = []
     availability_zone: Name | None = None
     block_device_mapping: list[Any] = []
@@ -134,8 +134,8 @@ class ServerUpdate(Strict):
 
     name: Name | None = None
     disk_config: Literal["AUTO", "MANUAL"] | None = Field(None, alias="OS-DCF:diskConfig")
-    access_ip_v4: AddressV4 | Literal[""] | None = Field(None, alias="accessIPv4")
-    access_ip_v6: AddressV6 | Literal[""] | None = Field(None, alias="accessIPv6")
+    access_ip_v4: AddressV4 | None = Field(None, alias="accessIPv4")
+    access_ip_v6: AddressV6 | None = Field(None, alias="accessIPv6")
     description: Annotated[Description | None, Since(19)] = None
     hostname: Annotated[Hostname | None, Since(90)] = None
     pinned_availability_zone: Annotated[Name | None, Since(104)] = None
