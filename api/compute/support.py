@@ -31,10 +31,11 @@ MACHINES = """
 
 What asks something of a guest's machine is obeyed, or refused with 400 at `POST /servers`, `rebuild` and `resize`:
 a value that Nova does not know as invalid, one that no host here can give as "No valid host was found". Any other
-`hw_*` property of Nova's, and any other extra spec in the namespaces `hw`, `hw_rng`, `hw_video`, `quota`, `os`,
-`trait`, `resources`, `pci_passthrough`, `accel`, `capabilities` and `aggregate_instance_extra_specs`, is refused
-unless it asks for nothing (`false`, `none`, `forbidden`, …). Properties of other hypervisors (`vmware_*`, `xenapi_*`,
-…), unscoped extra specs and names that Nova does not know change nothing, as in Nova.
+`hw_*` property of Nova's, a `trait:*` that an image says is `required`, and any other extra spec in the namespaces
+`hw`, `hw_rng`, `hw_video`, `quota`, `os`, `trait`, `resources`, `pci_passthrough`, `accel`, `capabilities` and
+`aggregate_instance_extra_specs`, is refused unless it asks for nothing (`false`, `none`, `forbidden`, …). Properties of
+other hypervisors (`vmware_*`, `xenapi_*`, …), unscoped extra specs and names that Nova does not know change nothing, as
+in Nova.
 
 | property or extra spec | obeyed | refused | what |
 | --- | --- | --- | --- |

@@ -16,6 +16,8 @@ OFF = NO | {"", "none", "disabled", "optional", "forbidden"}
 SCOPES = ("hw", "hw_rng", "hw_video", "quota", "os", "trait", "pci_passthrough", "accel", "capabilities",
           "aggregate_instance_extra_specs")  # fmt: skip
 """Namespaces of extra specs that ask something of a host; others are anybody's own."""
+TRAIT = "trait:"
+"""What begins so in an image's properties names a trait that its host must have, if it is `required`."""
 NUMBERED = re.compile(r"(resources|trait|required)[0-9_A-Za-z-]*|group_policy")
 
 
@@ -177,7 +179,8 @@ def machine_of(properties: Mapping[str, str], extra_specs: Mapping[str, str], vc
 def _check_property(name: str, value: str) -> None:
     rule = PROPERTIES.get(name)
     if rule is None:
-        if name in STANDARD and not NOTHING.fullmatch(name) and value.lower() not in OFF:
+        asks = name in STANDARD and not NOTHING.fullmatch(name) and value.lower() not in OFF
+        if asks or (name.startswith(TRAIT) and value == "required"):
             raise _no_host("image property", name, value)
         return
     if not re.fullmatch(rule.good, value):

@@ -36,6 +36,16 @@ def test_a_server_whose_image_no_host_can_run(cloud: Cloud, lab: Lab, admin: Api
     assert lab.refused(demo, 400, imageRef="", block_device_mapping_v2=[volume]) == NOWHERE
 
 
+def test_a_trait_that_an_image_requires(lab: Lab, admin: Api, demo: Api) -> None:
+    """Mechanism: only names of Nova's list and with its prefixes were taken from an image, and a trait has neither."""
+    image = lab.make_image(admin, **{"trait:HW_CPU_X86_AVX2": "required"})
+    words = "No valid host was found. No host supports the image property trait:HW_CPU_X86_AVX2=required."
+    assert lab.refused(demo, 400, imageRef=image) == words
+    volume = mapping(source_type="image", uuid=image, volume_size=1)
+    assert lab.refused(demo, 400, imageRef="", block_device_mapping_v2=[volume]) == words
+    lab.boot(demo, imageRef=lab.make_image(admin, **{"trait:CUSTOM_GOLD": "anything"}))
+
+
 def test_volumes_are_on_the_bus_of_the_image_where_they_can_be(lab: Lab, admin: Api, demo: Api) -> None:
     image = lab.make_image(admin, hw_disk_bus="scsi", hw_scsi_model="virtio-scsi")
     more = mapping(source_type="blank", volume_size=1, boot_index=-1)

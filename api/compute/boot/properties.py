@@ -7,14 +7,14 @@ from api.compute.boot.buses import OF_VOLUMES
 from api.compute.errors import bad_request
 from api.compute.records.flavors import AnyFlavor
 from infra.contracts.image_properties import STANDARD
-from infra.contracts.machine import Refused, machine_of
+from infra.contracts.machine import TRAIT, Refused, machine_of
+
+SAYING = ("hw_", "os_", "img_", TRAIT)
 
 
 def properties_of(facts: dict[str, Any]) -> dict[str, str]:
     """Properties that say how a guest is made, of an image's body or a volume's `volume_image_metadata`."""
-    found = {
-        name: value for name, value in facts.items() if name in STANDARD or name.startswith(("hw_", "os_", "img_"))
-    }
+    found = {name: value for name, value in facts.items() if name in STANDARD or name.startswith(SAYING)}
     return {name: value for name, value in found.items() if isinstance(value, str) and not name.startswith("os_hash_")}
 
 
