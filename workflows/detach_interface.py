@@ -1,5 +1,7 @@
 """A port is detached from a server: the guest gives it back, then ours is deleted and a tenant's own unbound."""
 
+from typing import Any
+
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
@@ -12,6 +14,7 @@ with workflow.unsafe.imports_passed_through():
 
 from workflows.body import Body
 from workflows.inputs import ports_of
+from workflows.requests import Accepted
 from workflows.saga import Saga
 from workflows.server_operation import ServerOperation
 
@@ -26,11 +29,14 @@ class DetachInterface(ServerOperation):
     async def run(self, req: ActionRequest) -> None:
         await self.act(req, self.detach)
 
+    @classmethod
+    def answer(cls, req: ActionRequest, server: InstanceFacts) -> Accepted:
+        if not server.over:
+            _held(req, server)
+        return super().answer(req, server)
+
     async def detach(self, req: ActionRequest, server: InstanceFacts, saga: Saga) -> InstanceChange:
-        port_id = req.body["port_id"]
-        held = next((port for port in server.networks if port["port_id"] == port_id), None)
-        if held is None:
-            raise hopeless(f"Port id {port_id} could not be found.", code=404)
+        port_id, held = req.body["port_id"], _held(req, server)
         host = self.host_of(server)
         await saga.step(
             Hypervisor.unplug_nic,
@@ -49,3 +55,12 @@ class DetachInterface(ServerOperation):
             networks=[each for each in server.networks if each is not held],
             requested_ports={id: mine for id, mine in server.ports.items() if id != port_id},
         )
+
+
+def _held(req: ActionRequest, server: InstanceFacts) -> dict[str, Any]:
+    """Raises Hopeless (404) where a detach that came before took it away."""
+    port_id = req.body["port_id"]
+    held: dict[str, Any] | None = next((port for port in server.networks if port["port_id"] == port_id), None)
+    if held is None:
+        raise hopeless(f"Port id {port_id} could not be found.", code=404)
+    return held

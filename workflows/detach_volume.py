@@ -14,6 +14,7 @@ with workflow.unsafe.imports_passed_through():
 
 from workflows.body import Body
 from workflows.outliving import goes, outlives
+from workflows.requests import Accepted
 from workflows.saga import Saga, control
 from workflows.server_operation import ServerOperation
 from workflows.volume_device import held_by_service
@@ -29,10 +30,14 @@ class DetachVolume(ServerOperation):
     async def run(self, req: ActionRequest) -> None:
         await self.act(req, self.detach)
 
+    @classmethod
+    def answer(cls, req: ActionRequest, server: InstanceFacts) -> Accepted:
+        if not server.over:
+            _held(req, server)
+        return super().answer(req, server)
+
     async def detach(self, req: ActionRequest, server: InstanceFacts, saga: Saga) -> InstanceChange:
-        held = next((v for v in server.volumes if v["volume_id"] == req.body["volume_id"]), None)
-        if held is None:
-            raise hopeless(f"volume_id not found: {req.body['volume_id']}", code=404)
+        held = _held(req, server)
         volume = VolumeRequest.model_validate(held)
         kept = volume.model_copy(update={"create": False, "delete_on_termination": False})
         change = InstanceChange(volumes=[v for v in server.volumes if v["volume_id"] != volume.volume_id])
@@ -73,3 +78,12 @@ class DetachVolume(ServerOperation):
             at=host,
         )
         return change
+
+
+def _held(req: ActionRequest, server: InstanceFacts) -> dict[str, Any]:
+    """Raises Hopeless (404) where a detach that came before took it away."""
+    wanted = req.body["volume_id"]
+    held: dict[str, Any] | None = next((v for v in server.volumes if v["volume_id"] == wanted), None)
+    if held is None:
+        raise hopeless(f"Instance {server.instance_id} is not attached to volume {wanted}", code=404)
+    return held

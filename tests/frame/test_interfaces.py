@@ -35,8 +35,10 @@ async def test_a_tenants_own_port_is_attached_once(cloud: FrameCloud) -> None:
     assert [kind for _, kind, _, what in cloud.things.things() if what == OWN] == ["nic", "tap"]
     assert (await act(cloud, handle, "detach_interface", port_id=OWN))[1] is None
     assert not [thing for thing in cloud.things.things() if OWN in thing]
-    _, error = await act(cloud, handle, "detach_interface", port_id=OWN)
-    assert f"Port id {OWN} could not be found." in str(error)
+    with pytest.raises(ServiceError, match=f"Port id {OWN} could not be found.") as refused:
+        await act(cloud, handle, "detach_interface", port_id=OWN)
+    assert refused.value.status == 404
+    await cloud.end(handle)
     await drop(cloud, handle)
 
 
@@ -44,6 +46,13 @@ async def test_a_volume_that_is_not_the_servers_has_nothing_to_be_changed(cloud:
     handle = await server(cloud, "attach_volume")
     with pytest.raises(ServiceError, match="No volume Block Device Mapping with id nothing"):
         await act(cloud, handle, "update_attachment", volume_id="nothing", delete_on_termination=True)
+    await cloud.end(handle)
+    with pytest.raises(ServiceError, match="is not attached to volume nothing") as refused:
+        await act(cloud, handle, "detach_volume", volume_id="nothing")
+    assert refused.value.status == 404
+    await cloud.end(handle)
+    with pytest.raises(ServiceError, match="No volume Block Device Mapping with id nothing"):
+        await act(cloud, handle, "swap_volume", volume_id="nothing", new_volume_id="other", attachment_id="a")
     await cloud.end(handle)
     _, error = await act(cloud, handle, "extend_volume", volume_id="nothing")
     assert "No volume Block Device Mapping with id nothing" in str(error)

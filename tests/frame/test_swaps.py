@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from api.common.errors import ServiceError
 from infra.tables.compute import Instance
 from tests.frame.cloud import FrameCloud as Cloud
 from tests.frame.test_actions import drop, state
@@ -49,10 +50,10 @@ async def test_it_takes_the_place_and_the_old_one_is_given_back(cloud: Cloud) ->
     assert (volumes(cloud, handle), on_disk(cloud, handle)) == ({NEW: device}, NEW)
     record = cloud.record(handle)
     assert record and record.volumes[-1]["delete_on_termination"] and attached(cloud, handle) == before
-    error = await swap(cloud, handle)
-    assert f"No volume Block Device Mapping with id {OLD}" in str(error)
-    error = await swap(cloud, handle, {"volume_id": NEW})
-    assert f"volume {NEW} already attached" in str(error)
+    for more, words in (({}, f"Device Mapping with id {OLD}"), ({"volume_id": NEW}, f"volume {NEW} already attached")):
+        with pytest.raises(ServiceError, match=words):
+            await swap(cloud, handle, more)
+        await cloud.end(handle)
     await drop(cloud, handle)
 
 
