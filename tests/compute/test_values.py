@@ -46,6 +46,15 @@ def test_of_an_action(cloud: Cloud, demo: Api, action: str, body: Json) -> None:
     assert words.startswith(f"Invalid input for field/attribute {action}/"), words
 
 
+@pytest.mark.parametrize("change", [{"device": "vdb"}, {"device": ""}, {"delete_on_termination": 0}])
+def test_of_an_attachment(cloud: Cloud, demo: Api, change: Json) -> None:
+    server = cloud.server(demo, host="node1")
+    path, body = f"/servers/{server}/os-volume_attachments", {"volumeAttachment": {"volumeId": ID} | change}
+    for method, where in (("POST", path), ("PUT", f"{path}/{ID}")):
+        words = demo.refused(method, where, 400, json=body)
+        assert words.startswith("Invalid input for field/attribute volumeAttachment/"), words
+
+
 def test_of_a_flavor(admin: Api) -> None:
     flavor = {"name": "valued", "ram": 64, "vcpus": 1, "disk": 1}
     for change in ({"os-flavor-access:is_public": 1}, {"description": "a\nb"}):

@@ -19,7 +19,7 @@ from api.compute.neighbours import volume
 from api.compute.operations import Busy
 from api.compute.records import instances
 from api.compute.routes.server_actions import action_request
-from api.compute.validation import Strict, Tag, Uuid, parse
+from api.compute.validation import Boolean, Strict, Tag, Uuid, parse
 from infra.contracts.abilities import SCSI_VOLUMES
 from infra.contracts.volume import attached_id, bus_of_volume
 from workflows.actions import ACTIONS
@@ -28,18 +28,23 @@ from workflows.body import Since
 router = APIRouter()
 
 
+DeviceName = Annotated[str, StringConstraints(max_length=255, pattern=r"^/dev/x?[a-z]?d?[a-z]+[0-9]*$")]
+"""As Nova's schema has it; a name of another kind than the volume's own stands for any."""
+
+
 class NewAttachment(Strict):
     NULLABLE: ClassVar = {"device"}
 
     volume_id: Annotated[Uuid, Field(alias="volumeId")]
-    device: Annotated[str, StringConstraints(max_length=255, pattern=r"^(/dev/)?[a-z]+[0-9]*$")] | None = None
+    device: DeviceName | None = None
     tag: Annotated[Tag | None, Since(49)] = None
-    delete_on_termination: Annotated[bool, Since(79)] = False
+    delete_on_termination: Annotated[Boolean, Since(79)] = False
 
 
 @router.post("/servers/{server_id}/os-volume_attachments")
 async def attach_volume(call: Call, server_id: str, body: Body) -> Response:
-    """Attach a volume: answered once it is the server's to have (202 from 2.101); it is in the guest a moment later."""
+    """Attach a volume that is free: answered once its device is chosen (202 from 2.101); it is in the guest a moment
+    later. Of two servers' requests at the same moment one has it, and the other's event list tells why it has not."""
     action = ACTIONS["attach_volume"]
     looking = asyncio.ensure_future(_look(call, body))  # beside the look at the server, whose refusals come first
     looking.add_done_callback(lambda done: done.cancelled() or done.exception())
@@ -122,9 +127,9 @@ class ChangedAttachment(Strict):
     volume_id: Annotated[Uuid, Field(alias="volumeId")]
     id: Annotated[Uuid, Since(85)] = ""
     server_id: Annotated[Uuid, Since(85), Field(alias="serverId")] = ""
-    device: Annotated[str | None, Since(85)] = None
+    device: Annotated[DeviceName | None, Since(85)] = None
     tag: Annotated[Tag | None, Since(85)] = None
-    delete_on_termination: Annotated[bool, Since(85)] = False
+    delete_on_termination: Annotated[Boolean, Since(85)] = False
 
 
 @router.put("/servers/{server_id}/os-volume_attachments/{volume_id}", status_code=202)
