@@ -14,12 +14,15 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from api.common import doors, failures, request_head, storable
 from api.common.context import identify
 from api.common.errors import ServiceError
+from api.common.microversions import stamp
 from infra import http_bounds, logs
 from infra.settings import Settings
 
 Render = Callable[[ServiceError, Request], Response]
 CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
 JSON_LIKE = re.compile(r"|text/plain|application/([a-z0-9.+-]*\+)?json|application/[a-z0-9.-]*json[a-z0-9.-]*")
+VERSIONS_TOLD = "versions_told"
+"""Of an application's state: `microversions.Told`, where the service has microversions."""
 log = logs.get(__name__)
 
 
@@ -99,6 +102,8 @@ class Edge:
         elif refusal is not error and refusal.status >= 500:
             log.error("unexpected error", exc_info=error)
         response = respond(refusal, Request(scope), self._render, self._settings)
+        if told := getattr(scope["app"].state, VERSIONS_TOLD, None):
+            stamp(response.headers, told(scope))
         if refusal.status == 408:
             response.headers["Connection"] = "close"
         await response(scope, receive, answer)

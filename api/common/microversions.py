@@ -2,14 +2,17 @@
 
 Source: the API working group's "Microversion Specification"."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from starlette.datastructures import MutableHeaders
-from starlette.types import Message, Send
+from starlette.types import Message, Scope, Send
 
 from api.common import parsers
 
 HEADER = "OpenStack-API-Version"
+Told = Callable[[Scope], dict[str, str]]
+"""What a service's answers say to a request."""
 
 
 class OutOfRange(ValueError):
@@ -36,15 +39,18 @@ class Range:
         return minor
 
 
+def stamp(headers: MutableHeaders, told: dict[str, str]) -> None:
+    for name, version in told.items():
+        headers[name] = version
+        headers.add_vary_header(name)
+
+
 def stamped(send: Send, told: dict[str, str]) -> Send:
     """Answers with these headers, by which caches also tell answers apart."""
 
     async def answer(message: Message) -> None:
         if message["type"] == "http.response.start":
-            headers = MutableHeaders(scope=message)
-            for name, version in told.items():
-                headers[name] = version
-                headers.add_vary_header(name)
+            stamp(MutableHeaders(scope=message), told)
         await send(message)
 
     return answer

@@ -103,6 +103,7 @@ def create_compute(settings: Settings, operations: Operations | None = None) -> 
     app.state.floating = FloatingAddresses(settings)
     app.state.network = OwnNetwork(settings)
     app.state.ring = KeyRing.load(settings.codec_keys)
+    app.state.versions_told = versions.told_at_the_edge
     app.user_middleware.append(Middleware(versions.Microversions))
     app.include_router(versions.router)
     for router in ROUTERS:

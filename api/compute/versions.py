@@ -66,7 +66,21 @@ class Microversions:
 
 
 def told(send: Send, minor: int) -> Send:
-    return stamped(send, {STANDARD: f"compute 2.{minor}", LEGACY: f"2.{minor}"})
+    return stamped(send, _words(minor))
+
+
+def told_at_the_edge(scope: Scope) -> dict[str, str]:
+    """Of a request that comes no further than the edge."""
+    if LEGACY_PATH.match(scope["path"]):
+        return {}
+    try:
+        return _words(negotiate(Headers(scope=scope)))
+    except ServiceError:
+        return _words(MINIMUM)
+
+
+def _words(minor: int) -> dict[str, str]:
+    return {STANDARD: f"compute 2.{minor}", LEGACY: f"2.{minor}"}
 
 
 def _without_project(path: str, state: dict[str, Any]) -> str:

@@ -9,7 +9,7 @@ from starlette.middleware import Middleware
 from api.common.application import create_app
 from api.common.policy import Policy
 from api.placement.errors import render
-from api.placement.microversion import Microversions
+from api.placement.microversion import Microversions, told_at_the_edge
 from api.placement.policy import RULES
 from api.placement.routes import candidates, consumers, names, providers, read_only, root
 from infra.database import Database
@@ -30,6 +30,7 @@ def create(settings: Settings) -> FastAPI:
     app = create_app("placement", settings, render, life)
     app.state.database = Database("compute", state_dir=settings.state_dir)
     app.state.policy = Policy("placement", RULES, settings.state_dir)
+    app.state.versions_told = told_at_the_edge
     app.user_middleware.append(Middleware(Microversions))
     for router in ROUTERS:
         app.include_router(router)

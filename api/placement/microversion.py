@@ -40,4 +40,16 @@ class Microversions:
             await render(error, Request(scope))(scope, receive, send)
             return
         scope.setdefault("state", {})["version"] = minor
-        await self.app(scope, receive, stamped(send, {HEADER: f"placement 1.{minor}"}))
+        await self.app(scope, receive, stamped(send, _words(minor)))
+
+
+def told_at_the_edge(scope: Scope) -> dict[str, str]:
+    """Of a request that comes no further than the edge."""
+    try:
+        return _words(negotiate(Headers(scope=scope)))
+    except ServiceError:
+        return {}
+
+
+def _words(minor: int) -> dict[str, str]:
+    return {HEADER: f"placement 1.{minor}"}

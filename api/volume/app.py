@@ -22,7 +22,7 @@ from api.volume import (
     volumes,
 )
 from api.volume.errors import render
-from api.volume.microversion import Microversions
+from api.volume.microversion import Microversions, told_at_the_edge
 from api.volume.service import VolumeService, lifespan
 from infra.settings import Settings
 
@@ -49,6 +49,7 @@ MODULES = (
 def create(settings: Settings) -> FastAPI:
     """The application; its store is migrated, and unfinished work resumed, when it starts."""
     app = create_app("volume", settings, render, lifespan, {"volume": VolumeService(settings)})
+    app.state.versions_told = told_at_the_edge
     app.user_middleware.append(Middleware(Microversions))  # inside RequestIds, which logs the rewritten path
     app.include_router(about.root)
     for module in MODULES:

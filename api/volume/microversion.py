@@ -56,4 +56,18 @@ class Microversions:
             words = f"API Version String {named} is of invalid format. Must be of format MajorNum.MinorNum."
             await refusal(400, words)(scope, receive, send)
             return
-        await self.app(scope, receive, stamped(send, {HEADER: f"volume {text(state['version'])}"}))
+        await self.app(scope, receive, stamped(send, _words(state["version"])))
+
+
+def told_at_the_edge(scope: Scope) -> dict[str, str]:
+    """Of a request that comes no further than the edge."""
+    if not scope["path"].startswith("/v3"):
+        return {}
+    try:
+        return _words(requested(Headers(scope=scope).get(HEADER, "")))
+    except (OutOfRange, parsers.Malformed):
+        return {}
+
+
+def _words(version: Version) -> dict[str, str]:
+    return {HEADER: f"volume {text(version)}"}

@@ -7,13 +7,14 @@ import sys
 import time
 from contextlib import ExitStack, suppress
 
+import httpx
 import psutil
 import pytest
 from fastapi import FastAPI
 
 from infra import http_bounds
 from infra.settings import Settings
-from tests.compute.conftest import Api, Cloud, free_offset, served
+from tests.compute.conftest import HTTP, Api, Cloud, free_offset, served
 from tests.edge import raw
 from workers import servers
 from workers.connections import raise_open_files
@@ -38,6 +39,28 @@ def test_a_large_body_without_a_token_is_refused_unread(cloud: Cloud, service: s
             for _ in range(300):
                 connection.sendall(bytes(MIB))
     assert psutil.Process().memory_info().rss - before < 40 * MIB
+
+
+@pytest.mark.parametrize(
+    ("service", "asked", "told"),
+    [
+        ("compute", "compute 2.93", "compute 2.93"),
+        ("compute", "compute 9.9", "compute 2.1"),
+        ("placement", "placement 1.5", "placement 1.5"),
+        ("volume", "volume 3.27", "volume 3.27"),
+    ],
+)
+def test_what_is_refused_at_the_edge_tells_its_microversion(
+    admin: Api, cloud: Cloud, service: str, asked: str, told: str
+) -> None:
+    url, version = f"{cloud.settings.url(service)}{ROUTES[service]}", {"OpenStack-API-Version": asked}
+    token = {"X-Auth-Token": admin.token, "Content-Type": "application/json"}
+    unreadable = httpx.post(url, content=b"{", headers=version | token, **HTTP)
+    nobody = httpx.get(url, headers=version, **HTTP)
+    assert (unreadable.status_code, nobody.status_code) == (400, 401)
+    for answer in (unreadable, nobody):
+        assert answer.headers["openstack-api-version"] == told
+        assert "openstack-api-version" in answer.headers["vary"].lower()
 
 
 @pytest.mark.parametrize("service", OURS)
