@@ -33,5 +33,7 @@ def require_valid(specs: dict[str, str]) -> None:
         rule = SPECS.get(name)
         if rule and not re.fullmatch(rule.good, value) and not re.fullmatch(rule.known or "(?!)", value):
             raise bad_request(f"Validation failed; '{value[:64]}' is not a valid value of extra spec '{name}'.")
+        if name.startswith("resources") and ":" in name and not re.fullmatch(r"[+-]?\d{1,20}", value):
+            raise bad_request(f"Validation failed; '{value[:64]}' is not a valid integer value.")
         if name.startswith("trait") and ":" in name and value not in ("required", "forbidden"):
             raise bad_request(f"Validation failed; '{value[:64]}' is not a valid value of extra spec '{name}'.")

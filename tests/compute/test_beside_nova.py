@@ -76,6 +76,11 @@ def test_a_config_drive_is_wanted_or_not(admin: Api) -> None:
     assert "config_drive" in admin.refused("POST", "/servers", 400, json={"server": server})
 
 
+def test_a_boolean_is_no_factor(admin: Api) -> None:
+    flavor = {"name": "x", "ram": 1, "vcpus": 1, "disk": 1, "rxtx_factor": True}
+    assert "rxtx_factor" in admin.refused("POST", "/flavors", 400, version="2.1", json={"flavor": flavor})
+
+
 @pytest.mark.parametrize("name", ["accessIPv4", "accessIPv6"])
 def test_an_address_of_access_is_one(admin: Api, name: str) -> None:
     """Nova knows no way to take one back either."""

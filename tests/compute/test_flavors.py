@@ -143,6 +143,8 @@ def test_extra_specs(admin: Api, demo: Api) -> None:
         ("hw:numa_mem.1", "512", True),
         ("trait:HW_CPU_X86_AVX2", "required", True),
         ("trait:HW_CPU_X86_AVX2", "perhaps", False),
+        ("resources:VCPU", "2", True),
+        ("resources1:CUSTOM_X", "two", False),
         ("resources1:VGPU", "1", True),
         ("quota:disk_read_iops_sec", "many", False),
         ("mine:anything", "goes", True),

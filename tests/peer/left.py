@@ -54,6 +54,7 @@ LEFT = (
     Left("a host, a network that is not to be had is refused at once", "status",
         ours="40[03] (Compute host|It is not all)"),
     Left("a rule that was made without a description has an empty one", "shape", place=".*/description"),
+    Left("an image beside mappings without a root is the root", "status", ours="202 ", theirs=".*Boot sequence"),
     Left("a number is a number", "status", ours=".*is not an integer"),
     Left("an MTU that IPv4 cannot have is refused", "status", ours=".*mtu"),
 )  # fmt: skip

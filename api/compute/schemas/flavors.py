@@ -6,6 +6,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
 
 from api.compute.validation import Boolean, Metadata, Name, Natural, Positive, Printable, Strict
 from workflows.body import Since
+from workflows.fields import not_bool
 
 
 def _id(value: Any) -> Any:
@@ -35,6 +36,9 @@ Specs = Annotated[Metadata, BeforeValidator(_text)]
 Long = Annotated[Printable, StringConstraints(max_length=65535)]
 
 
+Factor = Annotated[float, BeforeValidator(not_bool), Field(gt=0, le=3.40282e38, allow_inf_nan=False)]
+
+
 class FlavorCreate(Strict):
     NULLABLE: ClassVar = {"id", "description"}
 
@@ -45,7 +49,7 @@ class FlavorCreate(Strict):
     disk: Natural
     ephemeral: Natural = Field(0, alias="OS-FLV-EXT-DATA:ephemeral")
     swap: Natural = 0
-    rxtx_factor: Annotated[float, Field(gt=0, le=3.40282e38, allow_inf_nan=False), Since(1, 101)] = 1.0
+    rxtx_factor: Annotated[Factor, Since(1, 101)] = 1.0
     is_public: Boolean = Field(True, alias="os-flavor-access:is_public")
     description: Annotated[Long | None, Since(55)] = None
 
