@@ -1,6 +1,9 @@
 """Server actions, consoles, and the list of what was done."""
 
 import hashlib
+import os
+import subprocess
+import sys
 import uuid
 from datetime import timedelta
 from urllib.parse import parse_qs, urlsplit
@@ -10,7 +13,7 @@ from sqlmodel import col, select
 
 from api.compute.records import consoles
 from api.compute.schemas.actions import NOT_BUILT
-from infra.tables.compute import ActionEvent, Allocation, ConsoleToken, InstanceAction, MigrationRecord, now
+from infra.tables.compute import ActionEvent, Allocation, ConsoleToken, Instance, InstanceAction, MigrationRecord, now
 from tests.compute.conftest import Api, Cloud
 
 
@@ -303,6 +306,25 @@ def test_running_action_shows_live_steps(cloud: Cloud, demo: Api) -> None:
         cloud.ledger.steps = []
     assert [event["event"] for event in shown["events"]] == ["spawn", "claim"]
     assert shown["events"][0]["finish_time"] is None
+
+
+def test_kilonova_watch_ends_with_the_operation(cloud: Cloud, demo: Api, built: tuple[str, str]) -> None:
+    """Mechanism: it waited for `finish_time`, which Nova's actions do not have: it never left by itself."""
+
+    argv = [sys.executable, "-c", "from workers.cli.main import app; app()", "watch", built[0]]
+    who = os.environ | cloud.sign_in("admin")
+    watched = subprocess.run(argv, env=who, stdout=subprocess.PIPE, timeout=40, text=True)
+    *steps, end = watched.stdout.splitlines()
+    assert [line.split()[1] for line in steps] == ["claim", "spawn"], "in their order"
+    assert watched.returncode == 0 and end.startswith("create: ") and end.endswith(" is ACTIVE")
+    with cloud.database.write() as session:
+        session.get_one(Instance, built[0]).task_state = "deleting"
+    with subprocess.Popen(argv, env=who, stdout=subprocess.PIPE, text=True) as watching:
+        assert watching.stdout and "claim" in watching.stdout.readline()
+        with cloud.database.write() as session:
+            session.get_one(Instance, built[0]).deleted_at = now()
+        rest, _ = watching.communicate(timeout=40)
+    assert watching.returncode == 0 and rest.strip().endswith(" is DELETED")
 
 
 def test_actions_of_a_deleted_server(cloud: Cloud, demo: Api, built: tuple[str, str]) -> None:

@@ -51,12 +51,22 @@ class Cloud:
         return self._session.request(path, method, endpoint_filter=COMPUTE, headers=NEWEST, raise_exc=False, **kwargs)
 
     def call(self, method: str, path: str, **kwargs: Any) -> Any:
-        answer = self._ask(method, path, **kwargs)
+        return self.checked(self._ask(method, path, **kwargs))
+
+    def checked(self, answer: Any) -> Any:
         if answer.status_code >= 400:
             words = next(iter(answer.json().values())).get("message", answer.text)
             console.print(f"[red]{words}[/red]")
             raise typer.Exit(1)
         return answer.json() if answer.content else {}
+
+    def state(self, server_id: str) -> tuple[str, bool]:
+        """(status, whether nothing is being done to it); of a server that is gone, too."""
+        answer = self._ask("GET", f"/servers/{server_id}")
+        if answer.status_code == 404:
+            return "DELETED", True
+        server = self.checked(answer)["server"]
+        return server["status"], server["status"] != "BUILD" and server["OS-EXT-STS:task_state"] is None
 
     def server(self, name_or_id: str) -> dict[str, Any]:
         by_id = self._ask("GET", f"/servers/{quote(name_or_id, safe='')}")
@@ -106,17 +116,17 @@ def _watch(server: str, once: bool) -> None:
     found = cloud.server(server)
     seen: dict[tuple[str, str], tuple[str | None, str | None]] = {}
     while True:
+        status, rests = cloud.state(found["id"])  # before its actions: what begins meanwhile has steps that run
         actions = cloud.call("GET", f"/servers/{found['id']}/os-instance-actions")["instanceActions"]
         newest = max(actions, key=lambda a: a["start_time"])
         path = f"/servers/{found['id']}/os-instance-actions/{newest['request_id']}"
         action = cloud.call("GET", path)["instanceAction"]
-        for event in action["events"]:
+        for event in reversed(action["events"]):  # told newest first
             key, now = (event["event"], event["start_time"]), (event["result"], event.get("details"))
             if seen.get(key) != now:
                 seen[key] = now
                 _print_event(event)
-        status = cloud.call("GET", f"/servers/{found['id']}")["server"]["status"]
-        if once or action.get("finish_time") or status == "DELETED":
+        if once or (rests and all(event["result"] for event in action["events"])):
             console.print(f"{newest['action']}: {found['name']} is {status}")
             return
         time.sleep(0.5)
