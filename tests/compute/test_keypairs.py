@@ -1,5 +1,6 @@
 """Key pairs: import, generation, ownership."""
 
+import base64
 import subprocess
 import uuid
 from pathlib import Path
@@ -48,6 +49,29 @@ def test_generation_until_2_91(demo: Api, tmp_path: Path) -> None:
     derived = subprocess.run(["ssh-keygen", "-y", "-f", private], check=True, capture_output=True, text=True).stdout
     assert derived.split()[1] == made["public_key"].split()[1]
     assert "private_key" not in demo.get(f"/os-keypairs/{made['name']}")["keypair"]
+
+
+def test_a_certificate_is_generated_until_2_91(demo: Api, tmp_path: Path) -> None:
+    """As Nova's for WinRM: of the user's id and its principal name, both halves in PKCS #12 without a password."""
+    wish = {"keypair": {"name": name(), "type": "x509"}}
+    demo.refused("POST", "/os-keypairs", 400, "2.92", json=wish)
+    made = demo.post("/os-keypairs", wish, 201, "2.91")["keypair"]
+    (tmp_path / "both").write_bytes(base64.b64decode(made["private_key"]))
+    (tmp_path / "certificate").write_text(made["public_key"])
+
+    def openssl(line: str) -> str:
+        return subprocess.run(
+            ["openssl", *line.split()], cwd=tmp_path, check=True, capture_output=True, text=True
+        ).stdout
+
+    assert openssl("x509 -in certificate -noout -fingerprint -sha1").strip().lower().endswith(made["fingerprint"])
+    text = openssl("x509 -in certificate -noout -text")
+    assert f"CN = {demo.user_id}" in text and "TLS Web Client Authentication" in text
+    assert f"UPN::{demo.user_id}@localhost" in text
+    key = openssl("pkcs12 -in both -passin pass: -nodes -nocerts -nomacver")
+    (tmp_path / "key").write_text(key)
+    assert openssl("pkey -in key -pubout") == openssl("x509 -in certificate -noout -pubkey")
+    demo.delete(f"/os-keypairs/{made['name']}")
 
 
 def test_base_version(demo: Api, key: tuple[str, str]) -> None:

@@ -44,7 +44,8 @@ def list_keypairs(call: Call) -> Response:
 
 @router.post("/os-keypairs")
 def create_keypair(call: Call, body: Body) -> Response:
-    """Import a public key; before 2.92 one is made when none is given, and its private half answered once."""
+    """Import a public key; before 2.92 one is made when none is given (of `x509` a certificate for WinRM), and its
+    private half answered once."""
     wish = parse(call, KeypairCreate, body, "keypair")
     owner = wish.user_id or call.context.user_id
     call.enforce("os_compute_api:os-keypairs:create", user_id=owner)
@@ -54,9 +55,7 @@ def create_keypair(call: Call, body: Body) -> Response:
         raise bad_request("Invalid input for field/attribute keypair. 'public_key' is a required property")
     private, public = None, wish.public_key
     if public is None:
-        if wish.type != "ssh":
-            raise bad_request("Keypair data is invalid: only ssh key pairs can be generated; import the certificate")
-        private, public = keys.generate()
+        private, public = keys.generate() if wish.type == "ssh" else keys.generate_certificate(owner)
     fingerprint = keys.ssh_fingerprint(public) if wish.type == "ssh" else keys.x509_fingerprint(public)
     row = KeyPair(user_id=owner, name=wish.name, type=wish.type, fingerprint=fingerprint, public_key=public)
     with call.db.write() as session:
