@@ -86,6 +86,17 @@ def test_where_a_server_stands_is_told_before_what_else_is_wrong(
         assert (words == f"Cannot '{name}' instance {server} while it is in vm_state {vm_state}") is (status == 409)
 
 
+def test_where_a_server_stands_is_told_before_what_it_is_to_get(cloud: Cloud, demo: Api) -> None:
+    server, unknown = cloud.server(demo, vm_state="suspended", host="node1"), str(uuid.uuid4())
+    wishes: dict[str, tuple[str, dict[str, object]]] = {
+        "attach_volume": ("os-volume_attachments", {"volumeAttachment": {"volumeId": unknown}}),
+        "attach_interface": ("os-interface", {"interfaceAttachment": {"net_id": unknown}}),
+    }
+    for verb, (path, body) in wishes.items():
+        words = demo.refused("POST", f"/servers/{server}/{path}", 409, json=body)
+        assert words == f"Cannot '{verb}' instance {server} while it is in vm_state suspended"
+
+
 def test_a_reset_ends_a_resize_that_waits(cloud: Cloud, admin: Api, demo: Api) -> None:
     """The server has its new flavor, and holds nothing of the old one."""
     new = {"id": "big", "name": "m1.big", "vcpus": 2, "ram": 128, "disk": 1, "extra_specs": {}}

@@ -12,7 +12,7 @@ from api.compute.call import Body, Call, ComputeCall
 from api.compute.errors import not_found
 from api.compute.neighbours import neighbours
 from api.compute.records import instances
-from api.compute.routes.server_actions import action_request
+from api.compute.routes.server_actions import action_request, require_place
 from api.compute.validation import Address, Strict, Tag, Uuid, check_query, parse
 from api.compute.views import shapes
 from api.compute.views.spans import at
@@ -59,6 +59,7 @@ async def attach_interface(call: Call, server_id: str, body: Body) -> Response:
     row = await run_in_threadpool(instances.read, call, server_id, action.rule)
     wish = parse(call, NewInterface, {"interfaceAttachment": {}, **body}, "interfaceAttachment")
     instances.require_unlocked(call, row)
+    require_place(row, action)
     address = wish.fixed_ips[0].ip_address if wish.fixed_ips else ""
     asked = {"network_id": wish.net_id, "port_id": wish.port_id, "fixed_ip": address, "tag": wish.tag}
     prepared = await run_in_threadpool(prepare, call, row, asked)

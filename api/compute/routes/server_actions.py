@@ -96,6 +96,12 @@ def _prepared(call: ComputeCall, row: RowMapping, action: Action, wish: dict[str
         raise
 
 
+def require_place(row: RowMapping, action: Action) -> None:
+    """409 where the server does not stand where the action begins: told, as by Nova, before what else is wrong."""
+    if row["vm_state"] not in action.transition.allowed:
+        raise wrong_state(action.transition.verb, row["id"], "vm_state", row["vm_state"])
+
+
 def action_request(call: ComputeCall, row: RowMapping, action: Action, body: dict[str, Any]) -> ActionRequest:
     """What the workflow of `action` gets: the checked body, the transition that it asks for, the deadline in force."""
     return ActionRequest(

@@ -18,7 +18,7 @@ from api.compute.errors import bad_request, not_found
 from api.compute.neighbours import volume
 from api.compute.operations import Busy
 from api.compute.records import instances
-from api.compute.routes.server_actions import action_request
+from api.compute.routes.server_actions import action_request, require_place
 from api.compute.validation import Boolean, Strict, Tag, Uuid, parse
 from infra.contracts.abilities import SCSI_VOLUMES
 from infra.contracts.volume import attached_id, bus_of_volume
@@ -99,6 +99,7 @@ def _wanted(call: ComputeCall, server_id: str, rule: str, body: Body) -> tuple[R
     row = instances.read(call, server_id, rule)
     wish = parse(call, NewAttachment, body, "volumeAttachment")
     instances.require_unlocked(call, row)
+    require_place(row, ACTIONS["attach_volume"])
     if bus_of_volume(row["image_properties"] or {}) == "scsi":
         require_host(call, row, {SCSI_VOLUMES})
     return row, wish
