@@ -106,7 +106,7 @@ class Operation:
 
         The one place where an operation ends, and where a delete that came meanwhile takes over. A bug, here or in the
         watch, fails the workflow task at once, whoever still waits for an answer: mended code then goes on."""
-        self._deadline = workflow.now() + deadline
+        self._deadline = self.log.ends_by = workflow.now() + deadline
         self._body = asyncio.create_task(body)
         if self.deleting is not None:  # the signal was there before the first step
             self._body.cancel()

@@ -2,12 +2,13 @@
 
 import asyncio
 from collections.abc import Callable
+from datetime import datetime
 
 from temporalio import workflow
 from temporalio.exceptions import ActivityError, CancelledError, FailureError, TimeoutError
 
 with workflow.unsafe.imports_passed_through():
-    from infra.contracts.step import Done, Step
+    from infra.contracts.step import DEADLINE, Done, Step
 
 from workflows import metrics
 
@@ -22,11 +23,14 @@ class StepLog:
         self.steps: list[Step] = []
         self.latest: Step | None = None  # the newest step that was not an undo
         self.failed: Step | None = None  # the newest of them that failed
+        self.ends_by: datetime | None = None  # told with the first
         self._lines: dict[int, str] = {}  # by the step's id: of each step as it was when it changed last
         self._changed = changed
 
     def begin(self, event: str, host: str, *, undo: bool = False) -> Step:
         step = Step(event=event, host=host, start_time=workflow.now())
+        if self.ends_by and not self.steps:
+            step.details = f"{DEADLINE}{self.ends_by:%Y-%m-%dT%H:%M:%SZ}"
         self.steps.append(step)
         self.latest = self.latest if undo else step
         self._tell(step)

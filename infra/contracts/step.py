@@ -5,6 +5,8 @@ from datetime import datetime
 from pydantic import BaseModel, Field
 
 MIB = 1 << 20
+DEADLINE = "to be over by "
+"""So begin the details of an operation's first step; then the moment, in UTC."""
 
 
 def moved(heartbeat: object) -> str:
@@ -33,7 +35,8 @@ class Done(BaseModel):
 
 
 class Step(BaseModel):
-    """One step as `server event show` lists it. Times are UTC; `details` is the error's text, without secrets."""
+    """One step as `server event show` lists it. Times are UTC; `details` is the error's text, without secrets, of an
+    operation's first step its `DEADLINE`."""
 
     event: str
     host: str = ""

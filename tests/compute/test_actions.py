@@ -9,10 +9,12 @@ from datetime import timedelta
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from sqlalchemy import update
 from sqlmodel import col, select
 
 from api.compute.records import consoles
 from api.compute.schemas.actions import NOT_BUILT
+from infra.contracts.step import DEADLINE
 from infra.tables.compute import ActionEvent, Allocation, ConsoleToken, Instance, InstanceAction, MigrationRecord, now
 from tests.compute.conftest import Api, Cloud
 
@@ -288,6 +290,21 @@ def test_events(admin: Api, demo: Api, built: tuple[str, str]) -> None:
     assert "details" not in admin.get(path, version="2.83")["instanceAction"]["events"][0]
     assert admin.get(path, version="2.1")["instanceAction"]["events"]
     demo.refused("GET", f"/servers/{server}/os-instance-actions/req-x", 404)
+
+
+def test_an_owner_is_told_the_deadline_and_no_error(
+    cloud: Cloud, admin: Api, demo: Api, built: tuple[str, str]
+) -> None:
+    server, request = built
+    until = f"{DEADLINE}2026-11-27T18:00:00Z"
+    with cloud.database.write() as session:
+        mine = (col(ActionEvent.request_id) == request, col(ActionEvent.event) == "claim")
+        session.execute(update(ActionEvent).where(*mine).values(details=until))
+    path = f"/servers/{server}/os-instance-actions/{request}"
+    spawn, claim = demo.get(path)["instanceAction"]["events"]
+    assert (claim["details"], "details" in spawn) == (until, False)
+    full = admin.get(path)["instanceAction"]["events"][1]
+    assert (full["details"], full["traceback"]) == (until, None)
 
 
 def test_action_list(demo: Api, built: tuple[str, str]) -> None:

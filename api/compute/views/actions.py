@@ -7,6 +7,7 @@ from api.compute.records.actions import updated_at
 from api.compute.views import shapes
 from api.compute.views.spans import at
 from api.compute.views.states import host_id, micro
+from infra.contracts.step import DEADLINE
 from infra.tables.compute import InstanceAction
 
 
@@ -25,7 +26,7 @@ def action_view(call: ComputeCall, action: InstanceAction) -> dict[str, Any]:
 
 
 class EventView:
-    """Admins see host and error text; owners see the steps from 2.51."""
+    """Admins see host and error text; owners see the steps from 2.51, and by when all is to be over."""
 
     def __init__(self, call: ComputeCall, project_id: str) -> None:
         self._call, self._project = call, project_id
@@ -45,8 +46,10 @@ class EventView:
             "result": row.get("result"),
             "hostId": host_id(row.get("host"), self._project),
         }
+        details = row.get("details")
+        is_deadline = (details or "").startswith(DEADLINE)
         if self._all:
-            shown |= {"traceback": row.get("details"), "host": row.get("host")}
-        if self._details:
-            shown["details"] = row.get("details")
+            shown |= {"traceback": None if is_deadline else details, "host": row.get("host")}
+        if self._details or is_deadline:
+            shown["details"] = details
         return at(self._call.version, shapes.ActionEvent, shown)
