@@ -101,9 +101,10 @@ class Edge:
             log.warning("a store or a service does not answer", error=f"{type(error).__name__}: {error}"[:400])
         elif refusal is not error and refusal.status >= 500:
             log.error("unexpected error", exc_info=error)
+        told = getattr(scope["app"].state, VERSIONS_TOLD, None)
+        versions = told(scope) if told else {}
         response = respond(refusal, Request(scope), self._render, self._settings)
-        if told := getattr(scope["app"].state, VERSIONS_TOLD, None):
-            stamp(response.headers, told(scope))
+        stamp(response.headers, versions)
         if refusal.status == 408:
             response.headers["Connection"] = "close"
         await response(scope, receive, answer)

@@ -44,11 +44,13 @@ class Microversions:
 
 
 def told_at_the_edge(scope: Scope) -> dict[str, str]:
-    """Of a request that comes no further than the edge."""
+    """Of a request that comes no further than the edge, whose error has the form of that version."""
     try:
-        return _words(negotiate(Headers(scope=scope)))
+        minor = negotiate(Headers(scope=scope))
     except ServiceError:
         return {}
+    scope.setdefault("state", {})["version"] = minor
+    return _words(minor)
 
 
 def _words(minor: int) -> dict[str, str]:

@@ -29,6 +29,7 @@ FIXED: dict[str, Any] = {
     "rescue": ({}, {"adminPass": "a-rescue-one"}),
     "addSecurityGroup": ({"name": GROUP},),
     "removeSecurityGroup": ({"name": GROUP},),
+    "trigger_crash_dump": (None,),
 }
 
 

@@ -9,14 +9,13 @@ from typing import Any
 
 import httpx
 import pytest
-from sqlalchemy import update
-from sqlmodel import col
+from sqlalchemy import select, update
 
 from api.network.model import hosts
 from api.network.news import News
 from infra.database import Database
 from infra.tables.network import Host as Row
-from infra.tables.network import now
+from infra.tables.network import Network, Router, now
 from tests.network.conftest import Api, Cloud
 
 Make = Callable[..., dict[str, Any]]
@@ -205,11 +204,17 @@ def test_another_host_takes_over_from_a_silent_one(
 
 @pytest.fixture
 def present(cloud: Cloud) -> Iterator[None]:
-    """Hosts that were heard in a time to come are long silent for what is tested next."""
+    """What a time to come does to hosts, and to what earlier ones serve, is undone for what is tested next."""
+    database = Database("network", state_dir=cloud.settings.state_dir)
+    hosts, routers, networks = (kind.__table__.c for kind in (Row, Router, Network))  # type: ignore[attr-defined]
+    places = ((hosts.name, hosts.seen_at), (routers.id, routers.host), (networks.id, networks.dhcp_host))
+    with database.transaction() as store:
+        before = [{row[0]: row[1] for row in store.execute(select(key, value))} for key, value in places]
     yield
-    with Database("network", state_dir=cloud.settings.state_dir).transaction() as store:
-        future = col(Row.seen_at) > now()
-        store.execute(update(Row).where(future).values(seen_at=now() - timedelta(hours=1)))
+    with database.transaction() as store:
+        for (key, value), known in zip(places, before, strict=True):
+            for name, was in known.items():
+                store.execute(update(key.table).where(key == name).values({value.name: was}))
 
 
 def test_nothing_moves_since_nobody_was_heard(
@@ -240,7 +245,7 @@ def test_nothing_moves_since_nobody_was_heard(
         ahead = timedelta(seconds=30 + more)
         other.report()
     assert not holds(), "it did not come back"
-    assert [one["id"] for one in other.topology()["routers"]] == [router["id"]]
+    assert router["id"] in [one["id"] for one in other.topology()["routers"]]
 
 
 def test_floating_addresses_reach_the_routers_host(demo: Api, two: tuple[Host, Host], outside: dict[str, Any]) -> None:

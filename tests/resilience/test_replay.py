@@ -4,18 +4,15 @@ from typing import Any
 
 import httpx
 import pytest
-from temporalio.api.common.v1 import WorkflowExecution
-from temporalio.api.enums.v1 import EventType
-from temporalio.api.workflowservice.v1 import ResetWorkflowExecutionRequest
 from temporalio.client import WorkflowHandle
 
 from tests.resilience.parking import parked
 from tests.workflows.cloud import Cloud
+from tests.workflows.resets import points, reset
 from tests.workflows.servers import instance_of
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 PARK = {"kilonova:on_failure": "park"}
-COMPLETED = EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED
 
 
 def addresses(cloud: Cloud, instance_id: str) -> list[str]:
@@ -84,26 +81,6 @@ async def test_a_parked_build_is_undone(cloud: Cloud, end: str) -> None:
     ended = cloud.record(boot)
     assert ended and (ended.vm_state, ended.task_state, ended.parked) == ("error", None, None)
     assert cloud.claim(boot) is None and await cloud.leaks() == []
-
-
-async def reset(cloud: Cloud, boot: WorkflowHandle[Any, Any], run_id: str, event_id: int) -> None:
-    await cloud.client.workflow_service.reset_workflow_execution(
-        ResetWorkflowExecutionRequest(
-            namespace=cloud.settings.temporal_namespace,
-            workflow_execution=WorkflowExecution(workflow_id=boot.id, run_id=run_id),
-            reason="test",
-            workflow_task_finish_event_id=event_id,
-            request_id=f"{run_id}-{event_id}",
-        )
-    )
-
-
-async def points(cloud: Cloud, boot: WorkflowHandle[Any, Any]) -> tuple[str, list[int]]:
-    """The newest run, and the workflow tasks that it can be reset to."""
-    newest = cloud.client.get_workflow_handle(boot.id)
-    run_id = (await newest.describe()).run_id
-    events = [e.event_id async for e in newest.fetch_history_events() if e.event_type == COMPLETED]
-    return run_id, [events[0], events[len(events) // 2], events[-1]]
 
 
 async def test_reset_of_a_finished_build_finds_everything_in_place(cloud: Cloud) -> None:
