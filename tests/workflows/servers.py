@@ -95,7 +95,7 @@ class Servers:
         self._is_mine(request.instance_id)
         starting = asyncio.create_task(self.ops.boot(request))
         starting.add_done_callback(lambda done: done.cancelled() or done.exception())
-        async with asyncio.timeout(20):  # until its first step: to ask Temporal before that is an answer for nothing
+        async with asyncio.timeout(60):  # until its first step: to ask Temporal before that is an answer for nothing
             while not (self.faults.ran or starting.done()):
                 await asyncio.sleep(0.01)
         return await self.begun(request)

@@ -37,9 +37,10 @@ def checks(arguments: list[str], coverage: bool = False) -> list[Check]:
     pytest = [str(HERE / "python"), "-m", "pytest", *(["--cov"] if coverage else [])]
     if arguments:
         return [Check("pytest", [*pytest, *arguments], 3300)]
-    # Folders beside each other, each in its own process; tests/conftest.py says which come first. Four to a processor:
-    # while guests boot and steps are held, others use it. With three to each, a tenth of both had nothing to do.
-    beside = ["-n", str(min(4 * (os.cpu_count() or 1), 8)), "--dist", "loadscope", "--no-loadscope-reorder"]
+    # Folders beside each other, each in its own process; tests/conftest.py says which come first. Three to a processor:
+    # while guests boot and steps are held, others use it. With two to each, a seventh of both had nothing to do; with
+    # four, tests waited longer for each other than they have patience.
+    beside = ["-n", str(min(3 * (os.cpu_count() or 1), 8)), "--dist", "loadscope", "--no-loadscope-reorder"]
     return [
         Check("ruff check", [str(HERE / "ruff"), "check", "."], 120),
         Check("ruff format", [str(HERE / "ruff"), "format", "--check", "."], 120),
