@@ -40,6 +40,13 @@ FILES = {
     "tests/cli/test_unusable.py": 10,
     "tests/host/test_hung.py": 8,
     "tests/clients/test_functional.py": 8,
+    "tests/host/test_late_releases.py": 8,
+    "tests/host/test_uids.py": 8,
+    "tests/host/test_shapes.py": 8,
+    "tests/host/test_waiting.py": 8,
+    "tests/hostnet/test_bandwidth.py": 8,
+    "tests/hostnet/test_shortcuts.py": 9,
+    "tests/resilience/test_api_away.py": 10,
     "tests/resilience/test_network_leaks.py": 7,
     "tests/resilience/test_deadline.py": 7,
 }
