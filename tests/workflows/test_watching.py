@@ -72,7 +72,8 @@ def server(watched: Watched) -> str:
     ):
         assert time.monotonic() < end, "the host did not report"
         time.sleep(0.2)
-    made = tenant.server(tenant.image(), tenant.flavor(), tenant.network())
+    of = tenant.image(), tenant.flavor(), tenant.network()
+    made = Tenant(watched.services.settings).server(*of)  # by a token that nobody knows yet: Keystone is asked
     assert tenant.until(made, "ACTIVE", "ERROR") == "ACTIVE"
     return made
 
