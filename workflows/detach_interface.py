@@ -14,7 +14,6 @@ with workflow.unsafe.imports_passed_through():
 
 from workflows.body import Body
 from workflows.inputs import ports_of
-from workflows.requests import Accepted
 from workflows.saga import Saga
 from workflows.server_operation import ServerOperation
 
@@ -29,11 +28,8 @@ class DetachInterface(ServerOperation):
     async def run(self, req: ActionRequest) -> None:
         await self.act(req, self.detach)
 
-    @classmethod
-    def answer(cls, req: ActionRequest, server: InstanceFacts) -> Accepted:
-        if not server.over:
-            _held(req, server)
-        return super().answer(req, server)
+    def require(self, req: ActionRequest, server: InstanceFacts) -> None:
+        _held(req, server)
 
     async def detach(self, req: ActionRequest, server: InstanceFacts, saga: Saga) -> InstanceChange:
         port_id, held = req.body["port_id"], _held(req, server)

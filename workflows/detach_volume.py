@@ -14,7 +14,6 @@ with workflow.unsafe.imports_passed_through():
 
 from workflows.body import Body
 from workflows.outliving import goes, outlives
-from workflows.requests import Accepted
 from workflows.saga import Saga, control
 from workflows.server_operation import ServerOperation
 from workflows.volume_device import held_by_service
@@ -30,11 +29,8 @@ class DetachVolume(ServerOperation):
     async def run(self, req: ActionRequest) -> None:
         await self.act(req, self.detach)
 
-    @classmethod
-    def answer(cls, req: ActionRequest, server: InstanceFacts) -> Accepted:
-        if not server.over:
-            _held(req, server)
-        return super().answer(req, server)
+    def require(self, req: ActionRequest, server: InstanceFacts) -> None:
+        _held(req, server)
 
     async def detach(self, req: ActionRequest, server: InstanceFacts, saga: Saga) -> InstanceChange:
         held = _held(req, server)

@@ -59,6 +59,8 @@ class ServerOperation(Operation):
                 undo=None,  # `put_back` ends it
             )
             self.server = server
+            if not server.over:
+                self.require(req, server)
             if server.over or not self.accepts_late:
                 self.accept(self.answer(req, server))
             if server.over:
@@ -103,6 +105,9 @@ class ServerOperation(Operation):
                 metrics.count(
                     "kilonova_leftovers_total", "Undos that were given up and left to the audit", step=do.__name__
                 )
+
+    def require(self, req: ActionRequest, server: InstanceFacts) -> None:
+        """Raises Hopeless where the server has not, or no more, what the action is about: the client is told so."""
 
     @classmethod
     def answer(cls, req: ActionRequest, server: InstanceFacts) -> Accepted:

@@ -14,7 +14,6 @@ with workflow.unsafe.imports_passed_through():
 
 from workflows.body import Body
 from workflows.outliving import goes, outlives
-from workflows.requests import Accepted
 from workflows.saga import Saga, control
 from workflows.server_operation import ServerOperation
 
@@ -45,11 +44,8 @@ class SwapVolume(ServerOperation):
     def left(self) -> dict[str, Any]:
         return super().left() if self._has is None else {"volumes": self._has}
 
-    @classmethod
-    def answer(cls, req: ActionRequest, server: InstanceFacts) -> Accepted:
-        if not server.over:
-            _both(server, SwapVolumeBody.model_validate(req.body))
-        return super().answer(req, server)
+    def require(self, req: ActionRequest, server: InstanceFacts) -> None:
+        _both(server, SwapVolumeBody.model_validate(req.body))
 
     async def swap(self, req: ActionRequest, server: InstanceFacts, saga: Saga) -> InstanceChange:
         wish, host = SwapVolumeBody.model_validate(req.body), self.host_of(server)

@@ -35,8 +35,8 @@ class Done(BaseModel):
 
 
 class Step(BaseModel):
-    """One step as `server event show` lists it. Times are UTC; `details` is the error's text, without secrets, of an
-    operation's first step its `DEADLINE`."""
+    """One step as `server event show` lists it. Times are UTC; `details` is the error's text, without secrets, or of
+    an operation's first step its `DEADLINE`."""
 
     event: str
     host: str = ""

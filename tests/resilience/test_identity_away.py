@@ -38,32 +38,37 @@ async def for_long(holds: Callable[[], Awaitable[bool]]) -> None:
         await asyncio.sleep(0.2)
 
 
+class Control:
+    """What the control plane of a cloud knows of its hosts and servers."""
+
+    def __init__(self, real: Processes) -> None:
+        self._database = Database("compute", state_dir=real.state_dir)
+        self._claims = Claims(self._database, Scheduler(Settings(state_dir=real.state_dir, host_down_after_s=LIMIT_S)))
+
+    async def all_up(self) -> bool:
+        return self._claims.up_hosts() == ["node1", "node2"]
+
+    def record(self, server_id: str) -> Instance:
+        with Session(self._database.engine) as session:
+            return session.get_one(Instance, server_id)
+
+
 async def test_no_host_is_down_and_no_build_moves(real: Processes) -> None:
     """Mechanism: `outlasts` of the compute service's door. The build waits for its port: the network service hangs,
     then it cannot say whose token a host has."""
-    settings = Settings(state_dir=real.state_dir, host_down_after_s=LIMIT_S)
-    database = Database("compute", state_dir=real.state_dir)
-    claims = Claims(database, Scheduler(settings))
-
-    async def all_up() -> bool:
-        return claims.up_hosts() == ["node1", "node2"]
-
-    def record(server_id: str) -> Instance:
-        with Session(database.engine) as session:
-            return session.get_one(Instance, server_id)
-
-    await until(all_up)
+    control = Control(real)
+    await until(control.all_up)
     for _ in range(TRIES):
         server_id = await real.boot("patient")
         with hanging(real, "keystone"):
             with hanging(real, "api-services"):
                 await asyncio.sleep(1)
-                if record(server_id).vm_state != "building":  # its port was there already
+                if control.record(server_id).vm_state != "building":  # its port was there already
                     continue
-                await for_long(all_up)
+                await for_long(control.all_up)
             await asyncio.sleep(2)
-            assert await all_up() and record(server_id).vm_state == "building"
+            assert await control.all_up() and control.record(server_id).vm_state == "building"
         break
     server = await real.settled(server_id)
-    assert server["status"] == "ACTIVE" and record(server_id).claims == 1, "one host, and no other was asked"
+    assert server["status"] == "ACTIVE" and control.record(server_id).claims == 1, "one host, and no other was asked"
     await real.delete(server_id)
