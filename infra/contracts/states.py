@@ -26,6 +26,12 @@ KEEPABLE = frozenset(("active", "stopped", "paused", "suspended", "error", "shel
 """vm_states from which a server can be deleted softly: what a restore starts is what its owner knows."""
 
 
+def deleting(reclaim_after_s: float, vm_state: str, *, launched: bool, host: str | None) -> str:
+    """task_state of a delete: SOFT_DELETING of what has run, where deletes can be taken back for so many seconds.
+    Source: `_delete` and `soft_delete` of Nova's compute API."""
+    return SOFT_DELETING if reclaim_after_s and launched and host and vm_state in KEEPABLE else DELETING
+
+
 class Lost(StrEnum):
     """What becomes of a server whose operation is gone without an end, as when somebody terminates its workflow."""
 

@@ -156,8 +156,9 @@ class Records:
             begun = session.get(InstanceAction, (found.id, req.requester.request_id)) is not None
             if req.follows and not begun and not causes.holds(session, found, req.follows):
                 return DeletePlan(instance_id=req.instance_id, found=False)
-            softly = _softly(req, found)
-            found.task_state, found.updated_at = states.SOFT_DELETING if softly else states.DELETING, now()
+            launched = bool(found.launched_at)
+            doing = states.deleting(req.reclaim_after_s, found.vm_state, launched=launched, host=found.host)
+            found.task_state, found.updated_at = doing, now()
             session.add(found)
             if not begun:
                 actions.begin(session, found.id, req.requester, "delete")
@@ -166,7 +167,8 @@ class Records:
                 for column, value in req.cut_off.left.items():
                     setattr(found, column, value)
             over = found.launched_at is None and bool(found.vm_state == "error" or req.cut_off or req.keep_as)
-            return self._plan(session, found, given_back=over).model_copy(update={"softly": softly})
+            plan = self._plan(session, found, given_back=over)
+            return plan.model_copy(update={"softly": doing == states.SOFT_DELETING})
 
     def _plan(self, session: Session, found: Instance, *, given_back: bool) -> DeletePlan:
         """`given_back`: the tenant's volumes were, at a build's end, and may be another server's by now."""
@@ -245,11 +247,6 @@ def _again(store: Connection, known: Row[Any], req: BootRequest) -> None:
         }
         anew |= {"volumes": [volume.model_dump() for volume in req.volumes]}
         store.execute(update(instances).where(instances.c.id == req.instance_id).values(updated_at=now(), **anew))
-
-
-def _softly(req: DeleteRequest, found: Instance) -> bool:
-    """Source: Nova deletes softly what has been active, where reclaim_instance_interval is set."""
-    return bool(req.reclaim_after_s and found.launched_at and found.host and found.vm_state in states.KEEPABLE)
 
 
 def _made_for(volumes: list[dict[str, Any]]) -> list[dict[str, Any]]:

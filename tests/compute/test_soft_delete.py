@@ -2,7 +2,9 @@
 
 import pytest
 
+from infra.tables.compute import Instance, now
 from tests.compute.conftest import Api, Cloud
+from workflows.requests import DeleteRequest
 
 
 def ids(user: Api, query: str = "") -> set[str]:
@@ -19,6 +21,29 @@ def test_the_setting_says_for_how_long(cloud: Cloud, demo: Api, monkeypatch: pyt
     forced = cloud.server(demo, vm_state="soft-delete", host="node1")
     demo.post(f"/servers/{forced}/action", {"forceDelete": None}, 202)
     assert (cloud.ledger.deleted[-1], cloud.ledger.reclaims[-1]) == (forced, 0)
+
+
+@pytest.mark.parametrize(("interval", "doing"), [(0, "deleting"), (600, "soft-deleting")])
+def test_it_is_shown_from_the_answer_on(
+    cloud: Cloud, demo: Api, monkeypatch: pytest.MonkeyPatch, interval: int, doing: str
+) -> None:
+    """No worker is there yet, or the step that came first wrote a newer row, or another operation has to give way."""
+
+    async def accepted(request: DeleteRequest) -> None:
+        if request.instance_id == over:
+            with cloud.database.write() as session:
+                session.get_one(Instance, over).updated_at = now()
+
+    monkeypatch.setattr(cloud.settings, "reclaim_instance_interval", interval)
+    monkeypatch.setattr(cloud.ledger, "delete", accepted)
+    fresh, never, over = (cloud.server(demo, host=host) for host in ("node1", None, "node1"))
+    busy = cloud.server(demo, host="node1", task_state="powering-off")
+    for server in (fresh, never, over, busy):
+        demo.delete(f"/servers/{server}")
+    shown = [demo.get(f"/servers/{each}")["server"]["OS-EXT-STS:task_state"] for each in (fresh, never, over, busy)]
+    assert shown == [doing, "deleting", None, "powering-off"]
+    words = demo.refused("POST", f"/servers/{fresh}/action", 409, json={"os-stop": None})
+    assert words == f"Cannot 'stop' instance {fresh} while it is in task_state {doing}"
 
 
 def test_who_sees_it(cloud: Cloud, demo: Api, admin: Api) -> None:

@@ -51,7 +51,14 @@ def reaches(namespace: str, address: str, port: int) -> bool:
 
 
 def pings(namespace: str, address: str, timeout: float = TIMEOUT_S) -> bool:
-    """ICMP echo from inside `namespace`."""
+    """ICMP echo from inside `namespace`, asked for again every second until the time is over."""
+    end = time.monotonic() + timeout
+    while not (heard := _echo(namespace, address, min(timeout, 1.0))) and time.monotonic() < end:
+        pass
+    return heard
+
+
+def _echo(namespace: str, address: str, timeout: float) -> bool:
     if ":" in address:
         command = ["ping", "-6", "-c1", "-W1", address]
         return not netns.call(namespace, lambda: subprocess.run(command, capture_output=True, check=False)).returncode

@@ -16,11 +16,11 @@ def test_a_guest_is_unreachable_until_a_rule_allows_it_and_again_afterwards(host
     assert not pings(host.home, guest.address)
     assert not reaches(host.home, guest.address, 22)
     assert host.net.apply_groups([filters(guest.plug, ingress("icmp"), ingress("tcp", 22))], {})
-    assert pings(host.home, guest.address)
+    assert pings(host.home, guest.address, 5)
     assert reaches(host.home, guest.address, 22)
     assert not host.net.apply_groups([filters(guest.plug, ingress("icmp"), ingress("tcp", 22))], {})
     assert host.net.apply_groups([filters(guest.plug, ingress("icmp"))], {})
-    assert pings(host.home, guest.address)
+    assert pings(host.home, guest.address, 5)
     assert not reaches(host.home, guest.address, 22)
     host.net.apply_groups([], {})
     assert not pings(host.home, guest.address)
@@ -83,7 +83,7 @@ def test_a_guest_reaches_of_the_host_only_its_gateways_services(host: Host) -> N
     ip(host.ns, "address", "add", "192.0.2.1/32", "dev", "lo")
     open_ports = [netns.call(ns, lambda: socket.create_server(("0.0.0.0", 5000))) for ns in (host.ns, host.home)]
     with open_ports[0], open_ports[1]:
-        assert pings(guest.ns, GATEWAY)
+        assert pings(guest.ns, GATEWAY, 5)
         assert reaches(guest.ns, GATEWAY, 53)
         assert not reaches(guest.ns, GATEWAY, 5000)
         assert reaches(host.home, GATEWAY, 5000)
@@ -113,7 +113,7 @@ def test_without_port_security_nothing_is_filtered_but_the_host_stays_closed(hos
     server = netns.call(host.home, lambda: socket.create_server(("0.0.0.0", 5000)))
     with server:
         assert reaches(host.home, guest.address, 22)
-        assert pings(guest.ns, GATEWAY)
+        assert pings(guest.ns, GATEWAY, 5)
         assert not reaches(guest.ns, GATEWAY, 5000)
     strict = filters(guest.plug)
     host.net.apply_groups([strict], {})

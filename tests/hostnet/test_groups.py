@@ -77,7 +77,7 @@ def test_ipv6_is_closed_until_a_rule_of_its_own_opens_it(host: Host) -> None:
     assert not reaches(one.ns, two.address, 80)
     for rule in (v6("icmp"), v6("ipv6-icmp", 128, port_range_max=None), v6("58")):
         host.net.apply_groups([open_to(one), open_to(two, rule)], {})
-        assert pings(one.ns, f"{SIX}12") and not reaches(one.ns, f"{SIX}12", 80)
+        assert pings(one.ns, f"{SIX}12", 5) and not reaches(one.ns, f"{SIX}12", 80)
     host.net.apply_groups([open_to(one), open_to(two, v6("icmp", 129, port_range_max=None))], {})
     assert not pings(one.ns, f"{SIX}12")
 
@@ -86,7 +86,7 @@ def test_an_ipv6_address_that_is_not_the_ports_own_neither_sends_nor_answers(hos
     one, two = dual(host, 11), dual(host, 12)
     ports = [open_to(one), open_to(two, v6(None))]
     host.net.apply_groups(ports, {})
-    assert pings(one.ns, f"{SIX}12")
+    assert pings(one.ns, f"{SIX}12", 5)
     one.configure(f"{SIX}77")
     two.configure(f"{SIX}78")
     assert not pings(one.ns, f"{SIX}78"), "a neighbour that nobody gave that address"
@@ -94,7 +94,7 @@ def test_an_ipv6_address_that_is_not_the_ports_own_neither_sends_nor_answers(hos
     assert not pings(one.ns, f"{SIX}12"), "a source that nobody gave"
     pair = AddressPair(ip_address=f"{SIX}77")
     host.net.apply_groups([ports[0].model_copy(update={"allowed_address_pairs": [pair]}), ports[1]], {})
-    assert pings(one.ns, f"{SIX}12")
+    assert pings(one.ns, f"{SIX}12", 5)
 
 
 def test_a_stateless_group_needs_a_rule_for_the_answer(host: Host) -> None:

@@ -42,7 +42,7 @@ def test_dhcp_gives_each_port_its_address_and_options(host: Host, tmp_path: Path
     assert lease["hostname"] == "web-1"
     assert lease["staticroutes"] == "192.0.2.0/24 10.9.0.254 0.0.0.0/0 10.9.0.1"
     host.net.apply_groups([filters(guest.plug)], {})
-    assert pings(guest.ns, "10.9.0.1")
+    assert pings(guest.ns, "10.9.0.1", 5)
     assert "10.9.0.11" in resolve(guest, "web-1")
 
 

@@ -45,7 +45,7 @@ def test_two_networks_reach_each_other_by_their_router_and_not_without(lab: Lab)
     assert not reaches(one.ns, two.address, 80)
     lab.host.net.ensure_router(router("r", RED, BLUE))
     assert reaches(one.ns, two.address, 80) and reaches(two.ns, one.address, 80)
-    assert pings(one.ns, "10.1.0.1") and caller(two, one.ns, two.address, 80) == one.address
+    assert pings(one.ns, "10.1.0.1", 5) and caller(two, one.ns, two.address, 80) == one.address
     lab.host.net.ensure_router(router("r", RED))
     assert not reaches(one.ns, two.address, 80)
     lab.host.net.ensure_router(router("r", RED, BLUE, admin_state_up=False))
@@ -73,7 +73,7 @@ def test_a_floating_address_leads_in_and_out_and_round(lab: Lab) -> None:
     assert not reaches(outside.ns, FLOATING, 22)
     lab.host.net.ensure_floating(router("r").id, [floating(FLOATING, one)], [])
     assert caller(one, outside.ns, FLOATING, 22) == OUTSIDE
-    assert pings(outside.ns, FLOATING)
+    assert pings(outside.ns, FLOATING, 5)
     assert caller(outside, one.ns, OUTSIDE, 443) == FLOATING
     assert caller(outside, two.ns, OUTSIDE, 443) == GATEWAY
     assert caller(one, two.ns, FLOATING, 22) == GATEWAY, "a neighbour that calls it by its floating address"
@@ -84,7 +84,7 @@ def test_a_floating_address_leads_in_and_out_and_round(lab: Lab) -> None:
     own = floating(OTHER, one).model_copy(update={"fixed_ip_address": "10.1.0.1"})
     assert not pings(outside.ns, OTHER)
     lab.host.net.ensure_floating(router("r").id, [floating(FLOATING, one), own], [])
-    assert pings(outside.ns, OTHER) and reaches(outside.ns, FLOATING, 22), "the router's own address has one"
+    assert pings(outside.ns, OTHER, 5) and reaches(outside.ns, FLOATING, 22), "the router's own address has one"
 
 
 def test_an_address_that_moves_takes_its_connections_down(lab: Lab) -> None:
@@ -139,7 +139,7 @@ def test_extra_routes_come_and_go(lab: Lab) -> None:
     lab.host.net.ensure_router(router("r", RED, BLUE))
     assert not pings(one.ns, "192.0.2.7")
     lab.host.net.ensure_router(wanted)
-    assert pings(one.ns, "192.0.2.7")
+    assert pings(one.ns, "192.0.2.7", 5)
     lab.host.net.ensure_router(router("r", RED, BLUE, routes=[route("192.0.2.0/24", "198.51.100.1")]))
     assert not pings(one.ns, "192.0.2.7"), "a next hop that the router has no network of"
 

@@ -226,7 +226,7 @@ def test_a_guest_that_came_from_another_host_is_not_sought_there(fabric: Fabric)
     fabric.tell(RED, 1, 2)
     here, there = one.guest(RED, 11), two.guest(RED, 12)
     one.host.net.sync()
-    assert pings(here.ns, there.address, 1), "ARP from there is heard"
+    assert pings(here.ns, there.address, 5), "ARP from there is heard"
     two.host.net.unplug(there.plug.port_id)
     come = one.guest(RED, 12)
     one.host.net.apply_groups([filters(here.plug), filters(come.plug, ingress("udp"))], {})

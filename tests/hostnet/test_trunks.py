@@ -80,7 +80,7 @@ def test_guests_behind_tags_are_guests_like_any(carried: tuple[TrunkLab, Behind,
     lab.host.net.sync()  # whose short ways they take
     near.listen(80)
     far.listen(81)
-    assert pings(blue.ns, near.address, 1) and pings(near.ns, blue.address, 1)
+    assert pings(blue.ns, near.address, 5) and pings(near.ns, blue.address, 5)
     assert reaches(blue.ns, near.address, 80) and not reaches(blue.ns, near.address, 81), "its own network's"
     assert reaches(green.ns, far.address, 81) and not reaches(green.ns, far.address, 80)
     for guest in (near, blue):
@@ -98,7 +98,7 @@ def test_guests_behind_tags_are_guests_like_any(carried: tuple[TrunkLab, Behind,
         assert (lease["ip"], lease["mtu"]) == ("10.2.0.11", str(told.mtu))
     parent = lab.parent
     parent_near = lab.neighbour(PLAIN, 12)
-    assert pings(parent.ns, parent_near.address, 1), "what has no tag goes its way"
+    assert pings(parent.ns, parent_near.address, 5), "what has no tag goes its way"
 
 
 def test_frames_that_are_nobodys(carried: tuple[TrunkLab, Behind, Behind]) -> None:
@@ -162,19 +162,19 @@ def test_what_neighbours_tag_themselves_is_not_taken_for_a_subports(carried: tup
 def test_subports_come_and_go_while_the_guest_runs(carried: tuple[TrunkLab, Behind, Behind]) -> None:
     lab, blue, green = carried
     near, far = lab.others
-    assert pings(blue.ns, near.address, 1) and lab.carried(100, 200)
+    assert pings(blue.ns, near.address, 5) and lab.carried(100, 200)
     gone = lab.subports.pop(200)
     lab.tell()
     assert not pings(green.ns, far.address) and left(lab.host, [gone]) == [] and lab.carried(100)
     lab.subports[200] = gone
     lab.tell()
-    assert pings(green.ns, far.address, 1) and pings(blue.ns, near.address, 1)
+    assert pings(green.ns, far.address, 5) and pings(blue.ns, near.address, 5)
     lab.up = False
     lab.tell()
     assert not pings(blue.ns, near.address) and left(lab.host, [gone, lab.subports[100]]) == []
     lab.up = True
     lab.tell()
-    assert pings(blue.ns, near.address, 1)
+    assert pings(blue.ns, near.address, 5)
     lab.subports = {100: lab.subports[200], 200: lab.subports[100]}
     lab.tell()
     assert lab.carried(100, 200) and not pings(blue.ns, near.address), "the numbers were changed"
@@ -184,15 +184,15 @@ def test_subports_come_and_go_while_the_guest_runs(carried: tuple[TrunkLab, Behi
 def test_a_rule_that_goes_cuts_a_subport(carried: tuple[TrunkLab, Behind, Behind]) -> None:
     lab, blue, _ = carried
     near, _ = lab.others
-    assert pings(near.ns, blue.address, 1)
+    assert pings(near.ns, blue.address, 5)
     lab.rules[blue.plug.port_id] = filters(blue.plug)
     lab.tell()
-    assert not pings(near.ns, blue.address) and pings(blue.ns, near.address, 1)
+    assert not pings(near.ns, blue.address) and pings(blue.ns, near.address, 5)
     pair = AddressPair(ip_address="10.2.0.77/32")
     lab.rules[blue.plug.port_id] = filters(blue.plug, ingress(None), pairs=(pair,))
     lab.tell()
     ip(blue.ns, "address", "add", "10.2.0.77/24", "dev", "eth0")
-    assert pings(near.ns, "10.2.0.77", 1)
+    assert pings(near.ns, "10.2.0.77", 5)
 
 
 def test_a_subports_bandwidth_is_its_own_and_its_flavors(carried: tuple[TrunkLab, Behind, Behind]) -> None:
@@ -296,7 +296,7 @@ def test_what_is_missing_of_a_subport_or_too_many_is_named_and_mended(carried: t
         assert ("subport", what, problem) in (told := found()), (what, told)
         assert host.net.sync()
         assert found() == [] and host.net.sync() == [], what
-        assert pings(blue.ns, near.address, 1), what
+        assert pings(blue.ns, near.address, 5), what
     lab.up = False
     assert {kind for kind, _, _ in found()} == {"rules", "subport"}, "the host was not told yet"
     lab.tell()
@@ -322,7 +322,7 @@ def test_a_worker_that_is_killed_in_the_middle_leaves_nothing_that_sync_does_not
     assert again.sync() == [] and differences(lab.word(), again.describe()) == []
     (blue, _) = lab.behind()
     blue.configure()
-    assert pings(blue.ns, near.address, 1)
+    assert pings(blue.ns, near.address, 5)
     owner = lab.parent.plug.instance_id
     killed(lambda: again.unplug(lab.parent.plug.port_id, owner), after_s)
     last = HostNetwork(lab.host.settings)
@@ -381,10 +381,10 @@ def test_a_subport_that_a_server_was_given_all_the_same_is_the_servers(
     assert left(lab.host, [given]) == [given.tap] and lab.host.net.ports()[given.port_id] == owner
     lab.tell()
     lab.host.net.sync()
-    assert lab.carried(200) and pings(again.ns, lab.others[0].address, 1)
+    assert lab.carried(200) and pings(again.ns, lab.others[0].address, 5)
     lab.host.net.unplug(given.port_id, owner)
     assert lab.carried(100, 200), "it is the trunk's again"
-    assert pings(blue.ns, lab.others[0].address, 1)
+    assert pings(blue.ns, lab.others[0].address, 5)
 
 
 def test_a_subport_across_hosts(fabric: Fabric) -> None:
@@ -399,6 +399,6 @@ def test_a_subport_across_hosts(fabric: Fabric) -> None:
     blue.configure()
     for guest in (blue, far):
         ip(guest.ns, "link", "set", "eth0", "mtu", "1450")
-    assert pings(blue.ns, far.address, 1) and pings(far.ns, blue.address, 1)
+    assert pings(blue.ns, far.address, 5) and pings(far.ns, blue.address, 5)
     assert carries(blue, far, 80)
     assert entry(blue).id in one.host.net.describe().served[BLUE.id]

@@ -74,7 +74,7 @@ def test_guests_on_two_hosts_are_neighbours_with_packets_of_full_size(fabric: Fa
     one, two = fabric.hosts(2)
     fabric.tell(RED, 1, 2)
     here, there = one.guest(RED, 11, 80), two.guest(RED, 12, 80)
-    assert pings(here.ns, there.address, 1) and pings(there.ns, here.address, 1)
+    assert pings(here.ns, there.address, 5) and pings(there.ns, here.address, 5)
     for guest in (here, there):
         ip(guest.ns, "link", "set", "eth0", "mtu", "1450")
     assert carries(here, there, 80)
@@ -98,10 +98,10 @@ def test_a_third_host_comes_and_goes(fabric: Fabric) -> None:
     one, two, three = fabric.hosts(3)
     fabric.tell(RED, 1, 2)
     here, there, late = one.guest(RED, 11, 80), two.guest(RED, 12, 80), three.guest(RED, 13, 80)
-    assert pings(here.ns, there.address, 1) and not pings(here.ns, late.address)
+    assert pings(here.ns, there.address, 5) and not pings(here.ns, late.address)
     fabric.tell(RED, 1, 2, 3)
     for guest in (here, there):
-        assert pings(guest.ns, late.address, 1) and pings(late.ns, guest.address, 1)
+        assert pings(guest.ns, late.address, 5) and pings(late.ns, guest.address, 5)
     fabric.tell(RED, 1, 2)
     assert entries.of_tunnel(one.host.ns, "vx1001") == {(tunnels.FLOOD, "10.99.0.2")}
 
@@ -156,7 +156,7 @@ def test_a_router_serves_guests_of_other_hosts(fabric: Fabric) -> None:
     one.networks(external())
     one.host.net.ensure_router(router("r", RED, outer=gateway(10), floating_ips=[floating("203.0.113.20", guest)]))
     outside = one.outside(443)
-    assert any(pings(guest.ns, "10.1.0.1", 1) for _ in range(4)), "once the router's interfaces have a carrier"
+    assert pings(guest.ns, "10.1.0.1", 5), "once the router's interfaces have a carrier"
     assert reaches(guest.ns, "203.0.113.99", 443)
     assert reaches(outside.ns, "203.0.113.20", 22)
 
@@ -176,7 +176,7 @@ def test_what_is_damaged_is_repaired_and_nothing_stays(fabric: Fabric) -> None:
         netns.run(one.host.ns, damage)
         assert one.host.net.sync() == [bridge]
         assert entries.of_tunnel(one.host.ns, "vx1001") == {(tunnels.FLOOD, "10.99.0.2")}
-        assert pings(here.ns, there.address, 1)
+        assert pings(here.ns, there.address, 5)
     one.host.net.keep_only([], [])
     one.host.net.unplug(here.plug.port_id)
     assert one.host.net.describe() == HostNetInventory(tunnelled=True)

@@ -114,7 +114,7 @@ def test_a_guest_pings_the_outside_by_address_and_by_name(make_world: Callable[.
     world = make_world()
     before = world.state()
     guest = world.guest()
-    assert pings(guest.ns, "192.168.56.1") and pings(guest.ns, SITE, 1)
+    assert pings(guest.ns, "192.168.56.1", 5) and pings(guest.ns, SITE, 5)
     assert resolved(guest, NAME) == SITE and pings(guest.ns, resolved(guest, NAME), 1)
     assert reaches(guest.ns, SITE, 443)
     assert not pings(guest.ns, ABSENT, 1), "nobody is there: no answer"
@@ -143,7 +143,7 @@ def test_an_interface_of_the_machine_is_no_way_in(make_world: Callable[..., Worl
 def test_two_guests_with_one_identifier_get_their_own_answers(make_world: Callable[..., World]) -> None:
     world = make_world()
     one, two = world.guest(100), world.guest(101)
-    assert pings(one.ns, SITE, 1) and pings(two.ns, SITE, 1)
+    assert pings(one.ns, SITE, 5) and pings(two.ns, SITE, 5)
     sockets = [netns.call(g.ns, lambda: socket.socket(socket.AF_INET, socket.SOCK_RAW, 1)) for g in (one, two)]
     for number, sender in enumerate(sockets):
         sender.settimeout(1)
@@ -158,7 +158,7 @@ def test_two_guests_with_one_identifier_get_their_own_answers(make_world: Callab
 def test_a_setting_turns_it_off(make_world: Callable[..., World]) -> None:
     world = make_world(way_out="none")
     guest = world.guest()
-    assert pings(guest.ns, "192.168.56.1")
+    assert pings(guest.ns, "192.168.56.1", 5)
     assert not pings(guest.ns, SITE) and not reaches(guest.ns, SITE, 443)
 
 
@@ -173,7 +173,7 @@ def test_a_killed_process_comes_back(make_world: Callable[..., World]) -> None:
         assert world.inside(world.host.net.sync) == ["bridge br-provider"]
         assert world.inside(world.host.net.sync) == []
         time.sleep(0.3)
-        assert pings(guest.ns, SITE, 1) and reaches(guest.ns, SITE, 443)
+        assert pings(guest.ns, SITE, 5) and reaches(guest.ns, SITE, 443)
 
 
 def test_tenants_go_out_through_their_router(make_world: Callable[..., World]) -> None:
@@ -189,5 +189,5 @@ def test_tenants_go_out_through_their_router(make_world: Callable[..., World]) -
 
     world.inside(build)
     guest = lab.guests[0]
-    assert pings(guest.ns, SITE, 1) and reaches(guest.ns, SITE, 443)
+    assert pings(guest.ns, SITE, 5) and reaches(guest.ns, SITE, 443)
     assert reaches(world.host.space(outer.id), "192.168.56.20", 22), "the operator's way to a floating address"

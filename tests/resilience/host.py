@@ -1,6 +1,7 @@
 """A third compute host with a hypervisor of its own, whose worker and heartbeat a test switches on and off."""
 
 import asyncio
+import shutil
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -60,6 +61,7 @@ class Extra:
         with self.cloud.database.write() as session:
             for table in (Service, ComputeNode, Allocation):
                 session.execute(delete(table).where(col(table.host) == self.name))
+        shutil.rmtree(self.settings.host_dir, ignore_errors=True)  # and disks of servers that went while it was silent
 
     @asynccontextmanager
     async def working(self) -> AsyncIterator[None]:

@@ -8,6 +8,7 @@ from sqlmodel import Session
 from api.common.parsers import is_uuid
 from api.compute.call import ComputeCall
 from api.compute.errors import is_locked, no_such_server, wrong_state
+from infra.contracts import states
 from infra.stores import resizes
 from infra.tables.compute import Instance, InstanceAction, now
 
@@ -62,6 +63,17 @@ def change(session: Session, server_id: str, **values: Any) -> RowMapping:
     if row is None:
         raise no_such_server(server_id)
     return row
+
+
+def show_deleting(call: ComputeCall, row: RowMapping, reclaim_after_s: float) -> None:
+    """What the delete's first step will show, from DELETE's answer on. Not of a server of which something was written
+    since `row` was read: that is newer; nor of a busy one, whose operation has still to give way."""
+    if row["task_state"]:
+        return
+    doing = states.deleting(reclaim_after_s, row["vm_state"], launched=bool(row["launched_at"]), host=row["host"])
+    unchanged = (table.c.task_state.is_(None), table.c.updated_at == row["updated_at"])
+    with call.db.transaction() as store:
+        store.execute(_living(row["id"]).where(*unchanged).values(task_state=doing, updated_at=now()))
 
 
 def _living(server_id: str) -> Update:

@@ -10,6 +10,7 @@ from sqlalchemy import RowMapping
 
 from api.common.errors import ServiceError
 from api.compute.acting import ANSWERED, PREPARED
+from api.compute.acting.delete import delete
 from api.compute.call import Body, Call, ComputeCall
 from api.compute.errors import bad_request, not_found, not_implemented, not_ready, wrong_state
 from api.compute.records import instances
@@ -30,7 +31,7 @@ from infra.contracts.operation import STEPS_OF, ActionRequest
 from infra.contracts.states import DELETING, SOFT_DELETING
 from workflows.action import Action
 from workflows.actions import ACTIONS
-from workflows.requests import DeleteRequest, GivenUp
+from workflows.requests import GivenUp
 
 router = APIRouter()
 Handler = Callable[[ComputeCall, RowMapping, dict[str, Any]], Awaitable[Response]]
@@ -144,8 +145,7 @@ async def get_spice_console(call: ComputeCall, row: RowMapping, body: dict[str, 
 
 
 async def force_delete(call: ComputeCall, row: RowMapping, _body: dict[str, Any]) -> Response:
-    instances.require_unlocked(call, row)
-    await call.operations.delete(DeleteRequest(requester=call.requester, instance_id=row["id"]))
+    await delete(call, row)
     return Response(status_code=202)
 
 

@@ -11,6 +11,7 @@ from fastapi.responses import JSONResponse
 from sqlalchemy import RowMapping
 from sqlmodel import Session
 
+from api.compute.acting.delete import delete
 from api.compute.call import Body, Call, ComputeCall
 from api.compute.errors import conflict
 from api.compute.paging import Page
@@ -21,7 +22,6 @@ from api.compute.validation import check_query, parse, require_hostname
 from api.compute.views.servers import ServerView, rendered, with_groups
 from api.compute.views.states import WITH_PROGRESS, status
 from infra.tables.compute import now
-from workflows.requests import DeleteRequest
 
 router = APIRouter()
 A_MOMENT = timedelta(seconds=2)
@@ -132,8 +132,5 @@ def _pinned(session: Session, row: RowMapping, zone: str | None) -> str | None:
 async def delete_server(call: Call, server_id: str) -> Response:
     """Delete a server, whatever it is doing; with `reclaim_instance_interval` it can be restored for so long."""
     row = await run_in_threadpool(instances.read, call, server_id, "servers:delete")
-    instances.require_unlocked(call, row)
-    after = call.settings.reclaim_instance_interval
-    request = DeleteRequest(requester=call.requester, instance_id=server_id, reclaim_after_s=after)
-    await call.operations.delete(request)
+    await delete(call, row, reclaim_after_s=call.settings.reclaim_instance_interval)
     return Response(status_code=204)
