@@ -41,6 +41,8 @@ import pytest
 def test_cases(case): pass
 
 def test_always(): pass
+
+def test_single(): pass
 """
 A_FILE = """
 def test_one(): pass
@@ -56,9 +58,10 @@ class Gathering:
         self.items = list(items)
 
 
-def test_cases_take_turns_by_themselves_and_files_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cases_and_tests_take_turns_and_files_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Mechanism: `effort.left_out`."""
     files = {f"test_{name}.py": 2.0 for name in "abcd"}
+    tests = {"test_cases.py::test_single": 1.0}
     for name in files:
         (tmp_path / name).write_text(A_FILE)
     (tmp_path / "test_cases.py").write_text(CASES)
@@ -66,9 +69,9 @@ def test_cases_take_turns_by_themselves_and_files_whole(tmp_path: Path, monkeypa
     bare = ["--collect-only", "-q", "-s", "-p", "no:cacheprovider", "-p", "no:schemathesis", "-c", os.devnull]
     assert pytest.main([*bare, "--rootdir", str(tmp_path), str(tmp_path)], plugins=[found]) == 0
     every = {item.nodeid for item in found.items}
-    assert len(every) == 10 + 4 * 2
+    assert len(every) == 11 + 4 * 2
     monkeypatch.setattr(effort, "WHOLE", False)
-    monkeypatch.setattr(effort, "FILES", files)
+    monkeypatch.setattr(effort, "DEAR", files | tests)
     turns = []
     for turn in range(effort.PARTS):
         monkeypatch.setattr(effort, "TURN", turn)
@@ -82,8 +85,10 @@ def test_cases_take_turns_by_themselves_and_files_whole(tmp_path: Path, monkeypa
     assert effort.left_out(found.items) == set()
 
 
-def test_files_that_take_turns_are_there() -> None:
-    assert [name for name in effort.FILES if not (effort.ROOT / name).is_file()] == []
+def test_what_takes_turns_is_there() -> None:
+    for name in effort.DEAR:
+        file, _, test = name.partition("::")
+        assert (effort.ROOT / file).is_file() and f"def {test}" in (effort.ROOT / file).read_text(), name
 
 
 def test_only_a_run_of_all_that_is_not_ci_s_takes_turns(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -202,9 +202,7 @@ def test_an_interface_comes_and_goes(cloud: Cloud, server: Server) -> None:
     cloud.demo("port", "delete", "life-port")
 
 
-def test_a_guest_without_hotplug_keeps_what_it_was_given_and_has_it_after_its_own_reboot(
-    cloud: Cloud, server: Server, watch: Watch
-) -> None:
+def test_a_guest_without_hotplug_keeps_what_it_was_given(cloud: Cloud, server: Server, watch: Watch) -> None:
     """Mechanism: GuestSteps._take_back, LateReleases. QEMU meets a request to let go when the guest resets itself: it
     was without then, and its record said that it has both."""
     before, boot = disks(cloud, server), boot_of(cloud, server)
