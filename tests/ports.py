@@ -1,5 +1,6 @@
 """Ports that nobody listens on, for a cloud of a test's own."""
 
+import contextlib
 import fcntl
 import os
 import random
@@ -9,7 +10,7 @@ from pathlib import Path
 
 from infra.settings import PORTS
 
-OWN = 30  # so many offsets a process keeps; then it takes its own ones again
+OWN = 12  # so many offsets a process keeps; then it takes its own ones again
 _taken: dict[int, int] = {}  # offset -> descriptor, whose lock ends with this process
 
 
@@ -38,10 +39,12 @@ def _takes(offset: int) -> bool:
 
 
 def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port that nobody has, below those of clouds and of outgoing connections."""
+    while True:
+        port = random.randrange(10000, 15000)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def _listens(port: int) -> bool:

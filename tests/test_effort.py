@@ -1,4 +1,4 @@
-"""A quarter is a quarter: what one turn leaves out another asks, and who is named is asked whole."""
+"""A part is a part: what one turn leaves out another asks, and who is named is asked whole."""
 
 import os
 import subprocess
@@ -13,14 +13,14 @@ from workers.cli import checks
 
 def test_all_turns_together_ask_all_of_it_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Mechanism: `effort.of`. Each in the order of before; who takes no turns asks all at once."""
-    things = [f"{number:02}" for number in range(30)]
+    things = [f"{number:02}" for number in range(8 * effort.PARTS)]
     monkeypatch.setattr(effort, "WHOLE", False)
     turns = []
     for turn in range(effort.PARTS):
         monkeypatch.setattr(effort, "TURN", turn)
         turns.append(effort.of(things))
     assert sorted(chain(*turns)) == things
-    assert all(asked == sorted(asked) and len(asked) in (7, 8) for asked in turns)
+    assert all(asked == sorted(asked) and len(asked) * effort.PARTS == len(things) for asked in turns)
     monkeypatch.setattr(effort, "WHOLE", True)
     assert effort.of(things) == things
 
@@ -60,7 +60,7 @@ class Gathering:
 
 def test_cases_and_tests_take_turns_and_files_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Mechanism: `effort.left_out`."""
-    files = {f"test_{name}.py": 2.0 for name in "abcd"}
+    files = {f"test_{name}.py": 2.0 for name in "abcdefgh"[: effort.PARTS]}
     tests = {"test_cases.py::test_single": 1.0}
     for name in files:
         (tmp_path / name).write_text(A_FILE)
@@ -69,7 +69,7 @@ def test_cases_and_tests_take_turns_and_files_whole(tmp_path: Path, monkeypatch:
     bare = ["--collect-only", "-q", "-s", "-p", "no:cacheprovider", "-p", "no:schemathesis", "-c", os.devnull]
     assert pytest.main([*bare, "--rootdir", str(tmp_path), str(tmp_path)], plugins=[found]) == 0
     every = {item.nodeid for item in found.items}
-    assert len(every) == 11 + 4 * 2
+    assert len(every) == 11 + effort.PARTS * 2
     monkeypatch.setattr(effort, "WHOLE", False)
     monkeypatch.setattr(effort, "DEAR", files | tests)
     turns = []
@@ -77,7 +77,7 @@ def test_cases_and_tests_take_turns_and_files_whole(tmp_path: Path, monkeypatch:
         monkeypatch.setattr(effort, "TURN", turn)
         turns.append(every - {item.nodeid for item in effort.left_out(found.items)})
     assert set.union(*turns) == every and set.intersection(*turns) == {"test_cases.py::test_always"}
-    assert sum(map(len, turns)) == len(every) + 3  # the one that takes none, three times more
+    assert sum(map(len, turns)) == len(every) + effort.PARTS - 1  # the one that takes none is in each
     whole = [sorted(name for name in files if f"{name}::test_one" in asked) for asked in turns]
     assert sorted(chain(*whole)) == sorted(files)
     assert all(f"{name}::test_two" in asked for [name], asked in zip(whole, turns, strict=True))

@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import free_port, wait_for
+from tests.cli.conftest import wait_for
+from tests.ports import free_offset
 from workers import procfs
 
 KILONOVA = str(Path(sys.executable).with_name("kilonova"))
@@ -30,7 +31,7 @@ class Shell:
         self.env = {
             **{name: value for name, value in os.environ.items() if not name.startswith("KILONOVA_")},
             "KILONOVA_STATE_DIR": str(state_dir),
-            "KILONOVA_PORT_OFFSET": str(free_port() % 20000 + 12000),
+            "KILONOVA_PORT_OFFSET": str(free_offset()),
         }
 
     def __call__(self, *arguments: str, timeout: float = 90) -> "subprocess.CompletedProcess[str]":

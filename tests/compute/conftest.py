@@ -2,8 +2,6 @@
 
 Only Temporal is absent: `Ledger` stands at the seam to the workflows and writes records with their code."""
 
-import random
-import socket
 import threading
 import time
 import uuid
@@ -31,7 +29,7 @@ from infra.codec import KeyRing
 from infra.contracts.diagnostics import CpuUse, Diagnostics, DiskUse, NicUse
 from infra.contracts.operation import ActionEnd, ActionRequest
 from infra.database import Database
-from infra.settings import PORTS, Settings
+from infra.settings import Settings
 from infra.stores.instances import Records
 from infra.stores.transitions import Transitions
 from infra.tables.compute import Flavor, Instance, Service, now
@@ -46,19 +44,6 @@ from workflows.requests import Accepted, BootRequest, DeleteRequest, GivenUp, Re
 
 Json = dict[str, Any]
 HTTP: Json = {"timeout": 60, "verify": False}  # loading certificates for plain HTTP would cost 30 ms a client
-SERVICES = ("identity", "compute", "placement", "network", "volume", "image")
-
-
-def free_offset() -> int:
-    while True:
-        offset = random.randrange(12000, 45000)
-        try:
-            for service in SERVICES:
-                with socket.socket() as probe:
-                    probe.bind(("127.0.0.1", PORTS[service] + offset))
-        except OSError:
-            continue
-        return offset
 
 
 @contextmanager

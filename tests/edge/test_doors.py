@@ -14,8 +14,9 @@ from fastapi import FastAPI
 
 from infra import http_bounds
 from infra.settings import Settings
-from tests.compute.conftest import HTTP, Api, Cloud, free_offset, served
+from tests.compute.conftest import HTTP, Api, Cloud, served
 from tests.edge import raw
+from tests.ports import free_port
 from workers import servers
 from workers.connections import raise_open_files
 
@@ -133,7 +134,7 @@ def test_a_full_service_makes_room_for_who_asks() -> None:
     async def here() -> str:
         return "here"
 
-    port = free_offset() + 81
+    port = free_port()
     with served(app, port, connections=20), ExitStack() as held:
         half = [held.enter_context(raw.connect(port)) for _ in range(60)]
         for connection in half:

@@ -19,7 +19,7 @@ from tests.edge.malformed import Ask
 SERVICES = ("compute", "placement", "network", "volume")
 MOST = int(os.environ.get("KILONOVA_MALFORMED", "500"))
 """Requests with bodies per service and caller, of the other kinds three fifths of it; with all that there are, some
-70,000, it takes minutes. Of what is chosen all are sent, or a quarter where tests take turns (`tests/effort.py`)."""
+70,000, it takes minutes. Of what is chosen all are sent, or a sixth where tests take turns (`tests/effort.py`)."""
 KINDS = ("path", "query", "header", "body")
 
 

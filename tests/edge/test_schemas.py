@@ -1,7 +1,7 @@
 """Schemathesis on every operation of every service, as a member and as an admin: no 5xx but a documented 501.
 
 The values of test_malformed.py are chosen; these are Hypothesis's own, both what fits the schemas and what does not:
-the same at each run, for all operations, or a quarter of them where tests take turns (`tests/effort.py`)."""
+the same at each run, for all operations, or a sixth of them where tests take turns (`tests/effort.py`)."""
 
 from collections import Counter
 

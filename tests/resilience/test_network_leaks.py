@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import shutil
 import uuid
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -85,6 +86,7 @@ async def networked(cloud: Cloud, tmp_path: Path) -> AsyncIterator[Networked]:
     finally:
         extra.forget()
         found.net.teardown()
+        shutil.rmtree(extra.settings.host_dir, ignore_errors=True)
 
 
 async def test_a_damaged_router_is_named_and_mended(cloud: Cloud, networked: Networked) -> None:

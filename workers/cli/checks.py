@@ -75,7 +75,7 @@ def run(root: Path, arguments: list[str], coverage: bool = False) -> int:
     failed = [name for name, code in results.items() if code]
     summary = f"{len(results) - len(failed)} checks passed, {len(failed)} failed in {time.monotonic() - begun:.0f}s"
     less = "" if coverage or arguments else "; coverage was not measured (--coverage)"
-    less += "; of what takes turns a quarter was asked (CI=1 asks all)" if last.takes_turns else ""
+    less += "; of what takes turns a sixth was asked (CI=1 asks all)" if last.takes_turns else ""
     out.print(f"== {summary}{': ' + ', '.join(failed) if failed else ''}{less} ==")
     return 1 if failed else 0
 
