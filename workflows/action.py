@@ -24,6 +24,7 @@ class Action:
     since: int = 1
     until: int = NEWEST
     deadline: timedelta = timedelta(minutes=30)
+    status: int = 202  # of the answer, where that is empty
     route: str = ""  # where it is asked for, when not by POST /servers/{id}/action
     ends: tuple[str, ...] = ()  # vm_states that follow; none: the one it had, as always after a failure
     by_body: tuple[tuple[str, Any, Transition], ...] = ()  # (field, value, what then applies instead)

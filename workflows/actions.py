@@ -196,7 +196,14 @@ ACTIONS: dict[str, Action] = {
             deadline=timedelta(hours=1),
             ends=("resized",),
         ),
-        Action("confirmResize", "servers:confirm_resize", ConfirmResize, CONFIRM, ends=("active", "stopped")),
+        Action(
+            "confirmResize",
+            "servers:confirm_resize",
+            ConfirmResize,
+            CONFIRM,
+            status=204,
+            ends=("active", "stopped"),
+        ),
         Action(
             "revertResize",
             "servers:revert_resize",

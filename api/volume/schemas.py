@@ -108,7 +108,7 @@ class SnapshotUpdate(Body):
 
 class NewSnapshot(Body):
     id: Id | None = None
-    volume_id: Id
+    volume_id: Id | None  # of null: 404, as Cinder has it
     name: Text | None = None
     display_name: Text | None = None
     description: Text | None = None

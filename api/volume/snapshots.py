@@ -35,7 +35,7 @@ def create(body: SnapshotCreate, caller: VolumeCaller, service: Service, version
     if wanted.id:
         service.policy.enforce(caller, "volume:create_for_project")
     with service.db.write() as session:
-        volume = service.records.volume(session, caller, wanted.volume_id, "volume:create_snapshot", lock=True)
+        volume = service.records.volume(session, caller, str(wanted.volume_id), "volume:create_snapshot", lock=True)
         if wanted.id and session.get(Snapshot, wanted.id):
             raise exists("Snapshot", wanted.id)
         if volume.status not in states:

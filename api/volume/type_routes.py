@@ -62,7 +62,7 @@ def create(body: TypeCreate, caller: VolumeCaller, service: Service) -> dict[str
     with service.db.write() as session:
         _name_is_free(service, session, row)
         session.add(row)
-    return {"volume_type": service.types.view(caller, row)}
+    return {"volume_type": service.types.view(caller, row, by="POST")}
 
 
 def _name_is_free(service: VolumeService, session: Any, row: VolumeType) -> None:
@@ -93,7 +93,7 @@ def change(type_id: str, body: TypeUpdate, caller: VolumeCaller, service: Servic
         row.description = row.description if wanted.description is None else wanted.description
         row.is_public = row.is_public if wanted.is_public is None else wanted.is_public
         session.add(row)
-    return {"volume_type": service.types.view(caller, row, updated=True)}
+    return {"volume_type": service.types.view(caller, row, by="PUT")}
 
 
 @router.delete("/{type_id}", status_code=202)

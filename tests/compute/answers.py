@@ -73,7 +73,9 @@ SERVER = DETAIL | {"server_groups": At([STR], 71)}
 OLD_UPDATED = CORE | {"addresses": Map([ADDRESS]), "server_groups": At([STR], 71)}
 UPDATED = By(75, OLD_UPDATED, SERVER)
 TOLD = {"adminPass": May(STR), "user_data": At(maybe(STR), 57)}
-REBUILT = {"server": By(75, OLD_UPDATED | TOLD | {"key_name": At(maybe(STR), 54)}, SERVER | TOLD)}
+WITHOUT_DATA = Together({name: shape for name, shape in ADMINS.items() if name != PREFIX + "user_data"})
+ANEW = SERVER | TOLD | {"admins": WITHOUT_DATA}
+REBUILT = {"server": By(75, OLD_UPDATED | TOLD | {"key_name": At(maybe(STR), 54)}, ANEW)}
 CREATED = {
     "id": UUID, "links": LINKS, "OS-DCF:diskConfig": like("AUTO|MANUAL"), "security_groups": May([{"name": STR}]),
     "adminPass": May(STR),

@@ -218,5 +218,6 @@ ACTIONS: dict[str, tuple[int, Any]] = {
     "createBackup": (202, By(45, None, {"image_id": UUID})),
     "rebuild": (202, a.REBUILT),
     "rescue": (200, {"adminPass": STR}),
+    "confirmResize": (204, None),
 }
 """Actions with an answer other than 202 and nothing."""

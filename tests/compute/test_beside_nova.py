@@ -138,6 +138,11 @@ def test_what_nova_refuses(admin: Api, path: str, version: str, words: str) -> N
     assert words in admin.refused("GET", path, 400, version)
 
 
+def test_numbers_that_no_aggregate_and_no_service_has(admin: Api) -> None:
+    assert "could not be found" in admin.refused("GET", "/os-aggregates/-1", 404)
+    assert "could not be found" in admin.refused("DELETE", "/os-services/-1", 404, "2.52")
+
+
 def test_what_nova_lets_pass(admin: Api) -> None:
     assert admin.get("/limits", version="2.74", reserved="1")["limits"]
     assert "hypervisors" in admin.get("/os-hypervisors", version="2.52", nonsense="1")

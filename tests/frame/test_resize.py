@@ -11,7 +11,7 @@ from api.common.errors import ServiceError
 from infra.contracts.abilities import CARRIES, OF_THIS_RELEASE
 from infra.contracts.audit import RESIZE, Finding, World
 from infra.contracts.operation import ActionRequest
-from infra.stores import resizes
+from infra.stores import resizes, usage
 from infra.stores.audited import AuditedRecords
 from infra.tables.compute import Allocation, ComputeNode, Instance, MigrationRecord, Service
 from tests.frame.cloud import FrameCloud
@@ -124,6 +124,20 @@ async def test_over_quota_and_without_room_it_is_refused(cloud: FrameCloud) -> N
         assert await cloud.end(handle) is not None
         assert held(cloud, handle) == {"instance": (1, 64)}
         assert (row(cloud, handle).vm_state, row(cloud, handle).task_state) == ("active", None)
+    await drop(cloud, handle)
+
+
+async def test_what_counts_is_what_the_servers_project_has(cloud: FrameCloud) -> None:
+    """And not that of the administrator who asks, who has nothing of his own."""
+    handle = await server(cloud, "resize")
+    with cloud.database.read() as session:
+        used = usage.used(session, cloud.project)["cores"]
+    action, asked = asking(cloud, handle, quota={"cores": used})
+    elsewhere = asked.requester.model_copy(update={"project_id": "another"})
+    cloud.faults.arm()
+    with pytest.raises(ServiceError, match=f"already used {used} of {used} cores"):
+        await cloud.ops.start(action, asked.model_copy(update={"requester": elsewhere}))
+    assert await cloud.end(handle) is not None
     await drop(cloud, handle)
 
 

@@ -60,6 +60,21 @@ def test_associate_move_disassociate_delete(admin: Api, demo: Api, outside: Json
     assert admin.get("/ports", id=port["id"])["ports"] == []
 
 
+def test_addresses_that_lead_nowhere_go_with_their_network(
+    admin: Api, demo: Api, outside: Json, inside: Json, provider: Make
+) -> None:
+    unused, used = floating(demo, outside), floating(demo, outside)
+    port = demo.port(inside)
+    demo.put(f"/floatingips/{used['id']}", "floatingip", port_id=port["id"])
+    assert admin.delete(f"/networks/{outside['id']}", 409)["type"] == "NetworkInUse"
+    assert demo.get(f"/floatingips/{unused['id']}"), "nothing is half deleted"
+    other = provider(shared=False)
+    admin.subnet(other, "198.51.100.0/24")
+    gone = floating(demo, other)
+    admin.delete(f"/networks/{other['id']}")
+    demo.get(f"/floatingips/{gone['id']}", 404)
+
+
 def test_an_address_of_choice(admin: Api, demo: Api, outside: Json) -> None:
     refused = floating(demo, outside, 403, floating_ip_address="203.0.113.50")
     assert refused["message"] == "rule:create_floatingip:floating_ip_address is disallowed by policy"

@@ -105,6 +105,7 @@ def test_remote_prefix_or_group(demo: Api, other: Api) -> None:
     foreign = other.default_group()["id"]
     assert rule(demo, group, 404, remote_group_id=foreign)["type"] == "SecurityGroupNotFound"
     assert rule(demo, foreign, 404)["type"] == "SecurityGroupNotFound"
+    assert rule(demo, group, 404, remote_group_id="no_group")["type"] == "SecurityGroupNotFound"
 
 
 def test_how_rules_are_written_down(demo: Api) -> None:

@@ -150,9 +150,9 @@ TYPE_CHANGED = {
     "description": TEXT,
     "is_public": BOOL,
     "extra_specs": Map(STR),
-    "admin": Admin({"qos_specs_id": MAYBE_UUID}),
 }
-TYPE = TYPE_CHANGED | {"os-volume-type-access:is_public": BOOL}
+TYPE_MADE = TYPE_CHANGED | {"os-volume-type-access:is_public": BOOL}
+TYPE = TYPE_MADE | {"admin": Admin({"qos_specs_id": MAYBE_UUID})}
 DEFAULT_TYPE = {"project_id": STR, "volume_type_id": UUID}
 LIMITS = dict.fromkeys(
     (

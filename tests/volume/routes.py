@@ -177,7 +177,7 @@ def types() -> list[Route]:
     access = {"volume_type_access": [c.DEFAULT_TYPE]}
     return [
         Route("GET", "/types", 200, of_list("volume_types", c.TYPE, links="volume_type_links")),
-        Route("POST", "/types", 200, {"volume_type": c.TYPE}, {"volume_type": new}),
+        Route("POST", "/types", 200, {"volume_type": c.TYPE_MADE}, {"volume_type": new}),
         Route("GET", "/types/default", 200, {"volume_type": c.TYPE}),
         Route("GET", one, 200, {"volume_type": c.TYPE}),
         Route("PUT", one, 200, {"volume_type": c.TYPE_CHANGED}, {"volume_type": changed}),

@@ -38,6 +38,12 @@ def test_volume_with_snapshots_is_deleted_only_with_them(cloud: Cloud) -> None:
     assert not [f for f in cloud.file(volume).parent.iterdir() if f.name[:36] in (volume, *snapshots)]
 
 
+def test_a_snapshot_of_nothing(cloud: Cloud) -> None:
+    """Of null Cinder has no volume, and without the field it has no request."""
+    assert cloud.call("POST", "/snapshots", {"snapshot": {"volume_id": None}}).status_code == 404
+    assert cloud.call("POST", "/snapshots", {"snapshot": {"name": "x"}}).status_code == 400
+
+
 def test_snapshot_life(cloud: Cloud) -> None:
     volume = cloud.volume()
     snapshot = cloud.snapshot(volume, name="a", metadata={"k": "v"})

@@ -29,9 +29,14 @@ def images(cloud: Cloud, handle: Handle) -> list[dict[str, Any]]:
     return found
 
 
-async def test_an_image_is_active_and_says_whose_it_is(cloud: Cloud) -> None:
+@pytest.mark.parametrize(("asked", "kind"), [(None, "snapshot"), ("test", "test"), ("backup", "snapshot")])
+async def test_an_image_is_active_and_says_whose_it_is(cloud: Cloud, asked: str | None, kind: str) -> None:
+    """Of which type it is its metadata may say, as in Nova; but not that it is a backup, which rotates."""
     handle = await server(cloud, "createImage")
     action, wanted = request(cloud, handle, "createImage")
+    if asked:
+        told = {**wanted.body, "metadata": {**wanted.body["metadata"], "image_type": asked}}
+        wanted = wanted.model_copy(update={"body": told})
     cloud.faults.arm()
     accepted = await cloud.ops.start(action, wanted)
     assert accepted.answer == {"image_id": id_of(wanted)}
@@ -40,7 +45,7 @@ async def test_an_image_is_active_and_says_whose_it_is(cloud: Cloud) -> None:
     record = cloud.record(handle)
     assert record is not None
     assert (image["id"], image["status"], image["visibility"]) == (id_of(wanted), "active", "private")
-    assert (image["name"], image["a"], image["image_type"]) == ("copy", "b", "snapshot")
+    assert (image["name"], image["a"], image["image_type"]) == ("copy", "b", kind)
     assert (image["owner"], image["base_image_ref"]) == (cloud.project, record.image_ref)
     assert image["size"] > 0
     await drop(cloud, handle)

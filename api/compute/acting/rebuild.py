@@ -86,6 +86,7 @@ def answer(call: ComputeCall, accepted: Accepted, wish: dict[str, Any]) -> Respo
     if call.since(54):
         server["key_name"] = new["key_name"]
     if call.since(57):
+        server.pop("OS-EXT-SRV-ATTR:user_data", None)  # it is told once
         server["user_data"] = wish["told"].get("user_data", beside.user_data.get(row["id"]))
     headers = {"Location": call.url(f"/servers/{accepted.instance_id}")}
     return JSONResponse({"server": server}, status_code=202, headers=headers)

@@ -127,7 +127,7 @@ def _describe(session: Session, aggregate: Aggregate, details: dict[str, str | N
 
 def _number(aggregate_id: str) -> int:
     try:
-        return parsers.whole(aggregate_id)
+        return parsers.whole(aggregate_id, least=-parsers.INT32)
     except parsers.Malformed:
         raise bad_request("Invalid input received: id must be an integer") from None
 

@@ -82,7 +82,7 @@ async def start_action(call: ComputeCall, server_id: str, action: Action, body: 
         return await run_in_threadpool(ANSWERED[action.name], call, accepted, wish)
     if accepted.answer:
         return JSONResponse(accepted.answer, status_code=202)
-    return Response(status_code=202)
+    return Response(status_code=action.status)
 
 
 def _prepared(call: ComputeCall, row: RowMapping, action: Action, wish: dict[str, Any]) -> dict[str, Any]:

@@ -111,7 +111,9 @@ def _find(session: Session, call: ComputeCall, service_id: str) -> Service:
         query = select(Service).where(columns.binary != LISTENER, columns.id == service_id)
     else:
         try:
-            query = select(Service).where(columns.binary != LISTENER, columns.number == parsers.whole(service_id))
+            query = select(Service).where(
+                columns.binary != LISTENER, columns.number == parsers.whole(service_id, least=-parsers.INT32)
+            )
         except parsers.Malformed:
             raise bad_request("Invalid input received: id must be an integer") from None
     found = session.scalars(query.limit(2)).all()

@@ -199,8 +199,16 @@ def _check_default(session: Session, row: Network) -> None:
 
 
 def remove(session: Session, ask: Asker, row: Network) -> None:
-    """Deletes the network with its subnets and DHCP ports; 409 NetworkInUse while it has other ports."""
+    """Deletes the network with its subnets and DHCP ports, and floating addresses that are of no port; 409
+    NetworkInUse while it has other ports."""
     ask.enforce("delete_network", row.project_id)
+    leads_nowhere = (col(FloatingIp.port_id).is_(None), col(FloatingIp.router_id).is_(None))
+    unused = select(FloatingIp).where(FloatingIp.floating_network_id == row.id, *leads_nowhere)
+    for address in session.exec(unused).all():
+        tags.forget(session, address.id)
+        session.delete(address)
+        session.flush()
+        own_ports.drop(session, address.floating_port_id)
     ports = list(session.exec(select(Port).where(Port.network_id == row.id)))
     if used := [port.id for port in ports if port.device_owner not in REMOVED_WITH_NETWORK]:
         raise conflict(

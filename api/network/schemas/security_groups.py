@@ -2,6 +2,8 @@
 
 from typing import Annotated, Literal
 
+from pydantic import StringConstraints
+
 from api.network.schemas.fields import Attributes, IpOrCidr, NoneIsEmpty, Owned, Tagged, Text, Uuid
 
 
@@ -18,6 +20,10 @@ class SecurityGroupUpdate(Attributes):
     stateful: bool = True
 
 
+GroupId = Annotated[str, StringConstraints(max_length=255, to_lower=True)]
+"""Of whatever form, as Neutron takes it: a group that cannot be is one that is not there (404)."""
+
+
 class RuleCreate(Owned):
     """Source: Networking API v2.0, POST /v2.0/security-group-rules."""
 
@@ -28,7 +34,7 @@ class RuleCreate(Owned):
     port_range_min: int | str | None = None
     port_range_max: int | str | None = None
     remote_ip_prefix: str | None = None
-    remote_group_id: Uuid | None = None
+    remote_group_id: GroupId | None = None
     remote_address_group_id: Uuid | None = None
 
 

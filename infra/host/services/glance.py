@@ -172,8 +172,9 @@ def _chunks(file: Path, progress: Progress) -> Iterator[bytes]:
 
 
 def _about(want: ImageToBe) -> dict[str, str]:
+    asked = None if want.image_type == "backup" else want.properties.get("image_type")
     known = {
-        "image_type": want.image_type,
+        "image_type": want.image_type if asked in (None, "backup") else asked,
         "instance_uuid": want.instance_id,
         "user_id": want.user_id,
         "owner_id": want.project_id,
