@@ -45,7 +45,8 @@ def services(request: Request, caller: VolumeCaller, service: Service, version: 
     if version >= (3, 49):
         found["backend_state"] = "up" if up else "down"
     wanted = request.query_params
-    matches = all(found[key] == wanted[key] for key in ("binary", "host") if key in wanted)
+    named = wanted.get("host", found["host"]) in (found["host"], service.settings.host)
+    matches = named and wanted.get("binary", found["binary"]) == found["binary"]
     return {"services": [found] if matches else []}
 
 

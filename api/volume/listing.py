@@ -76,7 +76,7 @@ class Listing:
             session.execute(select(func.count()).select_from(self._kind).where(*self._conditions())).scalar_one()
         )
         rows = list(session.execute(query.offset(self._offset).limit(self._limit + 1)).scalars())
-        self._more = len(rows) > self._limit > 0
+        self._more = len(rows) >= self._limit > 0
         return rows[: self._limit]
 
     def _page_of_rows(self, rows: list[Volume | Snapshot], marker: str | None) -> list[Volume | Snapshot]:
@@ -89,7 +89,7 @@ class Listing:
                 raise ServiceError(404, f"{self._kind.__name__} {marker[:64]} could not be found.")
             rows = rows[place + 1 :]
         rows = rows[self._offset :]
-        self._more = len(rows) > self._limit > 0
+        self._more = len(rows) >= self._limit > 0
         return rows[: self._limit]
 
     def totals(self, session: Session) -> tuple[int, int, dict[str, set[str]]]:
@@ -103,7 +103,8 @@ class Listing:
         return len(found), sum(size for size, _ in found), values
 
     def envelope(self, settings: Settings, key: str, views: list[dict[str, Any]]) -> dict[str, Any]:
-        """The list's body: with a link to the next page where there is one, and (3.45, `with_count`) how many."""
+        """The list's body: of a full page with a link to the next one, which may be empty, as Cinder has it; and (3.45,
+        `with_count`) how many."""
         body: dict[str, Any] = {key: views}
         if self._more:
             body[f"{key}_links"] = paging.next_link(self._request, views[-1]["id"])

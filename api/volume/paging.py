@@ -48,8 +48,9 @@ def limit(query: dict[str, str]) -> int:
 
 
 def page(query: dict[str, str], rows: Sequence[Row], known: Sequence[str], missing: str) -> tuple[list[Row], bool]:
-    """The rows that the query asks for, and whether more follow; 404 with the words of `missing` for a marker that is
-    none of them. Rows of one moment are in the order of their ids."""
+    """The rows that the query asks for, and whether the page is full: Cinder then links to the next one, which may be
+    empty. 404 with the words of `missing` for a marker that is none of them. Rows of one moment are in
+    the order of their ids."""
     found = list(rows)
     for key, descends in reversed([*order(query, known).items(), ("id", True)]):
         found.sort(key=lambda row: _comparable(getattr(row, key)), reverse=descends)
@@ -60,7 +61,7 @@ def page(query: dict[str, str], rows: Sequence[Row], known: Sequence[str], missi
         found = found[place + 1 :]
     found = found[number(query.get("offset"), "offset", 0) :]
     most = limit(query)
-    return found[:most], len(found) > most > 0
+    return found[:most], len(found) >= most > 0
 
 
 def _comparable(value: Any) -> tuple[bool, Any]:

@@ -1,11 +1,11 @@
 """`python -m tests.clients`: clients that are programs of their own, unmodified: `opentofu` and `ansible` against one
 cloud with real guests, `osc` and `sdk` (the clients' own functional tests) side by side, each against a cloud whose
-guests libvirt pretends.
+guests libvirt pretends, and `tempest` (OpenStack's own acceptance tests) against another one of these.
 
 Each client is built or installed once (minutes, kept in ~/.cache/kilonova; `--build NAME` does only that). Needs root,
 as `./kilonova up` does. How each of `osc` and `sdk`'s tests ended is kept in var/clients: `--continue` goes on with a
 run that was broken off, `--again` runs what did not pass once more. KILONOVA_WRITE_DOCS=1 writes
-docs/clients-results.md of what is kept."""
+docs/clients-results.md of what is kept. CLIENTS_TESTS is a regular expression of which of Tempest's tests to run."""
 
 import os
 import shutil
@@ -19,7 +19,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from infra.guest.source import obtain
-from tests.clients import functional, results
+from tests.clients import functional, results, tempest
 from tests.clients.opentofu import OpenTofu
 from tests.clients.outcomes import prepare, read
 from tests.clients.playbooks import Playbooks
@@ -33,6 +33,7 @@ PROGRAMS: dict[str, Callable[[], list[Path]]] = {
     "ansible": lambda: [environment("ansible")],
     "osc": lambda: [environment("functional")],
     "sdk": lambda: [environment("functional")],
+    "tempest": lambda: [environment("functional")],
 }
 
 
@@ -58,6 +59,7 @@ def main(names: list[str]) -> int:
     try:
         well = with_guests([name for name in names if name in CLIENTS])
         well += own_tests([name for name in names if name in functional.SUITES], mode)
+        well += accepted() if tempest.SUITE in names else []
     except NotUp as error:
         print(error)
         return 1
@@ -107,6 +109,18 @@ def own_tests_of(name: str, cloud: Cloud) -> list[bool]:
         return f"{leaks(cloud)}; {left} servers were left by tests and are deleted"
 
     return [shown(name, "own tests", run), shown(name, "leaves no leak", tidied)]
+
+
+def accepted() -> list[bool]:
+    with running("--driver", "test", "--hosts", "2", HOST_NETWORKING="kilonova") as cloud:
+        directory = Path(tempfile.mkdtemp(dir=cloud.settings.state_dir))
+
+        def run() -> str:
+            tempest.prepare(cloud.settings, directory)
+            return tempest.run(directory, os.environ.get("CLIENTS_TESTS", tempest.WHICH))
+
+        steps = ("acceptance tests", run), ("leaves no leak", lambda: leaks(cloud))
+        return [shown(tempest.SUITE, *step) for step in steps]
 
 
 @contextmanager

@@ -107,6 +107,7 @@ SHAPES: dict[str, tuple[dict[str, Any], set[str], dict[str, str]]] = {
 }
 """Resource → what an answer holds, what of it every Neutron has, and whose extension the rest is."""
 ROUTES = {
+    "subnet-external-network": "/subnets?router:external=True",
     "address-group": "/address-groups",
     "address-scope": "/address-scopes",
     "agent": "/agents",

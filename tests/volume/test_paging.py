@@ -11,14 +11,14 @@ from tests.volume.images import ImageServer
 
 
 def pages(cloud: Cloud, path: str, key: str, links: str, **options: Any) -> list[str]:
-    """The ids along the links, as clients follow them."""
+    """The ids along the links, as clients follow them: to a page that is not full, which of pages of one is empty."""
     found: list[str] = []
     while path:
         body = cloud.ok("GET", path, **options)
         found += [row["id"] for row in body[key]]
-        assert len(body[key]) == 1, "a page has the size that was asked for, and is not empty"
-        (link,) = body.get(links, [{"rel": "next", "href": ""}])
-        path = link["href"].partition("/v3")[2]
+        full = len(body[key]) == 1
+        assert (links in body) == full and len(body[key]) <= 1
+        path = body[links][0]["href"].partition("/v3")[2] if full else ""
     return found
 
 

@@ -78,6 +78,10 @@ EXTENSIONS = {
     ),
     "security-groups-shared-filtering": ("Security group filtering on the shared field", "Groups by who shares them"),
     "stateful-security-group": ("Stateful security group", "Groups with and without connection tracking"),
+    "subnet-external-network": (
+        "Subnet belongs to an external network",
+        "Subnets of external networks, and lists of these alone",
+    ),
     "subnet-service-types": ("Subnet service types", "Subnets for ports of some device owners"),
     "subnet_allocation": ("Subnet Allocation", "Subnets out of pools of prefixes"),
     "subnetpool-prefix-ops": ("Subnet Pool Prefix Operations", "Prefixes added to pools and taken from them"),
