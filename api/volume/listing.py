@@ -34,7 +34,7 @@ class Listing:
         self._wanted = filters.sort_out(self._resource, self._query, request.state.version, caller.is_admin)
         self._metadata = self._wanted_metadata()
         self._scope = self._projects(caller, policy)
-        self._more, self._total = False, 0
+        self._full, self._total = False, 0
 
     def _wanted_metadata(self) -> dict[str, str]:
         if self._resource == "snapshot" and self._request.state.version < (3, 22):
@@ -75,9 +75,9 @@ class Listing:
         self._total = int(
             session.execute(select(func.count()).select_from(self._kind).where(*self._conditions())).scalar_one()
         )
-        rows = list(session.execute(query.offset(self._offset).limit(self._limit + 1)).scalars())
-        self._more = len(rows) >= self._limit > 0
-        return rows[: self._limit]
+        rows = list(session.execute(query.offset(self._offset).limit(self._limit)).scalars())
+        self._full = len(rows) == self._limit > 0
+        return rows
 
     def _page_of_rows(self, rows: list[Volume | Snapshot], marker: str | None) -> list[Volume | Snapshot]:
         if self._metadata:
@@ -89,7 +89,7 @@ class Listing:
                 raise ServiceError(404, f"{self._kind.__name__} {marker[:64]} could not be found.")
             rows = rows[place + 1 :]
         rows = rows[self._offset :]
-        self._more = len(rows) >= self._limit > 0
+        self._full = len(rows) >= self._limit > 0
         return rows[: self._limit]
 
     def totals(self, session: Session) -> tuple[int, int, dict[str, set[str]]]:
@@ -106,7 +106,7 @@ class Listing:
         """The list's body: of a full page with a link to the next one, which may be empty, as Cinder has it; and (3.45,
         `with_count`) how many."""
         body: dict[str, Any] = {key: views}
-        if self._more:
+        if self._full:
             body[f"{key}_links"] = paging.next_link(self._request, views[-1]["id"])
         counted = self._request.state.version >= (3, 45)
         if counted and boolean(self._query.get("with_count") or "0", "with_count"):

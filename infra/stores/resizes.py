@@ -49,16 +49,14 @@ class Resizes:
             kept = store.execute(select(claims).where(claims.c.consumer_id == want.migration.id)).one_or_none()
             if kept is not None:
                 return self._next(store, want, held, kept)
-            owner = select(instances.c.project_id).where(instances.c.id == want.instance_id)
-            project_id = store.scalars(owner).one()  # an admin may ask for it from another one
+            server = store.execute(select(instances).where(instances.c.id == want.instance_id)).one()
             if not self._db.sqlite:
-                project = {"p": project_id}
+                project = {"p": server.project_id}  # an admin may ask for it from another one
                 store.execute(text("SELECT pg_advisory_xact_lock(hashtext(:p))"), project)
                 store.execute(select(nodes.c.host).where(nodes.c.host == held.host).with_for_update()).one()
             old, new = want.migration.old_flavor, want.migration.new_flavor
             more = {"cores": new.vcpus - old.vcpus, "ram": new.ram - old.ram}
-            require_room(want.quota, usage.used(store, project_id), more)
-            server = store.execute(select(instances).where(instances.c.id == want.instance_id)).one()
+            require_room(want.quota, usage.used(store, server.project_id), more)
             there = self._place(store, want, held, server)
             mine = {"consumer_id": want.migration.id, "kind": MIGRATION, "instance_id": want.instance_id}
             store.execute(
