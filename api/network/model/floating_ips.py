@@ -139,7 +139,4 @@ def update(session: Session, ask: Asker, row: FloatingIp, body: FloatingIpUpdate
 
 def remove(session: Session, ask: Asker, row: FloatingIp) -> None:
     ask.enforce("delete_floatingip", row.project_id)
-    tags.forget(session, row.id)
-    session.delete(row)
-    session.flush()
-    own_ports.drop(session, row.floating_port_id)
+    own_ports.drop_floating(session, row)

@@ -205,10 +205,7 @@ def remove(session: Session, ask: Asker, row: Network) -> None:
     leads_nowhere = (col(FloatingIp.port_id).is_(None), col(FloatingIp.router_id).is_(None))
     unused = select(FloatingIp).where(FloatingIp.floating_network_id == row.id, *leads_nowhere)
     for address in session.exec(unused).all():
-        tags.forget(session, address.id)
-        session.delete(address)
-        session.flush()
-        own_ports.drop(session, address.floating_port_id)
+        own_ports.drop_floating(session, address)
     ports = list(session.exec(select(Port).where(Port.network_id == row.id)))
     if used := [port.id for port in ports if port.device_owner not in REMOVED_WITH_NETWORK]:
         raise conflict(

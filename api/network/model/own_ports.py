@@ -7,7 +7,7 @@ from sqlmodel import Session, col, select
 
 from api.network.model import addresses, macs, tags
 from api.network.schemas.ports import FixedIp
-from infra.tables.network import Port, PortAddress
+from infra.tables.network import FloatingIp, Port, PortAddress
 
 INTERFACE = "network:router_interface"
 GATEWAY = "network:router_gateway"
@@ -39,6 +39,14 @@ def make(
 def drop(session: Session, port_id: str) -> None:
     tags.forget(session, port_id)
     session.exec(delete(Port).where(col(Port.id) == port_id))
+
+
+def drop_floating(session: Session, address: FloatingIp) -> None:
+    """A floating address, and the port that holds it."""
+    tags.forget(session, address.id)
+    session.delete(address)
+    session.flush()
+    drop(session, address.floating_port_id)
 
 
 def of_router(session: Session, router_id: str, *owners: str) -> list[Port]:
